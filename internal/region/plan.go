@@ -1,0 +1,149 @@
+package region
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Action is what a plan would do to one region.
+type Action string
+
+// The actions of a plan.
+const (
+	Create Action = "create"
+	Change Action = "change"
+	Delete Action = "delete"
+)
+
+// Step is one line of a plan. Obstacles are what stands in the way (quota, permission, a version that is not offered),
+// in the provider's words; a plan with obstacles cannot be applied.
+type Step struct {
+	Action    Action     `json:"action"`
+	Region    Spec       `json:"region"`
+	Changes   []string   `json:"changes,omitempty"` // for Change: "kubernetes.nodes.count: 1 -> 3"
+	Obstacles []Obstacle `json:"obstacles,omitempty"`
+	Monthly   Cost       `json:"monthly"`
+}
+
+// Obstacle is one reason why a step cannot be carried out now.
+type Obstacle struct {
+	Kind    string `json:"kind"` // "quota", "denied", "invalid", "unsupported"
+	Message string `json:"message"`
+}
+
+// Cost is what a provider lists for a month, as a decimal with two places ("36.00"). It is an estimate from list prices.
+type Cost struct {
+	Amount   string `json:"amount"`
+	Currency string `json:"currency"`
+}
+
+// Preflight is a provider's answer to a region that is about to be made or changed.
+type Preflight struct {
+	Obstacles []Obstacle `json:"obstacles,omitempty"`
+	Monthly   Cost       `json:"monthly"`
+}
+
+// PlanStatus is the life of a stored plan.
+type PlanStatus string
+
+// The statuses of a plan.
+const (
+	PlanOpen    PlanStatus = "open"
+	PlanApplied PlanStatus = "applied"
+	PlanStale   PlanStatus = "stale" // the world moved since it was made
+)
+
+// Plan is what would bring the world to the platform file, made at one moment of it. Basis is a fingerprint of what the
+// plan was made from: apply refuses a plan whose basis is no longer true.
+type Plan struct {
+	ID        string     `json:"id"`
+	Status    PlanStatus `json:"status"`
+	Destroy   bool       `json:"destroy"`
+	Keep      bool       `json:"keep,omitempty"` // failed bootstraps are kept instead of removed
+	Steps     []Step     `json:"steps"`
+	Basis     string     `json:"basis"`
+	CreatedBy string     `json:"created_by"`
+	CreatedAt time.Time  `json:"created_at"`
+}
+
+// Blocked reports whether anything stands in the way.
+func (p Plan) Blocked() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return len(s.Obstacles) > 0 })
+}
+
+// Compare lists the steps from what there is to what is wanted. Regions of platforms that wanted does not name are left
+// alone; destroy turns the whole of wanted into deletions.
+func Compare(wanted []Spec, have []Region, destroy bool) []Step {
+	var steps []Step
+	present := map[Key]Region{}
+	for _, r := range have {
+		if r.Status != Deleted {
+			present[r.Spec.Key()] = r
+		}
+	}
+	platforms := map[string]bool{}
+	for _, w := range wanted {
+		platforms[w.Platform] = true
+		r, exists := present[w.Key()]
+		delete(present, w.Key())
+		if step, differs := compareOne(w, r, exists, destroy); differs {
+			steps = append(steps, step)
+		}
+	}
+	for key, r := range present {
+		if platforms[key.Platform] && !destroy {
+			steps = append(steps, Step{Action: Delete, Region: r.Spec})
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.Region.Key().String(), b.Region.Key().String()) })
+	return steps
+}
+
+func compareOne(w Spec, r Region, exists, destroy bool) (Step, bool) {
+	switch {
+	case destroy && exists:
+		return Step{Action: Delete, Region: r.Spec}, true
+	case destroy:
+		return Step{}, false
+	case !exists:
+		return Step{Action: Create, Region: w}, true
+	}
+	changes, fixed := Differences(r.Spec, w)
+	unfinished := r.Status == Failed || r.Status == Planned
+	if unfinished {
+		changes = append(changes, "status: "+string(r.Status)+" -> "+string(Ready))
+	}
+	step := Step{Action: Change, Region: w, Changes: changes}
+	for _, field := range fixed {
+		step.Obstacles = append(step.Obstacles, Obstacle{Kind: "unsupported", Message: field + " cannot be changed in place: remove the region and make it anew"})
+	}
+	return step, len(changes) > 0
+}
+
+// Fingerprint is the basis of a plan: what was wanted, and which regions there were at which version.
+func Fingerprint(wanted []Spec, have []Region, destroy bool) string {
+	type mark struct {
+		Key     Key
+		Status  Status
+		Version int64
+	}
+	marks := make([]mark, 0, len(have))
+	for _, r := range have {
+		marks = append(marks, mark{r.Spec.Key(), r.Status, r.Version})
+	}
+	slices.SortFunc(marks, func(a, b mark) int { return cmp.Compare(a.Key.String(), b.Key.String()) })
+	data, err := json.Marshal(struct {
+		Wanted  []Spec
+		Have    []mark
+		Destroy bool
+	}{wanted, marks, destroy})
+	if err != nil {
+		panic("region: a plan's basis is plain data: " + err.Error())
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

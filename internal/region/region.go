@@ -1,0 +1,126 @@
+package region
+
+import (
+	"slices"
+	"time"
+)
+
+// Provider is a cloud that can hold a region.
+type Provider string
+
+// The providers of the platform file. This version runs the ones that Supported reports.
+const (
+	AWS          Provider = "aws"
+	GCP          Provider = "gcp"
+	Azure        Provider = "azure"
+	DigitalOcean Provider = "digitalocean"
+)
+
+// Part is something that runs in a region's cluster, as the platform file names it.
+type Part string
+
+// The parts. Control parts are the platform's own, resource parts are what services use, network parts are entrypoints.
+const (
+	Etcd        Part = "etcd"
+	NATS        Part = "nats"
+	CockroachDB Part = "cockroachdb"
+	API         Part = "api"
+	Web         Part = "web"
+	Network     Part = "network"
+)
+
+// Status says where a region is in its life.
+type Status string
+
+// The statuses, in the order a healthy life goes through them.
+const (
+	Planned  Status = "planned"
+	Creating Status = "creating"
+	Ready    Status = "ready"
+	Updating Status = "updating"
+	Draining Status = "draining"
+	Degraded Status = "degraded"
+	Failed   Status = "failed"
+	Deleting Status = "deleting"
+	Deleted  Status = "deleted" // not shown in lists: the row is kept for its history
+)
+
+// Takes reports whether services are placed in a region of this status.
+func (s Status) Takes() bool { return slices.Contains([]Status{Ready, Updating, Degraded}, s) }
+
+// Key names a region: platform and name, both DNS labels.
+type Key struct {
+	Platform string `json:"platform"`
+	Name     string `json:"name"`
+}
+
+func (k Key) String() string { return k.Platform + "/" + k.Name }
+
+// Region is what the read model knows of one region.
+type Region struct {
+	Spec      Spec      `json:"spec"`
+	Status    Status    `json:"status"`
+	Message   string    `json:"message,omitempty"` // why it waits, or why it failed, in words a user can act on
+	Network   Net       `json:"network"`
+	Cluster   Cluster   `json:"cluster"`
+	Endpoints Endpoints `json:"endpoints"`
+	Version   int64     `json:"version"` // grows with every record; older writes are ignored
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Endpoints are the addresses a region answers at. Each is a base URL that ends in a slash.
+type Endpoints struct {
+	API string `json:"api"`
+}
+
+// NetworkSpec asks for a region's private network.
+type NetworkSpec struct {
+	Owner    Key      `json:"owner"`
+	Provider Provider `json:"provider"`
+	Name     string   `json:"name"`
+	Location string   `json:"location"`
+	Tags     []string `json:"tags"`
+}
+
+// Net is a private network that exists.
+type Net struct {
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+	CIDR string `json:"cidr,omitempty"`
+}
+
+// ClusterSpec asks for a region's managed Kubernetes. Version is a minor ("1.34"); the provider picks the patch.
+type ClusterSpec struct {
+	Owner     Key      `json:"owner"`
+	Provider  Provider `json:"provider"`
+	Name      string   `json:"name"`
+	Location  string   `json:"location"`
+	NetworkID string   `json:"network_id"`
+	Version   string   `json:"version"`
+	Nodes     Nodes    `json:"nodes"`
+	Tags      []string `json:"tags"`
+}
+
+// Cluster is a managed Kubernetes that exists. Ready is false while the provider works on it; State and Reason are the
+// provider's own words for what it does.
+type Cluster struct {
+	ID       string `json:"id,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Version  string `json:"version,omitempty"`
+	State    string `json:"state,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Nodes    int    `json:"nodes,omitempty"` // nodes that are ready
+	Ready    bool   `json:"ready,omitempty"`
+	Broken   bool   `json:"broken,omitempty"` // the provider has given up on it
+}
+
+// Resource is something in a cloud account that carries our owner tag.
+type Resource struct {
+	Kind string `json:"kind"` // "vpc", "kubernetes cluster", "load balancer", "volume"
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+func (r Resource) String() string { return r.Kind + " " + r.Name + " (" + r.ID + ")" }

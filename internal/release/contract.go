@@ -1,0 +1,121 @@
+package release
+
+import "fmt"
+
+// The workflows of a service, by their registered names.
+const (
+	OperateWorkflow = "OperateService"
+	DeployWorkflow  = "DeployRelease"
+	BuildWorkflow   = "BuildImage"
+)
+
+// What OperateService answers to.
+const (
+	DeployUpdate   = "Deploy"   // Request -> Accepted
+	RollbackUpdate = "Rollback" // RollbackInput -> Accepted
+	KillUpdate     = "Kill"     // KillInput -> Accepted
+	ProgressQuery  = "Progress" // -> Progress
+
+	RegionReadySignal   = "RegionReady"   // RegionFact: bring the current release there
+	RegionRemovedSignal = "RegionRemoved" // RegionFact: it is no longer a place for the service
+)
+
+// OperateID is the id of the workflow that owns the service.
+func (k Key) OperateID() string { return "service/" + k.Project + "/" + k.Name }
+
+// DeployID is the id of the workflow that brings one release to its regions.
+func (k Key) DeployID(number int) string {
+	return fmt.Sprintf("release/%s/%s/%d", k.Project, k.Name, number)
+}
+
+// PlaceID is the id of the deploy that brings a release to a region that became ready later.
+func (k Key) PlaceID(number int, region string, n int) string {
+	return fmt.Sprintf("%s/%s/%d", k.DeployID(number), region, n)
+}
+
+// BuildID is the id of the workflow that makes the image of one release.
+func (k Key) BuildID(number int) string {
+	return fmt.Sprintf("build/%s/%s/%d", k.Project, k.Name, number)
+}
+
+// RollbackInput asks for an earlier release again. To 0 means the one before the current.
+type RollbackInput struct {
+	To int    `json:"to"`
+	By string `json:"by"`
+}
+
+// KillInput asks for the end of a service.
+type KillInput struct {
+	By string `json:"by"`
+}
+
+// RegionFact tells that something is now true of a region.
+type RegionFact struct {
+	Region string `json:"region"`
+}
+
+// Accepted is the answer to a command: it is recorded and will be done in turn. Release is 0 for a kill.
+type Accepted struct {
+	Service Key `json:"service"`
+	Release int `json:"release"`
+}
+
+// OperateInput starts OperateService, and carries its state over when it continues as new.
+type OperateInput struct {
+	Key   Key   `json:"key"`
+	State State `json:"state"`
+}
+
+// State is what OperateService remembers.
+type State struct {
+	Version    int64               `json:"version"`
+	Current    *Release            `json:"current,omitempty"`  // what is meant to run
+	Previous   []Release           `json:"previous,omitempty"` // released before, newest last; bounded
+	Waiting    *Release            `json:"waiting,omitempty"`  // the newest release that waits its turn
+	RolledBack []int               `json:"rolled_back,omitempty"`
+	Kill       bool                `json:"kill,omitempty"`
+	Regions    []string            `json:"regions,omitempty"` // that became ready and wait for the current release
+	Placements int                 `json:"placements"`
+	Answered   map[string]Accepted `json:"answered,omitempty"`
+	Order      []string            `json:"order,omitempty"`
+}
+
+// DeployInput starts DeployRelease. Before is what ran until now, to go back to; nil when nothing did. Only limits the
+// deploy to the named regions (a region that became ready later); empty means every region of the platform.
+type DeployInput struct {
+	Release Release  `json:"release"`
+	Before  *Release `json:"before,omitempty"`
+	Only    []string `json:"only,omitempty"`
+	Version int64    `json:"version"`
+}
+
+// Outcome is how a deploy ended.
+type Outcome struct {
+	Release Release `json:"release"`
+}
+
+// Progress is where a deploy is. Waiting says why nothing moves.
+type Progress struct {
+	Release int      `json:"release"`
+	Stage   string   `json:"stage"`
+	Regions []Placed `json:"regions,omitempty"`
+	Waiting string   `json:"waiting,omitempty"`
+}
+
+// BuildInput starts BuildImage, and is what the builder gets.
+type BuildInput struct {
+	Service Key    `json:"service"`
+	Number  int    `json:"number"`
+	Origin  Origin `json:"origin"`
+}
+
+// LogName is the blob that keeps the build's log.
+func (b BuildInput) LogName() string {
+	return fmt.Sprintf("builds/%s/%s/%d.log", b.Service.Project, b.Service.Name, b.Number)
+}
+
+// Image is the result of a build: a reference by digest. Found says that an equal build was there already.
+type Image struct {
+	Reference string `json:"reference"`
+	Found     bool   `json:"found"`
+}

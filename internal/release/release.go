@@ -1,0 +1,215 @@
+package release
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Access says who may call a service through an entrypoint.
+type Access string
+
+// The kinds of access. Without a word a service demands a key.
+const (
+	Public Access = "public"
+	ByKey  Access = "key"
+)
+
+// Status is where a release is, over all and in each region.
+type Status string
+
+// The statuses.
+const (
+	Pending    Status = "pending"
+	Deploying  Status = "deploying"
+	Ready      Status = "ready"
+	Failed     Status = "failed"
+	RolledBack Status = "rolledback"
+	Superseded Status = "superseded" // a newer one took its place, before or after it ran
+)
+
+// Ended reports whether the status is final for the run that set it.
+func (s Status) Ended() bool { return s != Pending && s != Deploying }
+
+// ServiceStatus is where a service is.
+type ServiceStatus string
+
+// The statuses of a service.
+const (
+	Running  ServiceStatus = "running"
+	Starting ServiceStatus = "starting"
+	Broken   ServiceStatus = "failed"
+	Killing  ServiceStatus = "deleting"
+	Killed   ServiceStatus = "deleted"
+)
+
+// Key names a service: both parts are DNS labels.
+type Key struct {
+	Project string `json:"project"`
+	Name    string `json:"name"`
+}
+
+func (k Key) String() string { return k.Project + "/" + k.Name }
+
+// Namespace is the Kubernetes namespace of the service's project.
+func (k Key) Namespace() string { return Namespace(k.Project) }
+
+// Namespace is the Kubernetes namespace of a project.
+func Namespace(project string) string { return "project-" + project }
+
+// Spec is what runs: everything about a release but its image.
+type Spec struct {
+	Access   Access            `json:"access"`
+	Port     int               `json:"port"`             // the port the program listens on; it is also told by $PORT
+	Replicas int               `json:"replicas"`         // in each region
+	Health   string            `json:"health,omitempty"` // path of an HTTP health check; empty: a connection is enough
+	Env      map[string]string `json:"env,omitempty"`    // plain settings; secrets do not belong here
+	Args     []string          `json:"args,omitempty"`
+}
+
+// Origin is where the image comes from: exactly one of Source and Image.
+type Origin struct {
+	Source  string `json:"source,omitempty"`  // digest of an uploaded source, "sha256:<hex>"
+	Package string `json:"package,omitempty"` // main package in the source, "." by default
+	Image   string `json:"image,omitempty"`   // reference of an image that exists
+}
+
+// Request is what a developer asks for.
+type Request struct {
+	Service Key    `json:"service"`
+	Origin  Origin `json:"origin"`
+	Spec    Spec   `json:"spec"`
+	By      string `json:"by"`
+}
+
+// Release is one numbered attempt.
+type Release struct {
+	Service   Key       `json:"service"`
+	Number    int       `json:"number"`
+	Origin    Origin    `json:"origin"`
+	Spec      Spec      `json:"spec"`
+	Image     string    `json:"image,omitempty"` // by digest, once it is known
+	Status    Status    `json:"status"`
+	Message   string    `json:"message,omitempty"`
+	RollsBack int       `json:"rolls_back_to,omitempty"` // the release whose image and spec this one repeats
+	By        string    `json:"by"`
+	Regions   []Placed  `json:"regions"`
+	Version   int64     `json:"version"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Placed is a release in one region. URL is the service's base there, ending in a slash.
+type Placed struct {
+	Region  string `json:"region"`
+	Status  Status `json:"status"`
+	URL     string `json:"url,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// Service is what the read model knows of one service.
+type Service struct {
+	Key       Key           `json:"key"`
+	Status    ServiceStatus `json:"status"`
+	Access    Access        `json:"access"`
+	Current   int           `json:"current"` // the release that is meant to run; 0 when there is none yet
+	Latest    int           `json:"latest"`  // the newest release, running or not
+	Message   string        `json:"message,omitempty"`
+	Regions   []Placed      `json:"regions"`
+	Version   int64         `json:"version"`
+	CreatedAt time.Time     `json:"created_at"`
+	UpdatedAt time.Time     `json:"updated_at"`
+}
+
+// Limits of a request.
+const (
+	MaxReplicas = 50
+	MaxEnv      = 200
+	MaxEnvBytes = 32 << 10
+	MaxArgs     = 100
+)
+
+// DefaultPort is what $PORT says when the request names no port.
+const DefaultPort = 8080
+
+var (
+	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	gopath  = regexp.MustCompile(`^(\.|(\./)?[A-Za-z0-9][-_.A-Za-z0-9]*(/[A-Za-z0-9_][-_.A-Za-z0-9]*)*)$`)
+)
+
+// WithDefaults fills in what the developer left out.
+func (r Request) WithDefaults() Request {
+	if r.Spec.Access == "" {
+		r.Spec.Access = ByKey
+	}
+	if r.Spec.Port == 0 {
+		r.Spec.Port = DefaultPort
+	}
+	if r.Spec.Replicas == 0 {
+		r.Spec.Replicas = 1
+	}
+	if r.Origin.Source != "" && r.Origin.Package == "" {
+		r.Origin.Package = "."
+	}
+	return r
+}
+
+// Validate says everything that is wrong with the request, at once.
+func (r Request) Validate() error {
+	var p []fault.Problem
+	check := func(ok bool, field, format string, args ...any) {
+		if !ok {
+			p = append(p, fault.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+		}
+	}
+	check(region.IsLabel(r.Service.Project), "service.project", "%q %s", r.Service.Project, region.LabelRule)
+	check(region.IsLabel(r.Service.Name), "service.name", "%q %s", r.Service.Name, region.LabelRule)
+	p = append(p, r.Origin.problems()...)
+	p = append(p, r.Spec.problems()...)
+	return fault.Problems(p)
+}
+
+func (o Origin) problems() []fault.Problem {
+	var p []fault.Problem
+	if (o.Source == "") == (o.Image == "") {
+		p = append(p, fault.Problem{Field: "origin", Message: "name either a source or an image"})
+	}
+	if o.Source != "" && !digest.MatchString(o.Source) {
+		p = append(p, fault.Problem{Field: "origin.source", Message: fmt.Sprintf("%q is not a digest of the form sha256:<64 hex digits>", o.Source)})
+	}
+	if o.Package != "" && (!gopath.MatchString(o.Package) || strings.Contains(o.Package, "..")) {
+		p = append(p, fault.Problem{Field: "origin.package", Message: fmt.Sprintf("%q is not a folder inside the source", o.Package)})
+	}
+	if len(o.Image) > 512 || strings.ContainsAny(o.Image, " \t\n") {
+		p = append(p, fault.Problem{Field: "origin.image", Message: "is not an image reference"})
+	}
+	return p
+}
+
+func (s Spec) problems() []fault.Problem {
+	var p []fault.Problem
+	check := func(ok bool, field, format string, args ...any) {
+		if !ok {
+			p = append(p, fault.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+		}
+	}
+	check(s.Access == Public || s.Access == ByKey, "spec.access", "%q is neither \"public\" nor \"key\"", s.Access)
+	check(s.Port >= 1 && s.Port <= 65535, "spec.port", "%d is not a port", s.Port)
+	check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "spec.replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
+	check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "spec.health", "%q is not a path", s.Health)
+	check(len(s.Args) <= MaxArgs, "spec.args", "%d arguments are more than %d", len(s.Args), MaxArgs)
+	check(len(s.Env) <= MaxEnv, "spec.env", "%d settings are more than %d", len(s.Env), MaxEnv)
+	size := 0
+	for name, value := range s.Env {
+		size += len(name) + len(value)
+		check(envName.MatchString(name), "spec.env", "%q is not the name of a setting", name)
+		check(name != "PORT", "spec.env", "PORT is set from spec.port")
+	}
+	check(size <= MaxEnvBytes, "spec.env", "%d bytes are more than %d", size, MaxEnvBytes)
+	return p
+}
