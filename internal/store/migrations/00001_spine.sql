@@ -1,0 +1,127 @@
+-- The read model, the events, the audit log and the keys of requests. The same text runs on SQLite, PostgreSQL and
+-- CockroachDB. Where a noun is kept whole, doc holds it as JSON and the other columns repeat what is searched by.
+
+-- +goose Up
+CREATE TABLE counters (
+    name  TEXT   NOT NULL PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+
+INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
+
+CREATE TABLE projects (
+    name       TEXT        NOT NULL PRIMARY KEY,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE regions (
+    platform TEXT   NOT NULL,
+    name     TEXT   NOT NULL,
+    status   TEXT   NOT NULL,
+    message  TEXT   NOT NULL,
+    version  BIGINT NOT NULL,
+    doc      TEXT   NOT NULL,
+    PRIMARY KEY (platform, name)
+);
+
+CREATE TABLE plans (
+    id     TEXT NOT NULL PRIMARY KEY,
+    status TEXT NOT NULL,
+    doc    TEXT NOT NULL,
+    wanted TEXT NOT NULL
+);
+
+-- Numbers outlive the releases and the service they were given to.
+CREATE TABLE release_numbers (
+    project TEXT   NOT NULL,
+    service TEXT   NOT NULL,
+    last    BIGINT NOT NULL,
+    PRIMARY KEY (project, service)
+);
+
+CREATE TABLE releases (
+    project     TEXT   NOT NULL,
+    service     TEXT   NOT NULL,
+    number      BIGINT NOT NULL,
+    request_key TEXT   NOT NULL,
+    status      TEXT   NOT NULL,
+    message     TEXT   NOT NULL,
+    version     BIGINT NOT NULL,
+    doc         TEXT   NOT NULL,
+    PRIMARY KEY (project, service, number)
+);
+
+CREATE UNIQUE INDEX releases_request_key ON releases (project, service, request_key);
+CREATE INDEX releases_status ON releases (status);
+
+CREATE TABLE services (
+    project TEXT   NOT NULL,
+    name    TEXT   NOT NULL,
+    status  TEXT   NOT NULL,
+    message TEXT   NOT NULL,
+    version BIGINT NOT NULL,
+    doc     TEXT   NOT NULL,
+    PRIMARY KEY (project, name)
+);
+
+CREATE TABLE events (
+    seq     BIGINT      NOT NULL PRIMARY KEY,
+    time    TIMESTAMPTZ NOT NULL,
+    project TEXT        NOT NULL,
+    kind    TEXT        NOT NULL,
+    subject TEXT        NOT NULL,
+    message TEXT        NOT NULL
+);
+
+CREATE INDEX events_project ON events (project, seq);
+
+CREATE TABLE audits (
+    seq        BIGINT      NOT NULL PRIMARY KEY,
+    time       TIMESTAMPTZ NOT NULL,
+    subject    TEXT        NOT NULL,
+    kind       TEXT        NOT NULL,
+    project    TEXT        NOT NULL,
+    action     TEXT        NOT NULL,
+    target     TEXT        NOT NULL,
+    caller     TEXT        NOT NULL,
+    request_id TEXT        NOT NULL,
+    status     BIGINT      NOT NULL
+);
+
+-- hash is the hexadecimal SHA-256 of a token: the token itself is nowhere.
+CREATE TABLE tokens (
+    hash       TEXT        NOT NULL PRIMARY KEY,
+    name       TEXT        NOT NULL,
+    principal  TEXT        NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ
+);
+
+CREATE TABLE claims (
+    principal   TEXT        NOT NULL,
+    route       TEXT        NOT NULL,
+    request_key TEXT        NOT NULL,
+    body_hash   TEXT        NOT NULL,
+    attempt     BIGINT      NOT NULL,
+    state       TEXT        NOT NULL,
+    status      BIGINT      NOT NULL,
+    body        BYTEA,
+    leased_to   TIMESTAMPTZ NOT NULL,
+    expires_at  TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (principal, route, request_key)
+);
+
+CREATE INDEX claims_expires ON claims (expires_at);
+
+-- +goose Down
+DROP TABLE claims;
+DROP TABLE tokens;
+DROP TABLE audits;
+DROP TABLE events;
+DROP TABLE services;
+DROP TABLE releases;
+DROP TABLE release_numbers;
+DROP TABLE plans;
+DROP TABLE regions;
+DROP TABLE projects;
+DROP TABLE counters;

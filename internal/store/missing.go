@@ -1,0 +1,46 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/m3o/platform/internal/region"
+)
+
+// shown is how many names an error lists.
+const shown = 20
+
+// enumerate lists names for an error message.
+func enumerate(names []string) string {
+	if len(names) > shown {
+		return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
+	}
+	return strings.Join(names, ", ")
+}
+
+// thereIs says what exists, for whoever asked for what does not.
+func thereIs(noun string, names []string) string {
+	switch len(names) {
+	case 0:
+		return "there is none yet"
+	case 1:
+		return "the only " + noun + " is " + names[0]
+	}
+	return "there are " + enumerate(names)
+}
+
+func suggest(written string, candidates []string) string {
+	if s := region.Suggest(clean(written), candidates); s != "" {
+		return fmt.Sprintf(" (did you mean %q?)", s)
+	}
+	return ""
+}
+
+// orNow is t as the database will return it, and the present when t is not set.
+func (s *Store) orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return s.now()
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}

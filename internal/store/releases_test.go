@@ -1,0 +1,216 @@
+package store_test
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/store"
+)
+
+func allocate(t *testing.T, s *store.Store, key release.Key, requestKey string) release.Release {
+	t.Helper()
+	r, err := s.AllocateRelease(t.Context(), request(key), requestKey, 0)
+	must(t, err)
+	return r
+}
+
+func TestReleasesAreNumberedByService(t *testing.T) {
+	s := fresh(t)
+	other := release.Key{Project: "default", Name: "other"}
+	got := []int{allocate(t, s, hello, "a").Number, allocate(t, s, hello, "b").Number, allocate(t, s, other, "a").Number, allocate(t, s, hello, "a").Number}
+	if want := []int{1, 2, 1, 1}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	r := allocate(t, s, hello, "a")
+	want := request(hello)
+	if r.Status != release.Pending || r.By != "ada" || !reflect.DeepEqual(r.Spec, want.Spec) || r.Origin != want.Origin || r.CreatedAt.IsZero() {
+		t.Errorf("got %+v", r)
+	}
+	stored, err := s.Release(t.Context(), hello, 1)
+	must(t, err)
+	if !reflect.DeepEqual(stored, r) {
+		t.Errorf("stored %+v, answered %+v", stored, r)
+	}
+	_, err = s.AllocateRelease(t.Context(), request(hello), "", 0)
+	wantFault(t, err, fault.Invalid)
+}
+
+func TestNumbersOutliveTheService(t *testing.T) {
+	s := fresh(t)
+	allocate(t, s, hello, "a")
+	must(t, s.RecordService(t.Context(), release.Service{Key: hello, Status: release.Running, Version: 1}))
+	must(t, s.RecordService(t.Context(), release.Service{Key: hello, Status: release.Killed, Version: 2}))
+	if r := allocate(t, s, hello, "b"); r.Number != 2 {
+		t.Errorf("got number %d", r.Number)
+	}
+}
+
+func TestARollbackRepeatsTheEarlierRelease(t *testing.T) {
+	s := fresh(t)
+	first := allocate(t, s, hello, "a")
+	first.Image, first.Status, first.Version = "registry/hello@sha256:1", release.Ready, 1
+	must(t, s.RecordRelease(t.Context(), first))
+	allocate(t, s, hello, "b")
+	back, err := s.AllocateRelease(t.Context(), release.Request{Service: hello, By: "eve"}, "c", 1)
+	must(t, err)
+	if back.Number != 3 || back.RollsBack != 1 || back.Image != first.Image || !reflect.DeepEqual(back.Spec, first.Spec) || back.By != "eve" {
+		t.Errorf("got %+v", back)
+	}
+	_, err = s.AllocateRelease(t.Context(), release.Request{Service: hello}, "d", 9)
+	wantFault(t, err, fault.NotFound, "no release 9", "newest is 3")
+	if r := allocate(t, s, hello, "e"); r.Number != 4 {
+		t.Errorf("the refused rollback took a number: %d", r.Number)
+	}
+}
+
+func TestOlderRecordsOfAReleaseAreIgnored(t *testing.T) {
+	s := fresh(t)
+	r := allocate(t, s, hello, "a")
+	r.Status, r.Version, r.Regions = release.Ready, 3, []release.Placed{{Region: "lon1", Status: release.Ready, URL: "http://x/"}}
+	must(t, s.RecordRelease(t.Context(), r))
+	late := r
+	late.Status, late.Version = release.Deploying, 2
+	must(t, s.RecordRelease(t.Context(), late))
+	must(t, s.RecordRelease(t.Context(), r))
+	got, err := s.Release(t.Context(), hello, 1)
+	must(t, err)
+	if got.Status != release.Ready || !reflect.DeepEqual(got.Regions, r.Regions) {
+		t.Errorf("got %+v", got)
+	}
+	events, err := s.Events(t.Context(), 0, "default", 0)
+	must(t, err)
+	if len(events) != 2 || events[1].Kind != "release.ready" || events[1].Subject != "default/hello/1" || events[1].Project != "default" {
+		t.Errorf("got %+v", events)
+	}
+	unknown := r
+	unknown.Number = 7
+	wantFault(t, s.RecordRelease(t.Context(), unknown), fault.NotFound, "newest is 1")
+	unknown.Service.Name = "helo"
+	wantFault(t, s.RecordRelease(t.Context(), unknown), fault.NotFound, "never released")
+}
+
+func TestReleasesArePaged(t *testing.T) {
+	s := fresh(t)
+	for i := range 7 {
+		allocate(t, s, hello, fmt.Sprint(i))
+	}
+	var got []int
+	page := store.Page{Limit: 3}
+	for pages := 1; ; pages++ {
+		releases, next, err := s.Releases(t.Context(), hello, page)
+		must(t, err)
+		for _, r := range releases {
+			got = append(got, r.Number)
+		}
+		if next == "" {
+			if pages != 3 {
+				t.Errorf("%d pages", pages)
+			}
+			break
+		}
+		page.Cursor = next
+	}
+	if want := []int{7, 6, 5, 4, 3, 2, 1}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+	_, _, err := s.Releases(t.Context(), release.Key{Project: "default", Name: "other"}, page)
+	wantFault(t, err, fault.Invalid, "cursor")
+}
+
+func TestPagesOutOfBoundsAreRefused(t *testing.T) {
+	s := fresh(t)
+	for _, page := range []store.Page{{Limit: -1}, {Limit: store.MaxLimit + 1}} {
+		_, _, err := s.Services(t.Context(), "default", page)
+		wantFault(t, err, fault.Invalid, "limit")
+	}
+	for _, cursor := range []string{"x", "%%%", "e30", "eyJsIjoiYXVkaXRzIiwiYSI6MX0", "eyJsIjoic2VydmljZXMvZGVmYXVsdCIsImEiOjF9"} {
+		_, _, err := s.Services(t.Context(), "default", store.Page{Cursor: cursor})
+		wantFault(t, err, fault.Invalid, "cursor")
+	}
+}
+
+func TestRunningReleasesAreThoseOnTheirWayToTheRegion(t *testing.T) {
+	s := fresh(t)
+	for i, c := range []struct {
+		status  release.Status
+		regions []release.Placed
+	}{
+		{release.Deploying, []release.Placed{{Region: "lon1"}, {Region: "nyc3"}}},
+		{release.Deploying, []release.Placed{{Region: "nyc3"}}},
+		{release.Deploying, nil},
+		{release.Ready, []release.Placed{{Region: "lon1"}}},
+		{release.Pending, nil},
+	} {
+		r := allocate(t, s, hello, fmt.Sprint(i))
+		r.Status, r.Regions, r.Version = c.status, c.regions, 1
+		must(t, s.RecordRelease(t.Context(), r))
+	}
+	running, err := s.RunningReleases(t.Context(), "lon1")
+	must(t, err)
+	var got []int
+	for _, r := range running {
+		got = append(got, r.Number)
+	}
+	if want := []int{1, 3}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAKilledServiceIsGoneUntilItIsDeployedAgain(t *testing.T) {
+	s := fresh(t)
+	v := release.Service{Key: hello, Status: release.Running, Access: release.ByKey, Current: 1, Latest: 1, Version: 1}
+	must(t, s.RecordService(t.Context(), v))
+	web := release.Service{Key: release.Key{Project: "default", Name: "web"}, Status: release.Running, Version: 1}
+	must(t, s.RecordService(t.Context(), web))
+	v.Status, v.Version = release.Killed, 2
+	must(t, s.RecordService(t.Context(), v))
+	_, err := s.Service(t.Context(), hello)
+	wantFault(t, err, fault.NotFound, `"hello"`, "the only service is web")
+	_, err = s.Service(t.Context(), release.Key{Project: "default", Name: "webb"})
+	wantFault(t, err, fault.NotFound, `did you mean "web"?`)
+	if version, err := s.ServiceVersion(t.Context(), hello); err != nil || version != 2 {
+		t.Errorf("version %d, %v", version, err)
+	}
+	v.Status, v.Version = release.Starting, 2
+	must(t, s.RecordService(t.Context(), v)) // not newer: ignored
+	_, err = s.Service(t.Context(), hello)
+	wantFault(t, err, fault.NotFound)
+	v.Version = 3
+	must(t, s.RecordService(t.Context(), v))
+	got, err := s.Service(t.Context(), hello)
+	must(t, err)
+	if got.Status != release.Starting || got.Access != release.ByKey {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestServicesArePagedByName(t *testing.T) {
+	s := fresh(t)
+	for _, project := range []string{"b", "a"} {
+		for _, name := range []string{"z", "m", "a"} {
+			must(t, s.RecordService(t.Context(), release.Service{Key: release.Key{Project: project, Name: name}, Status: release.Running, Version: 1}))
+		}
+	}
+	list := func(project string) (names []string) {
+		page := store.Page{Limit: 2}
+		for {
+			services, next, err := s.Services(t.Context(), project, page)
+			must(t, err)
+			for _, v := range services {
+				names = append(names, v.Key.String())
+			}
+			if page.Cursor = next; next == "" {
+				return names
+			}
+		}
+	}
+	if got, want := list(""), []string{"a/a", "a/m", "a/z", "b/a", "b/m", "b/z"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+	if got, want := list("b"), []string{"b/a", "b/m", "b/z"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+type counterRow struct {
+	bun.BaseModel `bun:"table:counters"`
+
+	Name  string `bun:",pk"`
+	Value int64
+}
+
+type projectRow struct {
+	bun.BaseModel `bun:"table:projects"`
+
+	Name      string `bun:",pk"`
+	CreatedAt time.Time
+}
+
+type regionRow struct {
+	bun.BaseModel `bun:"table:regions"`
+
+	Platform string `bun:",pk"`
+	Name     string `bun:",pk"`
+	Status   string
+	Message  string
+	Version  int64
+	Doc      string
+}
+
+type planRow struct {
+	bun.BaseModel `bun:"table:plans"`
+
+	ID     string `bun:",pk"`
+	Status string
+	Doc    string
+	Wanted string
+}
+
+type numberRow struct {
+	bun.BaseModel `bun:"table:release_numbers"`
+
+	Project string `bun:",pk"`
+	Service string `bun:",pk"`
+	Last    int
+}
+
+type releaseRow struct {
+	bun.BaseModel `bun:"table:releases"`
+
+	Project    string `bun:",pk"`
+	Service    string `bun:",pk"`
+	Number     int    `bun:",pk"`
+	RequestKey string
+	Status     string
+	Message    string
+	Version    int64
+	Doc        string
+}
+
+type serviceRow struct {
+	bun.BaseModel `bun:"table:services"`
+
+	Project string `bun:",pk"`
+	Name    string `bun:",pk"`
+	Status  string
+	Message string
+	Version int64
+	Doc     string
+}
+
+type eventRow struct {
+	bun.BaseModel `bun:"table:events"`
+
+	Seq     int64 `bun:",pk"`
+	Time    time.Time
+	Project string
+	Kind    string
+	Subject string
+	Message string
+}
+
+type auditRow struct {
+	bun.BaseModel `bun:"table:audits"`
+
+	Seq       int64 `bun:",pk"`
+	Time      time.Time
+	Subject   string
+	Kind      string
+	Project   string
+	Action    string
+	Target    string
+	Caller    string
+	RequestID string
+	Status    int
+}
+
+type tokenRow struct {
+	bun.BaseModel `bun:"table:tokens"`
+
+	Hash      string `bun:",pk"`
+	Name      string
+	Principal string
+	CreatedAt time.Time
+	ExpiresAt time.Time `bun:",nullzero"`
+}
+
+type claimRow struct {
+	bun.BaseModel `bun:"table:claims"`
+
+	Principal  string `bun:",pk"`
+	Route      string `bun:",pk"`
+	RequestKey string `bun:",pk"`
+	BodyHash   string
+	Attempt    int64
+	State      string
+	Status     int
+	Body       []byte
+	LeasedTo   time.Time
+	ExpiresAt  time.Time
+}
+
+// encode writes a noun into its doc column. Nouns are plain data, so it fails only for a programming mistake.
+func encode(noun any) (string, error) {
+	data, err := json.Marshal(noun)
+	if err != nil {
+		return "", fmt.Errorf("encode %T: %w", noun, err)
+	}
+	return string(data), nil
+}
+
+func decode[T any](doc string) (T, error) {
+	var noun T
+	if err := json.Unmarshal([]byte(doc), &noun); err != nil {
+		return noun, fmt.Errorf("decode %T: %w", noun, err)
+	}
+	return noun, nil
+}
+
+// clean makes free text fit for a column: the engines refuse NUL, and PostgreSQL what is not UTF-8.
+func clean(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+)
+
+// RecordService writes what is now known of a service. A record that is not newer than what is there is ignored. A change
+// of status or message is told as the event "service.<status>". A newer record of a killed service revives it.
+func (s *Store) RecordService(ctx context.Context, v release.Service) error {
+	return s.transact(ctx, "record service "+v.Key.String(), func(ctx context.Context, tx bun.Tx) error {
+		old, known, err := findService(ctx, tx, v.Key)
+		if err != nil || known && v.Version <= old.Version {
+			return err
+		}
+		row, err := s.serviceRow(v, old, known)
+		if err != nil {
+			return err
+		}
+		_, err = tx.NewInsert().Model(&row).On("CONFLICT (project, name) DO UPDATE").Set("status = EXCLUDED.status").
+			Set("message = EXCLUDED.message").Set("version = EXCLUDED.version").Set("doc = EXCLUDED.doc").Exec(ctx)
+		if err != nil || known && old.Status == row.Status && old.Message == row.Message {
+			return err
+		}
+		return s.tell(ctx, tx, event.Event{Project: v.Key.Project, Kind: "service." + row.Status, Subject: v.Key.String(), Message: row.Message})
+	})
+}
+
+func (s *Store) serviceRow(v release.Service, old serviceRow, known bool) (serviceRow, error) {
+	if known && release.ServiceStatus(old.Status) != release.Killed {
+		before, err := decode[release.Service](old.Doc)
+		if err != nil {
+			return serviceRow{}, err
+		}
+		v.CreatedAt = before.CreatedAt
+	}
+	v.CreatedAt, v.UpdatedAt = s.orNow(v.CreatedAt), s.orNow(v.UpdatedAt)
+	v.Message = clean(v.Message)
+	doc, err := encode(v)
+	return serviceRow{Project: v.Key.Project, Name: v.Key.Name, Status: string(v.Status), Message: v.Message, Version: v.Version, Doc: doc}, err
+}
+
+func findService(ctx context.Context, db bun.IDB, key release.Key) (row serviceRow, known bool, err error) {
+	err = db.NewSelect().Model(&row).Where("project = ? AND name = ?", clean(key.Project), clean(key.Name)).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row, false, nil
+	}
+	return row, err == nil, err
+}
+
+// Service returns what is known of a service. For one that is not there, or was killed, the error says which there are.
+func (s *Store) Service(ctx context.Context, key release.Key) (release.Service, error) {
+	row, known, err := findService(ctx, s.read, key)
+	switch {
+	case err != nil:
+		return release.Service{}, s.explain(err, "read service "+key.String())
+	case !known || release.ServiceStatus(row.Status) == release.Killed:
+		return release.Service{}, s.noService(ctx, key)
+	}
+	return decode[release.Service](row.Doc)
+}
+
+// ServiceVersion returns the version of the last record of a service, of one that was killed too, and 0 when there is none:
+// who deploys it again goes on from there, for older records are ignored.
+func (s *Store) ServiceVersion(ctx context.Context, key release.Key) (int64, error) {
+	row, _, err := findService(ctx, s.read, key)
+	return row.Version, s.explain(err, "read service "+key.String())
+}
+
+func (s *Store) noService(ctx context.Context, key release.Key) error {
+	var names []string
+	err := s.read.NewSelect().Model((*serviceRow)(nil)).Column("name").Where("project = ? AND status <> ?", clean(key.Project), string(release.Killed)).
+		Order("name").Limit(MaxLimit).Scan(ctx, &names)
+	if err != nil {
+		return s.explain(err, "list the services")
+	}
+	return fault.New(fault.NotFound, "there is no service %q in project %q%s; %s", clean(key.Name), clean(key.Project),
+		suggest(key.Name, names), thereIs("service", names))
+}
+
+// Services returns the services of a project, or of all when project is empty, in the order of their names, without those
+// that were killed; and the cursor of the next page.
+func (s *Store) Services(ctx context.Context, project string, page Page) ([]release.Service, string, error) {
+	list := "services/" + project
+	limit, err := page.limit()
+	if err != nil {
+		return nil, "", err
+	}
+	from, has, err := after[release.Key](page, list)
+	if err != nil {
+		return nil, "", err
+	}
+	var rows []serviceRow
+	query := s.read.NewSelect().Model(&rows).Where("status <> ?", string(release.Killed)).Order("project", "name").Limit(int64(limit) + 1)
+	if project != "" {
+		query.Where("project = ?", clean(project))
+	}
+	if has {
+		query.Where("project > ? OR project = ? AND name > ?", clean(from.Project), clean(from.Project), clean(from.Name))
+	}
+	if err := query.Scan(ctx); err != nil {
+		return nil, "", s.explain(err, "list the services")
+	}
+	rows, last := cut(rows, limit)
+	services := make([]release.Service, len(rows))
+	for i, row := range rows {
+		if services[i], err = decode[release.Service](row.Doc); err != nil {
+			return nil, "", fmt.Errorf("list the services: %w", err)
+		}
+	}
+	if last == nil {
+		return services, "", nil
+	}
+	cursor, err := cursorAfter(list, release.Key{Project: last.Project, Name: last.Name})
+	return services, cursor, err
+}
