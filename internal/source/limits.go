@@ -1,0 +1,97 @@
+package source
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Limits bound a source, when it is packed, received and unpacked. A zero means the default.
+type Limits struct {
+	Packed   int64 // bytes of the compressed archive; 100 MB by default
+	Unpacked int64 // bytes of the tar in it; 400 MB by default
+	Files    int   // files and links; 50,000 by default
+}
+
+// WithDefaults fills in what is not set.
+func (l Limits) WithDefaults() Limits {
+	if l.Packed <= 0 {
+		l.Packed = 100e6
+	}
+	if l.Unpacked <= 0 {
+		l.Unpacked = 400e6
+	}
+	if l.Files <= 0 {
+		l.Files = 50_000
+	}
+	return l
+}
+
+// Stats is what is known of an archive.
+type Stats struct {
+	Digest   string // "sha256:<hex>" of the uncompressed tar
+	Files    int
+	Packed   int64
+	Unpacked int64
+}
+
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// BlobName is where the blob store keeps the source with the digest.
+func BlobName(digest string) (string, error) {
+	if !digestForm.MatchString(digest) {
+		return "", fault.New(fault.Invalid, "%q is not a digest of the form sha256:<64 hex digits>", digest)
+	}
+	return "sources/" + digest[len("sha256:"):] + ".tar.gz", nil
+}
+
+// bounded counts what goes through a reader and fails at the first byte over the limit, so that no more than that byte
+// is ever read for nothing.
+type bounded struct {
+	r     io.Reader
+	n     int64
+	limit int64
+	over  error
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.n > b.limit {
+		return 0, b.over
+	}
+	if room := b.limit + 1 - b.n; int64(len(p)) > room {
+		p = p[:room]
+	}
+	n, err := b.r.Read(p)
+	b.n += int64(n)
+	if b.n > b.limit {
+		return n - 1, b.over
+	}
+	return n, err
+}
+
+func tooPacked(l Limits) error {
+	return fault.New(fault.Invalid, "the source is larger than %s when packed", size(l.Packed))
+}
+
+func tooLarge(l Limits) error {
+	return fault.New(fault.Invalid, "the source is larger than %s", size(l.Unpacked))
+}
+
+func tooMany(l Limits) error {
+	return fault.New(fault.Invalid, "the source has more than %d files", l.Files)
+}
+
+// size writes bytes for a reader.
+func size(n int64) string {
+	units := []string{"bytes", "kB", "MB", "GB", "TB"}
+	f, i := float64(n), 0
+	for f >= 1000 && i < len(units)-1 {
+		f, i = f/1000, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.3g %s", f, units[i])
+}
