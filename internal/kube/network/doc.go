@@ -1,0 +1,18 @@
+// Package network is the network of one sandbox cluster.
+//
+// In the cluster process, a Network is the switch that joins the nodes and a
+// userspace TCP/IP stack that answers as their default gateway: it takes
+// connections to Services to a ready endpoint, connections to the outside to
+// ordinary sockets, answers the cluster's names, and gives the API server its way
+// into the cluster. In a node's process, a Bridge joins the pods of the node.
+// Neither needs a privilege on the machine.
+//
+// It is not a packet filter: NetworkPolicy is not enforced. Traffic between
+// pods never passes the stack, only the switch. Traffic to a Service does, so
+// the endpoint sees the gateway as the sender. IPv4 only.
+//
+// The parts: wire (frames, switch), service (who is behind a Service), names
+// (DNS), balancer (Services of type LoadBalancer), flow (moving bytes), bridge
+// (a node's part). The packages cluster and node may import this package; its
+// parts are its own.
+package network
