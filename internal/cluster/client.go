@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// How we treat an API server: enough for a whole region in one go, never a flood, and no call that hangs.
+const (
+	callsPerSecond = 50
+	callBurst      = 100
+	callTimeout    = 30 * time.Second
+	dialTimeout    = 10 * time.Second
+	idleTimeout    = 90 * time.Second
+)
+
+// maxKubeconfig bounds what is read as a kubeconfig.
+const maxKubeconfig = 1 << 20
+
+// Client works in one cluster. It is safe for concurrent use and holds nothing that must be closed.
+type Client struct {
+	dynamic dynamic.Interface
+	typed   kubernetes.Interface
+}
+
+// Connect makes a client from a kubeconfig that carries its credentials itself. One that names programs or files is
+// refused: it comes from a cloud's answer, and must not run or read anything here. Nothing is sent yet.
+func Connect(kubeconfig []byte) (*Client, error) {
+	config, err := readKubeconfig(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = callsPerSecond, callBurst
+	config.UserAgent = manager
+	config.WarningHandler = rest.NoWarnings{}
+	transport, err := newTransport(config)
+	if err != nil {
+		return nil, err
+	}
+	caller := &http.Client{Transport: transport, Timeout: callTimeout}
+	dynamicClient, err := dynamic.NewForConfigAndClient(config, caller)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the kubeconfig does not describe a cluster we can call")
+	}
+	typedClient, err := kubernetes.NewForConfigAndClient(config, caller)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the kubeconfig does not describe a cluster we can call")
+	}
+	return &Client{dynamic: dynamicClient, typed: typedClient}, nil
+}
+
+// readKubeconfig never repeats what the parser says: its errors may quote the file.
+func readKubeconfig(data []byte) (*rest.Config, error) {
+	if len(data) > maxKubeconfig {
+		return nil, fault.New(fault.Invalid, "the kubeconfig has %d bytes; at most %d are read", len(data), maxKubeconfig)
+	}
+	file, err := clientcmd.Load(data)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the kubeconfig is not one: it cannot be parsed")
+	}
+	if reason := outward(file); reason != "" {
+		return nil, fault.New(fault.Invalid, "the kubeconfig %s; only one that carries its credentials itself is used", reason)
+	}
+	config, err := clientcmd.NewDefaultClientConfig(*file, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the kubeconfig is not complete: it needs a current context with a cluster and a user")
+	}
+	return config, nil
+}
+
+// outward says what in the file points outside of it, or "".
+func outward(file *clientcmdapi.Config) string {
+	for _, user := range file.AuthInfos {
+		switch {
+		case user.Exec != nil:
+			return "runs a program for its credentials"
+		case user.AuthProvider != nil:
+			return "asks a provider's plugin for its credentials"
+		case user.TokenFile != "" || user.ClientCertificate != "" || user.ClientKey != "":
+			return "names files for its credentials"
+		}
+	}
+	for _, server := range file.Clusters {
+		if server.CertificateAuthority != "" {
+			return "names a file for the cluster's authority"
+		}
+	}
+	return ""
+}
+
+// newTransport is our own instead of client-go's, which keeps one per credential for the life of the process.
+func newTransport(config *rest.Config) (http.RoundTripper, error) {
+	tlsConfig, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the kubeconfig's certificates cannot be used")
+	}
+	base := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: dialTimeout,
+		IdleConnTimeout:     idleTimeout,
+		ForceAttemptHTTP2:   true,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: dialTimeout, PingTimeout: dialTimeout},
+	}
+	if config.Proxy != nil {
+		base.Proxy = config.Proxy
+	}
+	wrapped, err := rest.HTTPWrappersForConfig(config, base)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the kubeconfig's credentials cannot be used together")
+	}
+	return wrapped, nil
+}
+
+// Version returns the version the cluster says it has ("v1.34.2").
+func (c *Client) Version(ctx context.Context) (string, error) {
+	body, err := c.typed.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
+	if err != nil {
+		return "", explain(err, "ask the cluster for its version")
+	}
+	var info version.Info
+	if err := json.Unmarshal(body, &info); err != nil {
+		return "", fault.New(fault.Unavailable, "the cluster's address answers, but not as Kubernetes does")
+	}
+	return info.GitVersion, nil
+}

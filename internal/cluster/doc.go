@@ -1,0 +1,31 @@
+// Package cluster is what the platform does inside a region's Kubernetes: its namespaces and their limits, the parts that
+// run there (etcd, NATS, CockroachDB, the gateway), and one Deployment per service.
+//
+// Everything is written by server-side apply as the field manager "m3o", so repeating a call changes nothing. Fields that
+// somebody else took over are taken back where the object is ours (label app.kubernetes.io/managed-by=m3o), and nowhere
+// else. Errors are faults without credentials; a Client forgets nothing and decides nothing, so order, waiting and retries
+// are the caller's. The package knows no cloud (internal/cloud makes clusters) and no routing (internal/gateway). Only
+// activities and programs that are handed a kubeconfig import it.
+//
+// # What is where
+//
+// Parts live in three namespaces: m3o-control (nothing yet), m3o-resource (etcd, NATS, CockroachDB) and m3o-network (the
+// gateway). Services find the parts at etcd.m3o-resource.svc:2379, nats.m3o-resource.svc:4222 and
+// cockroachdb.m3o-resource.svc:26257. A project has the namespace project-<name>; a service is a Deployment and a Service
+// of its name in it. Pods are "restricted" in the sense of the Pod Security Standards everywhere: user 65532, no
+// capabilities, a root file system that cannot be written (/tmp can).
+//
+// # Images
+//
+// Parts.Images says which images run; DefaultImages holds the ones we name by tag. No digest is written here, since none
+// was verified: production pins digests in its configuration. Whoever makes an image puts the program where the official
+// one has it, because the command is given here: see programs in images.go.
+//
+// # What an operator should know
+//
+// The number of etcd and NATS members is decided once, when a region is made (one, or three from three nodes on), and kept
+// in their volumes: members of a running quorum are not added by changing a number. Volumes and the CockroachDB authority
+// outlive their part: a part that is listed again finds its data. etcd and NATS speak plain TCP inside the region and are
+// kept from strangers by NetworkPolicies alone, so a cluster whose network does not enforce them offers no such wall.
+// CockroachDB since 24.3 slows clusters without a licence key down after a week; the key is set by SQL, not here.
+package cluster

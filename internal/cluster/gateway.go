@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/m3o/platform/internal/region"
+)
+
+const (
+	gatewayKeysPath = "/etc/m3o/keys"
+	gatewayLinger   = 5  // seconds: load balancers notice that it goes
+	gatewayGrace    = 60 // seconds: requests in flight are answered
+)
+
+// emptyKeys is a JWK set that trusts nobody.
+const emptyKeys = `{"keys":[]}`
+
+// gateway is the region's entrypoint: it finds services through the API server and etcd, and shows logs to whoever has a
+// permit. Two of them where there are two nodes.
+func gateway(spec region.Spec, in Parts, _ survey) []object {
+	labels := partLabels(spec.Key(), region.API, gatewayName)
+	keys := string(in.Gateway.Keys)
+	if keys == "" {
+		keys = emptyKeys
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), AutomountServiceAccountToken: new(false)}
+	file := &corev1.ConfigMap{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Data: map[string]string{"keys.json": keys}}
+	budget := &policyv1.PodDisruptionBudget{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Spec: policyv1.PodDisruptionBudgetSpec{
+		MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
+		UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}}
+	rights, binding := gatewayRights(labels)
+	return []object{account, rights, binding, file, gatewayService(spec, labels), budget, gatewayDeployment(spec, in, labels, fingerprint([]byte(keys)))}
+}
+
+// gatewayRights are read-only: what routes and logs need, in all namespaces.
+func gatewayRights(labels map[string]string) (*rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding) {
+	name := "m3o-" + gatewayName
+	look := []string{"get", "list", "watch"}
+	role := &rbacv1.ClusterRole{ObjectMeta: meta("", name, labels), Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{discoveryv1.GroupName}, Resources: []string{"endpointslices"}, Verbs: look},
+		{APIGroups: []string{corev1.GroupName}, Resources: []string{"services", "namespaces", "pods"}, Verbs: look},
+		{APIGroups: []string{corev1.GroupName}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
+	}}
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: meta("", name, labels),
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: NetworkNamespace, Name: gatewayName}}}
+	return role, binding
+}
+
+// gatewayService is the region's address. Clouds that name their load balancers get a name that says whose it is.
+func gatewayService(spec region.Spec, labels map[string]string) *corev1.Service {
+	object := meta(NetworkNamespace, gatewayName, labels)
+	if spec.Provider == region.DigitalOcean {
+		object.Annotations = map[string]string{"service.beta.kubernetes.io/do-loadbalancer-name": "m3o-" + spec.Platform + "-" + spec.Name}
+	}
+	return &corev1.Service{ObjectMeta: object, Spec: corev1.ServiceSpec{
+		Type: corev1.ServiceTypeLoadBalancer, Selector: theGateway, Ports: []corev1.ServicePort{open("http", gatewayPort)}}}
+}
+
+func gatewayDeployment(spec region.Spec, in Parts, labels map[string]string, config string) *appsv1.Deployment {
+	container := corev1.Container{
+		Name: gatewayName, Image: in.Images[region.API], Command: []string{programs[region.API]}, Args: gatewayFlags(spec),
+		Ports:          []corev1.ContainerPort{port("http", gatewayPort)},
+		Resources:      size("100m", "96Mi", "2", "512Mi"),
+		VolumeMounts:   []corev1.VolumeMount{{Name: "keys", MountPath: gatewayKeysPath, ReadOnly: true}},
+		ReadinessProbe: asks("/-/readyz", "http", 1, 3),
+		LivenessProbe:  asks("/-/healthz", "http", 10, 6),
+		Lifecycle:      linger(gatewayLinger),
+	}
+	pod := restricted(corev1.PodSpec{ServiceAccountName: gatewayName, AutomountServiceAccountToken: new(true),
+		Containers: []corev1.Container{container}, Volumes: []corev1.Volume{fromConfigMap("keys", gatewayName)}})
+	pod.TerminationGracePeriodSeconds = new(int64(gatewayGrace))
+	pod.TopologySpreadConstraints = apart(theGateway)
+	return &appsv1.Deployment{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Spec: appsv1.DeploymentSpec{
+		Replicas: new(int32(min(2, max(1, spec.Kubernetes.Nodes.Count)))), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
+		Strategy: neverFewer(), RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(600)),
+		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{AnnotationConfig: config}}},
+	}}
+}
+
+func gatewayFlags(spec region.Spec) []string {
+	return []string{
+		"gateway",
+		"--region=" + spec.Name,
+		"--domain=" + spec.Domain,
+		fmt.Sprintf("--listen=:%d", gatewayPort),
+		fmt.Sprintf("--etcd=http://etcd.%s.svc:%d", ResourceNamespace, etcdPort),
+		"--keys=" + gatewayKeysPath + "/keys.json",
+	}
+}
+
+// neverFewer rolls a Deployment without a moment in which fewer pods answer than are wanted.
+func neverFewer() appsv1.DeploymentStrategy {
+	return appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{
+		MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromString("25%"))}}
+}

@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/m3o/platform/internal/release"
+)
+
+// Rollout is how far a release is in this cluster. Done: it runs as wanted, and nothing of an earlier one runs. Failed: it
+// never will, or made no progress for too long. Reason says why it is not done, in words a developer can act on.
+type Rollout struct {
+	Desired, Updated, Ready int
+	Done, Failed            bool
+	Reason                  string
+}
+
+// ServiceState looks at the release of the service without changing anything. A service that was not applied is NotFound.
+func (c *Client) ServiceState(ctx context.Context, key release.Key, number int) (Rollout, error) {
+	d, err := c.typed.AppsV1().Deployments(release.Namespace(key.Project)).Get(ctx, key.Name, metav1.GetOptions{})
+	if err != nil {
+		return Rollout{}, explain(err, "read the state of %s", key)
+	}
+	at := deploymentProgress(d)
+	r := Rollout{Desired: int(at.desired), Updated: int(at.updated), Ready: int(at.ready)}
+	if runs := d.Spec.Template.Labels[LabelRelease]; runs != strconv.Itoa(number) {
+		r.Failed, r.Reason = true, fmt.Sprintf("release %s was applied over it", runs)
+		return r, nil
+	}
+	if r.Done = at.done(); r.Done {
+		return r, nil
+	}
+	return c.explainRollout(ctx, d, key, r)
+}
+
+// explainRollout says why a release is not there yet, and whether it is to be given up.
+func (c *Client) explainRollout(ctx context.Context, d *appsv1.Deployment, key release.Key, r Rollout) (Rollout, error) {
+	why, err := c.worst(ctx, d.Namespace, d.Spec.Template.Labels)
+	if err != nil {
+		return Rollout{}, err
+	}
+	current := d.Status.ObservedGeneration >= d.Generation
+	if refused := condition(d, appsv1.DeploymentReplicaFailure); current && why.words == "" && refused != nil && refused.Status == corev1.ConditionTrue {
+		why.words = "its pods are refused: " + refused.Message
+	}
+	r.Reason = fmt.Sprintf("%d of %d instances ready", r.Ready, r.Desired)
+	if why.words != "" {
+		r.Reason += ": " + why.words + advice(d, why.words)
+	}
+	late := condition(d, appsv1.DeploymentProgressing)
+	expired := current && late != nil && late.Status == corev1.ConditionFalse && late.Reason == "ProgressDeadlineExceeded"
+	r.Failed = current && (why.certain || expired)
+	if expired && !why.certain {
+		r.Reason += fmt.Sprintf(" (no progress for %d seconds)", serviceDeadline)
+	}
+	return r, nil
+}
+
+// advice is what a developer can do about a program that listens somewhere else.
+func advice(d *appsv1.Deployment, words string) string {
+	number := d.Spec.Template.Spec.Containers[0].Ports[0].ContainerPort
+	if words != fmt.Sprintf("nothing answers on port %d", number) {
+		return ""
+	}
+	return ": listen on $PORT (on all addresses), or say with --port where the program listens"
+}
+
+func condition(d *appsv1.Deployment, kind appsv1.DeploymentConditionType) *appsv1.DeploymentCondition {
+	for i := range d.Status.Conditions {
+		if d.Status.Conditions[i].Type == kind {
+			return &d.Status.Conditions[i]
+		}
+	}
+	return nil
+}
