@@ -1,0 +1,209 @@
+package cloudtest
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+func kinds(t *testing.T, s suite) {
+	network := s.ensureNetwork(t)
+	spec := s.cluster(network)
+	s.ensureCluster(t, spec)
+	s.untilReady(t, spec, spec.Nodes.Count)
+	larger, elsewhere := spec, s.Region
+	larger.Nodes.Count++
+	elsewhere.Name += "-two" // another region in the same account, of which there is nothing yet
+	calls := map[Call]func(context.Context) error{
+		ListNetworks: func(ctx context.Context) error { _, err := s.Provider.EnsureNetwork(ctx, s.network()); return err },
+		CreateNetwork: func(ctx context.Context) error {
+			_, err := s.Provider.EnsureNetwork(ctx, elsewhere.NetworkSpec())
+			return err
+		},
+		ListClusters: func(ctx context.Context) error { _, err := s.Provider.FindCluster(ctx, spec); return err },
+		CreateCluster: func(ctx context.Context) error {
+			_, err := s.Provider.EnsureCluster(ctx, elsewhere.ClusterSpec(network))
+			return err
+		},
+		ScaleCluster:  func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, larger); return err },
+		GiveAccess:    func(ctx context.Context) error { _, err := s.Provider.Access(ctx, spec); return err },
+		DescribeLimit: func(ctx context.Context) error { _, err := s.Provider.Preflight(ctx, s.Region, nil); return err },
+		DeleteCluster: func(ctx context.Context) error { return s.Provider.DeleteCluster(ctx, spec) },
+	}
+	created := s.happened(t, "created", Cluster)
+	for call, do := range calls {
+		s.fails(t, Breakage{call, Throttled}, do, fault.Throttled)
+		s.fails(t, Breakage{call, Failing}, do, fault.Unavailable)
+		s.fails(t, Breakage{call, LostBefore}, do, fault.Unavailable)
+		if call != DescribeLimit { // there it is an obstacle
+			s.fails(t, Breakage{call, Denied}, do, fault.Denied)
+		}
+	}
+	for _, call := range []Call{CreateNetwork, CreateCluster, ScaleCluster} {
+		s.fails(t, Breakage{call, Quota}, calls[call], fault.Quota)
+	}
+	if got := s.happened(t, "created", Cluster); got != created {
+		t.Errorf("calls that failed made %d clusters", got-created)
+	}
+}
+
+// fails breaks one call and sees that it fails as it should, in words.
+func (s suite) fails(t *testing.T, b Breakage, do func(context.Context) error, want fault.Kind) {
+	t.Helper()
+	s.Break(t, b)
+	err := do(t.Context())
+	if !fault.Is(err, want) {
+		t.Errorf("%s, %s: got %v (kind %s), want kind %s", b.Call, b.Way, err, fault.Of(err), want)
+		return
+	}
+	var f *fault.Error
+	if !errors.As(err, &f) || len(f.Message) < 20 {
+		t.Errorf("%s, %s: the message tells nothing: %q", b.Call, b.Way, fault.Message(err))
+	}
+	if want == fault.Throttled && (f.RetryAfter <= 0 || f.RetryAfter > time.Hour) {
+		t.Errorf("%s: come back after %s?", b.Call, f.RetryAfter)
+	}
+}
+
+func stranger(t *testing.T, s suite) {
+	_, err := s.Stranger.EnsureNetwork(t.Context(), s.network())
+	wantKind(t, err, fault.Denied)
+	_, err = s.Stranger.EnsureCluster(t.Context(), s.cluster(region.Net{}))
+	wantKind(t, err, fault.Denied)
+	_, err = s.Stranger.Owned(t.Context(), s.Region.Key())
+	wantKind(t, err, fault.Denied)
+	p, err := s.Stranger.Preflight(t.Context(), s.Region, nil)
+	if err != nil || len(p.Obstacles) != 1 || p.Obstacles[0].Kind != string(fault.Denied) {
+		t.Errorf("preflight found %+v, %v; want one obstacle of kind denied", p, err)
+	}
+}
+
+func late(t *testing.T, s suite) {
+	s.Break(t, Breakage{CreateCluster, Late})
+	spec := s.cluster(s.ensureNetwork(t))
+	s.ensureCluster(t, spec)
+	var c region.Cluster
+	s.until(t, "the cluster fails", func(ctx context.Context) (broken bool, err error) {
+		c, err = s.Provider.FindCluster(ctx, spec)
+		return c.Broken, err
+	})
+	if c.Ready || c.State == "" || c.Reason == "" {
+		t.Errorf("a broken cluster is not ready, and says why: %+v", c)
+	}
+	if again := s.ensureCluster(t, spec); !again.Broken || again.ID != c.ID {
+		t.Errorf("asking for it again must show it as it is: %+v", again)
+	}
+	s.remove(t, spec)
+	s.wantHappened(t, "deleted", Cluster, 1)
+	s.ensureCluster(t, s.cluster(s.ensureNetwork(t)))
+	s.untilReady(t, spec, spec.Nodes.Count)
+}
+
+func stuck(t *testing.T, s suite) {
+	s.Break(t, Breakage{CreateCluster, Stuck})
+	network := s.ensureNetwork(t)
+	spec := s.cluster(network)
+	s.ensureCluster(t, spec)
+	// As long as a healthy one takes.
+	healthy := s.Region
+	healthy.Name += "-two"
+	other := s.ensureCluster(t, healthy.ClusterSpec(network))
+	s.untilReady(t, healthy.ClusterSpec(network), spec.Nodes.Count)
+	c, err := s.Provider.FindCluster(t.Context(), spec)
+	if err != nil || c.Ready || c.Broken || c.State == "" || c.ID == other.ID {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if err := s.Provider.DeleteCluster(t.Context(), healthy.ClusterSpec(network)); err != nil {
+		t.Fatal(err)
+	}
+	s.remove(t, spec)
+}
+
+func scale(t *testing.T, s suite) {
+	spec := s.cluster(s.ensureNetwork(t))
+	spec.Nodes.Count = 1
+	first := s.ensureCluster(t, spec)
+	s.untilReady(t, spec, 1)
+	for _, n := range []int{3, 2} {
+		spec.Nodes.Count = n
+		if c := s.ensureCluster(t, spec); c.Ready || c.ID != first.ID {
+			t.Errorf("asked for %d nodes, it is %+v", n, c)
+		}
+		s.untilReady(t, spec, n)
+	}
+	s.wantHappened(t, "created", Cluster, 1)
+}
+
+var decimal = regexp.MustCompile(`^[0-9]+\.[0-9]{2}$`)
+
+func preflight(t *testing.T, s suite) {
+	ask := func(change func(*region.Spec), have *region.Spec) region.Preflight {
+		t.Helper()
+		want := s.Region
+		change(&want)
+		p, err := s.Provider.Preflight(t.Context(), want, have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !decimal.MatchString(p.Monthly.Amount) || len(p.Monthly.Currency) != 3 {
+			t.Errorf("the price is %+v", p.Monthly)
+		}
+		return p
+	}
+	obstacle := func(p region.Preflight, kind fault.Kind, word string) {
+		t.Helper()
+		if len(p.Obstacles) != 1 || p.Obstacles[0].Kind != string(kind) || !strings.Contains(p.Obstacles[0].Message, word) {
+			t.Errorf("got %+v, want one obstacle of kind %s about %q", p.Obstacles, kind, word)
+		}
+	}
+	fine := ask(func(*region.Spec) {}, nil)
+	if len(fine.Obstacles) > 0 || fine.Monthly.Amount == "0.00" {
+		t.Errorf("a region that fits: %+v", fine)
+	}
+	double := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count += 1 }, nil)
+	if double.Monthly == fine.Monthly {
+		t.Error("one more node costs nothing")
+	}
+	obstacle(ask(func(r *region.Spec) { r.Location = "atlantis" }, nil), fault.Invalid, "atlantis")
+	obstacle(ask(func(r *region.Spec) { r.Kubernetes.Version = "1.99" }, nil), fault.Invalid, "1.99")
+	obstacle(ask(func(r *region.Spec) { r.Kubernetes.Nodes.Size = "huge" }, nil), fault.Invalid, "huge")
+	obstacle(ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count = 100 }, nil), fault.Quota, "limit")
+	have := s.Region
+	have.Kubernetes.Nodes.Count = 100
+	if p := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count = 100 }, &have); len(p.Obstacles) > 0 {
+		t.Errorf("a region that stays as it is needs nothing more: %+v", p)
+	}
+	if made := s.Effects(t); len(made) > 0 {
+		t.Errorf("looking changed something: %v", made)
+	}
+}
+
+func version(t *testing.T, s suite) {
+	spec := s.cluster(s.ensureNetwork(t))
+	spec.Version = "1.99"
+	_, err := s.Provider.EnsureCluster(t.Context(), spec)
+	wantKind(t, err, fault.Invalid)
+	if !strings.Contains(fault.Message(err), s.Region.Kubernetes.Version) {
+		t.Errorf("the message does not say what is offered: %s", fault.Message(err))
+	}
+	s.wantHappened(t, "created", Cluster, 0)
+}
+
+func slow(t *testing.T, s suite) {
+	s.Break(t, Breakage{ListNetworks, Slow})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, err := s.Provider.EnsureNetwork(ctx, s.network()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's end", err)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("it ended only after %s", took)
+	}
+}

@@ -1,0 +1,263 @@
+package digitalocean
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// accessFor is how long credentials for a cluster hold.
+const accessFor = 24 * time.Hour
+
+// EnsureCluster returns the cluster of the spec's name and owner, asked for if there is none. One that has another number
+// of nodes is asked to change it.
+func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
+	found, err := p.findCluster(ctx, spec)
+	if err != nil {
+		return region.Cluster{}, err
+	}
+	if found != nil {
+		return p.adjust(ctx, spec, found)
+	}
+	err = p.createCluster(ctx, spec)
+	if err != nil && !fault.Is(err, fault.Exists) {
+		return region.Cluster{}, err
+	}
+	// Made now, or since we looked: by our own lost attempt, or by somebody else.
+	found, again := p.findCluster(ctx, spec)
+	switch {
+	case again != nil:
+		return region.Cluster{}, again
+	case found == nil && err != nil:
+		return region.Cluster{}, err
+	case found == nil:
+		return region.Cluster{}, fault.New(fault.Conflict, "the cluster %s was made but is not listed yet", spec.Name)
+	}
+	return found.region(), nil
+}
+
+func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec) error {
+	options, err := p.options(ctx)
+	if err != nil {
+		return err
+	}
+	version, err := newest(options.Versions, spec.Version)
+	if err != nil {
+		return err
+	}
+	_, _, err = p.api.Kubernetes.Create(ctx, &godo.KubernetesClusterCreateRequest{
+		Name: spec.Name, RegionSlug: spec.Location, VersionSlug: version, VPCUUID: spec.NetworkID, Tags: spec.Tags,
+		// Said outright, because what DigitalOcean takes for granted depends on the version and costs money.
+		HA:        godo.PtrTo(false),
+		NodePools: []*godo.KubernetesNodePoolCreateRequest{poolRequest(spec)},
+	})
+	return explain(err, "create the Kubernetes cluster "+spec.Name)
+}
+
+func poolRequest(spec region.ClusterSpec) *godo.KubernetesNodePoolCreateRequest {
+	return &godo.KubernetesNodePoolCreateRequest{Name: poolName(spec), Size: spec.Nodes.Size, Count: spec.Nodes.Count, Tags: spec.Tags}
+}
+
+func poolName(spec region.ClusterSpec) string { return spec.Name + "-nodes" }
+
+// adjust asks for the spec's number of nodes. A cluster that is being deleted, or that lies in another network, cannot
+// become what is wanted.
+func (p *Provider) adjust(ctx context.Context, spec region.ClusterSpec, c *cluster) (region.Cluster, error) {
+	switch {
+	case c.leaving():
+		return region.Cluster{}, fault.New(fault.Conflict, "the cluster %s (%s) is still being deleted", c.Name, c.ID)
+	case spec.NetworkID != "" && c.VPC != spec.NetworkID:
+		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s (%s) is in the network %s, not in %s: remove the region first", c.Name, c.ID, c.VPC, spec.NetworkID)
+	case c.broken():
+		return c.region(), nil
+	}
+	pool := c.pool(poolName(spec))
+	if pool == nil {
+		if _, _, err := p.api.Kubernetes.CreateNodePool(ctx, c.ID, poolRequest(spec)); err != nil {
+			return region.Cluster{}, explain(err, "create the node pool "+poolName(spec))
+		}
+		c.Pools = append(c.Pools, nodePool{Name: poolName(spec), Count: spec.Nodes.Count})
+		return c.region(), nil
+	}
+	if pool.Count == spec.Nodes.Count {
+		return c.region(), nil
+	}
+	_, _, err := p.api.Kubernetes.UpdateNodePool(ctx, c.ID, pool.ID, &godo.KubernetesNodePoolUpdateRequest{Name: pool.Name, Count: &spec.Nodes.Count})
+	if err != nil {
+		return region.Cluster{}, explain(err, fmt.Sprintf("give the node pool %s %d nodes", pool.Name, spec.Nodes.Count))
+	}
+	pool.Count = spec.Nodes.Count
+	return c.region(), nil
+}
+
+// FindCluster returns the cluster of the spec's name and owner.
+func (p *Provider) FindCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
+	c, err := p.ours(ctx, spec)
+	if err != nil {
+		return region.Cluster{}, err
+	}
+	return c.region(), nil
+}
+
+// DeleteCluster asks for the end of the cluster and of the load balancers, volumes and snapshots it made. What is not
+// ours stays.
+func (p *Provider) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
+	c, err := p.findCluster(ctx, spec)
+	if fault.Is(err, fault.Exists) || err == nil && (c == nil || c.leaving()) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = p.api.Kubernetes.DeleteDangerous(ctx, c.ID)
+	err = explain(err, "delete the Kubernetes cluster "+spec.Name)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// Access returns a kubeconfig that holds for a day.
+func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.Access, error) {
+	c, err := p.ours(ctx, spec)
+	if err != nil {
+		return cloud.Access{}, err
+	}
+	expires := time.Now().Add(accessFor)
+	config, _, err := p.api.Kubernetes.GetKubeConfigWithExpiry(ctx, c.ID, int64(accessFor/time.Second))
+	if err != nil {
+		return cloud.Access{}, explain(err, "give access to the Kubernetes cluster "+spec.Name)
+	}
+	if len(config.KubeconfigYAML) == 0 {
+		return cloud.Access{}, fault.New(fault.Conflict, "the Kubernetes cluster %s has no kubeconfig yet", spec.Name)
+	}
+	return cloud.Access{Kubeconfig: config.KubeconfigYAML, Expires: expires}, nil
+}
+
+func (p *Provider) ours(ctx context.Context, spec region.ClusterSpec) (*cluster, error) {
+	c, err := p.findCluster(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, fault.New(fault.NotFound, "the DigitalOcean account has no Kubernetes cluster %s", spec.Name)
+	}
+	return c, nil
+}
+
+// findCluster returns nil when there is none of that name, and an Exists fault when there is one that is not ours.
+func (p *Provider) findCluster(ctx context.Context, spec region.ClusterSpec) (*cluster, error) {
+	all, err := p.clusters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
+		if c.Name != spec.Name || c.gone() {
+			continue
+		}
+		if !slices.Contains(c.Tags, spec.Owner.Owner()) {
+			return nil, fault.New(fault.Exists, "the DigitalOcean account has a Kubernetes cluster %s (%s) that is not this region's: it lacks the tag %q; rename it, or give the region another name",
+				c.Name, c.ID, spec.Owner.Owner())
+		}
+		return &c, nil
+	}
+	return nil, nil
+}
+
+// cluster is the part of a cluster that we look at. godo's own type refuses a whole list for one state that it does not
+// know, and the API has more of them than godo.
+type cluster struct {
+	ID       string     `json:"id"`
+	Name     string     `json:"name"`
+	Version  string     `json:"version"`
+	VPC      string     `json:"vpc_uuid"`
+	Endpoint string     `json:"endpoint"`
+	Tags     []string   `json:"tags"`
+	Status   state      `json:"status"`
+	Pools    []nodePool `json:"node_pools"`
+}
+
+type nodePool struct {
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+	Nodes []struct {
+		Status state `json:"status"`
+	} `json:"nodes"`
+}
+
+type state struct {
+	State   string `json:"state"`
+	Message string `json:"message"`
+}
+
+func (p *Provider) clusters(ctx context.Context) ([]cluster, error) {
+	all, err := every(ctx, func(ctx context.Context, page *godo.ListOptions) ([]cluster, *godo.Response, error) {
+		path := fmt.Sprintf("/v2/kubernetes/clusters?page=%d&per_page=%d", page.Page, page.PerPage)
+		request, err := p.api.NewRequest(ctx, http.MethodGet, path, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		var answer struct {
+			Clusters []cluster   `json:"kubernetes_clusters"`
+			Links    *godo.Links `json:"links"`
+		}
+		response, err := p.api.Do(ctx, request, &answer)
+		if err == nil {
+			response.Links = answer.Links
+		}
+		return answer.Clusters, response, err
+	})
+	return all, explain(err, "list the Kubernetes clusters")
+}
+
+func (c *cluster) gone() bool    { return c.Status.State == "deleted" }
+func (c *cluster) leaving() bool { return c.Status.State == "deleting" || c.gone() }
+func (c *cluster) broken() bool  { return c.Status.State == "error" || c.Status.State == "invalid" }
+
+// pool is the pool we made, else the first there is.
+func (c *cluster) pool(name string) *nodePool {
+	for i := range c.Pools {
+		if c.Pools[i].Name == name {
+			return &c.Pools[i]
+		}
+	}
+	if len(c.Pools) > 0 {
+		return &c.Pools[0]
+	}
+	return nil
+}
+
+// region is the cluster as the platform sees it: ready when the control plane and every node that was asked for runs, and
+// none is on its way out.
+func (c *cluster) region() region.Cluster {
+	wanted, listed, running := 0, 0, 0
+	var troubles []string
+	for _, pool := range c.Pools {
+		wanted += pool.Count
+		for _, n := range pool.Nodes {
+			listed++
+			if n.Status.State == "running" {
+				running++
+			} else if n.Status.Message != "" && !slices.Contains(troubles, n.Status.Message) {
+				troubles = append(troubles, n.Status.Message)
+			}
+		}
+	}
+	ready := c.Status.State == "running" && wanted > 0 && wanted == listed && listed == running
+	reason := c.Status.Message
+	if reason == "" && !ready && c.Status.State == "running" {
+		reason = strings.Join(append([]string{fmt.Sprintf("%d of %d nodes are running", running, wanted)}, troubles...), "; ")
+	}
+	return region.Cluster{ID: c.ID, Name: c.Name, Endpoint: c.Endpoint, Version: c.Version, State: c.Status.State, Reason: reason,
+		Nodes: running, Ready: ready, Broken: c.broken()}
+}

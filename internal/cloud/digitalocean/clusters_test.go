@@ -1,0 +1,88 @@
+package digitalocean
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+func TestTheNewestPatchIsTaken(t *testing.T) {
+	var offered []*godo.KubernetesVersion
+	for _, slug := range []string{"1.34.9-do.3", "1.34.10-do.0", "1.34.10-do.2", "1.33.99-do.0", "1.3.40-do.0", "latest"} {
+		offered = append(offered, &godo.KubernetesVersion{Slug: slug})
+	}
+	for minor, want := range map[string]string{"1.34": "1.34.10-do.2", "1.33": "1.33.99-do.0", "1.3": "1.3.40-do.0"} {
+		if got, err := newest(offered, minor); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", minor, got, err, want)
+		}
+	}
+	_, err := newest(offered, "1.35")
+	if !fault.Is(err, fault.Invalid) || fault.Message(err) != "DigitalOcean does not offer Kubernetes 1.35; it offers 1.34, 1.33, 1.3" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func madeOf(status string, count int, nodes ...string) *cluster {
+	c := &cluster{ID: "c", Status: state{State: status}, Pools: []nodePool{{Count: count}}}
+	for _, n := range nodes {
+		c.Pools[0].Nodes = append(c.Pools[0].Nodes, struct {
+			Status state `json:"status"`
+		}{state{State: n}})
+	}
+	return c
+}
+
+func TestAClusterIsReadyWhenAllItsNodesRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		cluster *cluster
+		ready   bool
+		broken  bool
+		nodes   int
+	}{
+		"all run":              {madeOf("running", 2, "running", "running"), true, false, 2},
+		"one is coming":        {madeOf("running", 2, "running", "provisioning"), false, false, 1},
+		"one is not there yet": {madeOf("running", 2, "running"), false, false, 1},
+		"one is leaving":       {madeOf("running", 1, "running", "draining"), false, false, 1},
+		"none asked for":       {madeOf("running", 0), false, false, 0},
+		"provisioning":         {madeOf("provisioning", 1, "running"), false, false, 1},
+		"degraded":             {madeOf("degraded", 1, "running"), false, false, 1},
+		"upgrading":            {madeOf("upgrading", 1, "running"), false, false, 1},
+		"a state to come":      {madeOf("hibernating", 1, "running"), false, false, 1},
+		"error":                {madeOf("error", 1), false, true, 0},
+		"invalid":              {madeOf("invalid", 1), false, true, 0},
+	} {
+		got := c.cluster.region()
+		if got.Ready != c.ready || got.Broken != c.broken || got.Nodes != c.nodes {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
+// One cluster in a state that godo does not know must not hide all the others.
+func TestStatesThatTheSDKDoesNotKnowAreRead(t *testing.T) {
+	p := account(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"kubernetes_clusters":[
+			{"id":"a","name":"another","status":{"state":"deleting"}},
+			{"id":"b","name":"m3o-micro-lon1","tags":["m3o","m3o:micro:lon1"],"status":{"state":"running"}}]}`))
+	})
+	spec := region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{})
+	got, err := p.FindCluster(t.Context(), spec)
+	if err != nil || got.ID != "b" || got.State != "running" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestPricesAreDecimals(t *testing.T) {
+	want := region.Spec{Kubernetes: region.Kubernetes{Nodes: region.Nodes{Count: 3}}}
+	if got := monthly(want, &godo.Size{PriceMonthly: 24}); got != (region.Cost{Amount: "72.00", Currency: "USD"}) {
+		t.Errorf("got %+v", got)
+	}
+	want.Network = []region.Part{region.API}
+	if got := monthly(want, &godo.Size{PriceMonthly: 0.1 + 0.2}); got.Amount != "12.90" {
+		t.Errorf("got %+v", got)
+	}
+}

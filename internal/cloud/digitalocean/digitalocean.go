@@ -1,0 +1,118 @@
+// Package digitalocean is a DigitalOcean account as a cloud.Provider: VPCs, DOKS clusters with one node pool, and what is
+// known of limits, sizes and prices.
+//
+// A VPC has no tags, so its description is the owner's tag; clusters and node pools carry it as a tag, which DigitalOcean
+// hands on to droplets. Names are unique in an account, which makes them the key that lost answers are found again by. The package
+// makes nothing inside a cluster and never waits. Only the wiring of workers imports it; everything else sees package cloud.
+package digitalocean
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Limits of one call, and of a list: more pages than that is no list that we made.
+const (
+	callTimeout  = time.Minute
+	maxBodyBytes = 32 << 20
+	pageSize     = 200
+	maxPages     = 50
+)
+
+// Config says which account, and how to reach it.
+type Config struct {
+	Token     string
+	BaseURL   string            // empty for the real one
+	Transport http.RoundTripper // carries the requests, with telemetry where it is wanted; nil for http.DefaultTransport
+}
+
+// Provider is one DigitalOcean account.
+type Provider struct {
+	api *godo.Client
+}
+
+var _ cloud.Provider = (*Provider)(nil)
+
+// New returns the account of the token. It calls nobody.
+func New(c Config) (*Provider, error) {
+	if c.Token == "" {
+		return nil, fault.New(fault.Invalid, "the DigitalOcean account has no token")
+	}
+	options := []godo.ClientOpt{godo.SetUserAgent("m3o")}
+	if c.BaseURL != "" {
+		base, err := url.Parse(c.BaseURL)
+		if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+			return nil, fault.New(fault.Invalid, "%q is not the base URL of an API", c.BaseURL)
+		}
+		options = append(options, godo.SetBaseURL(c.BaseURL))
+	}
+	transport := c.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	// The client does not repeat calls by itself: who asks knows how long it is worth it.
+	api, err := godo.New(&http.Client{Timeout: callTimeout, Transport: authorized{token: c.Token, next: transport}}, options...)
+	if err != nil {
+		return nil, fmt.Errorf("make a DigitalOcean client: %w", err)
+	}
+	return &Provider{api: api}, nil
+}
+
+// authorized adds the token to every request and bounds every answer.
+type authorized struct {
+	token string
+	next  http.RoundTripper
+}
+
+func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context()) // a RoundTripper must leave its request as it is
+	r.Header.Set("Authorization", "Bearer "+a.token)
+	response, err := a.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = &bounded{ReadCloser: response.Body, left: maxBodyBytes}
+	return response, nil
+}
+
+var errTooLarge = errors.New("the answer is larger than any this program asks for")
+
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+// every reads a list to its end.
+func every[T any](ctx context.Context, page func(context.Context, *godo.ListOptions) ([]T, *godo.Response, error)) ([]T, error) {
+	var all []T
+	for n := 1; n <= maxPages; n++ {
+		some, response, err := page(ctx, &godo.ListOptions{Page: n, PerPage: pageSize})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+		if response.Links == nil || response.Links.IsLastPage() || len(some) == 0 {
+			return all, nil
+		}
+	}
+	return nil, fault.New(fault.Failed, "the DigitalOcean account lists more than %d entries: that is more than this version can look through", pageSize*maxPages)
+}

@@ -1,0 +1,175 @@
+package digitalocean
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// The list price in cents of a load balancer a month, which the API does not tell. The control plane is free without high availability.
+const loadBalancerMonthly = 12_00
+
+// Preflight asks the account for its limit, and the catalogue for version, place, size and price. What it is refused for want
+// of permission is an obstacle like the others.
+func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
+	seen, err := p.survey(ctx)
+	if fault.Is(err, fault.Denied) {
+		return region.Preflight{Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost(0)}, nil
+	}
+	if err != nil {
+		return region.Preflight{}, err
+	}
+	return seen.judge(want, have), nil
+}
+
+// survey is what an account says of itself and of what is on offer.
+type survey struct {
+	account *godo.Account
+	options *godo.KubernetesOptions
+	sizes   []godo.Size
+	used    int // droplets there are, or are on their way
+}
+
+func (p *Provider) survey(ctx context.Context) (survey, error) {
+	var s survey
+	var err error
+	if s.account, _, err = p.api.Account.Get(ctx); err != nil {
+		return s, explain(err, "describe the account")
+	}
+	if s.options, err = p.options(ctx); err != nil {
+		return s, err
+	}
+	if s.sizes, err = every(ctx, p.api.Sizes.List); err != nil {
+		return s, explain(err, "list the sizes of nodes")
+	}
+	s.used, err = p.droplets(ctx)
+	return s, err
+}
+
+func (p *Provider) options(ctx context.Context) (*godo.KubernetesOptions, error) {
+	options, _, err := p.api.Kubernetes.GetOptions(ctx)
+	if err != nil {
+		return nil, explain(err, "list the Kubernetes options")
+	}
+	return options, nil
+}
+
+// droplets counts what the account's limit counts. The nodes of a cluster in the making are droplets only a little later, and
+// a token need not be allowed to list droplets: nothing else here does.
+func (p *Provider) droplets(ctx context.Context) (int, error) {
+	clusters, err := p.clusters(ctx)
+	if err != nil {
+		return 0, err
+	}
+	nodes := 0
+	for _, c := range clusters {
+		for _, pool := range c.Pools {
+			nodes += pool.Count
+		}
+	}
+	_, response, err := p.api.Droplets.List(ctx, &godo.ListOptions{Page: 1, PerPage: 1})
+	err = explain(err, "count the droplets")
+	switch {
+	case fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound):
+		return nodes, nil
+	case err != nil:
+		return 0, err
+	case response.Meta == nil:
+		return nodes, nil
+	}
+	return max(nodes, response.Meta.Total), nil
+}
+
+func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
+	var found []region.Obstacle
+	if s.account.Status == "locked" {
+		found = append(found, obstacle(fault.Denied, "the DigitalOcean account is locked: %s", s.account.StatusMessage))
+	}
+	if have == nil {
+		if _, err := newest(s.options.Versions, want.Kubernetes.Version); err != nil {
+			found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
+		}
+	}
+	found = append(found, s.place(want)...)
+	size, problems := s.size(want)
+	found = append(found, problems...)
+	more := want.Kubernetes.Nodes.Count
+	if have != nil {
+		more -= have.Kubernetes.Nodes.Count
+	}
+	if limit := s.account.DropletLimit; more > 0 && s.used+more > limit {
+		found = append(found, obstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
+	}
+	return region.Preflight{Obstacles: found, Monthly: monthly(want, size)}
+}
+
+func (s survey) place(want region.Spec) []region.Obstacle {
+	var slugs []string
+	for _, r := range s.options.Regions {
+		slugs = append(slugs, r.Slug)
+	}
+	if slices.Contains(slugs, want.Location) {
+		return nil
+	}
+	return []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, suggestion(want.Location, slugs), strings.Join(slugs, ", "))}
+}
+
+// size returns the node size that is wanted, nil when there is none such.
+func (s survey) size(want region.Spec) (*godo.Size, []region.Obstacle) {
+	slug := want.Kubernetes.Nodes.Size
+	var slugs []string
+	for _, o := range s.options.Sizes {
+		slugs = append(slugs, o.Slug)
+	}
+	i := slices.IndexFunc(s.sizes, func(size godo.Size) bool { return size.Slug == slug })
+	switch {
+	case i < 0 || !slices.Contains(slugs, slug):
+		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, suggestion(slug, slugs), some(slugs))}
+	case !s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location):
+		return &s.sizes[i], []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q in %s now; it has them in %s", slug, want.Location, strings.Join(s.sizes[i].Regions, ", "))}
+	}
+	return &s.sizes[i], nil
+}
+
+func obstacle(kind fault.Kind, format string, args ...any) region.Obstacle {
+	return region.Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
+}
+
+func suggestion(written string, candidates []string) string {
+	if s := region.Suggest(written, candidates); s != "" {
+		return fmt.Sprintf(" (did you mean %q?)", s)
+	}
+	return ""
+}
+
+// some lists slugs, of which there are many, in a sentence.
+func some(slugs []string) string {
+	const shown = 12
+	if len(slugs) > shown {
+		return strings.Join(slugs[:shown], ", ") + fmt.Sprintf(" and %d more", len(slugs)-shown)
+	}
+	return strings.Join(slugs, ", ")
+}
+
+// monthly is the list price of the nodes, and of the load balancer before the entrypoints if there are any.
+func monthly(want region.Spec, size *godo.Size) region.Cost {
+	cents := int64(0)
+	if size != nil {
+		cents = int64(math.Round(size.PriceMonthly*100)) * int64(want.Kubernetes.Nodes.Count)
+	}
+	if len(want.Network) > 0 {
+		cents += loadBalancerMonthly
+	}
+	return cost(cents)
+}
+
+func cost(cents int64) region.Cost {
+	return region.Cost{Amount: fmt.Sprintf("%d.%02d", cents/100, cents%100), Currency: "USD"}
+}
