@@ -1,6 +1,10 @@
 package region
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/m3o/platform/internal/answer"
+)
 
 // The workflows of a region, by their registered names.
 const (
@@ -20,7 +24,7 @@ const (
 	ProgressQuery    = "Progress"   // -> Progress
 )
 
-// RetrySignal tells a BootstrapRegion that waits for the operator to go on.
+// RetrySignal carries a Spec to a BootstrapRegion that waits for the operator: go on, with that.
 const RetrySignal = "RetryRequested"
 
 // GiveUpSignal tells a BootstrapRegion that waits for the operator to remove what is built.
@@ -86,12 +90,11 @@ type OperateInput struct {
 
 // State is what OperateRegion remembers.
 type State struct {
-	Region    Region              `json:"region"`
-	Operation int                 `json:"operation"`
-	Version   int64               `json:"version"`
-	Queue     []Order             `json:"queue,omitempty"`
-	Answered  map[string]Accepted `json:"answered,omitempty"` // the last update ids, with their answers
-	Order     []string            `json:"order,omitempty"`    // the keys of Answered, oldest first
+	Region    Region                `json:"region"`
+	Operation int                   `json:"operation"`
+	Version   int64                 `json:"version"`
+	Queue     []Order               `json:"queue,omitempty"`
+	Answers   answer.Book[Accepted] `json:"answers"`
 }
 
 // Order is one operation that waits for its turn.
@@ -103,11 +106,12 @@ type Order struct {
 	Keep      bool   `json:"keep"`
 }
 
-// BootstrapInput starts BootstrapRegion.
+// BootstrapInput starts BootstrapRegion. Region is what there is of it; Spec is what it is to become.
 type BootstrapInput struct {
-	Spec    Spec  `json:"spec"`
-	Keep    bool  `json:"keep"`
-	Version int64 `json:"version"` // records of this run begin here
+	Region  Region `json:"region"`
+	Spec    Spec   `json:"spec"`
+	Keep    bool   `json:"keep"`
+	Version int64  `json:"version"` // records of this run begin here
 }
 
 // Outcome is how a bootstrap or a teardown ended. Removed says that nothing of the region is left.

@@ -23,7 +23,8 @@ const (
 // in the provider's words; a plan with obstacles cannot be applied.
 type Step struct {
 	Action    Action     `json:"action"`
-	Region    Spec       `json:"region"`
+	Region    Spec       `json:"region"`            // as wanted; for Delete, as it is
+	Before    *Spec      `json:"before,omitempty"`  // for Change: as it is
 	Changes   []string   `json:"changes,omitempty"` // for Change: "kubernetes.nodes.count: 1 -> 3"
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
 	Monthly   Cost       `json:"monthly"`
@@ -117,7 +118,8 @@ func compareOne(w Spec, r Region, exists, destroy bool) (Step, bool) {
 	if unfinished {
 		changes = append(changes, "status: "+string(r.Status)+" -> "+string(Ready))
 	}
-	step := Step{Action: Change, Region: w, Changes: changes}
+	before := r.Spec
+	step := Step{Action: Change, Region: w, Before: &before, Changes: changes}
 	for _, field := range fixed {
 		step.Obstacles = append(step.Obstacles, Obstacle{Kind: "unsupported", Message: field + " cannot be changed in place: remove the region and make it anew"})
 	}

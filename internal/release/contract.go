@@ -1,6 +1,12 @@
 package release
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+
+	"github.com/m3o/platform/internal/answer"
+	"github.com/m3o/platform/internal/region"
+)
 
 // The workflows of a service, by their registered names.
 const (
@@ -28,10 +34,8 @@ func (k Key) DeployID(number int) string {
 	return fmt.Sprintf("release/%s/%s/%d", k.Project, k.Name, number)
 }
 
-// PlaceID is the id of the deploy that brings a release to a region that became ready later.
-func (k Key) PlaceID(number int, region string, n int) string {
-	return fmt.Sprintf("%s/%s/%d", k.DeployID(number), region, n)
-}
+// PlaceID is the id of the n-th deploy of the service that brings a release to regions that became ready later.
+func (k Key) PlaceID(number, n int) string { return fmt.Sprintf("%s/place/%d", k.DeployID(number), n) }
 
 // BuildID is the id of the workflow that makes the image of one release.
 func (k Key) BuildID(number int) string {
@@ -68,16 +72,19 @@ type OperateInput struct {
 
 // State is what OperateService remembers.
 type State struct {
-	Version    int64               `json:"version"`
-	Current    *Release            `json:"current,omitempty"`  // what is meant to run
-	Previous   []Release           `json:"previous,omitempty"` // released before, newest last; bounded
-	Waiting    *Release            `json:"waiting,omitempty"`  // the newest release that waits its turn
-	RolledBack []int               `json:"rolled_back,omitempty"`
-	Kill       bool                `json:"kill,omitempty"`
-	Regions    []string            `json:"regions,omitempty"` // that became ready and wait for the current release
-	Placements int                 `json:"placements"`
-	Answered   map[string]Accepted `json:"answered,omitempty"`
-	Order      []string            `json:"order,omitempty"`
+	Version    int64                 `json:"version"`
+	Current    *Release              `json:"current,omitempty"`  // what is meant to run
+	Previous   []Release             `json:"previous,omitempty"` // released before, newest last; bounded
+	Waiting    *Release              `json:"waiting,omitempty"`  // the newest release that waits its turn
+	RolledBack []int                 `json:"rolled_back,omitempty"`
+	Removed    []string              `json:"removed,omitempty"` // regions that are gone
+	Latest     int                   `json:"latest"`
+	Kill       bool                  `json:"kill,omitempty"`
+	Regions    []string              `json:"regions,omitempty"` // that became ready and wait for the current release
+	Placements int                   `json:"placements"`
+	Placed     []Placed              `json:"placed,omitempty"` // where the current release runs
+	Started    time.Time             `json:"started"`
+	Answers    answer.Book[Accepted] `json:"answers"`
 }
 
 // DeployInput starts DeployRelease. Before is what ran until now, to go back to; nil when nothing did. Only limits the
@@ -119,3 +126,29 @@ type Image struct {
 	Reference string `json:"reference"`
 	Found     bool   `json:"found"`
 }
+
+// Ref names one release.
+type Ref struct {
+	Service Key `json:"service"`
+	Number  int `json:"number"`
+}
+
+// Placement is one release in one region.
+type Placement struct {
+	Region   region.Spec      `json:"region"`
+	Endpoint region.Endpoints `json:"endpoint"`
+	Release  Release          `json:"release"`
+}
+
+// URL is the service's base behind the region's gateway.
+func (p Placement) URL() string {
+	if p.Endpoint.API == "" {
+		return ""
+	}
+	return p.Endpoint.API + p.Release.Service.Name + "/"
+}
+
+// Ref names the release.
+func (r Release) Ref() Ref { return Ref{Service: r.Service, Number: r.Number} }
+
+func (r Ref) String() string { return fmt.Sprintf("%s/%d", r.Service, r.Number) }

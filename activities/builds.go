@@ -1,0 +1,59 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/m3o/platform/internal/release"
+)
+
+// ImageBuilder turns sources into images, and finds images that exist.
+type ImageBuilder interface {
+	// BuildImage returns the image of the source, compiled unless an equal build is there, its log kept under in.LogName.
+	BuildImage(ctx context.Context, in release.BuildInput) (release.Image, error)
+	// ResolveImage returns the reference of an existing image by digest.
+	ResolveImage(ctx context.Context, reference string) (release.Image, error)
+}
+
+// Builds makes images.
+type Builds struct{ Builder ImageBuilder }
+
+// CompileSource turns the source into an image. The same source, toolchain and base give the same digest, and an equal
+// build is found rather than made, so repeating it is harmless.
+func (a *Builds) CompileSource(ctx context.Context, in release.BuildInput) (release.Image, error) {
+	stop := beat(ctx, "compiling")
+	defer stop()
+	image, err := a.Builder.BuildImage(ctx, in)
+	if err != nil {
+		return release.Image{}, fail(fmt.Errorf("build release %d of %s: %w", in.Number, in.Service, err))
+	}
+	return image, nil
+}
+
+// ResolveImage pins an image that exists to its digest. It only reads.
+func (a *Builds) ResolveImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
+	image, err := a.Builder.ResolveImage(ctx, in.Origin.Image)
+	if err != nil {
+		return release.Image{}, fail(fmt.Errorf("resolve image of %s: %w", in.Service, err))
+	}
+	return image, nil
+}
+
+// beat sends heartbeats beside a call that cannot, so that a dead worker is noticed.
+func beat(ctx context.Context, what string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			activity.RecordHeartbeat(ctx, what)
+			if pause(ctx, 2*time.Second) != nil {
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}

@@ -1,0 +1,129 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Networks makes and removes private networks in one cloud account.
+type Networks struct{ Cloud cloud.Networks }
+
+// EnsureNetwork makes the network of the spec exist and returns it. Asking twice returns the same network.
+func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
+	network, err := a.Cloud.EnsureNetwork(ctx, spec)
+	if err != nil {
+		return region.Net{}, fail(fmt.Errorf("ensure network %s: %w", spec.Name, err))
+	}
+	return network, nil
+}
+
+// DeleteNetwork removes the network. Gone is fine. While something still lives in it the provider refuses, and Temporal
+// asks again.
+func (a *Networks) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) error {
+	err := a.Cloud.DeleteNetwork(ctx, spec)
+	if fault.Is(err, fault.Conflict) {
+		err = fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
+	}
+	if err != nil {
+		return fail(fmt.Errorf("delete network %s: %w", spec.Name, err))
+	}
+	return nil
+}
+
+// Clusters makes, watches and removes managed Kubernetes clusters in one cloud account. Poll is how often it looks at
+// one that is on its way; the provider's rate limit bounds it.
+type Clusters struct {
+	Cloud cloud.Clusters
+	Poll  time.Duration
+}
+
+// EnsureCluster asks for the cluster of the spec and returns it as it is now. Asking twice returns the same cluster.
+func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
+	cluster, err := a.Cloud.EnsureCluster(ctx, spec)
+	if fault.Is(err, fault.Conflict) {
+		err = fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
+	}
+	if err != nil {
+		return region.Cluster{}, fail(fmt.Errorf("ensure cluster %s: %w", spec.Name, err))
+	}
+	return cluster, nil
+}
+
+// AwaitCluster returns the cluster when it is ready, or why it never will be. It only reads; its heartbeats carry the
+// provider's own word for the state.
+func (a *Clusters) AwaitCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
+	for {
+		cluster, err := a.Cloud.FindCluster(ctx, spec)
+		if err != nil {
+			return region.Cluster{}, fail(fmt.Errorf("await cluster %s: %w", spec.Name, err))
+		}
+		if cluster.Broken {
+			return region.Cluster{}, fail(fault.New(fault.Failed, "cluster %s is in state %q: %s", spec.Name, cluster.State, cluster.Reason))
+		}
+		if cluster.Ready {
+			return cluster, nil
+		}
+		activity.RecordHeartbeat(ctx, cluster.State)
+		if err := pause(ctx, a.Poll); err != nil {
+			return region.Cluster{}, fail(err)
+		}
+	}
+}
+
+// DeleteCluster asks for the end of the cluster and returns when it is gone. Gone is fine.
+func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
+	if err := a.Cloud.DeleteCluster(ctx, spec); err != nil {
+		return fail(fmt.Errorf("delete cluster %s: %w", spec.Name, err))
+	}
+	for {
+		cluster, err := a.Cloud.FindCluster(ctx, spec)
+		if fault.Is(err, fault.NotFound) {
+			return nil
+		}
+		if err != nil {
+			return fail(fmt.Errorf("watch cluster %s go: %w", spec.Name, err))
+		}
+		activity.RecordHeartbeat(ctx, cluster.State)
+		if err := pause(ctx, a.Poll); err != nil {
+			return fail(err)
+		}
+	}
+}
+
+// Accounts asks one cloud account about itself.
+type Accounts struct{ Cloud cloud.Account }
+
+// PreflightInput is a region that is about to be made (Have nil) or changed.
+type PreflightInput struct {
+	Want region.Spec  `json:"want"`
+	Have *region.Spec `json:"have,omitempty"`
+}
+
+// Preflight says what stands in the way of the region, and what it would cost. It only reads.
+func (a *Accounts) Preflight(ctx context.Context, in PreflightInput) (region.Preflight, error) {
+	answer, err := a.Cloud.Preflight(ctx, in.Want, in.Have)
+	if err != nil {
+		return region.Preflight{}, fail(fmt.Errorf("preflight %s: %w", in.Want.Key(), err))
+	}
+	return answer, nil
+}
+
+// Sweep proves that nothing in the account is the region's any more. What is left is named, and looked for again: things
+// that a cloud removes late (load balancers, volumes) are the usual reason.
+func (a *Accounts) Sweep(ctx context.Context, owner region.Key) error {
+	left, err := a.Cloud.Owned(ctx, owner)
+	if err != nil {
+		return fail(fmt.Errorf("sweep %s: %w", owner, err))
+	}
+	if len(left) > 0 {
+		return fail(fault.New(fault.Unavailable, "%d resources of %s are still there: %v", len(left), owner, left))
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Connections opens the clusters of one cloud account, and keeps them open until their credentials are about to end. The
+// credentials stay in this process.
+type Connections struct {
+	Cloud cloud.Clusters
+
+	mu   sync.Mutex
+	open map[region.Key]connection
+}
+
+type connection struct {
+	client  *cluster.Client
+	expires time.Time
+}
+
+// keep bounds how long a connection is used: a cluster that was made anew under its old name is noticed by then.
+const keep = 10 * time.Minute
+
+// Cluster returns a client for the region's cluster.
+func (c *Connections) Cluster(ctx context.Context, spec region.Spec) (*cluster.Client, error) {
+	c.mu.Lock()
+	cached, found := c.open[spec.Key()]
+	c.mu.Unlock()
+	if found && time.Now().Before(cached.expires) {
+		return cached.client, nil
+	}
+	access, err := c.Cloud.Access(ctx, spec.ClusterSpec(region.Net{}))
+	if err != nil {
+		return nil, fmt.Errorf("credentials of %s: %w", spec.Key(), err)
+	}
+	client, err := cluster.Connect(access.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", spec.Key(), err)
+	}
+	c.remember(spec.Key(), connection{client, soonest(time.Now().Add(keep), access.Expires)})
+	return client, nil
+}
+
+func (c *Connections) remember(key region.Key, made connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		c.open = map[region.Key]connection{}
+	}
+	c.open[key] = made
+}
+
+// Forget drops the region's connection if err says that it may have gone stale: a cluster that was made anew answers to
+// other credentials at another address.
+func (c *Connections) Forget(spec region.Spec, err error) {
+	switch fault.Of(err) {
+	case fault.Unauthenticated, fault.Denied, fault.Unavailable, fault.Unknown:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.open, spec.Key())
+	}
+}
+
+func soonest(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,29 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// fail turns an error into Temporal's, last of all: Temporal looks only at the outermost error, so wrapping what fail
+// returned would make a permanent failure retry for ever. The fault's kind becomes the error's type, its message the
+// error's message, and a provider's Retry-After the delay before the next attempt.
+func fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return temporal.NewCanceledError()
+	}
+	kind := fault.Of(err)
+	options := temporal.ApplicationErrorOptions{NonRetryable: kind.Permanent(), Cause: err}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		options.NextRetryDelay = f.RetryAfter
+	}
+	return temporal.NewApplicationErrorWithOptions(fault.Message(err), string(kind), options)
+}

@@ -1,0 +1,34 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// Awaiter waits for a workflow's answer, whichever run gives it.
+type Awaiter interface {
+	AwaitWorkflow(ctx context.Context, id string) (json.RawMessage, error)
+}
+
+// Flows finds the answers of workflows that were started before.
+type Flows struct{ Awaiter Awaiter }
+
+// Awaited names a workflow.
+type Awaited struct {
+	ID string `json:"id"`
+}
+
+// AwaitWorkflow returns the answer of the workflow, or the failure it ended with. It only reads.
+func (a *Flows) AwaitWorkflow(ctx context.Context, in Awaited) (json.RawMessage, error) {
+	stop := beat(ctx, "waiting for "+in.ID)
+	defer stop()
+	answer, err := a.Awaiter.AwaitWorkflow(ctx, in.ID)
+	if err != nil {
+		return nil, fail(fmt.Errorf("await workflow %s: %w", in.ID, err))
+	}
+	activity.RecordHeartbeat(ctx, "answered")
+	return answer, nil
+}

@@ -1,0 +1,82 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// RegionCommands starts and commands the workflows that own regions.
+type RegionCommands interface {
+	ApplyRegion(ctx context.Context, id string, in region.ApplyInput) (region.Accepted, error)
+	RemoveRegion(ctx context.Context, id string, key region.Key, in region.RemoveInput) (region.Accepted, error)
+}
+
+// ServiceFacts tells the workflows that own services what became true.
+type ServiceFacts interface {
+	RegionReady(ctx context.Context, key release.Key, fact release.RegionFact) error
+	RegionRemoved(ctx context.Context, key release.Key, fact release.RegionFact) error
+}
+
+// ServiceList lists every service that is not deleted.
+type ServiceList interface {
+	AllServices(context.Context) ([]release.Service, error)
+}
+
+// Operators reaches the workflows that own things, from workflows that do not.
+type Operators struct {
+	Regions  RegionCommands
+	Services ServiceFacts
+	List     ServiceList
+}
+
+// OrderInput is one step of a plan, under the id that makes it happen once.
+type OrderInput struct {
+	ID   string      `json:"id"`
+	Step region.Step `json:"step"`
+	Plan string      `json:"plan"`
+	By   string      `json:"by"`
+	Keep bool        `json:"keep"`
+}
+
+// OrderRegion hands one step of a plan to the workflow that owns the region, started if need be. The id is the update's:
+// ordering twice is one order.
+func (a *Operators) OrderRegion(ctx context.Context, in OrderInput) (region.Accepted, error) {
+	accepted, err := a.order(ctx, in)
+	if err != nil {
+		return region.Accepted{}, fail(fmt.Errorf("%s region %s: %w", in.Step.Action, in.Step.Region.Key(), err))
+	}
+	return accepted, nil
+}
+
+func (a *Operators) order(ctx context.Context, in OrderInput) (region.Accepted, error) {
+	if in.Step.Action == region.Delete {
+		return a.Regions.RemoveRegion(ctx, in.ID, in.Step.Region.Key(), region.RemoveInput{By: in.By})
+	}
+	return a.Regions.ApplyRegion(ctx, in.ID, region.ApplyInput{Spec: in.Step.Region, Plan: in.Plan, By: in.By, Keep: in.Keep})
+}
+
+// AnnounceReady tells every service that the region takes services now. Being told twice is harmless.
+func (a *Operators) AnnounceReady(ctx context.Context, key region.Key) error {
+	return a.announce(ctx, key, a.Services.RegionReady)
+}
+
+// AnnounceRemoved tells every service that the region is no longer a place. Being told twice is harmless.
+func (a *Operators) AnnounceRemoved(ctx context.Context, key region.Key) error {
+	return a.announce(ctx, key, a.Services.RegionRemoved)
+}
+
+func (a *Operators) announce(ctx context.Context, key region.Key, tell func(context.Context, release.Key, release.RegionFact) error) error {
+	services, err := a.List.AllServices(ctx)
+	if err != nil {
+		return fail(fmt.Errorf("list services for %s: %w", key, err))
+	}
+	for _, s := range services {
+		if err := tell(ctx, s.Key, release.RegionFact{Region: key.Name}); err != nil {
+			return fail(fmt.Errorf("tell %s of region %s: %w", s.Key, key, err))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package activities
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"golang.org/x/crypto/nacl/box"
+
+	"crypto/rand"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Parts works on what the platform itself runs in a region's cluster.
+type Parts struct {
+	Connections *Connections
+	Wanted      cluster.Parts // images and the gateway's settings, the same for every region
+	Poll        time.Duration
+}
+
+// ApplyParts makes namespaces, policies and the parts of the spec exist as wanted, and removes parts that the spec no
+// longer lists. It is server-side apply throughout: repeating it changes nothing.
+func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
+	err := a.apply(ctx, spec)
+	if err != nil {
+		a.Connections.Forget(spec, err)
+		return fail(fmt.Errorf("apply parts of %s: %w", spec.Key(), err))
+	}
+	return nil
+}
+
+func (a *Parts) apply(ctx context.Context, spec region.Spec) error {
+	client, err := a.Connections.Cluster(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if err := client.ApplyFoundations(ctx, spec); err != nil {
+		return err
+	}
+	if err := client.ApplyParts(ctx, spec, a.Wanted); err != nil {
+		return err
+	}
+	return client.PruneParts(ctx, spec)
+}
+
+// AwaitParts returns the region's endpoints when every part is ready. It only reads; its heartbeats say what waits and
+// why.
+func (a *Parts) AwaitParts(ctx context.Context, spec region.Spec) (region.Endpoints, error) {
+	for {
+		state, err := a.state(ctx, spec)
+		if err != nil {
+			return region.Endpoints{}, fail(fmt.Errorf("await parts of %s: %w", spec.Key(), err))
+		}
+		if state.Ready {
+			return region.Endpoints{API: state.Gateway}, nil
+		}
+		activity.RecordHeartbeat(ctx, strings.Join(state.Waiting, "; "))
+		if err := pause(ctx, a.Poll); err != nil {
+			return region.Endpoints{}, fail(err)
+		}
+	}
+}
+
+func (a *Parts) state(ctx context.Context, spec region.Spec) (cluster.State, error) {
+	client, err := a.Connections.Cluster(ctx, spec)
+	if err != nil {
+		return cluster.State{}, err
+	}
+	state, err := client.PartsState(ctx, spec)
+	if err != nil {
+		a.Connections.Forget(spec, err)
+	}
+	return state, err
+}
+
+// Inspection is what a look at a region found.
+type Inspection struct {
+	Healthy   bool             `json:"healthy"`
+	Problems  []string         `json:"problems,omitempty"` // what is not ready, and why
+	Drift     []string         `json:"drift,omitempty"`    // what differs from what was applied
+	Endpoints region.Endpoints `json:"endpoints"`
+}
+
+// InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied.
+func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (Inspection, error) {
+	state, err := a.state(ctx, spec)
+	if err != nil {
+		return Inspection{Problems: []string{fault.Message(err)}}, nil // an unreachable region is a finding, not a failure to look
+	}
+	found := Inspection{Healthy: state.Ready, Problems: state.Waiting, Endpoints: region.Endpoints{API: state.Gateway}}
+	client, err := a.Connections.Cluster(ctx, spec)
+	if err != nil {
+		return Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), err))
+	}
+	if found.Drift, err = client.Drift(ctx, spec, a.Wanted); err != nil {
+		return Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
+	}
+	return found, nil
+}
+
+// Kubeconfigs hands out access to clusters.
+type Kubeconfigs struct{ Cloud cloud.Clusters }
+
+// SealInput names a region and the caller's one-time public key.
+type SealInput struct {
+	Spec      region.Spec `json:"spec"`
+	PublicKey []byte      `json:"public_key"`
+}
+
+// SealKubeconfig returns a kubeconfig that only the holder of the private key can read: histories hold ciphertext alone.
+func (a *Kubeconfigs) SealKubeconfig(ctx context.Context, in SealInput) (region.SealedKubeconfig, error) {
+	var key [32]byte
+	if copy(key[:], in.PublicKey) != len(key) || len(in.PublicKey) != len(key) {
+		return region.SealedKubeconfig{}, fail(fault.New(fault.Invalid, "public_key: %d bytes (%s) are not an X25519 key of 32", len(in.PublicKey),
+			base64.StdEncoding.EncodeToString(in.PublicKey)))
+	}
+	access, err := a.Cloud.Access(ctx, in.Spec.ClusterSpec(region.Net{}))
+	if err != nil {
+		return region.SealedKubeconfig{}, fail(fmt.Errorf("credentials of %s: %w", in.Spec.Key(), err))
+	}
+	sealed, err := box.SealAnonymous(nil, access.Kubeconfig, &key, rand.Reader)
+	if err != nil {
+		return region.SealedKubeconfig{}, fail(fmt.Errorf("seal kubeconfig of %s: %w", in.Spec.Key(), err))
+	}
+	return region.SealedKubeconfig{Sealed: sealed}, nil
+}
+
+// Verdict is what an inspection means for the region.
+func (i Inspection) Verdict() (region.Status, string) {
+	switch {
+	case !i.Healthy:
+		return region.Degraded, strings.Join(i.Problems, "; ")
+	case len(i.Drift) > 0:
+		return region.Ready, "drifted: " + strings.Join(i.Drift, "; ")
+	}
+	return region.Ready, ""
+}

@@ -1,0 +1,145 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// RegionRecords is the read model of regions and plans.
+type RegionRecords interface {
+	RecordRegion(context.Context, region.Region) error
+	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
+	SavePlan(context.Context, region.Plan, []region.Spec) error
+	Plan(ctx context.Context, id string) (region.Plan, []region.Spec, error)
+	MovePlan(ctx context.Context, id string, from, to region.PlanStatus) error
+}
+
+// Regions writes the read model of regions and plans, and reads it for decisions that a history must keep.
+type Regions struct{ Records RegionRecords }
+
+// RecordRegion writes what is known of a region. Older versions than the one recorded are ignored, so repeating it, or
+// doing it late, changes nothing.
+func (a *Regions) RecordRegion(ctx context.Context, r region.Region) error {
+	if err := a.Records.RecordRegion(ctx, r); err != nil {
+		return fail(fmt.Errorf("record region %s: %w", r.Spec.Key(), err))
+	}
+	return nil
+}
+
+// ComparePlan lists the steps from what there is to what is wanted, without what the clouds say. It only reads.
+func (a *Regions) ComparePlan(ctx context.Context, in region.PlanInput) (region.Plan, error) {
+	have, err := a.Records.Regions(ctx, "", false)
+	if err != nil {
+		return region.Plan{}, fail(fmt.Errorf("compare plan %s: %w", in.ID, err))
+	}
+	return region.Plan{
+		ID: in.ID, Status: region.PlanOpen, Destroy: in.Destroy, Keep: in.Keep, CreatedBy: in.CreatedBy,
+		Steps: region.Compare(in.Wanted, have, in.Destroy), Basis: region.Fingerprint(in.Wanted, have, in.Destroy),
+	}, nil
+}
+
+// SavePlanInput is a plan and the regions it was made for.
+type SavePlanInput struct {
+	Plan   region.Plan   `json:"plan"`
+	Wanted []region.Spec `json:"wanted"`
+}
+
+// SavePlan stores a plan under its id. A plan that is stored is left as it is.
+func (a *Regions) SavePlan(ctx context.Context, in SavePlanInput) error {
+	if err := a.Records.SavePlan(ctx, in.Plan, in.Wanted); err != nil {
+		return fail(fmt.Errorf("save plan %s: %w", in.Plan.ID, err))
+	}
+	return nil
+}
+
+// ClaimPlan takes an open plan for this run, if the world is still the one it was made from, and returns it. A plan
+// that this id has claimed before is returned again.
+func (a *Regions) ClaimPlan(ctx context.Context, id string) (region.Plan, error) {
+	plan, err := a.claim(ctx, id)
+	if err != nil {
+		return region.Plan{}, fail(fmt.Errorf("claim plan %s: %w", id, err))
+	}
+	return plan, nil
+}
+
+func (a *Regions) claim(ctx context.Context, id string) (region.Plan, error) {
+	plan, wanted, err := a.Records.Plan(ctx, id)
+	if err != nil || plan.Status == region.PlanApplied {
+		return plan, err // only the one workflow with this plan's id applies it
+	}
+	have, err := a.Records.Regions(ctx, "", false)
+	if err != nil {
+		return region.Plan{}, err
+	}
+	if plan.Status == region.PlanStale || plan.Basis != region.Fingerprint(wanted, have, plan.Destroy) {
+		if err := a.Records.MovePlan(ctx, id, region.PlanOpen, region.PlanStale); err != nil && !fault.Is(err, fault.Conflict) {
+			return region.Plan{}, err
+		}
+		return region.Plan{}, fault.New(fault.Conflict, "the regions changed since plan %s was made: plan again", id)
+	}
+	if plan.Blocked() {
+		return region.Plan{}, fault.New(fault.Conflict, "plan %s has obstacles: %s", id, obstacles(plan))
+	}
+	if err := a.Records.MovePlan(ctx, id, region.PlanOpen, region.PlanApplied); err != nil {
+		return region.Plan{}, err
+	}
+	plan.Status = region.PlanApplied
+	return plan, nil
+}
+
+func obstacles(p region.Plan) string {
+	for _, s := range p.Steps {
+		for _, o := range s.Obstacles {
+			return s.Region.Name + ": " + o.Message
+		}
+	}
+	return "none"
+}
+
+// ReleaseRecords tells which releases are on their way.
+type ReleaseRecords interface {
+	RunningReleases(ctx context.Context, region string) ([]release.Release, error)
+}
+
+// Traffic watches what still moves in a region before it goes.
+type Traffic struct {
+	Records ReleaseRecords
+	Poll    time.Duration
+}
+
+// AwaitReleases returns when no release is on its way into the region any more. It only reads, and says in its heartbeats
+// what it waits for.
+func (a *Traffic) AwaitReleases(ctx context.Context, key region.Key) error {
+	for {
+		running, err := a.Records.RunningReleases(ctx, key.Name)
+		if err != nil {
+			return fail(fmt.Errorf("await releases in %s: %w", key, err))
+		}
+		if len(running) == 0 {
+			return nil
+		}
+		activity.RecordHeartbeat(ctx, fmt.Sprintf("waiting for release %d of %s", running[0].Number, running[0].Service))
+		if err := pause(ctx, a.Poll); err != nil {
+			return fail(err)
+		}
+	}
+}
+
+// pause waits for d, or returns why it need not go on.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

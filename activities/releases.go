@@ -1,0 +1,95 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// ServiceRecords is the read model of services and releases.
+type ServiceRecords interface {
+	AllocateRelease(ctx context.Context, req release.Request, requestKey string, rollsBack int) (release.Release, error)
+	RecordRelease(context.Context, release.Release) error
+	RecordService(context.Context, release.Service) error
+	Release(ctx context.Context, key release.Key, number int) (release.Release, error)
+	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
+}
+
+// Releases writes the read model of services and releases, and reads it for decisions that a history must keep.
+type Releases struct{ Records ServiceRecords }
+
+// AllocateInput asks for a release number under a key: the same key gets the same release.
+type AllocateInput struct {
+	Request    release.Request `json:"request"`
+	RequestKey string          `json:"request_key"`
+	RollsBack  int             `json:"rolls_back,omitempty"`
+}
+
+// AllocateRelease records a new release and gives it the next number of its service. Asking again under the same key
+// returns the same release.
+func (a *Releases) AllocateRelease(ctx context.Context, in AllocateInput) (release.Release, error) {
+	r, err := a.Records.AllocateRelease(ctx, in.Request, in.RequestKey, in.RollsBack)
+	if err != nil {
+		return release.Release{}, fail(fmt.Errorf("allocate a release of %s: %w", in.Request.Service, err))
+	}
+	return r, nil
+}
+
+// RecordRelease writes what is known of a release. Older versions than the one recorded are ignored.
+func (a *Releases) RecordRelease(ctx context.Context, r release.Release) error {
+	if err := a.Records.RecordRelease(ctx, r); err != nil {
+		return fail(fmt.Errorf("record release %d of %s: %w", r.Number, r.Service, err))
+	}
+	return nil
+}
+
+// RecordService writes what is known of a service. Older versions than the one recorded are ignored.
+func (a *Releases) RecordService(ctx context.Context, s release.Service) error {
+	if err := a.Records.RecordService(ctx, s); err != nil {
+		return fail(fmt.Errorf("record service %s: %w", s.Key, err))
+	}
+	return nil
+}
+
+// FindRelease returns one release as recorded.
+func (a *Releases) FindRelease(ctx context.Context, in release.Ref) (release.Release, error) {
+	r, err := a.Records.Release(ctx, in.Service, in.Number)
+	if err != nil {
+		return release.Release{}, fail(fmt.Errorf("find release %d of %s: %w", in.Number, in.Service, err))
+	}
+	return r, nil
+}
+
+// ListPlaces returns the regions that take services now. It only reads.
+func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
+	all, err := a.Records.Regions(ctx, "", false)
+	if err != nil {
+		return nil, fail(fmt.Errorf("list places: %w", err))
+	}
+	places := []region.Region{}
+	for _, r := range all {
+		if r.Status.Takes() && r.Endpoints.API != "" {
+			places = append(places, r)
+		}
+	}
+	return places, nil
+}
+
+// FindPlaces returns the named regions, whatever their status; those that are gone are left out.
+func (a *Releases) FindPlaces(ctx context.Context, names []string) ([]region.Region, error) {
+	all, err := a.Records.Regions(ctx, "", false)
+	if err != nil {
+		return nil, fail(fmt.Errorf("find places %v: %w", names, err))
+	}
+	places := []region.Region{}
+	for _, r := range all {
+		for _, name := range names {
+			if r.Spec.Name == name {
+				places = append(places, r)
+			}
+		}
+	}
+	return places, nil
+}

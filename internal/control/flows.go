@@ -1,0 +1,236 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// answerIn bounds how long a command waits for the workflow to accept it.
+const answerIn = 30 * time.Second
+
+// closing bounds how often a command is sent again because the workflow closed under it.
+const closing = 5
+
+// Flows commands the platform's workflows.
+type Flows struct{ temporal client.Client }
+
+// NewFlows commands through the client.
+func NewFlows(c client.Client) *Flows { return &Flows{temporal: c} }
+
+// command is one update that starts the workflow it is for if need be.
+type command struct {
+	workflow, workflowID string
+	input                any
+	update, id           string
+	arg                  any
+	summary              string
+	attributes           temporal.SearchAttributes
+}
+
+// send delivers the command and waits for its answer. The same id is one command, whatever happens in between; when the
+// workflow closes under it, it is sent again to the next run.
+func (f *Flows) send(ctx context.Context, c command, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	var err error
+	for range closing {
+		if err = f.sendOnce(ctx, c, answer); !closedUnder(err) {
+			break
+		}
+	}
+	return translate(err)
+}
+
+func (f *Flows) sendOnce(ctx context.Context, c command, answer any) error {
+	start := f.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID: c.workflowID, TaskQueue: queue.Flows, StaticSummary: c.summary, TypedSearchAttributes: c.attributes,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+	}, c.workflow, c.input)
+	handle, err := f.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions: client.UpdateWorkflowOptions{UpdateID: c.id, UpdateName: c.update, WorkflowID: c.workflowID, Args: []any{c.arg},
+			WaitForStage: client.WorkflowUpdateStageCompleted},
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(ctx, answer)
+}
+
+// ask sends an update to a workflow that must be there.
+func (f *Flows) ask(ctx context.Context, workflowID, update, id string, arg, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	var err error
+	for range closing {
+		var handle client.WorkflowUpdateHandle
+		handle, err = f.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{UpdateID: id, UpdateName: update, WorkflowID: workflowID,
+			Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted})
+		if err == nil {
+			err = handle.Get(ctx, answer)
+		}
+		if !closedUnder(err) {
+			break
+		}
+	}
+	return translate(err)
+}
+
+// closedUnder reports whether the workflow ended while the update was on its way to it.
+func closedUnder(err error) bool {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Type() == "AcceptedUpdateCompletedWorkflow"
+	}
+	var aborted *serviceerror.Aborted
+	var multi *serviceerror.MultiOperationExecution
+	return errors.As(err, &aborted) || errors.As(err, &multi)
+}
+
+// start starts a workflow whose id is a business key: one that runs or has run is left as it is.
+func (f *Flows) start(ctx context.Context, workflow, id, summary string, input any) error {
+	_, err := f.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: queue.Flows, StaticSummary: summary,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowExecutionErrorWhenAlreadyStarted: true}, workflow, input)
+	var already *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &already) {
+		return nil
+	}
+	return translate(err)
+}
+
+// PlanPlatform starts the making of a plan. Starting the same plan twice is one plan.
+func (f *Flows) PlanPlatform(ctx context.Context, in region.PlanInput) error {
+	return f.start(ctx, region.PlanWorkflow, region.PlanID(in.ID), "Plan "+in.ID, in)
+}
+
+// ApplyPlan starts the carrying out of a stored plan. Starting it twice is once.
+func (f *Flows) ApplyPlan(ctx context.Context, in region.ApplyPlanInput) error {
+	return f.start(ctx, region.ApplyWorkflow, region.ApplyID(in.Plan), "Apply plan "+in.Plan, in)
+}
+
+// AwaitPlan waits for the making of a plan, or of its orders, to end, and returns why it failed if it did.
+func (f *Flows) AwaitPlan(ctx context.Context, workflowID string) error {
+	return translate(f.temporal.GetWorkflow(ctx, workflowID, "").Get(ctx, nil))
+}
+
+// ApplyRegion orders a region under id.
+func (f *Flows) ApplyRegion(ctx context.Context, id string, in region.ApplyInput) (region.Accepted, error) {
+	var a region.Accepted
+	c := regionCommand(in.Spec.Key(), in.Spec.Provider)
+	c.update, c.id, c.arg = region.ApplyUpdate, id, in
+	return a, f.send(ctx, c, &a)
+}
+
+// RemoveRegion orders the end of a region under id.
+func (f *Flows) RemoveRegion(ctx context.Context, id string, key region.Key, in region.RemoveInput) (region.Accepted, error) {
+	var a region.Accepted
+	return a, f.ask(ctx, key.OperateID(), region.RemoveUpdate, id, in, &a)
+}
+
+// RetryRegion tells a bootstrap that waits to go on.
+func (f *Flows) RetryRegion(ctx context.Context, id string, key region.Key, in region.RetryInput) (region.Accepted, error) {
+	var a region.Accepted
+	return a, f.ask(ctx, key.OperateID(), region.RetryUpdate, id, in, &a)
+}
+
+// Kubeconfig asks for a kubeconfig sealed to the caller's key.
+func (f *Flows) Kubeconfig(ctx context.Context, id string, key region.Key, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
+	var s region.SealedKubeconfig
+	return s, f.ask(ctx, key.OperateID(), region.KubeconfigUpdate, id, in, &s)
+}
+
+// RegionProgress tells where the region's operation is.
+func (f *Flows) RegionProgress(ctx context.Context, key region.Key) (region.Progress, error) {
+	var p region.Progress
+	return p, f.query(ctx, key.OperateID(), region.ProgressQuery, &p)
+}
+
+// DeployService orders a release under id.
+func (f *Flows) DeployService(ctx context.Context, id string, in release.Request) (release.Accepted, error) {
+	var a release.Accepted
+	c := serviceCommand(in.Service)
+	c.update, c.id, c.arg = release.DeployUpdate, id, in
+	return a, f.send(ctx, c, &a)
+}
+
+// RollbackService orders an earlier release again under id.
+func (f *Flows) RollbackService(ctx context.Context, id string, key release.Key, in release.RollbackInput) (release.Accepted, error) {
+	var a release.Accepted
+	return a, f.ask(ctx, key.OperateID(), release.RollbackUpdate, id, in, &a)
+}
+
+// KillService orders the end of a service under id.
+func (f *Flows) KillService(ctx context.Context, id string, key release.Key, in release.KillInput) (release.Accepted, error) {
+	var a release.Accepted
+	return a, f.ask(ctx, key.OperateID(), release.KillUpdate, id, in, &a)
+}
+
+// ServiceProgress tells where the service's deploy is.
+func (f *Flows) ServiceProgress(ctx context.Context, key release.Key) (release.Progress, error) {
+	var p release.Progress
+	return p, f.query(ctx, key.OperateID(), release.ProgressQuery, &p)
+}
+
+// RegionReady tells a service that a region takes services now. A service that is gone need not know.
+func (f *Flows) RegionReady(ctx context.Context, key release.Key, fact release.RegionFact) error {
+	return f.tell(ctx, key.OperateID(), release.RegionReadySignal, fact)
+}
+
+// RegionRemoved tells a service that a region is no longer a place. A service that is gone need not know.
+func (f *Flows) RegionRemoved(ctx context.Context, key release.Key, fact release.RegionFact) error {
+	return f.tell(ctx, key.OperateID(), release.RegionRemovedSignal, fact)
+}
+
+func (f *Flows) tell(ctx context.Context, workflowID, signal string, fact any) error {
+	err := translate(f.temporal.SignalWorkflow(ctx, workflowID, "", signal, fact))
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+func (f *Flows) query(ctx context.Context, workflowID, name string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	value, err := f.temporal.QueryWorkflow(ctx, workflowID, "", name)
+	if err != nil {
+		return translate(err)
+	}
+	if err := value.Get(answer); err != nil {
+		return fmt.Errorf("read the answer to %s of %s: %w", name, workflowID, err)
+	}
+	return nil
+}
+
+func regionCommand(key region.Key, provider region.Provider) command {
+	return command{workflow: region.OperateWorkflow, workflowID: key.OperateID(), input: region.OperateInput{Key: key},
+		summary: fmt.Sprintf("Region %s of %s on %s", key.Name, key.Platform, provider), attributes: regionAttributes(key, provider)}
+}
+
+func serviceCommand(key release.Key) command {
+	return command{workflow: release.OperateWorkflow, workflowID: key.OperateID(), input: release.OperateInput{Key: key},
+		summary: fmt.Sprintf("Service %s of project %s", key.Name, key.Project), attributes: serviceAttributes(key)}
+}
+
+// AwaitWorkflow waits for the workflow's answer, whichever of its runs gives it.
+func (f *Flows) AwaitWorkflow(ctx context.Context, id string) (json.RawMessage, error) {
+	var answer json.RawMessage
+	if err := f.temporal.GetWorkflow(ctx, id, "").Get(ctx, &answer); err != nil {
+		return nil, translate(err)
+	}
+	return answer, nil
+}

@@ -1,0 +1,233 @@
+//go:build embedded
+
+// Package engine is Temporal, server and UI, inside our own process: the workflow engine of `m3o dev` and of tests. Its
+// state is two SQLite files.
+//
+// It is not for production, which runs a Temporal cluster on PostgreSQL. It is linked in only with the build tag embedded,
+// since it weighs more than all the rest together.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/server/common/authorization"
+	"go.temporal.io/server/common/cluster"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/dynamicconfig"
+	"go.temporal.io/server/common/log"
+	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	sqliteschema "go.temporal.io/server/schema/sqlite"
+	"go.temporal.io/server/temporal"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/m3o/platform/internal/attribute"
+)
+
+// Config places an engine. Dir holds its files; Port is where clients reach it on the loopback.
+type Config struct {
+	Dir       string
+	Port      int
+	Namespace string
+	Retention time.Duration
+	Logger    *slog.Logger
+}
+
+// Engine is a running server.
+type Engine struct {
+	server  temporal.Server
+	Address string
+}
+
+const loopback = "127.0.0.1"
+
+// Start brings up the server on the files in Dir, made at the first start, and returns when it accepts workflows.
+func Start(ctx context.Context, c Config) (*Engine, error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the engine's folder: %w", err)
+	}
+	settings, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prepare(settings); err != nil {
+		return nil, err
+	}
+	server, err := temporal.NewServer(temporal.WithConfig(settings), temporal.ForServices(temporal.DefaultServices),
+		temporal.WithLogger(logger{c.Logger}), temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
+		temporal.WithDynamicConfigClient(tuning))
+	if err != nil {
+		return nil, fmt.Errorf("make the engine: %w", err)
+	}
+	if err := server.Start(); err != nil {
+		return nil, fmt.Errorf("start the engine: %w", err)
+	}
+	e := &Engine{server: server, Address: fmt.Sprintf("%s:%d", loopback, c.Port)}
+	if err := e.ready(ctx, c.Namespace); err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	return e, nil
+}
+
+// Stop ends the server. What runs in it goes on at the next start.
+func (e *Engine) Stop() error { return e.server.Stop() }
+
+// tuning: the development defaults make every task wait 50 ms; these do not. One partition is enough for one process.
+var tuning = dynamicconfig.StaticClient{
+	dynamicconfig.TransferProcessorMaxPollRPS.Key():         200,
+	dynamicconfig.TimerProcessorMaxPollRPS.Key():            200,
+	dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
+	dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
+}
+
+// The two files, as Temporal's data stores name them.
+const (
+	executions = "executions"
+	visibility = "visibility"
+)
+
+func (c Config) settings() (*config.Config, error) {
+	services, err := c.services()
+	if err != nil {
+		return nil, err
+	}
+	address := fmt.Sprintf("%s:%d", loopback, c.Port)
+	var s config.Config
+	s.Global.Membership = config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: loopback}
+	s.Persistence = config.Persistence{DefaultStore: executions, VisibilityStore: visibility, NumHistoryShards: 1,
+		DataStores: map[string]config.DataStore{executions: {SQL: c.file(executions)}, visibility: {SQL: c.file(visibility)}}}
+	s.ClusterMetadata = &cluster.Config{FailoverVersionIncrement: 10, MasterClusterName: "active", CurrentClusterName: "active",
+		ClusterInformation: map[string]cluster.ClusterInformation{"active": {Enabled: true, InitialFailoverVersion: 1, RPCAddress: address}}}
+	s.DCRedirectionPolicy = config.DCRedirectionPolicy{Policy: "noop"}
+	s.Services = services
+	s.Archival = config.Archival{History: config.HistoryArchival{State: "disabled"}, Visibility: config.VisibilityArchival{State: "disabled"}}
+	s.NamespaceDefaults = config.NamespaceDefaults{Archival: config.ArchivalNamespaceDefaults{
+		History: config.HistoryArchivalNamespaceDefaults{State: "disabled"}, Visibility: config.VisibilityArchivalNamespaceDefaults{State: "disabled"}}}
+	s.PublicClient = config.PublicClient{HostPort: address}
+	return &s, nil
+}
+
+// file is one SQLite database: write-ahead log, one connection (more are slower). A killed process loses nothing; a
+// machine that loses power may lose the last moments.
+func (c Config) file(name string) *config.SQL {
+	return &config.SQL{PluginName: sqliteplugin.PluginName, DatabaseName: filepath.Join(c.Dir, name+".db"), MaxConns: 1, MaxIdleConns: 1,
+		ConnectAttributes: map[string]string{"mode": "rwc", "_journal_mode": "wal", "_synchronous": "normal", "_busy_timeout": "10000"}}
+}
+
+func (c Config) services() (map[string]config.Service, error) {
+	services := map[string]config.Service{}
+	for _, name := range []string{"frontend", "history", "matching", "worker"} {
+		grpc, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		membership, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		if name == "frontend" {
+			grpc = c.Port
+		}
+		services[name] = config.Service{RPC: config.RPC{GRPCPort: grpc, MembershipPort: membership, BindOnIP: loopback}}
+	}
+	return services, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", loopback+":0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// prepare makes the schema and the namespace. A file gets its schema under another name first, so that a start that was
+// killed half-way leaves nothing that looks finished.
+func (c Config) prepare(s *config.Config) error {
+	for _, name := range []string{executions, visibility} {
+		if err := makeSchema(s.Persistence.DataStores[name].SQL); err != nil {
+			return fmt.Errorf("make the engine's %s file: %w", name, err)
+		}
+	}
+	attributes := map[string]enumspb.IndexedValueType{}
+	for _, name := range attribute.Names() {
+		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	namespace, err := sqliteschema.NewNamespaceConfig("active", c.Namespace, false, attributes)
+	if err != nil {
+		return fmt.Errorf("describe namespace %s: %w", c.Namespace, err)
+	}
+	namespace.Detail.Config.Retention = durationpb.New(c.Retention)
+	if err := sqliteschema.CreateNamespaces(s.Persistence.DataStores[executions].SQL, namespace); err != nil {
+		return fmt.Errorf("make namespace %s: %w", c.Namespace, err)
+	}
+	return nil
+}
+
+func makeSchema(final *config.SQL) error {
+	if _, err := os.Stat(final.DatabaseName); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	draft := *final
+	draft.DatabaseName += ".draft"
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(draft.DatabaseName + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	draft.ConnectAttributes = map[string]string{"mode": "rwc", "_journal_mode": "delete"}
+	if err := sqliteschema.SetupSchema(&draft); err != nil {
+		return err
+	}
+	return os.Rename(draft.DatabaseName, final.DatabaseName)
+}
+
+// ready waits until the namespace answers, and adds search attributes that a file from an earlier version lacks.
+func (e *Engine) ready(ctx context.Context, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var lastErr error
+	for ctx.Err() == nil {
+		if lastErr = e.attributes(ctx, namespace); lastErr == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("the engine does not become ready: %w", lastErr)
+}
+
+func (e *Engine) attributes(ctx context.Context, namespace string) error {
+	c, err := client.DialContext(ctx, client.Options{HostPort: e.Address, Namespace: namespace, Logger: quiet{}})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return err
+	}
+	missing := map[string]enumspb.IndexedValueType{}
+	for _, name := range attribute.Names() {
+		if _, found := have.CustomAttributes[name]; !found {
+			missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+	return err
+}
+
+var _ log.Logger = logger{}

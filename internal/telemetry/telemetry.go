@@ -1,0 +1,93 @@
+// Package telemetry is how the platform is watched: OpenTelemetry traces from the HTTP request through workflow and
+// activity to the cloud call, Prometheus metrics, and slog lines that carry the trace they belong to.
+//
+// It sets things up and offers no measuring of its own: packages count what they know about. Traces leave only where an
+// OTLP endpoint is configured. The starter calls Setup once; everything may log with slog.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.temporal.io/sdk/client"
+	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
+)
+
+// Settings say where signals go. Endpoint is an OTLP/HTTP URL; empty keeps traces in the process.
+type Settings struct {
+	Service  string
+	Version  string
+	Endpoint string
+	Log      io.Writer
+	Level    slog.Level
+}
+
+// Signals are a process's means to be watched.
+type Signals struct {
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+	traces   *sdktrace.TracerProvider
+}
+
+// Setup makes the signals, and makes them the process's defaults.
+func Setup(ctx context.Context, s Settings) (*Signals, error) {
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(resource.NewSchemaless(
+		attribute.String("service.name", s.Service), attribute.String("service.version", s.Version)))}
+	if s.Endpoint != "" {
+		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(s.Endpoint))
+		if err != nil {
+			return nil, fmt.Errorf("export traces to %s: %w", s.Endpoint, err)
+		}
+		options = append(options, sdktrace.WithBatcher(exporter))
+	}
+	traces := sdktrace.NewTracerProvider(options...)
+	otel.SetTracerProvider(traces)
+	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	logger := slog.New(traced{slog.NewTextHandler(s.Log, &slog.HandlerOptions{Level: s.Level})})
+	slog.SetDefault(logger)
+	return &Signals{Logger: logger, Registry: registry, traces: traces}, nil
+}
+
+// Close sends what has not been sent.
+func (s *Signals) Close(ctx context.Context) error {
+	return errors.Join(s.traces.ForceFlush(ctx), s.traces.Shutdown(ctx))
+}
+
+// Metrics serves the registry to Prometheus.
+func (s *Signals) Metrics() http.Handler {
+	return promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// Interceptor carries traces through workflows and activities.
+func (s *Signals) Interceptor() (interceptor.Interceptor, error) {
+	i, err := temporalotel.NewTracingInterceptor(temporalotel.TracerOptions{Tracer: s.traces.Tracer("temporal")})
+	if err != nil {
+		return nil, fmt.Errorf("trace workflows: %w", err)
+	}
+	return i, nil
+}
+
+// Transport carries traces to outside calls.
+func (s *Signals) Transport(base http.RoundTripper) http.RoundTripper {
+	return otelhttp.NewTransport(base, otelhttp.WithTracerProvider(s.traces))
+}
+
+// Temporal counts what Temporal's client and workers do.
+func (s *Signals) Temporal() client.MetricsHandler { return newTemporalMetrics(s.Registry) }

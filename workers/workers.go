@@ -1,0 +1,97 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Deployment names the platform's workers to Temporal's worker versioning.
+const Deployment = "m3o"
+
+// Options are what all workers of a process share. Build names the code: runs that are pinned stay with the build they
+// began with, so it changes with every release of the platform that is deployed beside the last one.
+type Options struct {
+	Build        string
+	Interceptors []interceptor.WorkerInterceptor
+	Logger       *slog.Logger
+}
+
+// Run serves every queue that the holdings allow, until ctx ends; then running activities get a moment to finish.
+func Run(ctx context.Context, c client.Client, h Holdings, o Options) error {
+	running := []worker.Worker{}
+	defer func() {
+		for _, w := range running {
+			w.Stop()
+		}
+	}()
+	for _, s := range seats(h) {
+		w := s.worker(ctx, c, o)
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("serve queue %s: %w", s.queue, err)
+		}
+		running = append(running, w)
+	}
+	if h.Flows != nil {
+		if err := makeCurrent(ctx, c, o); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (s seat) worker(ctx context.Context, c client.Client, o Options) worker.Worker {
+	w := worker.New(c, s.queue, worker.Options{
+		MaxConcurrentActivityExecutionSize: s.atOnce,
+		BackgroundActivityContext:          ctx,
+		WorkerStopTimeout:                  2 * time.Second,
+		DisableRegistrationAliasing:        true,
+		MaxHeartbeatThrottleInterval:       2 * time.Second,
+		DefaultHeartbeatThrottleInterval:   2 * time.Second,
+		Interceptors:                       o.Interceptors,
+		DeploymentOptions:                  worker.DeploymentOptions{UseVersioning: len(s.flows) > 0, Version: version(o)},
+	})
+	Register(w, s.flows, s.activities)
+	return w
+}
+
+func version(o Options) worker.WorkerDeploymentVersion {
+	return worker.WorkerDeploymentVersion{DeploymentName: Deployment, BuildID: o.Build}
+}
+
+// Register makes workflows and activities known under their own names.
+func Register(r worker.Registry, list []flow, structs []any) {
+	for _, f := range list {
+		r.RegisterWorkflowWithOptions(f.function, workflow.RegisterOptions{Name: f.name, VersioningBehavior: f.moves})
+	}
+	for _, s := range structs {
+		r.RegisterActivityWithOptions(s, activity.RegisterOptions{})
+	}
+}
+
+// makeCurrent tells Temporal that new runs begin on this build. The server learns of a build from its worker's first
+// poll, so it is asked until it knows.
+func makeCurrent(ctx context.Context, c client.Client, o Options) error {
+	handle := c.WorkerDeploymentClient().GetHandle(Deployment)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		_, err := handle.SetCurrentVersion(ctx, client.WorkerDeploymentSetCurrentVersionOptions{BuildID: o.Build, IgnoreMissingTaskQueues: true})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("make build %s current: %w", o.Build, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

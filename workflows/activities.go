@@ -1,0 +1,20 @@
+package workflows
+
+import "github.com/m3o/platform/activities"
+
+// The activities, for their names alone.
+var (
+	accounts    *activities.Accounts
+	builds      *activities.Builds
+	clusters    *activities.Clusters
+	flows       *activities.Flows
+	gateways    *activities.Gateways
+	kubeconfigs *activities.Kubeconfigs
+	networks    *activities.Networks
+	operators   *activities.Operators
+	parts       *activities.Parts
+	regions     *activities.Regions
+	releases    *activities.Releases
+	services    *activities.Services
+	traffic     *activities.Traffic
+)

@@ -1,0 +1,92 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// quickly is for a read or write of our own store: milliseconds when all is well. The database may be away for a day; the
+// work waits for it rather than fail, and the pending activity says why.
+func quickly(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Second, ScheduleToCloseTimeout: 24 * time.Hour, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+}
+
+// provisioning is for one call to a cloud's or a cluster's API that asks for something: seconds. A cloud that throttles or
+// is down for a while is asked again for two hours; what it refuses for good comes back at once.
+func provisioning(ctx workflow.Context, queue, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
+		StartToCloseTimeout: 45 * time.Second, ScheduleToCloseTimeout: 2 * time.Hour, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
+	})
+}
+
+// watching is for waiting until something is so: it heartbeats at every look, so a dead worker is noticed within seconds
+// and another goes on looking. limit is how long the thing may take before that is a failure.
+func watching(ctx workflow.Context, queue, summary string, limit time.Duration) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
+		StartToCloseTimeout: limit, ScheduleToCloseTimeout: limit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
+		WaitForCancellation: true,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+}
+
+// How long things may take before that is a failure. The clouds' own figures are well below (a cluster 4 to 12 minutes).
+const (
+	clusterLimit  = 60 * time.Minute // to become ready
+	goneLimit     = 60 * time.Minute // to be gone
+	partsLimit    = 20 * time.Minute // images pulled, volumes bound, everything ready
+	gatewayLimit  = 10 * time.Minute // the load balancer answers from outside
+	rolloutLimit  = 10 * time.Minute // a release's instances are ready
+	verifyLimit   = 1 * time.Minute  // the gateway sees them
+	buildLimit    = 15 * time.Minute // compiling and pushing
+	sweepLimit    = 30 * time.Minute // leftovers that a cloud removes late
+	operatorLimit = 24 * time.Hour   // an operator answers a bootstrap that waits
+	releasesLimit = 30 * time.Minute // releases on their way into a region that closes
+)
+
+// reconcileEvery is how often a region that rests is looked at.
+const reconcileEvery = 10 * time.Minute
+
+// building is for compiling strangers' source: minutes of CPU, then a push. It is not repeated when the source is at
+// fault; a dead worker is noticed by its heartbeat.
+func building(ctx workflow.Context, queue, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
+		StartToCloseTimeout: buildLimit, ScheduleToCloseTimeout: 4 * buildLimit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
+}
+
+// child is for a workflow of its own: it is abandoned, not killed, when its parent ends, and found again by its id.
+func child(ctx workflow.Context, id, summary string) workflow.Context {
+	return workflow.WithChildOptions(ctx, childOptions(id, summary))
+}
+
+// planning is for questions to a cloud while somebody waits for the plan: a cloud that cannot be asked for two minutes
+// fails the plan rather than keep them waiting.
+func planning(ctx workflow.Context, queue, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
+		StartToCloseTimeout: 20 * time.Second, ScheduleToCloseTimeout: 2 * time.Minute, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+}
+
+// ordering is for handing work to another workflow: an update that is answered within a second or so.
+func ordering(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 30 * time.Second, ScheduleToCloseTimeout: time.Hour, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
+	})
+}
+
+// sweeping is for looking until nothing is left: clouds remove load balancers and volumes minutes after their cluster.
+func sweeping(ctx workflow.Context, queue string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
+		StartToCloseTimeout: 45 * time.Second, ScheduleToCloseTimeout: sweepLimit, Summary: "Prove that nothing of the region is left",
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1.5, MaximumInterval: 30 * time.Second},
+	})
+}

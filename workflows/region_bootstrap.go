@@ -1,0 +1,288 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+)
+
+// BootstrapRegion makes an empty cloud account able to run services, or a region that exists as the spec wants it.
+//
+// Every step finds or creates, so running it again for a half-built region is safe. If quota or permission is missing,
+// what is built stays and the operator is asked: retry or remove, a day at most. If a step fails for good otherwise, what
+// was built is removed, newest first, unless it is to be kept or the region ran before. The answer says how it ended; an
+// error means that the workflow itself was ended.
+func BootstrapRegion(ctx workflow.Context, in region.BootstrapInput) (region.Outcome, error) {
+	b := &bootstrap{spec: in.Spec, keep: in.Keep, built: in.Region, version: in.Version}
+	if err := workflow.SetQueryHandler(ctx, region.ProgressQuery, b.report); err != nil {
+		return region.Outcome{}, err
+	}
+	b.listen(ctx)
+	return b.run(ctx)
+}
+
+// bootstrap is the state of one run of BootstrapRegion.
+type bootstrap struct {
+	spec    region.Spec
+	keep    bool
+	ran     bool // the region was ready before: it is never removed because a change failed
+	built   region.Region
+	version int64
+
+	progress region.Progress
+	retry    bool                // the operator said: go on
+	giveUp   bool                // the operator said: remove it
+	stop     workflow.CancelFunc // ends the step at work
+}
+
+// step is one stage of a bootstrap and how it is undone.
+type step struct {
+	name     string
+	do, undo func(workflow.Context) error
+}
+
+func (b *bootstrap) steps() []step {
+	return []step{
+		{name: "preflight", do: b.preflight},
+		{name: "network", do: b.buildNetwork, undo: b.removeNetwork},
+		{name: "cluster", do: b.buildCluster, undo: b.removeCluster},
+		{name: "parts", do: b.installParts},
+		{name: "gateway", do: b.checkGateway},
+	}
+}
+
+func (b *bootstrap) run(ctx workflow.Context) (region.Outcome, error) {
+	b.ran = b.built.Endpoints.API != ""
+	b.built.Spec, b.built.Message = b.spec, ""
+	if b.built.Status = region.Creating; b.ran {
+		b.built.Status = region.Updating
+	}
+	steps := b.steps()
+	for i, s := range steps {
+		b.progress = region.Progress{Stage: s.name, Done: i, Of: len(steps)}
+		if err := b.persist(ctx, s); err != nil {
+			return b.fail(ctx, steps[:i+1], err)
+		}
+	}
+	b.progress = region.Progress{Done: len(steps), Of: len(steps)}
+	b.built.Status, b.built.Message = region.Ready, ""
+	return region.Outcome{Region: b.built}, b.record(ctx)
+}
+
+// persist does one step until it is done, has failed for good, or the operator gives up on it.
+func (b *bootstrap) persist(ctx workflow.Context, s step) error {
+	for {
+		if b.giveUp {
+			return failure(fault.Conflict, "its removal was requested")
+		}
+		if err := b.record(ctx); err != nil {
+			return err
+		}
+		err := b.attempt(ctx, s)
+		if err == nil || b.giveUp || !waitsForOperator(err) {
+			return err
+		}
+		if err := b.askOperator(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt does a step in a scope of its own, which giving up cancels.
+func (b *bootstrap) attempt(ctx workflow.Context, s step) error {
+	scope, stop := workflow.WithCancel(ctx)
+	b.stop = stop
+	defer func() { b.stop = nil; stop() }()
+	return s.do(scope)
+}
+
+// waitsForOperator reports whether only a person can remove what is in the way.
+func waitsForOperator(err error) bool {
+	k := kindOf(err)
+	return k == fault.Quota || k == fault.Denied || k == fault.Unauthenticated
+}
+
+// askOperator waits for a word from the operator, for a day at most.
+func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
+	name := b.spec.Name
+	b.built.Status = region.Failed
+	b.built.Message = fmt.Sprintf("%s: %s. What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`; without an answer it is removed in 24 hours",
+		b.progress.Stage, words(why), name, name)
+	b.progress.Waiting = b.built.Message
+	if err := b.record(ctx); err != nil {
+		return err
+	}
+	b.retry = false
+	answered, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: operatorLimit,
+		TimerOptions: workflow.TimerOptions{Summary: "Remove what is built unless the operator answers"}}, func() bool { return b.retry || b.giveUp })
+	if err != nil {
+		return err
+	}
+	b.progress.Waiting, b.built.Message = "", ""
+	if b.built.Status = region.Creating; b.ran {
+		b.built.Status = region.Updating
+	}
+	if !answered || b.giveUp {
+		return why
+	}
+	return nil
+}
+
+// fail undoes what was done, unless it is to stay, and records how it ended.
+func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.Outcome, error) {
+	if temporal.IsCanceledError(ctx.Err()) {
+		return region.Outcome{}, why
+	}
+	b.built.Status = region.Failed
+	stage := b.progress.Stage
+	b.built.Message = fmt.Sprintf("%s: %s", stage, words(why))
+	if b.ran || b.keep {
+		b.built.Message += ". What is built stays"
+		return region.Outcome{Region: b.built}, b.record(ctx)
+	}
+	reason := b.built.Message
+	b.built.Message = reason + ". Removing what was built"
+	if err := b.record(ctx); err != nil {
+		return region.Outcome{}, err
+	}
+	for i := len(done) - 1; i >= 0; i-- {
+		if done[i].undo == nil {
+			continue
+		}
+		b.progress.Stage = "remove " + done[i].name
+		if err := done[i].undo(ctx); err != nil {
+			b.built.Message = fmt.Sprintf("%s. Removing the %s failed: %s; run `m3o region teardown %s`", reason, done[i].name, words(err), b.spec.Name)
+			return region.Outcome{Region: b.built}, b.record(ctx)
+		}
+	}
+	if err := sweep(ctx, b.spec); err != nil {
+		b.built.Message = fmt.Sprintf("%s. Something is left: %s", reason, words(err))
+		return region.Outcome{Region: b.built}, b.record(ctx)
+	}
+	b.built.Network, b.built.Cluster, b.built.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
+	b.built.Message = reason + ". Everything that was built is removed"
+	return region.Outcome{Region: b.built, Removed: true}, b.record(ctx)
+}
+
+func (b *bootstrap) cloud() string { return queue.Cloud(b.spec.Provider) }
+
+func (b *bootstrap) preflight(ctx workflow.Context) error {
+	in := activities.PreflightInput{Want: b.spec}
+	if b.built.Cluster.ID != "" {
+		in.Have = &b.built.Spec
+	}
+	var found region.Preflight
+	call := provisioning(ctx, b.cloud(), "Ask what stands in the way")
+	if err := workflow.ExecuteActivity(call, accounts.Preflight, in).Get(ctx, &found); err != nil {
+		return err
+	}
+	if len(found.Obstacles) > 0 {
+		return failure(fault.Kind(found.Obstacles[0].Kind), found.Obstacles[0].Message)
+	}
+	return nil
+}
+
+func (b *bootstrap) buildNetwork(ctx workflow.Context) error {
+	ctx = provisioning(ctx, b.cloud(), "Find or make network "+b.spec.NetworkSpec().Name)
+	return workflow.ExecuteActivity(ctx, networks.EnsureNetwork, b.spec.NetworkSpec()).Get(ctx, &b.built.Network)
+}
+
+func (b *bootstrap) removeNetwork(ctx workflow.Context) error { return removeNetwork(ctx, b.spec) }
+
+func (b *bootstrap) buildCluster(ctx workflow.Context) error {
+	spec := b.spec.ClusterSpec(b.built.Network)
+	ask := provisioning(ctx, b.cloud(), "Find or ask for cluster "+spec.Name)
+	if err := workflow.ExecuteActivity(ask, clusters.EnsureCluster, spec).Get(ctx, &b.built.Cluster); err != nil {
+		return err
+	}
+	if b.built.Cluster.Ready {
+		return nil
+	}
+	if err := b.record(ctx); err != nil {
+		return err
+	}
+	wait := watching(ctx, b.cloud(), "Wait until cluster "+spec.Name+" is ready", clusterLimit)
+	err := workflow.ExecuteActivity(wait, clusters.AwaitCluster, spec).Get(ctx, &b.built.Cluster)
+	if err != nil && !temporal.IsCanceledError(err) {
+		return failure(kindOf(err), "cluster "+spec.Name+": "+words(err))
+	}
+	return err
+}
+
+func (b *bootstrap) removeCluster(ctx workflow.Context) error {
+	return removeCluster(ctx, b.spec.ClusterSpec(b.built.Network))
+}
+
+func (b *bootstrap) installParts(ctx workflow.Context) error {
+	apply := provisioning(ctx, b.cloud(), "Apply namespaces, policies and parts")
+	if err := workflow.ExecuteActivity(apply, parts.ApplyParts, b.spec).Get(ctx, nil); err != nil {
+		return err
+	}
+	wait := watching(ctx, b.cloud(), "Wait until every part is ready", partsLimit)
+	return workflow.ExecuteActivity(wait, parts.AwaitParts, b.spec).Get(ctx, &b.built.Endpoints)
+}
+
+func (b *bootstrap) checkGateway(ctx workflow.Context) error {
+	if b.built.Endpoints.API == "" {
+		return nil
+	}
+	ctx = watching(ctx, queue.Flows, "Call the gateway from outside", gatewayLimit)
+	return workflow.ExecuteActivity(ctx, gateways.CheckGateway, b.built).Get(ctx, nil)
+}
+
+// listen takes the operator's word, at any time.
+func (b *bootstrap) listen(ctx workflow.Context) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		goOn, end := workflow.GetSignalChannel(ctx, region.RetrySignal), workflow.GetSignalChannel(ctx, region.GiveUpSignal)
+		s := workflow.NewSelector(ctx)
+		s.AddReceive(goOn, func(c workflow.ReceiveChannel, _ bool) {
+			c.Receive(ctx, &b.spec)
+			b.retry, b.built.Spec = true, b.spec
+		})
+		s.AddReceive(end, func(c workflow.ReceiveChannel, _ bool) {
+			c.Receive(ctx, nil)
+			b.giveUp = true
+			if b.stop != nil {
+				b.stop()
+			}
+		})
+		for {
+			s.Select(ctx)
+		}
+	})
+}
+
+func (b *bootstrap) record(ctx workflow.Context) error {
+	b.version++
+	b.built.Version, b.built.UpdatedAt = b.version, workflow.Now(ctx).UTC()
+	workflow.SetCurrentDetails(ctx, b.narrate())
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(b.spec.Name), attribute.Provider.ValueSet(string(b.spec.Provider)),
+		attribute.Status.ValueSet(string(b.built.Status)))
+	recorded := b.built
+	if recorded.Message == "" && b.progress.Stage != "" {
+		recorded.Message = "step: " + b.progress.Stage
+	}
+	summary := fmt.Sprintf("Record %s: %s", b.built.Status, b.progress.Stage)
+	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)
+}
+
+func (b *bootstrap) narrate() string {
+	text := fmt.Sprintf("Region **%s** is %s: step %d of %d, %s.", b.spec.Key(), b.built.Status, b.progress.Done+1, b.progress.Of, b.progress.Stage)
+	if b.progress.Waiting != "" {
+		text += "\n\nWaiting: " + b.progress.Waiting
+	}
+	return text
+}
+
+func (b *bootstrap) report() (region.Progress, error) {
+	p := b.progress
+	p.Status = b.built.Status
+	return p, nil
+}

@@ -1,0 +1,223 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+)
+
+// OperateRegion owns one region from its first apply until it is gone.
+//
+// Everything that changes the region goes through it, one operation at a time, in the order in which the commands were
+// accepted. Between operations it looks at the region every few minutes and reports what is broken or drifted. It ends
+// when the region is provably gone; a failed operation leaves it running, with the reason in the region's message.
+func OperateRegion(ctx workflow.Context, in region.OperateInput) error {
+	o := &regionOperator{key: in.Key, state: in.State}
+	if err := o.listen(ctx); err != nil {
+		return err
+	}
+	return o.run(ctx)
+}
+
+// regionOperator is the state of one run of OperateRegion.
+type regionOperator struct {
+	key      region.Key
+	state    region.State
+	progress region.Progress
+	running  *region.Order // the operation at work
+	child    string        // id of the bootstrap at work, to pass commands on to it
+}
+
+func (o *regionOperator) listen(ctx workflow.Context) error {
+	if err := workflow.SetQueryHandlerWithOptions(ctx, region.ProgressQuery, o.report,
+		workflow.QueryHandlerOptions{Description: "Where the region's operation is, and what it waits for"}); err != nil {
+		return err
+	}
+	handlers := []struct {
+		name    string
+		handler any
+		options workflow.UpdateHandlerOptions
+	}{
+		{region.ApplyUpdate, o.apply, workflow.UpdateHandlerOptions{Validator: o.mayApply, Description: "Make the region as specified"}},
+		{region.RemoveUpdate, o.remove, workflow.UpdateHandlerOptions{Validator: o.mayRemove, Description: "Take the region down"}},
+		{region.RetryUpdate, o.retry, workflow.UpdateHandlerOptions{Validator: o.mayRetry, Description: "Go on with a bootstrap that waits or failed"}},
+		{region.KubeconfigUpdate, o.kubeconfig, workflow.UpdateHandlerOptions{Validator: o.mayConnect, Description: "A kubeconfig sealed to the caller's key"}},
+	}
+	for _, h := range handlers {
+		if err := workflow.SetUpdateHandlerWithOptions(ctx, h.name, h.handler, h.options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run does one operation after the other, and looks at the region in between.
+func (o *regionOperator) run(ctx workflow.Context) error {
+	for !o.over() {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(o.state.Queue) == 0 {
+			return o.continueAsNew(ctx)
+		}
+		o.describe(ctx)
+		due, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: reconcileEvery,
+			TimerOptions: workflow.TimerOptions{Summary: "Next look at the region"}}, func() bool { return len(o.state.Queue) > 0 || o.over() })
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(o.state.Queue) > 0:
+			err = o.perform(ctx, o.next())
+		case !due:
+			err = o.reconcile(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// over reports whether the region is gone and nobody asked for it again.
+func (o *regionOperator) over() bool {
+	return o.state.Region.Status == region.Deleted && len(o.state.Queue) == 0
+}
+
+func (o *regionOperator) continueAsNew(ctx workflow.Context) error {
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return err
+	}
+	return workflow.NewContinueAsNewError(ctx, OperateRegion, region.OperateInput{Key: o.key, State: o.state})
+}
+
+func (o *regionOperator) next() region.Order {
+	order := o.state.Queue[0]
+	o.state.Queue = o.state.Queue[1:]
+	return order
+}
+
+func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error {
+	o.running = &order
+	defer func() { o.running, o.child, o.progress = nil, "", region.Progress{} }()
+	if order.Action == region.Delete {
+		return o.teardown(ctx, order)
+	}
+	return o.bootstrap(ctx, order)
+}
+
+func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) error {
+	o.child = o.key.BootstrapID(order.Operation)
+	in := region.BootstrapInput{Region: o.state.Region, Spec: order.Spec, Keep: order.Keep, Version: o.state.Version}
+	o.progress = region.Progress{Stage: "bootstrap", Waiting: "workflow " + o.child}
+	o.describe(ctx)
+	var end region.Outcome
+	err := runChild(ctx, region.BootstrapWorkflow, o.child, fmt.Sprintf("Bootstrap region %s on %s in %s", o.key.Name, order.Spec.Provider, order.Spec.Location), in, &end)
+	if err != nil {
+		return o.recordFailure(ctx, order.Spec, err)
+	}
+	o.adopt(end.Region)
+	if end.Region.Status != region.Ready {
+		return nil
+	}
+	return workflow.ExecuteActivity(quickly(ctx, "Tell services of the region"), operators.AnnounceReady, o.key).Get(ctx, nil)
+}
+
+func (o *regionOperator) teardown(ctx workflow.Context, order region.Order) error {
+	id := o.key.TeardownID(order.Operation)
+	o.progress = region.Progress{Stage: "teardown", Waiting: "workflow " + id}
+	o.describe(ctx)
+	var end region.Outcome
+	err := runChild(ctx, region.TeardownWorkflow, id, "Take down region "+o.key.Name,
+		region.TeardownInput{Region: o.state.Region, Version: o.state.Version}, &end)
+	if err != nil {
+		return o.recordFailure(ctx, o.state.Region.Spec, err)
+	}
+	o.adopt(end.Region)
+	return nil
+}
+
+// recordFailure notes that an operation's own workflow failed, which its stages never do by themselves: someone ended it.
+func (o *regionOperator) recordFailure(ctx workflow.Context, spec region.Spec, err error) error {
+	if temporal.IsCanceledError(ctx.Err()) {
+		return err
+	}
+	o.state.Region.Spec, o.state.Region.Status, o.state.Region.Message = spec, region.Failed, words(err)
+	return o.record(ctx)
+}
+
+// adopt takes over what an operation left, with the version its records came to.
+func (o *regionOperator) adopt(r region.Region) {
+	o.state.Region = r
+	o.state.Version = max(o.state.Version, r.Version)
+}
+
+func (o *regionOperator) record(ctx workflow.Context) error {
+	o.state.Version++
+	o.state.Region.Version = o.state.Version
+	o.state.Region.UpdatedAt = workflow.Now(ctx).UTC()
+	summary := fmt.Sprintf("Record %s as %s", o.key.Name, o.state.Region.Status)
+	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, o.state.Region).Get(ctx, nil)
+}
+
+// reconcile looks at a region that rests, and records what it found if that is news.
+func (o *regionOperator) reconcile(ctx workflow.Context) error {
+	if s := o.state.Region.Status; s != region.Ready && s != region.Degraded {
+		return nil
+	}
+	spec := o.state.Region.Spec
+	var found activities.Inspection
+	look := provisioning(ctx, queue.Cloud(spec.Provider), "Look for what is broken or drifted")
+	if err := workflow.ExecuteActivity(look, parts.InspectParts, spec).Get(ctx, &found); err != nil {
+		found = activities.Inspection{Problems: []string{words(err)}}
+	}
+	status, message := found.Verdict()
+	if len(o.state.Queue) > 0 || status == o.state.Region.Status && message == o.state.Region.Message {
+		return nil
+	}
+	o.state.Region.Status, o.state.Region.Message = status, message
+	return o.record(ctx)
+}
+
+func (o *regionOperator) describe(ctx workflow.Context) {
+	text := fmt.Sprintf("**%s** is %s.", o.key, o.status())
+	if o.progress.Waiting != "" {
+		text += " At work: " + o.progress.Stage + " (" + o.progress.Waiting + ")."
+	}
+	if o.state.Region.Message != "" {
+		text += "\n\n" + o.state.Region.Message
+	}
+	if n := len(o.state.Queue); n > 0 {
+		text += fmt.Sprintf("\n\n%d orders wait for their turn.", n)
+	}
+	workflow.SetCurrentDetails(ctx, text)
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Status.ValueSet(string(o.status()))) // fails only for unknown attributes
+}
+
+func (o *regionOperator) status() region.Status {
+	if o.state.Region.Status == "" {
+		return region.Planned
+	}
+	return o.state.Region.Status
+}
+
+func (o *regionOperator) report() (region.Progress, error) {
+	p := o.progress
+	p.Status = o.status()
+	return p, nil
+}
+
+// newRegion is the region before anything of it exists.
+func newRegion(spec region.Spec, now time.Time) region.Region {
+	return region.Region{Spec: spec, Status: region.Planned, CreatedAt: now.UTC()}
+}
+
+// refuse is a validator's answer.
+func refuse(format string, args ...any) error {
+	return failure(fault.Conflict, fmt.Sprintf(format, args...))
+}

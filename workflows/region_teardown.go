@@ -1,0 +1,119 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+)
+
+// TeardownRegion takes a region down and proves that nothing of it is left.
+//
+// It first closes the region to new releases and waits for those on their way, then removes the cluster with all that
+// it made in the account, then the network, and last asks the cloud for everything that carries the region's tag. Each
+// step treats gone as fine, so starting it again is safe. If a step fails for good the region stays, failed, with the
+// reason.
+func TeardownRegion(ctx workflow.Context, in region.TeardownInput) (region.Outcome, error) {
+	t := &teardown{region: in.Region, version: in.Version}
+	if err := workflow.SetQueryHandler(ctx, region.ProgressQuery, t.report); err != nil {
+		return region.Outcome{}, err
+	}
+	return t.run(ctx)
+}
+
+// teardown is the state of one run of TeardownRegion.
+type teardown struct {
+	region   region.Region
+	version  int64
+	progress region.Progress
+}
+
+func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
+	t.region.Status, t.region.Message = region.Deleting, ""
+	steps := []step{
+		{name: "drain", do: t.drain},
+		{name: "cluster", do: func(ctx workflow.Context) error {
+			return removeCluster(ctx, t.region.Spec.ClusterSpec(t.region.Network))
+		}},
+		{name: "network", do: func(ctx workflow.Context) error { return removeNetwork(ctx, t.region.Spec) }},
+		{name: "inventory", do: func(ctx workflow.Context) error { return sweep(ctx, t.region.Spec) }},
+	}
+	for i, s := range steps {
+		t.progress = region.Progress{Stage: s.name, Done: i, Of: len(steps)}
+		if err := t.record(ctx); err != nil {
+			return region.Outcome{}, err
+		}
+		if err := s.do(ctx); err != nil {
+			return t.fail(ctx, s, err)
+		}
+	}
+	t.progress = region.Progress{Done: len(steps), Of: len(steps)}
+	t.region.Status, t.region.Message = region.Deleted, ""
+	t.region.Network, t.region.Cluster, t.region.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
+	if err := t.record(ctx); err != nil {
+		return region.Outcome{}, err
+	}
+	tell := workflow.ExecuteActivity(quickly(ctx, "Tell services that the region is gone"), operators.AnnounceRemoved, t.region.Spec.Key())
+	return region.Outcome{Region: t.region, Removed: true}, tell.Get(ctx, nil)
+}
+
+// drain waits until no release is on its way into the region. One that never ends does not keep the region alive.
+func (t *teardown) drain(ctx workflow.Context) error {
+	wait := watching(ctx, queue.Flows, "Wait for releases on their way into the region", releasesLimit)
+	err := workflow.ExecuteActivity(wait, traffic.AwaitReleases, t.region.Spec.Key()).Get(ctx, nil)
+	if temporal.IsTimeoutError(err) {
+		workflow.GetLogger(ctx).Warn("releases on their way were not waited for any longer", "region", t.region.Spec.Key().String())
+		return nil
+	}
+	return err
+}
+
+func (t *teardown) fail(ctx workflow.Context, s step, why error) (region.Outcome, error) {
+	if temporal.IsCanceledError(ctx.Err()) {
+		return region.Outcome{}, why
+	}
+	t.region.Status = region.Failed
+	t.region.Message = fmt.Sprintf("teardown, %s: %s. Run `m3o region teardown %s` again", s.name, words(why), t.region.Spec.Name)
+	return region.Outcome{Region: t.region}, t.record(ctx)
+}
+
+func (t *teardown) record(ctx workflow.Context) error {
+	t.version++
+	t.region.Version, t.region.UpdatedAt = t.version, workflow.Now(ctx).UTC()
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Region **%s** is %s: step %d of %d, %s.", t.region.Spec.Key(), t.region.Status,
+		t.progress.Done+1, t.progress.Of, t.progress.Stage))
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(t.region.Spec.Name),
+		attribute.Provider.ValueSet(string(t.region.Spec.Provider)), attribute.Status.ValueSet(string(t.region.Status)))
+	recorded := t.region
+	if recorded.Message == "" && t.progress.Stage != "" {
+		recorded.Message = "step: " + t.progress.Stage
+	}
+	summary := fmt.Sprintf("Record %s: %s", t.region.Status, t.progress.Stage)
+	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)
+}
+
+func (t *teardown) report() (region.Progress, error) {
+	p := t.progress
+	p.Status = t.region.Status
+	return p, nil
+}
+
+// removeCluster asks for the end of a cluster and waits until it is gone.
+func removeCluster(ctx workflow.Context, spec region.ClusterSpec) error {
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove cluster "+spec.Name+" and wait until it is gone", goneLimit)
+	return workflow.ExecuteActivity(ctx, clusters.DeleteCluster, spec).Get(ctx, nil)
+}
+
+func removeNetwork(ctx workflow.Context, spec region.Spec) error {
+	ctx = provisioning(ctx, queue.Cloud(spec.Provider), "Remove network "+spec.NetworkSpec().Name)
+	return workflow.ExecuteActivity(ctx, networks.DeleteNetwork, spec.NetworkSpec()).Get(ctx, nil)
+}
+
+// sweep proves that nothing in the account carries the region's tag any more.
+func sweep(ctx workflow.Context, spec region.Spec) error {
+	return workflow.ExecuteActivity(sweeping(ctx, queue.Cloud(spec.Provider)), accounts.Sweep, spec.Key()).Get(ctx, nil)
+}

@@ -1,0 +1,279 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// DeployRelease brings one release to every region, all at once, and says how it ended.
+//
+// It ends with the release ready in all of them: its instances run, and each region's gateway reaches them. If one region
+// fails, every region that the release touched goes back to what ran before. It changes only what the service's owner
+// lets it, one deploy at a time, so running it again for the same release is safe. With Only it brings a release that runs
+// elsewhere to further regions; a failure there takes it back from those alone.
+func DeployRelease(ctx workflow.Context, in release.DeployInput) (release.Outcome, error) {
+	d := &deploy{release: in.Release, before: in.Before, only: in.Only, version: in.Version}
+	if err := workflow.SetQueryHandler(ctx, release.ProgressQuery, d.report); err != nil {
+		return release.Outcome{}, err
+	}
+	return d.run(ctx)
+}
+
+// deploy is the state of one run of DeployRelease.
+type deploy struct {
+	release release.Release
+	before  *release.Release
+	only    []string
+	version int64
+
+	stage  string
+	places []region.Region
+	placed []release.Placed // in the order of places
+	others []release.Placed // where the release runs already, with only
+}
+
+func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
+	for _, stage := range []struct {
+		name string
+		do   func(workflow.Context) error
+	}{
+		{"find regions", d.findPlaces},
+		{"image", d.makeImage},
+		{"rollout", d.rollOut},
+	} {
+		d.stage = stage.name
+		if err := d.record(ctx); err != nil {
+			return release.Outcome{}, err
+		}
+		if err := stage.do(ctx); err != nil {
+			return d.fail(ctx, err)
+		}
+	}
+	d.release.Status, d.release.Message = release.Ready, ""
+	return d.end(ctx)
+}
+
+func (d *deploy) end(ctx workflow.Context) (release.Outcome, error) {
+	d.stage = ""
+	err := d.record(ctx)
+	return release.Outcome{Release: d.release}, err
+}
+
+func (d *deploy) findPlaces(ctx workflow.Context) error {
+	places, err := listPlaces(ctx)
+	if err != nil {
+		return err
+	}
+	if d.only != nil {
+		d.others = without(d.release.Regions, d.only)
+		places = among(places, d.only)
+	}
+	if len(places) == 0 && d.only == nil {
+		return failure(fault.Conflict, "no region is ready to take the service: apply a platform file first")
+	}
+	d.places = places
+	for _, p := range places {
+		d.placed = append(d.placed, release.Placed{Region: p.Spec.Name, Status: release.Pending})
+	}
+	return nil
+}
+
+// makeImage turns the release's origin into an image by digest, unless that is known.
+func (d *deploy) makeImage(ctx workflow.Context) error {
+	if d.release.Image != "" {
+		return nil
+	}
+	number := d.release.Number
+	in := release.BuildInput{Service: d.release.Service, Number: number, Origin: d.release.Origin}
+	var image release.Image
+	err := runChild(ctx, release.BuildWorkflow, d.release.Service.BuildID(number), fmt.Sprintf("Image of release %d of %s", number, d.release.Service), in, &image)
+	d.release.Image = image.Reference
+	return err
+}
+
+// rollOut brings the release to all regions in parallel, and fails with every region's reason when one fails.
+func (d *deploy) rollOut(ctx workflow.Context) error {
+	d.each(ctx, release.Deploying, func(ctx workflow.Context, i int) error { return d.place(ctx, d.placement(i, d.release)) })
+	var reasons []string
+	for _, p := range d.placed {
+		if p.Status == release.Failed {
+			reasons = append(reasons, p.Message)
+		}
+	}
+	if len(reasons) > 0 {
+		return failure(fault.Failed, strings.Join(reasons, "; "))
+	}
+	return nil
+}
+
+// each does something in every region at once, and keeps how it went.
+func (d *deploy) each(ctx workflow.Context, during release.Status, do func(workflow.Context, int) error) {
+	group := workflow.NewWaitGroup(ctx)
+	for i := range d.places {
+		d.placed[i].Status, d.placed[i].Message = during, ""
+		group.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer group.Done()
+			d.settle(ctx, i, do(ctx, i))
+		})
+	}
+	group.Wait(ctx)
+}
+
+// settle keeps how a region's rollout went. A region that was taken down meanwhile is no failure: it is no place any more.
+func (d *deploy) settle(_ workflow.Context, i int, err error) {
+	p := &d.placed[i]
+	if err == nil {
+		p.Status, p.URL = release.Ready, d.placement(i, d.release).URL()
+		return
+	}
+	p.Status, p.URL, p.Message = release.Failed, "", fmt.Sprintf("%s: %s", p.Region, strings.TrimPrefix(words(err), p.Region+": "))
+}
+
+// place makes one region run a release, and returns when the region's gateway reaches it.
+func (d *deploy) place(ctx workflow.Context, p release.Placement) error {
+	name, cloud := p.Region.Name, queue.Cloud(p.Region.Provider)
+	apply := provisioning(ctx, cloud, fmt.Sprintf("Apply release %d in %s", p.Release.Number, name))
+	if err := workflow.ExecuteActivity(apply, services.ApplyService, p).Get(ctx, nil); err != nil {
+		return err
+	}
+	wait := watching(ctx, cloud, "Wait for instances in "+name, rolloutLimit)
+	if err := workflow.ExecuteActivity(wait, services.AwaitService, p).Get(ctx, nil); err != nil {
+		return err
+	}
+	verify := watching(ctx, queue.Flows, "Reach it through the gateway of "+name, verifyLimit)
+	return workflow.ExecuteActivity(verify, gateways.VerifyRelease, p).Get(ctx, nil)
+}
+
+func (d *deploy) placement(i int, r release.Release) release.Placement {
+	r.Regions = nil // histories stay small
+	return release.Placement{Region: d.places[i].Spec, Endpoint: d.places[i].Endpoints, Release: r}
+}
+
+// fail takes the release back from every region that it touched, and records why.
+func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) {
+	if temporal.IsCanceledError(ctx.Err()) {
+		return release.Outcome{}, why
+	}
+	touched := d.stage == "rollout"
+	d.release.Message = words(why)
+	if !touched {
+		d.release.Status = release.Failed
+		if d.only != nil { // it still runs where it ran
+			d.release.Status = release.Ready
+		}
+		d.forget()
+		return d.end(ctx)
+	}
+	d.stage = "roll back"
+	if err := d.record(ctx); err != nil {
+		return release.Outcome{}, err
+	}
+	failed := append([]release.Placed(nil), d.placed...)
+	d.each(ctx, release.Deploying, d.takeBack)
+	for i, p := range d.placed {
+		if p.Status == release.Failed {
+			d.release.Message += "; going back failed in " + p.Message
+			continue
+		}
+		d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, Message: failed[i].Message}
+	}
+	d.release.Status = release.RolledBack
+	if d.only != nil {
+		d.release.Status = release.Ready
+	}
+	return d.end(ctx)
+}
+
+func (d *deploy) forget() {
+	for i := range d.placed {
+		d.placed[i].Status = release.Failed
+	}
+}
+
+// takeBack makes one region run what it ran before.
+func (d *deploy) takeBack(ctx workflow.Context, i int) error {
+	spec := d.places[i].Spec
+	if d.before == nil {
+		return deleteService(ctx, spec, d.release.Service).Get(ctx, nil)
+	}
+	return d.place(ctx, d.placement(i, *d.before))
+}
+
+func (d *deploy) record(ctx workflow.Context) error {
+	d.version++
+	if d.stage != "" && d.only == nil {
+		d.release.Status = release.Deploying
+	}
+	d.release.Version, d.release.UpdatedAt = d.version, workflow.Now(ctx).UTC()
+	d.release.Regions = append(append([]release.Placed(nil), d.others...), d.placed...)
+	d.describe(ctx)
+	summary := fmt.Sprintf("Record release %d: %s %s", d.release.Number, d.release.Status, d.stage)
+	return workflow.ExecuteActivity(quickly(ctx, strings.TrimSpace(summary)), releases.RecordRelease, d.release).Get(ctx, nil)
+}
+
+func (d *deploy) describe(ctx workflow.Context) {
+	text := fmt.Sprintf("Release **%d** of **%s** is %s", d.release.Number, d.release.Service, d.release.Status)
+	if d.stage != "" {
+		text += ": " + d.stage
+	}
+	for _, p := range d.placed {
+		text += fmt.Sprintf("\n- %s: %s %s", p.Region, p.Status, p.Message)
+	}
+	workflow.SetCurrentDetails(ctx, text)
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Project.ValueSet(d.release.Service.Project), attribute.Service.ValueSet(d.release.Service.Name),
+		attribute.Release.ValueSet(fmt.Sprint(d.release.Number)), attribute.Status.ValueSet(string(d.release.Status)))
+}
+
+func (d *deploy) report() (release.Progress, error) {
+	return release.Progress{Release: d.release.Number, Stage: d.stage, Regions: d.placed}, nil
+}
+
+// listPlaces are the regions that take services now.
+func listPlaces(ctx workflow.Context) ([]region.Region, error) {
+	var places []region.Region
+	err := workflow.ExecuteActivity(quickly(ctx, "Find regions that take services"), releases.ListPlaces).Get(ctx, &places)
+	return places, err
+}
+
+// deleteService takes a service away from one region, and is done when its last instance is gone.
+func deleteService(ctx workflow.Context, spec region.Spec, key release.Key) workflow.Future {
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove "+key.Name+" from "+spec.Name, rolloutLimit)
+	return workflow.ExecuteActivity(ctx, services.DeleteService, activities.ServiceIn{Region: spec, Service: key})
+}
+
+func among(places []region.Region, names []string) []region.Region {
+	var out []region.Region
+	for _, p := range places {
+		for _, name := range names {
+			if p.Spec.Name == name {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+func without(placed []release.Placed, names []string) []release.Placed {
+	var out []release.Placed
+	for _, p := range placed {
+		keep := true
+		for _, name := range names {
+			keep = keep && p.Region != name
+		}
+		if keep {
+			out = append(out, p)
+		}
+	}
+	return out
+}

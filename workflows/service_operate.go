@@ -1,0 +1,324 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+)
+
+// OperateService owns one service from its first deploy until it is killed.
+//
+// Releases are brought out one at a time; of those that wait, the newest wins and the others are recorded as superseded.
+// A region that becomes ready gets the current release. A release that is rolled back is remembered and never taken for
+// something to go back to. It ends when the service is gone from every region.
+func OperateService(ctx workflow.Context, in release.OperateInput) error {
+	o := &serviceOperator{key: in.Key, state: in.State}
+	if err := o.listen(ctx); err != nil {
+		return err
+	}
+	return o.run(ctx)
+}
+
+// serviceOperator is the state of one run of OperateService.
+type serviceOperator struct {
+	key      release.Key
+	state    release.State
+	progress release.Progress
+	running  *release.Release // on its way
+	gone     bool
+}
+
+func (o *serviceOperator) listen(ctx workflow.Context) error {
+	if err := workflow.SetQueryHandlerWithOptions(ctx, release.ProgressQuery, o.report,
+		workflow.QueryHandlerOptions{Description: "Where the service's deploy is, and what it waits for"}); err != nil {
+		return err
+	}
+	handlers := []struct {
+		name    string
+		handler any
+		options workflow.UpdateHandlerOptions
+	}{
+		{release.DeployUpdate, o.deploy, workflow.UpdateHandlerOptions{Validator: o.mayDeploy, Description: "Bring out a new release"}},
+		{release.RollbackUpdate, o.rollback, workflow.UpdateHandlerOptions{Validator: o.mayRollBack, Description: "Bring out an earlier release again"}},
+		{release.KillUpdate, o.kill, workflow.UpdateHandlerOptions{Validator: o.mayKill, Description: "Remove the service everywhere"}},
+	}
+	for _, h := range handlers {
+		if err := workflow.SetUpdateHandlerWithOptions(ctx, h.name, h.handler, h.options); err != nil {
+			return err
+		}
+	}
+	workflow.Go(ctx, o.hear)
+	return nil
+}
+
+// hear takes facts about regions, at any time.
+func (o *serviceOperator) hear(ctx workflow.Context) {
+	ready, removed := workflow.GetSignalChannel(ctx, release.RegionReadySignal), workflow.GetSignalChannel(ctx, release.RegionRemovedSignal)
+	s := workflow.NewSelector(ctx)
+	s.AddReceive(ready, func(c workflow.ReceiveChannel, _ bool) {
+		var fact release.RegionFact
+		c.Receive(ctx, &fact)
+		if !slices.Contains(o.state.Regions, fact.Region) {
+			o.state.Regions = append(o.state.Regions, fact.Region)
+		}
+	})
+	s.AddReceive(removed, func(c workflow.ReceiveChannel, _ bool) {
+		var fact release.RegionFact
+		c.Receive(ctx, &fact)
+		o.state.Removed = append(o.state.Removed, fact.Region)
+	})
+	for {
+		s.Select(ctx)
+	}
+}
+
+// run does one thing after the other: a kill before a release, a release before a region that wants the current one.
+func (o *serviceOperator) run(ctx workflow.Context) error {
+	for !o.gone {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !o.due() {
+			return o.continueAsNew(ctx)
+		}
+		o.describe(ctx)
+		if err := workflow.Await(ctx, o.due); err != nil {
+			return err
+		}
+		if err := o.turn(ctx); err != nil {
+			return err
+		}
+	}
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+func (o *serviceOperator) due() bool {
+	return o.state.Kill || o.state.Waiting != nil || len(o.state.Regions) > 0 || len(o.state.Removed) > 0
+}
+
+func (o *serviceOperator) turn(ctx workflow.Context) error {
+	defer func() { o.running, o.progress = nil, release.Progress{} }()
+	switch {
+	case o.state.Kill:
+		return o.remove(ctx)
+	case len(o.state.Removed) > 0:
+		return o.forgetRegions(ctx)
+	case o.state.Waiting != nil:
+		return o.bringOut(ctx)
+	default:
+		return o.place(ctx)
+	}
+}
+
+func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return err
+	}
+	if o.due() {
+		return o.run(ctx)
+	}
+	return workflow.NewContinueAsNewError(ctx, OperateService, release.OperateInput{Key: o.key, State: o.state})
+}
+
+// bringOut runs the deploy of the release that waits.
+func (o *serviceOperator) bringOut(ctx workflow.Context) error {
+	next := *o.state.Waiting
+	o.state.Waiting, o.running = nil, &next
+	o.progress = release.Progress{Release: next.Number, Stage: "deploying", Waiting: "workflow " + o.key.DeployID(next.Number)}
+	o.describe(ctx)
+	if err := o.record(ctx, o.serviceStatus(), ""); err != nil {
+		return err
+	}
+	in := release.DeployInput{Release: next, Before: o.state.Current, Version: next.Version}
+	var end release.Outcome
+	err := runChild(ctx, release.DeployWorkflow, o.key.DeployID(next.Number), fmt.Sprintf("Release %d of %s", next.Number, o.key), in, &end)
+	if err != nil { // the deploy's stages never fail it: someone ended the workflow
+		next.Status, next.Message, next.Version = release.Failed, words(err), next.Version+1000
+		end.Release = next
+		if err := o.recordRelease(ctx, next); err != nil {
+			return err
+		}
+	}
+	return o.settle(ctx, end.Release)
+}
+
+// settle takes over how a deploy ended.
+func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error {
+	if r.Status != release.Ready {
+		o.state.RolledBack = append(o.state.RolledBack, r.Number)
+		o.state.RolledBack = newest(o.state.RolledBack)
+		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("release %d %s: %s", r.Number, r.Status, r.Message))
+	}
+	if o.state.Current != nil {
+		old := *o.state.Current
+		o.state.Previous = newest(append(o.state.Previous, old))
+		old.Status, old.Version = release.Superseded, old.Version+1
+		if err := o.recordRelease(ctx, old); err != nil {
+			return err
+		}
+	}
+	o.state.Current, o.state.Placed = &r, r.Regions
+	return o.record(ctx, release.Running, "")
+}
+
+// remembered bounds what is kept of the past.
+const remembered = 20
+
+func newest[T any](list []T) []T { return list[max(0, len(list)-remembered):] }
+
+// place brings the current release to regions that became ready.
+func (o *serviceOperator) place(ctx workflow.Context) error {
+	names := o.state.Regions
+	o.state.Regions = nil
+	if o.state.Current == nil {
+		return nil // the first release goes to every region that is ready then
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return o.runsIn(name) })
+	if len(names) == 0 {
+		return nil
+	}
+	o.state.Placements++
+	current := *o.state.Current
+	o.running, o.progress = &current, release.Progress{Release: current.Number, Stage: "placing"}
+	o.describe(ctx)
+	id := o.key.PlaceID(current.Number, o.state.Placements)
+	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
+	var end release.Outcome
+	if err := runChild(ctx, release.DeployWorkflow, id, fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names), in, &end); err != nil {
+		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("placing release %d in %v: %s", current.Number, names, words(err)))
+	}
+	o.state.Current, o.state.Placed = &end.Release, end.Release.Regions
+	return o.record(ctx, o.serviceStatus(), end.Release.Message)
+}
+
+func (o *serviceOperator) runsIn(name string) bool {
+	return slices.ContainsFunc(o.state.Placed, func(p release.Placed) bool { return p.Region == name && p.Status == release.Ready })
+}
+
+// forgetRegions drops regions that are gone from where the service runs.
+func (o *serviceOperator) forgetRegions(ctx workflow.Context) error {
+	gone := o.state.Removed
+	o.state.Removed = nil
+	dropped := func(p release.Placed) bool { return slices.Contains(gone, p.Region) }
+	o.state.Placed = slices.DeleteFunc(slices.Clone(o.state.Placed), dropped)
+	o.state.Regions = slices.DeleteFunc(o.state.Regions, func(name string) bool { return slices.Contains(gone, name) })
+	if o.state.Current == nil {
+		return nil
+	}
+	o.state.Current.Regions = o.state.Placed
+	o.state.Current.Version++
+	if err := o.recordRelease(ctx, *o.state.Current); err != nil {
+		return err
+	}
+	return o.record(ctx, o.serviceStatus(), "")
+}
+
+// remove takes the service away from every region where it may be.
+func (o *serviceOperator) remove(ctx workflow.Context) error {
+	if err := o.record(ctx, release.Killing, ""); err != nil {
+		return err
+	}
+	if err := o.removeEverywhere(ctx); err != nil {
+		o.state.Kill = false
+		return o.record(ctx, release.Broken, "kill: "+words(err)+". Run `m3o kill "+o.key.Name+"` again")
+	}
+	if o.state.Waiting != nil {
+		if err := o.supersede(ctx, "the service was killed"); err != nil {
+			return err
+		}
+	}
+	if o.state.Current != nil {
+		o.state.Current.Status, o.state.Current.Version = release.Superseded, o.state.Current.Version+1
+		if err := o.recordRelease(ctx, *o.state.Current); err != nil {
+			return err
+		}
+	}
+	o.gone, o.state.Kill, o.state.Placed, o.state.Current = true, false, nil, nil
+	return o.record(ctx, release.Killed, "")
+}
+
+func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
+	places, err := listPlaces(ctx)
+	if err != nil {
+		return err
+	}
+	deletes := make([]workflow.Future, len(places))
+	for i, place := range places {
+		deletes[i] = deleteService(ctx, place.Spec, o.key)
+	}
+	for i, d := range deletes {
+		if err := d.Get(ctx, nil); err != nil {
+			return failure(kindOf(err), places[i].Spec.Name+": "+words(err))
+		}
+	}
+	return nil
+}
+
+// supersede records that the release that waits will not run.
+func (o *serviceOperator) supersede(ctx workflow.Context, why string) error {
+	old := *o.state.Waiting
+	o.state.Waiting = nil
+	old.Status, old.Message, old.Version = release.Superseded, why, old.Version+1
+	return o.recordRelease(ctx, old)
+}
+
+func (o *serviceOperator) recordRelease(ctx workflow.Context, r release.Release) error {
+	r.UpdatedAt = workflow.Now(ctx).UTC()
+	summary := fmt.Sprintf("Record release %d as %s", r.Number, r.Status)
+	return workflow.ExecuteActivity(quickly(ctx, summary), releases.RecordRelease, r).Get(ctx, nil)
+}
+
+func (o *serviceOperator) record(ctx workflow.Context, status release.ServiceStatus, message string) error {
+	o.state.Version++
+	s := release.Service{Key: o.key, Status: status, Message: message, Latest: o.state.Latest, Regions: o.state.Placed,
+		Version: o.state.Version, CreatedAt: o.state.Started, UpdatedAt: workflow.Now(ctx).UTC()}
+	if c := o.state.Current; c != nil {
+		s.Current, s.Access = c.Number, c.Spec.Access
+	} else if o.running != nil {
+		s.Access = o.running.Spec.Access
+	}
+	return workflow.ExecuteActivity(quickly(ctx, "Record service as "+string(status)), releases.RecordService, s).Get(ctx, nil)
+}
+
+func (o *serviceOperator) serviceStatus() release.ServiceStatus {
+	switch {
+	case o.state.Current != nil:
+		return release.Running
+	case o.running != nil && o.progress.Stage != "" || o.state.Waiting != nil:
+		return release.Starting
+	}
+	return release.Broken
+}
+
+func (o *serviceOperator) describe(ctx workflow.Context) {
+	text := fmt.Sprintf("Service **%s** is %s.", o.key, o.serviceStatus())
+	if c := o.state.Current; c != nil {
+		text += fmt.Sprintf(" Release %d runs in %d regions.", c.Number, len(o.state.Placed))
+	}
+	if o.running != nil {
+		text += fmt.Sprintf("\n\nAt work: %s release %d.", o.progress.Stage, o.running.Number)
+	}
+	if o.state.Waiting != nil {
+		text += fmt.Sprintf("\n\nRelease %d waits for its turn.", o.state.Waiting.Number)
+	}
+	workflow.SetCurrentDetails(ctx, text)
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Status.ValueSet(string(o.serviceStatus()))) // fails only for unknown attributes
+}
+
+func (o *serviceOperator) report() (release.Progress, error) { return o.progress, nil }
+
+// allocate gives a request its number, once per command id.
+func (o *serviceOperator) allocate(ctx workflow.Context, id string, in release.Request, rollsBack int) (release.Release, error) {
+	var r release.Release
+	err := workflow.ExecuteActivity(quickly(ctx, "Record the release and give it a number"), releases.AllocateRelease,
+		activities.AllocateInput{Request: in, RequestKey: id, RollsBack: rollsBack}).Get(ctx, &r)
+	return r, err
+}
+
+// refused is a validator's answer about a service.
+func (o *serviceOperator) refused(format string, args ...any) error {
+	return failure(fault.Conflict, fmt.Sprintf("service %s: ", o.key)+fmt.Sprintf(format, args...))
+}
