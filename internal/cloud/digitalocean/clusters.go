@@ -154,23 +154,25 @@ func (p *Provider) ours(ctx context.Context, spec region.ClusterSpec) (*cluster,
 	return c, nil
 }
 
-// findCluster returns nil when there is none of that name, and an Exists fault when there is one that is not ours.
+// findCluster returns nil when there is none of that name, and an Exists fault when there is one that is not ours. One that is
+// on its way out counts until it is no longer listed: so long it keeps its name and its network.
 func (p *Provider) findCluster(ctx context.Context, spec region.ClusterSpec) (*cluster, error) {
 	all, err := p.clusters(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range all {
-		if c.Name != spec.Name || c.gone() {
+	var found *cluster
+	for i, c := range all {
+		if c.Name != spec.Name || found != nil && c.leaving() {
 			continue
 		}
 		if !slices.Contains(c.Tags, spec.Owner.Owner()) {
 			return nil, fault.New(fault.Exists, "the DigitalOcean account has a Kubernetes cluster %s (%s) that is not this region's: it lacks the tag %q; rename it, or give the region another name",
 				c.Name, c.ID, spec.Owner.Owner())
 		}
-		return &c, nil
+		found = &all[i]
 	}
-	return nil, nil
+	return found, nil
 }
 
 // cluster is the part of a cluster that we look at. godo's own type refuses a whole list for one state that it does not
@@ -220,9 +222,10 @@ func (p *Provider) clusters(ctx context.Context) ([]cluster, error) {
 	return all, explain(err, "list the Kubernetes clusters")
 }
 
-func (c *cluster) gone() bool    { return c.Status.State == "deleted" }
-func (c *cluster) leaving() bool { return c.Status.State == "deleting" || c.gone() }
-func (c *cluster) broken() bool  { return c.Status.State == "error" || c.Status.State == "invalid" }
+// leaving says that it is being deleted: the API's description calls that "deleting", its SDK "deleted".
+func (c *cluster) leaving() bool { return c.Status.State == "deleting" || c.Status.State == "deleted" }
+
+func (c *cluster) broken() bool { return c.Status.State == "error" || c.Status.State == "invalid" }
 
 // pool is the pool we made, else the first there is.
 func (c *cluster) pool(name string) *nodePool {

@@ -86,3 +86,18 @@ func TestPricesAreDecimals(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// A cluster that is being deleted keeps its name, but does not stand before one that lives.
+func TestTheLivingOfOneNameIsFound(t *testing.T) {
+	for state, want := range map[string]string{"deleting": "b", "deleted": "b", "running": "c"} {
+		p := account(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"kubernetes_clusters":[
+				{"id":"b","name":"m3o-micro-lon1","tags":["m3o:micro:lon1"],"status":{"state":"deleted"}},
+				{"id":"c","name":"m3o-micro-lon1","tags":["m3o:micro:lon1"],"status":{"state":"` + state + `"}}]}`))
+		})
+		got, err := p.FindCluster(t.Context(), region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{}))
+		if err != nil || got.ID != want || got.Ready {
+			t.Errorf("%s: got %+v, %v", state, got, err)
+		}
+	}
+}

@@ -52,7 +52,7 @@ func (o *inventory) vpcs(ctx context.Context) error {
 func (o *inventory) clusters(ctx context.Context) error {
 	all, err := o.provider.clusters(ctx)
 	for _, c := range all {
-		if !c.gone() && (slices.Contains(c.Tags, o.tags[0]) || slices.Contains(o.networks, c.VPC)) {
+		if slices.Contains(c.Tags, o.tags[0]) || slices.Contains(o.networks, c.VPC) {
 			o.tags = append(o.tags, "k8s:"+c.ID)
 			o.add("kubernetes cluster", c.ID, c.Name)
 		}

@@ -97,8 +97,9 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 			found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
-	found = append(found, s.place(want)...)
-	size, problems := s.size(want)
+	elsewhere := s.place(want)
+	found = append(found, elsewhere...)
+	size, problems := s.size(want, len(elsewhere) == 0)
 	found = append(found, problems...)
 	more := want.Kubernetes.Nodes.Count
 	if have != nil {
@@ -121,8 +122,8 @@ func (s survey) place(want region.Spec) []region.Obstacle {
 	return []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, suggestion(want.Location, slugs), strings.Join(slugs, ", "))}
 }
 
-// size returns the node size that is wanted, nil when there is none such.
-func (s survey) size(want region.Spec) (*godo.Size, []region.Obstacle) {
+// size returns the node size that is wanted, nil when there is none such. Where it is to be had matters in a known place alone.
+func (s survey) size(want region.Spec, known bool) (*godo.Size, []region.Obstacle) {
 	slug := want.Kubernetes.Nodes.Size
 	var slugs []string
 	for _, o := range s.options.Sizes {
@@ -132,7 +133,7 @@ func (s survey) size(want region.Spec) (*godo.Size, []region.Obstacle) {
 	switch {
 	case i < 0 || !slices.Contains(slugs, slug):
 		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, suggestion(slug, slugs), some(slugs))}
-	case !s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location):
+	case known && (!s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location)):
 		return &s.sizes[i], []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q in %s now; it has them in %s", slug, want.Location, strings.Join(s.sizes[i].Regions, ", "))}
 	}
 	return &s.sizes[i], nil

@@ -1,0 +1,105 @@
+package digitalocean
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/region"
+)
+
+// answers serves one fixed answer for each path.
+func answers(t *testing.T, bodies map[string]string) *Provider {
+	t.Helper()
+	return account(t, func(w http.ResponseWriter, r *http.Request) {
+		body, known := bodies[r.URL.Path]
+		if !known {
+			t.Errorf("asked for %s", r.URL.Path)
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = w.Write([]byte(body))
+	})
+}
+
+// What a cluster makes in the account carries only the cluster's tag, or nothing but the network it lies in.
+func TestWhatOurClusterMadeIsOurs(t *testing.T) {
+	p := answers(t, map[string]string{
+		"/v2/vpcs": `{"vpcs":[{"id":"v1","name":"m3o-micro-lon1","description":"m3o:micro:lon1"},{"id":"v2","name":"m3o-micro-lon1b","description":"m3o:micro:lon1b"},
+			{"id":"v3","name":"renamed","description":"m3o:micro:lon1"}]}`,
+		"/v2/kubernetes/clusters": `{"kubernetes_clusters":[{"id":"c1","name":"m3o-micro-lon1","tags":["k8s","m3o:micro:lon1"],"status":{"state":"deleting"}},
+			{"id":"c2","name":"other","tags":["m3o","m3o:micro:lon1b"],"vpc_uuid":"v2","status":{"state":"running"}},
+			{"id":"c3","name":"other","tags":["other"],"vpc_uuid":"v3","status":{"state":"deleted"}}]}`,
+		"/v2/load_balancers": `{"load_balancers":[{"id":"l1","name":"by network","vpc_uuid":"v1"},{"id":"l2","name":"by tag","tag":"k8s:c1"},
+			{"id":"l3","name":"other","vpc_uuid":"v2"},{"id":"l4","name":"nobody's"}]}`,
+		"/v2/volumes": `{"volumes":[{"id":"o1","name":"pvc-1","tags":["k8s:c1"]},{"id":"o2","name":"pvc-2","tags":["k8s:c2"]},{"id":"o3","name":"pvc-3"}]}`,
+	})
+	got, err := p.Owned(t.Context(), region.Key{Platform: "micro", Name: "lon1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []region.Resource{
+		{Kind: "vpc", ID: "v1", Name: "m3o-micro-lon1"},
+		{Kind: "vpc", ID: "v3", Name: "renamed"},
+		{Kind: "kubernetes cluster", ID: "c1", Name: "m3o-micro-lon1"},
+		{Kind: "kubernetes cluster", ID: "c3", Name: "other"},
+		{Kind: "load balancer", ID: "l1", Name: "by network"},
+		{Kind: "load balancer", ID: "l2", Name: "by tag"},
+		{Kind: "volume", ID: "o1", Name: "pvc-1"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestObstaclesAreFoundAllAtOnce(t *testing.T) {
+	p := answers(t, map[string]string{
+		"/v2/account": `{"account":{"droplet_limit":10,"status":"locked","status_message":"please verify your card"}}`,
+		"/v2/kubernetes/options": `{"options":{"versions":[{"slug":"1.33.4-do.0"}],"regions":[{"slug":"nyc3"},{"slug":"lon1"}],
+			"sizes":[{"slug":"s-2vcpu-4gb"},{"slug":"c-4"}]}}`,
+		"/v2/sizes":               `{"sizes":[{"slug":"s-2vcpu-4gb","price_monthly":24,"available":true,"regions":["nyc3"]}]}`,
+		"/v2/kubernetes/clusters": `{"kubernetes_clusters":[{"id":"c","node_pools":[{"count":2}]}]}`,
+		"/v2/droplets":            `{"droplets":[],"meta":{"total":8}}`,
+	})
+	want := region.Spec{Location: "lon1", Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 3, Size: "s-2vcpu-4gb"}}}
+	got, err := p.Preflight(t.Context(), want, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct{ kind, words string }{
+		{"denied", "please verify your card"},
+		{"invalid", "offers 1.33"},
+		{"invalid", "in lon1 now; it has them in nyc3"},
+		{"quota", "limit of 10: 8 droplets"},
+	} {
+		if len(got.Obstacles) != 4 || got.Obstacles[i].Kind != c.kind || !strings.Contains(got.Obstacles[i].Message, c.words) {
+			t.Fatalf("got %+v, want %+v", got.Obstacles, c)
+		}
+	}
+	if got.Monthly.Amount != "72.00" {
+		t.Errorf("the price is %+v", got.Monthly)
+	}
+	have := want
+	want.Kubernetes.Nodes.Count = 5 // two more fit
+	if got, err = p.Preflight(t.Context(), want, &have); err != nil || len(got.Obstacles) != 2 {
+		t.Errorf("a region that grows: %+v, %v", got.Obstacles, err)
+	}
+	want.Location, want.Kubernetes.Nodes.Size = "lon2", "s-2vcpu-8gb"
+	if got, err = p.Preflight(t.Context(), want, &have); err != nil || len(got.Obstacles) != 3 ||
+		!strings.Contains(got.Obstacles[1].Message, `did you mean "lon1"?`) || !strings.Contains(got.Obstacles[2].Message, `did you mean "s-2vcpu-4gb"?`) {
+		t.Errorf("misspelt: %+v, %v", got.Obstacles, err)
+	}
+}
+
+// A token that may not list droplets still gets an answer, by the nodes of the clusters.
+func TestNodesAreCountedWhenDropletsCannotBe(t *testing.T) {
+	p := account(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/droplets" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		_, _ = w.Write([]byte(`{"kubernetes_clusters":[{"id":"c","node_pools":[{"count":2},{"count":3}]}]}`))
+	})
+	if got, err := p.droplets(t.Context()); err != nil || got != 5 {
+		t.Errorf("got %d, %v", got, err)
+	}
+}
