@@ -19,8 +19,8 @@ import (
 
 // How we treat an API server: enough for a whole region in one go, never a flood, and no call that hangs.
 const (
-	callsPerSecond = 50
-	callBurst      = 100
+	callsPerSecond = 100
+	callBurst      = 300
 	callTimeout    = 30 * time.Second
 	dialTimeout    = 10 * time.Second
 	idleTimeout    = 90 * time.Second

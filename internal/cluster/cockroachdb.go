@@ -43,7 +43,7 @@ func cockroachFlags() []string {
 		"start",
 		"--certs-dir=" + cockroachCerts,
 		"--store=path=" + cockroachDataPath,
-		"--advertise-host=" + memberName(region.CockroachDB, "$(POD_NAME)"),
+		fmt.Sprintf("--advertise-addr=%s:%d", memberName(region.CockroachDB, "$(POD_NAME)"), cockroachPort),
 		fmt.Sprintf("--listen-addr=:%d", cockroachPort),
 		fmt.Sprintf("--http-addr=:%d", cockroachHTTPPort),
 		"--join=" + eachMember(region.CockroachDB, cockroachMembers, func(pod string) string {
@@ -51,7 +51,7 @@ func cockroachFlags() []string {
 		}),
 		"--cache=.25",
 		"--max-sql-memory=.25",
-		"--logtostderr=INFO",
+		"--log=sinks: {stderr: {filter: INFO}}",
 	}
 }
 

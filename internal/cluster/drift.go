@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -66,6 +67,9 @@ func (c *Client) compare(ctx context.Context, o object) ([]string, error) {
 		return []string{"being removed: " + w.String()}, nil
 	}
 	want, err := c.apply(ctx, w, true)
+	if fault.Is(err, fault.Exists) || fault.Is(err, fault.Invalid) { // somebody else's, or made anew by hand in a way that cannot be changed
+		return []string{fault.Message(err)}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -70,9 +70,8 @@ func TestDriftIsFoundNamedAndPutRight(t *testing.T) {
 // Looking for drift changes nothing, not even in a cluster that has nothing.
 func TestDriftChangesNothing(t *testing.T) {
 	applyWhole(t)
-	d := gateway(t)
-	d.Spec.Replicas = new(int32(0))
-	changed, err := admin.AppsV1().Deployments(cluster.NetworkNamespace).Update(t.Context(), d, metav1.UpdateOptions{})
+	changed, err := admin.AppsV1().Deployments(cluster.NetworkNamespace).Patch(t.Context(), "gateway", types.MergePatchType,
+		[]byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,9 +25,9 @@ const (
 	LabelPart     = "m3o.dev/part"
 	LabelPlatform = "m3o.dev/platform"
 	LabelRegion   = "m3o.dev/region"
-	LabelRole     = "m3o.dev/role" // of a namespace: control, resource, network, project
+	LabelRole     = "m3o.dev/role"   // of a namespace: control, resource, network, project; of a pod: member
+	LabelAccess   = "m3o.dev/access" // "public" or "key": a label of Services, an annotation of pods
 
-	AnnotationAccess  = "m3o.dev/access"  // "public" or "key", on a service's Service
 	AnnotationMembers = "m3o.dev/members" // how many members a part's data was made for
 	AnnotationConfig  = "m3o.dev/config"  // fingerprint of what a pod reads at its start
 )

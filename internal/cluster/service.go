@@ -68,8 +68,7 @@ func project(where region.Key, name string) []object {
 
 func service(where region.Key, r release.Release) []object {
 	space, labels := release.Namespace(r.Service.Project), with(serviceLabels(r.Service), map[string]string{LabelRelease: strconv.Itoa(r.Number)})
-	front := meta(space, r.Service.Name, labels)
-	front.Annotations = map[string]string{AnnotationAccess: string(r.Spec.Access)}
+	front := meta(space, r.Service.Name, with(labels, map[string]string{LabelAccess: string(r.Spec.Access)}))
 	all := []object{
 		&corev1.Service{ObjectMeta: front, Spec: corev1.ServiceSpec{Selector: serviceSelector(r.Service), Ports: []corev1.ServicePort{open("http", 80)}}},
 		deployment(where, r, space, labels),
@@ -99,7 +98,8 @@ func deployment(where region.Key, r release.Release, space string, labels map[st
 	return &appsv1.Deployment{ObjectMeta: meta(space, r.Service.Name, labels), Spec: appsv1.DeploymentSpec{
 		Replicas: new(int32(r.Spec.Replicas)), Selector: &metav1.LabelSelector{MatchLabels: serviceSelector(r.Service)},
 		Strategy: neverFewer(), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(serviceDeadline)),
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod},
+		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{
+			Labels: labels, Annotations: map[string]string{LabelAccess: string(r.Spec.Access)}}},
 	}}
 }
 

@@ -85,7 +85,7 @@ func TestServiceIsAppliedAsTheReleaseSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Labels[cluster.LabelManaged] != "true" || s.Annotations[cluster.AnnotationAccess] != "public" || s.Spec.Ports[0].Port != 80 {
+	if s.Labels[cluster.LabelManaged] != "true" || s.Labels[cluster.LabelAccess] != "public" || pods[0].Annotations[cluster.LabelAccess] != "public" || s.Spec.Ports[0].Port != 80 {
 		t.Errorf("service %+v", s)
 	}
 	if _, err := admin.PolicyV1().PodDisruptionBudgets("project-applied").Get(t.Context(), "hello", metav1.GetOptions{}); err != nil {
@@ -113,9 +113,10 @@ func TestServiceIsRolledToAnotherRelease(t *testing.T) {
 		t.Error("a setting of the first release is left")
 	}
 	awaitPods(t, second.Service, 2, 1)
-	if _, err := admin.PolicyV1().PodDisruptionBudgets("project-rolled").Get(t.Context(), "hello", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("one instance keeps the budget of two: %v", err)
-	}
+	eventually(t, "the budget of two is gone", func() (bool, string) {
+		_, err := admin.PolicyV1().PodDisruptionBudgets("project-rolled").Get(t.Context(), "hello", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
 	state, err := client.ServiceState(t.Context(), first.Service, 1)
 	if err != nil || !state.Failed || !strings.Contains(state.Reason, "release 2 was applied over it") {
 		t.Errorf("the first release: %+v, %v", state, err)
@@ -135,9 +136,8 @@ func TestServiceAppliedTwiceDoesNotChange(t *testing.T) {
 func TestServiceTakesBackWhatIsOurs(t *testing.T) {
 	r := hello("taken", 1)
 	d := applyService(t, r)
-	d.Spec.Replicas = new(int32(0))
-	d.Annotations = map[string]string{"theirs": "stays"}
-	if _, err := admin.AppsV1().Deployments(d.Namespace).Update(t.Context(), d, metav1.UpdateOptions{FieldManager: "kubectl"}); err != nil {
+	change := []byte(`{"metadata":{"annotations":{"theirs":"stays"}},"spec":{"replicas":0}}`)
+	if _, err := admin.AppsV1().Deployments(d.Namespace).Patch(t.Context(), d.Name, types.MergePatchType, change, metav1.PatchOptions{FieldManager: "kubectl"}); err != nil {
 		t.Fatal(err)
 	}
 	after := applyService(t, r)
