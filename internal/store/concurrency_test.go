@@ -102,7 +102,7 @@ func recordMany(ctx context.Context, s *store.Store, name string, n int) error {
 	r := lon1()
 	r.Spec.Name = name
 	for i := range n {
-		r.Version, r.Message = int64(i+1), fmt.Sprintf("step %d", i)
+		r.Version, r.Message = int64(i+1), fmt.Sprint(i+1)
 		if err := s.RecordRegion(ctx, r); err != nil {
 			return err
 		}
@@ -166,8 +166,8 @@ func TestOneOfManyClaimsIsNew(t *testing.T) {
 	}
 }
 
-// writeUntilKilled is the process that the next test kills. It says each version once it is committed.
-func writeUntilKilled(url string) int {
+// writeUntilKilled is the process that the next tests kill. It says each version once it is committed.
+func writeUntilKilled(url, name string) int {
 	ctx := context.Background()
 	s, err := store.Open(ctx, url)
 	if err != nil {
@@ -175,7 +175,7 @@ func writeUntilKilled(url string) int {
 		return 1
 	}
 	r := lon1()
-	r.Version = 0
+	r.Spec.Name, r.Version = name, 0
 	if old, err := s.Region(ctx, r.Spec.Key()); err == nil {
 		r.Version = old.Version
 	}
@@ -190,45 +190,75 @@ func writeUntilKilled(url string) int {
 	}
 }
 
+// killedWriter runs a writer, kills it after some commits, and returns the last version that it said was committed.
+func killedWriter(ctx context.Context, url, name string, commits int) (said int64, err error) {
+	writer := exec.CommandContext(ctx, os.Args[0], "-crash.database="+url, "-crash.region="+name)
+	writer.Stderr = os.Stderr
+	out, err := writer.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := writer.Start(); err != nil {
+		return 0, err
+	}
+	defer func() { _ = writer.Wait() }()
+	lines := bufio.NewScanner(out)
+	for n := 0; lines.Scan(); n++ {
+		if said, err = strconv.ParseInt(lines.Text(), 10, 64); err != nil {
+			return 0, err
+		}
+		if n == commits {
+			err = writer.Process.Kill()
+		}
+	}
+	if said == 0 {
+		return 0, errors.New("the writer wrote nothing")
+	}
+	return said, err
+}
+
+// agrees sees that what was said to be committed is there, and that the row and its events did not come apart.
+func agrees(t *testing.T, s *store.Store, said map[string]int64) {
+	t.Helper()
+	var all int64
+	for name, version := range said {
+		got, err := s.Region(t.Context(), region.Key{Platform: "micro", Name: name})
+		must(t, err)
+		if got.Version < version || got.Message != fmt.Sprint(got.Version) {
+			t.Fatalf("version %d of %s was committed, the database has %d (%q)", version, name, got.Version, got.Message)
+		}
+		all += got.Version
+	}
+	last, err := s.LastEvent(t.Context())
+	must(t, err)
+	if last != all {
+		t.Fatalf("%d events for %d records", last, all)
+	}
+}
+
 func TestWhatWasCommittedSurvivesKill(t *testing.T) {
 	url := database(t)
 	s := open(t, url)
 	must(t, s.Migrate(t.Context()))
 	for round := range 8 {
-		said := killedWriter(t, url, 1+round*5)
-		got, err := s.Region(t.Context(), region.Key{Platform: "micro", Name: "lon1"})
+		said, err := killedWriter(t.Context(), url, "lon1", 1+round*5)
 		must(t, err)
-		if got.Version < said || got.Message != fmt.Sprint(got.Version) {
-			t.Fatalf("version %d was committed, the database has %d (%q)", said, got.Version, got.Message)
-		}
-		last, err := s.LastEvent(t.Context())
-		must(t, err)
-		if last != got.Version {
-			t.Fatalf("%d events for %d versions: a row and its event came apart", last, got.Version)
-		}
+		agrees(t, s, map[string]int64{"lon1": said})
 	}
 }
 
-// killedWriter runs a writer, kills it after some commits, and returns the last version that it said was committed.
-func killedWriter(t *testing.T, url string, commits int) int64 {
-	t.Helper()
-	writer := exec.CommandContext(t.Context(), os.Args[0], "-crash.database="+url)
-	writer.Stderr = os.Stderr
-	out, err := writer.StdoutPipe()
-	must(t, err)
-	must(t, writer.Start())
-	defer func() { _ = writer.Wait() }()
-	var said int64
-	lines := bufio.NewScanner(out)
-	for n := 0; lines.Scan(); n++ {
-		said, err = strconv.ParseInt(lines.Text(), 10, 64)
-		must(t, err)
-		if n == commits {
-			must(t, writer.Process.Kill())
-		}
+func TestProcessesShareOneDatabase(t *testing.T) {
+	url := database(t)
+	s := open(t, url)
+	must(t, s.Migrate(t.Context()))
+	var wg sync.WaitGroup
+	names := []string{"a", "b", "c"}
+	versions, errs := make([]int64, len(names)), make([]error, len(names))
+	for i, name := range names {
+		wg.Go(func() { versions[i], errs[i] = killedWriter(t.Context(), url, name, 20+10*i) })
 	}
-	if said == 0 {
-		t.Fatal("the writer wrote nothing")
-	}
-	return said
+	must(t, recordMany(t.Context(), s, "d", 20))
+	wg.Wait()
+	must(t, errors.Join(errs...))
+	agrees(t, s, map[string]int64{"a": versions[0], "b": versions[1], "c": versions[2], "d": 20})
 }

@@ -20,6 +20,9 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/store"
 )
 
 // server is one PostgreSQL for all tests: its data in a folder of its own, reachable through a socket there alone.
@@ -53,6 +56,20 @@ func database(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return running.url(name)
+}
+
+func TestAServerThatGoesAwayIsUnavailable(t *testing.T) {
+	own, err := startServer()
+	must(t, err)
+	defer own.stop()
+	s := open(t, own.url("postgres"))
+	must(t, s.Migrate(t.Context()))
+	must(t, s.RecordRegion(t.Context(), lon1()))
+	own.stop()
+	wantFault(t, s.Ping(t.Context()), fault.Unavailable)
+	wantFault(t, s.EnsureProject(t.Context(), "web"), fault.Unavailable)
+	_, err = store.Open(t.Context(), own.url("postgres"))
+	wantFault(t, err, fault.Unavailable, "does not answer")
 }
 
 func stopServers() {
@@ -148,7 +165,7 @@ func (s *server) await() error {
 }
 
 func (s *server) stop() {
-	if s.process != nil && s.process.Process != nil {
+	if s.process != nil && s.process.ProcessState == nil && s.process.Process != nil {
 		_ = s.process.Process.Signal(syscall.SIGINT) // fast shutdown
 		_ = s.process.Wait()
 	}

@@ -4,8 +4,12 @@ package store_test
 
 import (
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/store"
 )
 
 // database returns the URL of a new, empty database. The file's name has characters that mean something in URLs.
@@ -16,3 +20,13 @@ func database(t *testing.T) string {
 }
 
 func stopServers() {}
+
+func TestFilesThatCannotBeADatabaseAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.db")
+	must(t, os.WriteFile(text, []byte("this is no database, and long enough to be seen as none: 0123456789 0123456789 0123456789"), 0o600))
+	for _, path := range []string{text, filepath.Join(dir, "missing", "store.db")} {
+		_, err := store.Open(t.Context(), "sqlite://"+path)
+		wantFault(t, err, fault.Failed, path)
+	}
+}
