@@ -214,3 +214,16 @@ func TestServicesArePagedByName(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestAllServicesAreMoreThanAPage(t *testing.T) {
+	s := fresh(t)
+	for i := range store.MaxLimit + 1 {
+		must(t, s.RecordService(t.Context(), release.Service{Key: release.Key{Project: "default", Name: fmt.Sprintf("s%03d", i)}, Status: release.Running, Version: 1}))
+	}
+	must(t, s.RecordService(t.Context(), release.Service{Key: release.Key{Project: "default", Name: "s000"}, Status: release.Killed, Version: 2}))
+	all, err := s.AllServices(t.Context())
+	must(t, err)
+	if len(all) != store.MaxLimit || all[0].Key.Name != "s001" {
+		t.Errorf("%d services from %s", len(all), all[0].Key.Name)
+	}
+}

@@ -122,3 +122,18 @@ func (s *Store) Services(ctx context.Context, project string, page Page) ([]rele
 	cursor, err := cursorAfter(list, release.Key{Project: last.Project, Name: last.Name})
 	return services, cursor, err
 }
+
+// AllServices returns every service that was not killed, of all projects.
+func (s *Store) AllServices(ctx context.Context) ([]release.Service, error) {
+	var all []release.Service
+	for page := (Page{Limit: MaxLimit}); ; {
+		services, next, err := s.Services(ctx, "", page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, services...)
+		if page.Cursor = next; next == "" {
+			return all, nil
+		}
+	}
+}
