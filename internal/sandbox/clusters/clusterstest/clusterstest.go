@@ -1,0 +1,108 @@
+// Package clusterstest has a runner of clusters that are only numbers, to test the sandbox clouds' wire protocol and state
+// machines without a Kubernetes. Only tests import it.
+package clusterstest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/m3o/platform/internal/sandbox/clusters"
+)
+
+// Runner is a clusters.Runner in memory. Clusters are ready at once, unless a test says otherwise.
+type Runner struct {
+	mu       sync.Mutex
+	clusters map[string]clusters.Wanted
+	unready  map[string]bool
+	broken   map[string]bool
+	failed   string
+	places   int
+}
+
+// New makes a runner with so many places.
+func New(places int) *Runner {
+	return &Runner{clusters: map[string]clusters.Wanted{}, unready: map[string]bool{}, broken: map[string]bool{}, places: places}
+}
+
+// SetReady says whether the named cluster's API server and nodes become ready.
+func (r *Runner) SetReady(name string, ready bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unready[name] = !ready
+}
+
+// BreakNode says that the node is not ready, or is again.
+func (r *Runner) BreakNode(name string, broken bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken[name] = broken
+}
+
+// Fail makes every cluster unable to run, with that reason.
+func (r *Runner) Fail(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = reason
+}
+
+// Running lists what was applied and not removed.
+func (r *Runner) Running() map[string]clusters.Wanted {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[string]clusters.Wanted{}
+	for id, wanted := range r.clusters {
+		all[id] = wanted
+	}
+	return all
+}
+
+// Places implements clusters.Runner.
+func (r *Runner) Places() []string {
+	places := make([]string, r.places)
+	for i := range places {
+		places[i] = fmt.Sprintf("place-%d", i)
+	}
+	return places
+}
+
+// Apply implements clusters.Runner.
+func (r *Runner) Apply(_ context.Context, w clusters.Wanted) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clusters[w.ID] = w
+	return nil
+}
+
+// Status implements clusters.Runner.
+func (r *Runner) Status(_ context.Context, id string) (clusters.Status, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w, known := r.clusters[id]
+	if !known {
+		return clusters.Status{}, nil
+	}
+	status := clusters.Status{Alive: true, Ready: !r.unready[w.Name], Version: "v" + w.Version + ".0",
+		Endpoint: "https://127.0.0.1:6443", Nodes: map[string]bool{}, Failed: r.failed}
+	for _, node := range w.Nodes {
+		status.Nodes[node.Name] = status.Ready && !r.broken[node.Name]
+	}
+	return status, nil
+}
+
+// Access implements clusters.Runner.
+func (r *Runner) Access(ctx context.Context, id string) (clusters.Access, error) {
+	status, err := r.Status(ctx, id)
+	if err != nil || !status.Ready {
+		return clusters.Access{}, clusters.ErrNotReady
+	}
+	return clusters.Access{Server: status.Endpoint, CA: []byte("authority of " + id), Token: "token-of-" + id}, nil
+}
+
+// Remove implements clusters.Runner.
+func (r *Runner) Remove(_ context.Context, id string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.clusters, id)
+	return nil
+}

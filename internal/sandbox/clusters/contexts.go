@@ -1,0 +1,263 @@
+package clusters
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+const (
+	callTimeout = 10 * time.Second
+	// lookEvery is how old an answer of an external API server may be: a cloud asks many times a second.
+	lookEvery = 2 * time.Second
+)
+
+// Contexts stands the contexts of a kubeconfig in for clusters, where the machine cannot run m3o-kube. A cluster takes a
+// whole context for itself. Its nodes are whatever the real cluster has: node pools have no effect there, and neither has the
+// version. When the cloud's cluster is removed, the namespaces made since it was taken are removed from the real one, which
+// otherwise stays.
+type Contexts struct {
+	dir    string
+	config *api.Config
+	names  []string
+
+	mu    sync.Mutex
+	taken map[string]*contextCluster
+}
+
+// contextCluster is a cluster that stands in for a cloud's.
+type contextCluster struct {
+	Wanted Wanted `json:"wanted"`
+	// Namespaces are those it had when it was taken.
+	Namespaces []string `json:"namespaces"`
+
+	status Status
+	asked  time.Time
+}
+
+// NewContexts reads a kubeconfig file, and keeps who has taken what below dir.
+func NewContexts(kubeconfig, dir string) (*Contexts, error) {
+	config, err := clientcmd.LoadFromFile(kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig %s: %w", kubeconfig, err)
+	}
+	names := make([]string, 0, len(config.Contexts))
+	for name := range config.Contexts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return nil, fmt.Errorf("the kubeconfig %s has no context", kubeconfig)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the clusters' directory: %w", err)
+	}
+	return &Contexts{dir: dir, config: config, names: names, taken: map[string]*contextCluster{}}, nil
+}
+
+// Places implements Runner.
+func (c *Contexts) Places() []string { return slices.Clone(c.names) }
+
+// Apply implements Runner.
+func (c *Contexts) Apply(ctx context.Context, w Wanted) error {
+	if !safeName.MatchString(w.ID) {
+		return fmt.Errorf("%q cannot be a cluster's id", w.ID)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.find(w.ID); known != nil {
+		known.Wanted = w
+		return nil
+	}
+	client, err := c.client(w.Place)
+	if err != nil {
+		return err
+	}
+	namespaces, err := listNamespaces(ctx, client)
+	if err != nil {
+		return fmt.Errorf("look at the cluster of context %s: %w", w.Place, err)
+	}
+	taken := &contextCluster{Wanted: w, Namespaces: namespaces}
+	data, err := json.Marshal(taken)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(c.path(w.ID), data, 0o600); err != nil {
+		return fmt.Errorf("write down who took context %s: %w", w.Place, err)
+	}
+	c.taken[w.ID] = taken
+	return nil
+}
+
+func (c *Contexts) path(id string) string { return filepath.Join(c.dir, id+".context.json") }
+
+// find returns who stands in for id, also if an earlier sandbox gave it.
+func (c *Contexts) find(id string) *contextCluster {
+	if known := c.taken[id]; known != nil {
+		return known
+	}
+	data, err := readLimited(c.path(id))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	var known contextCluster
+	if err := json.Unmarshal(data, &known); err != nil {
+		return nil
+	}
+	c.taken[id] = &known
+	return &known
+}
+
+// Status implements Runner.
+func (c *Contexts) Status(ctx context.Context, id string) (Status, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.find(id)
+	if known == nil {
+		return Status{}, nil
+	}
+	if time.Since(known.asked) > lookEvery {
+		known.status, known.asked = c.look(ctx, known.Wanted), time.Now()
+	}
+	status := known.status
+	status.Nodes = map[string]bool{}
+	for _, node := range known.Wanted.Nodes {
+		status.Nodes[node.Name] = status.Ready
+	}
+	return status, nil
+}
+
+// look asks the real cluster. It presents whatever version was wanted, since it has only the one it has.
+func (c *Contexts) look(ctx context.Context, w Wanted) Status {
+	status := Status{Alive: true, Version: w.Version}
+	client, err := c.client(w.Place)
+	if err != nil {
+		status.Failed = err.Error()
+		return status
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		status.Trouble = err.Error()
+		return status
+	}
+	if config, err := c.rest(w.Place); err == nil {
+		status.Endpoint = config.Host
+	}
+	status.Ready = len(nodes.Items) > 0
+	if !status.Ready {
+		status.Trouble = "the cluster of context " + w.Place + " has no nodes"
+	}
+	return status
+}
+
+// Access implements Runner.
+func (c *Contexts) Access(ctx context.Context, id string) (Access, error) {
+	status, err := c.Status(ctx, id)
+	if err != nil {
+		return Access{}, err
+	}
+	if !status.Ready {
+		return Access{}, ErrNotReady
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	config, err := c.rest(c.find(id).Wanted.Place)
+	if err != nil {
+		return Access{}, err
+	}
+	if err := rest.LoadTLSFiles(config); err != nil {
+		return Access{}, fmt.Errorf("read the context's certificates: %w", err)
+	}
+	access := Access{Server: config.Host, CA: config.CAData, Token: config.BearerToken, Certificate: config.CertData, Key: config.KeyData}
+	if access.Token == "" && len(access.Certificate) == 0 {
+		return Access{}, errors.New("the context has neither a token nor a client certificate")
+	}
+	return access, nil
+}
+
+// Remove implements Runner.
+func (c *Contexts) Remove(ctx context.Context, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.find(id)
+	if known == nil {
+		return nil
+	}
+	client, err := c.client(known.Wanted.Place)
+	if err != nil {
+		return err
+	}
+	if err := removeNamespaces(ctx, client, known.Namespaces); err != nil {
+		return fmt.Errorf("empty the cluster of context %s: %w", known.Wanted.Place, err)
+	}
+	if err := os.Remove(c.path(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	delete(c.taken, id)
+	return nil
+}
+
+func (c *Contexts) rest(name string) (*rest.Config, error) {
+	config, err := clientcmd.NewNonInteractiveClientConfig(*c.config, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("context %s: %w", name, err)
+	}
+	config.Timeout = callTimeout
+	return config, nil
+}
+
+func (c *Contexts) client(name string) (kubernetes.Interface, error) {
+	config, err := c.rest(name)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(config)
+}
+
+func listNamespaces(ctx context.Context, client kubernetes.Interface) ([]string, error) {
+	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(list.Items))
+	for _, namespace := range list.Items {
+		names = append(names, namespace.Name)
+	}
+	return names, nil
+}
+
+// removeNamespaces removes all namespaces but those to keep, and fails while there are any left.
+func removeNamespaces(ctx context.Context, client kubernetes.Interface, keep []string) error {
+	names, err := listNamespaces(ctx, client)
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, name := range names {
+		if slices.Contains(keep, name) {
+			continue
+		}
+		left++
+		if err := client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			return err
+		}
+	}
+	if left > 0 {
+		return fmt.Errorf("%d namespaces are still ending", left)
+	}
+	return nil
+}

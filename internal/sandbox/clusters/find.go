@@ -1,0 +1,54 @@
+package clusters
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// findProcess returns the id of the m3o-kube that runs the cluster of dir, 0 if there is none. It looks at the machine's
+// processes, not at what was written down: a process started an instant before a kill is found too, and a process that got
+// a dead one's number is not mistaken for it.
+func findProcess(dir string) int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err == nil && runsCluster(pid, dir) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// runsCluster says whether process pid is "m3o-kube cluster --dir dir" and not a zombie.
+func runsCluster(pid int, dir string) bool {
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return false
+	}
+	return isClusterCommand(data, dir)
+}
+
+// isClusterCommand looks at a /proc/PID/cmdline; that of a zombie is empty.
+func isClusterCommand(cmdline []byte, dir string) bool {
+	args := bytes.Split(bytes.TrimSuffix(cmdline, []byte{0}), []byte{0})
+	return len(args) == 4 && string(args[1]) == "cluster" && string(args[2]) == "--dir" && string(args[3]) == dir
+}
+
+// signal sends sig to a process group, or if it is none to the process.
+func signal(pid int, sig syscall.Signal) error {
+	err := syscall.Kill(-pid, sig)
+	if errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.EPERM) {
+		err = syscall.Kill(pid, sig)
+	}
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,364 @@
+package digitalocean
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/m3o/platform/internal/sandbox/world"
+)
+
+func (f *family) wirePool(p pool) wirePool {
+	w := wirePool{ID: p.ID, Name: p.Name, Size: p.Size, Labels: p.Labels, Taints: []taint{}, Nodes: []wireNode{},
+		Tags: append([]string{"k8s", "k8s:" + p.Cluster, "k8s:worker"}, p.Tags...)}
+	for _, n := range f.nodesOf(p.ID) {
+		if !n.leaving() {
+			w.Count++
+		}
+		w.Nodes = append(w.Nodes, wireNode{ID: n.ID, Name: n.Name, Status: wireStatus{State: n.State, Message: n.Message},
+			DropletID: fmt.Sprint(n.DropletID), CreatedAt: stamp(n.CreatedAt), UpdatedAt: stamp(n.UpdatedAt)})
+	}
+	return w
+}
+
+// addPool adds a pool with its nodes to the family. It writes nothing.
+func (f *family) addPool(_ *world.Tx, c *call, asked poolRequest, t transition) error {
+	p := pool{ID: uuid.NewString(), Cluster: f.cluster.ID, Name: asked.Name, Size: asked.Size, Tags: asked.Tags,
+		Labels: asked.Labels, CreatedAt: c.at, Transition: t}
+	f.pools = append(f.pools, p)
+	return f.addNodes(c, p, asked.Count, t)
+}
+
+// addNodes adds nodes to a pool of the family. It writes nothing.
+func (f *family) addNodes(c *call, p pool, count int, t transition) error {
+	for range count {
+		suffix, err := randomName(5)
+		if err != nil {
+			return err
+		}
+		droplet, err := randomNumber(400_000_000, 500_000_000)
+		if err != nil {
+			return err
+		}
+		n := node{ID: uuid.NewString(), Cluster: f.cluster.ID, Pool: p.ID, Name: p.Name + "-" + suffix, DropletID: droplet,
+			State: provisioning, CreatedAt: c.at, UpdatedAt: c.at, Transition: t}
+		if slices.ContainsFunc(f.nodes, func(o node) bool { return o.Name == n.Name }) {
+			return fmt.Errorf("two nodes drew the name %s", n.Name)
+		}
+		f.nodes = append(f.nodes, n)
+	}
+	return nil
+}
+
+// randomName draws from the alphabet that DOKS names nodes with.
+func randomName(length int) (string, error) {
+	const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
+	name := make([]byte, length)
+	for i := range name {
+		n, err := randomNumber(0, len(alphabet))
+		if err != nil {
+			return "", err
+		}
+		name[i] = alphabet[n]
+	}
+	return string(name), nil
+}
+
+func randomNumber(from, below int) (int, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(below-from)))
+	if err != nil {
+		return 0, fmt.Errorf("draw a number: %w", err)
+	}
+	return from + int(n.Int64()), nil
+}
+
+func (c *call) recordPool(tx *world.Tx, p pool) error {
+	effect := c.effect(world.Created, kindPool, p.ID, p.Name)
+	effect.Tags, effect.Parent = p.Tags, p.Cluster
+	return errors.Join(putPool(tx, p), tx.Record(effect))
+}
+
+func (c *call) recordNode(tx *world.Tx, n node) error {
+	effect := c.effect(world.Created, kindNode, n.ID, n.Name)
+	effect.State, effect.Parent = n.State, n.Pool
+	return errors.Join(putNode(tx, n), tx.Record(effect))
+}
+
+func listPools(c *call) (reply, error) {
+	wires := []wirePool{}
+	err := c.view(func(tx *world.Tx) error {
+		f, err := c.family(tx)
+		if err == nil {
+			wires = f.wire().NodePools
+		}
+		return err
+	})
+	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "node_pools", wires)}, err
+}
+
+// pool loads the cluster and the pool of the path.
+func (c *call) pool(tx *world.Tx) (*family, *pool, error) {
+	f, err := c.liveFamily(tx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, found := f.poolByID(c.request.PathValue("node_pool_id"))
+	if !found {
+		return nil, nil, notFound()
+	}
+	return f, p, nil
+}
+
+func getPool(c *call) (reply, error) {
+	var w wirePool
+	err := c.view(func(tx *world.Tx) error {
+		f, err := c.family(tx)
+		if err != nil {
+			return err
+		}
+		p, found := f.poolByID(c.request.PathValue("node_pool_id"))
+		if !found {
+			return notFound()
+		}
+		w = f.wirePool(*p)
+		return nil
+	})
+	return reply{status: http.StatusOK, body: map[string]any{"node_pool": w}}, err
+}
+
+func createPool(c *call) (reply, error) {
+	var asked poolRequest
+	if err := c.decode(&asked); err != nil {
+		return reply{}, err
+	}
+	if err := asked.check(); err != nil {
+		return reply{}, err
+	}
+	var w wirePool
+	err := c.commit(func(tx *world.Tx) error {
+		f, err := c.liveFamily(tx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(f.pools, func(p pool) bool { return p.Name == asked.Name }) {
+			return unprocessable("node pool name %q is already in use", asked.Name)
+		}
+		if err := checkRoom(f, asked.Count); err != nil {
+			return err
+		}
+		if err := c.roomFor(tx, asked.Count); err != nil {
+			return err
+		}
+		w, err = c.addPool(tx, f, asked)
+		return err
+	})
+	return reply{status: http.StatusCreated, body: map[string]any{"node_pool": w}}, err
+}
+
+// checkRoom bounds a cluster.
+func checkRoom(f *family, more int) error {
+	if len(f.pools) >= maxPools || len(f.nodes)+more > maxNodes {
+		return unprocessable("a cluster has at most %d node pools and %d nodes", maxPools, maxNodes)
+	}
+	return nil
+}
+
+func (c *call) addPool(tx *world.Tx, f *family, asked poolRequest) (wirePool, error) {
+	t, err := c.begin(tx, f.cluster.ID+asked.Name, nodeCreation)
+	if err != nil {
+		return wirePool{}, err
+	}
+	before := len(f.nodes)
+	if err := f.addPool(tx, c, asked, t); err != nil {
+		return wirePool{}, err
+	}
+	p := f.pools[len(f.pools)-1]
+	err = c.recordPool(tx, p)
+	for _, n := range f.nodes[before:] {
+		err = errors.Join(err, c.recordNode(tx, n))
+	}
+	return f.wirePool(p), err
+}
+
+func updatePool(c *call) (reply, error) {
+	var asked poolUpdate
+	if err := c.decode(&asked); err != nil {
+		return reply{}, err
+	}
+	if err := asked.check(); err != nil {
+		return reply{}, err
+	}
+	var w wirePool
+	err := c.commit(func(tx *world.Tx) error {
+		f, p, err := c.pool(tx)
+		if err != nil {
+			return err
+		}
+		if err := asked.apply(f, p); err != nil {
+			return err
+		}
+		effect := c.effect(world.Updated, kindPool, p.ID, p.Name)
+		effect.Tags = p.Tags
+		if err := errors.Join(putPool(tx, *p), tx.Record(effect)); err != nil {
+			return err
+		}
+		if asked.Count != nil {
+			err = c.scale(tx, f, *p, *asked.Count)
+		}
+		w = f.wirePool(*p)
+		return err
+	})
+	return reply{status: http.StatusAccepted, body: map[string]any{"node_pool": w}}, err
+}
+
+// apply changes what was sent and leaves the rest.
+func (u poolUpdate) apply(f *family, p *pool) error {
+	if name := cmp.Or(u.Name, p.Name); name != p.Name {
+		return unprocessable("name: the sandbox cannot rename the node pool %s", p.Name)
+	}
+	if u.Tags != nil {
+		p.Tags = *u.Tags
+	}
+	if u.Labels != nil {
+		p.Labels = *u.Labels
+	}
+	return nil
+}
+
+// scale makes a pool have count nodes. The newest go first, but before all those that do not run.
+func (c *call) scale(tx *world.Tx, f *family, p pool, count int) error {
+	staying := slices.DeleteFunc(f.nodesOf(p.ID), node.leaving)
+	if more := count - len(staying); more > 0 {
+		return c.grow(tx, f, p, more)
+	}
+	slices.SortStableFunc(staying, func(a, b node) int {
+		if a.State != b.State && (a.State == running || b.State == running) {
+			return map[bool]int{true: -1, false: 1}[a.State == running]
+		}
+		return a.CreatedAt.Compare(b.CreatedAt)
+	})
+	for _, n := range staying[count:] {
+		if err := c.retire(tx, f, n.ID, draining); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *call) grow(tx *world.Tx, f *family, p pool, more int) error {
+	if err := checkRoom(&family{nodes: f.nodes}, more); err != nil {
+		return err
+	}
+	if err := c.roomFor(tx, more); err != nil {
+		return err
+	}
+	t, err := c.begin(tx, c.id, nodeCreation)
+	if err != nil {
+		return err
+	}
+	before := len(f.nodes)
+	if err := f.addNodes(c, p, more, t); err != nil {
+		return err
+	}
+	for _, n := range f.nodes[before:] {
+		err = errors.Join(err, c.recordNode(tx, n))
+	}
+	return err
+}
+
+// retire starts a node's end.
+func (c *call) retire(tx *world.Tx, f *family, id, state string) error {
+	i := slices.IndexFunc(f.nodes, func(n node) bool { return n.ID == id })
+	if i < 0 {
+		return notFound()
+	}
+	n := &f.nodes[i]
+	if n.leaving() {
+		return nil
+	}
+	takes := nodeDeletion
+	if state == deleting {
+		takes = nodeDeletion / 2 // without a drain
+	}
+	var err error
+	if n.Transition, err = c.begin(tx, n.ID, takes); err != nil {
+		return err
+	}
+	n.State, n.Message, n.UpdatedAt = state, "", c.at
+	return putNode(tx, *n)
+}
+
+func deletePool(c *call) (reply, error) {
+	err := c.commit(func(tx *world.Tx) error {
+		f, p, err := c.pool(tx)
+		if err != nil {
+			return err
+		}
+		if len(slices.DeleteFunc(slices.Clone(f.pools), func(o pool) bool { return o.Deleting })) == 1 {
+			return unprocessable("the last node pool of a cluster cannot be deleted")
+		}
+		p.Deleting = true
+		p.Transition = transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.at}
+		for _, n := range f.nodesOf(p.ID) {
+			if err := c.retire(tx, f, n.ID, draining); err != nil {
+				return err
+			}
+		}
+		return putPool(tx, *p)
+	})
+	return reply{status: http.StatusNoContent}, err
+}
+
+func deleteNode(c *call) (reply, error) {
+	query := c.request.URL.Query()
+	state := draining
+	if isSet(query.Get("skip_drain")) {
+		state = deleting
+	}
+	err := c.replaceNodes([]string{c.request.PathValue("node_id")}, state, isSet(query.Get("replace")))
+	return reply{status: http.StatusAccepted}, err
+}
+
+func isSet(flag string) bool { return flag == "1" || flag == "true" }
+
+func recyclePool(c *call) (reply, error) {
+	var asked struct {
+		Nodes []string `json:"nodes"`
+	}
+	if err := c.decode(&asked); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusAccepted}, c.replaceNodes(asked.Nodes, draining, true)
+}
+
+// replaceNodes starts the end of nodes, and if wanted makes others for them.
+func (c *call) replaceNodes(ids []string, state string, replace bool) error {
+	return c.commit(func(tx *world.Tx) error {
+		f, p, err := c.pool(tx)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if !slices.ContainsFunc(f.nodesOf(p.ID), func(n node) bool { return n.ID == id }) {
+				return notFound()
+			}
+			if err := c.retire(tx, f, id, state); err != nil {
+				return err
+			}
+		}
+		if replace && len(ids) > 0 {
+			return c.grow(tx, f, *p, len(ids))
+		}
+		return nil
+	})
+}
+
+// due says that a transition may end.
+func (t transition) due(now time.Time) bool { return !t.Stuck && !now.Before(t.Due) }

@@ -1,0 +1,66 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// lock makes us the directory's only process. The kernel lets go of it when we end, however that is.
+func lock(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the sandbox's directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+		_ = f.Close() // the lock is not ours
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the sandbox directory %s is in use by process %s", dir, strings.TrimSpace(string(holder)))
+		}
+		return nil, fmt.Errorf("lock the sandbox's directory: %w", err)
+	}
+	err = errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintf("%d\n", os.Getpid())))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write the sandbox's lock: %w", err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing lets go of the lock
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// keptToken reads the token in a file, and makes one the first time.
+func keptToken(path, prefix string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		if token := strings.TrimSpace(string(data)); token != "" {
+			return token, nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return "", fmt.Errorf("make a token: %w", err)
+	}
+	token := prefix + hex.EncodeToString(secret)
+	// Written beside and renamed, so that a kill leaves no half of it.
+	beside := path + ".new"
+	if err := os.WriteFile(beside, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write the token: %w", err)
+	}
+	if err := os.Rename(beside, path); err != nil {
+		return "", fmt.Errorf("write the token: %w", err)
+	}
+	return token, nil
+}

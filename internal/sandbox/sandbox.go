@@ -1,0 +1,280 @@
+// Package sandbox is the clouds on your machine: one stateful server per provider that speaks the provider's own wire
+// protocol, with real states, errors and limits, on real Kubernetes clusters; only time is compressed.
+//
+// It is for first runs, development and tests, listens on loopback only, and holds nothing real. It is not a mock: what was
+// answered is on disk, outlives a kill at any instant, and is told in a ledger of effects. Only starter (and tests) import
+// it. A provider is a package below that implements Provider, and a line in the table providers.
+//
+// README.md lists the control routes.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/m3o/platform/internal/sandbox/clusters"
+	"github.com/m3o/platform/internal/sandbox/digitalocean"
+	"github.com/m3o/platform/internal/sandbox/world"
+)
+
+const (
+	defaultBasePort = 9000
+	// AnyPort as Config.BasePort lets the machine choose the ports; Config.Ready tells which they are.
+	AnyPort = -1
+
+	defaultLease = 10 * time.Minute
+	// stopTimeout is how long clusters may take to stop when the sandbox does.
+	stopTimeout = 40 * time.Second
+	// drainTimeout is how long requests under way may take when the sandbox stops.
+	drainTimeout = 2 * time.Second
+)
+
+// Config says where and how the sandbox runs.
+type Config struct {
+	// Dir holds all state. One process at a time.
+	Dir string
+	// RunDir is where clusters' pid files are; by default the folder run beside Dir.
+	RunDir string
+	// BasePort is the control routes' port, 9000 by default. Providers follow.
+	BasePort int
+	// TimeScale is what simulated durations are multiplied by, 1 by default: 0.01 makes 100 s take 1 s.
+	TimeScale float64
+	// KubeBinary is m3o-kube. One of it, Kubeconfig or Clusters is needed.
+	KubeBinary string
+	// Kubeconfig is a file whose contexts are taken for clusters instead.
+	Kubeconfig string
+	// Clusters runs clusters, instead of the two above, for tests.
+	Clusters clusters.Runner
+	// LeaseTimeout is how long the sandbox runs without an owner, 10 minutes by default; negative is for ever.
+	LeaseTimeout time.Duration
+	// DropletLimit is how many nodes the DigitalOcean account can have, 25 by default.
+	DropletLimit int
+	Logger       *slog.Logger
+	// Ready is called when all ports listen.
+	Ready func(Endpoints)
+}
+
+// Endpoints are where the sandbox listens.
+type Endpoints struct {
+	// Control is the base URL of the control routes.
+	Control string `json:"control"`
+	// Providers are the providers' base URLs by name.
+	Providers map[string]string `json:"providers"`
+}
+
+// Provider is one cloud's wire protocol over the world.
+type Provider interface {
+	http.Handler
+	// Name is what ledger and faults call it.
+	Name() string
+	// Operations are the official names of its operations, which faults can be about.
+	Operations() []string
+	// Run moves its resources through their states until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// environment is what a provider is made from.
+type environment struct {
+	config   Config
+	world    *world.World
+	runner   clusters.Runner
+	versions []string
+}
+
+// providers lists the clouds. A provider listens on the base port plus its offset, for ever the same one.
+var providers = []struct {
+	name   string
+	offset int
+	open   func(environment) (Provider, error)
+}{
+	{digitalocean.Name, 1, openDigitalOcean},
+}
+
+// TokenFile is where the API token of a provider is kept in a sandbox's directory.
+func TokenFile(dir, provider string) string { return filepath.Join(dir, provider+".token") }
+
+func openDigitalOcean(env environment) (Provider, error) {
+	token, err := keptToken(TokenFile(env.config.Dir, digitalocean.Name), "dop_v1_")
+	if err != nil {
+		return nil, err
+	}
+	return digitalocean.New(digitalocean.Config{World: env.world, Runner: env.runner, Versions: env.versions, Token: token,
+		DropletLimit: env.config.DropletLimit, Logger: env.config.Logger})
+}
+
+// Run runs the sandbox until ctx ends or its owner has been gone for too long; then it stops its clusters and keeps their
+// state. Started again on the same directory, it goes on where it was, also after a kill.
+func Run(ctx context.Context, config Config) (err error) {
+	config, err = config.complete()
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(config.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	state, err := world.Open(config.Dir, world.Clock{Scale: config.TimeScale})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	runner, versions, err := openRunner(ctx, config)
+	if err != nil {
+		return err
+	}
+	s := &server{config: config, world: state, lease: newLease(config.LeaseTimeout)}
+	for _, p := range providers {
+		provider, err := p.open(environment{config: config, world: state, runner: runner, versions: versions})
+		if err != nil {
+			return fmt.Errorf("open %s: %w", p.name, err)
+		}
+		s.providers = append(s.providers, provider)
+	}
+	if err := s.listen(); err != nil {
+		return err
+	}
+	return errors.Join(s.run(ctx), stopClusters(ctx, runner))
+}
+
+// complete checks the configuration and fills in what it leaves out.
+func (c Config) complete() (Config, error) {
+	if c.Dir == "" {
+		return c, errors.New("the sandbox needs a directory")
+	}
+	var err error
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return c, err
+	}
+	if c.RunDir == "" {
+		c.RunDir = filepath.Join(filepath.Dir(c.Dir), "run")
+	}
+	if c.BasePort == 0 {
+		c.BasePort = defaultBasePort
+	}
+	if c.BasePort != AnyPort && (c.BasePort < 1 || c.BasePort > 65535-100) {
+		return c, fmt.Errorf("base port %d is not between 1 and %d", c.BasePort, 65535-100)
+	}
+	if c.TimeScale == 0 {
+		c.TimeScale = 1
+	}
+	if c.TimeScale < 0.0001 || c.TimeScale > 100 {
+		return c, fmt.Errorf("time scale %g is not between 0.0001 and 100", c.TimeScale)
+	}
+	if c.LeaseTimeout == 0 {
+		c.LeaseTimeout = defaultLease
+	}
+	if c.DropletLimit < 0 {
+		return c, fmt.Errorf("droplet limit %d is negative", c.DropletLimit)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return c, fmt.Errorf("make the sandbox's directory: %w", err)
+	}
+	return c, nil
+}
+
+// server is a running sandbox.
+type server struct {
+	config    Config
+	world     *world.World
+	providers []Provider
+	lease     *lease
+	endpoints Endpoints
+
+	listeners []net.Listener
+	handlers  []http.Handler
+}
+
+// listen opens all ports, so that nothing runs if one is taken.
+func (s *server) listen() error {
+	s.endpoints.Providers = map[string]string{}
+	control, err := s.open("the control routes", 0, s.control())
+	if err != nil {
+		return err
+	}
+	s.endpoints.Control = control
+	for i, p := range s.providers {
+		url, err := s.open(p.Name(), providers[i].offset, p)
+		if err != nil {
+			return err
+		}
+		s.endpoints.Providers[p.Name()] = url
+	}
+	return nil
+}
+
+func (s *server) open(what string, offset int, handler http.Handler) (string, error) {
+	port := 0
+	if s.config.BasePort != AnyPort {
+		port = s.config.BasePort + offset
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		for _, l := range s.listeners {
+			_ = l.Close() // nothing was served yet
+		}
+		return "", fmt.Errorf("port %d for %s of the sandbox cannot be had: %w", port, what, err)
+	}
+	s.listeners = append(s.listeners, listener)
+	s.handlers = append(s.handlers, handler)
+	return "http://" + listener.Addr().String(), nil
+}
+
+// run serves until ctx ends, the lease does, or something breaks.
+func (s *server) run(ctx context.Context) error {
+	ctx, abandon := context.WithCancel(ctx)
+	defer abandon()
+	group, ctx := errgroup.WithContext(ctx)
+	for i, listener := range s.listeners {
+		web := &http.Server{Handler: s.handlers[i], ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug)}
+		group.Go(func() error {
+			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return shutDown(web)
+		})
+	}
+	for _, p := range s.providers {
+		group.Go(func() error { return p.Run(ctx) })
+	}
+	group.Go(func() error {
+		if s.lease.expired(ctx) {
+			s.config.Logger.Warn("sandbox: nobody renewed the lease: stopping", "after", s.config.LeaseTimeout)
+			abandon()
+		}
+		return nil
+	})
+	s.config.Logger.Info("sandbox: ready", "control", s.endpoints.Control, "providers", s.endpoints.Providers, "time_scale", s.config.TimeScale)
+	if s.config.Ready != nil {
+		s.config.Ready(s.endpoints)
+	}
+	return group.Wait()
+}
+
+// shutDown lets requests under way finish, for a moment.
+func shutDown(web *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := web.Shutdown(ctx); err != nil {
+		return web.Close()
+	}
+	return nil
+}
