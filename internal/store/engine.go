@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -57,6 +60,9 @@ const busyFor = time.Second
 // The log is synced with every commit: what was answered survives a power cut, not only a killed process. Transactions
 // take the write lock at once, so that none has to give up half-way for having read before another wrote.
 func (e sqlite) open(ctx context.Context) (write, read *bun.DB, err error) {
+	if err := e.create(); err != nil {
+		return nil, nil, fault.Wrap(fault.Failed, err, "the database file %s cannot be made", e.path)
+	}
 	write, err = e.pool(ctx, 1, "_txlock=immediate", "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)")
 	if err != nil {
 		return nil, nil, err
@@ -67,6 +73,26 @@ func (e sqlite) open(ctx context.Context) (write, read *bun.DB, err error) {
 		return nil, nil, err
 	}
 	return write, read, nil
+}
+
+// create makes the file, where there is none, for its owner alone: who calls is in it. It is closed before it gets its name,
+// since closing a database's file lets go of the locks that SQLite holds on it for the whole process.
+func (e sqlite) create() error {
+	if _, err := os.Stat(e.path); err == nil {
+		return nil
+	}
+	file, err := os.CreateTemp(filepath.Dir(e.path), ".new-database-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), e.path); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 func (e sqlite) pool(ctx context.Context, size int, settings ...string) (*bun.DB, error) {

@@ -30,3 +30,16 @@ func TestFilesThatCannotBeADatabaseAreNamed(t *testing.T) {
 		wantFault(t, err, fault.Failed, path)
 	}
 }
+
+func TestTheFileIsItsOwnersAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, "sqlite://"+path)
+	must(t, s.Migrate(t.Context()))
+	for _, name := range []string{path, path + "-wal"} {
+		info, err := os.Stat(name)
+		must(t, err)
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o", name, info.Mode().Perm())
+		}
+	}
+}
