@@ -8,7 +8,6 @@ package cloudtest
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
@@ -227,9 +226,9 @@ func (s suite) wantHappened(t *testing.T, change string, kind Kind, want int) {
 	}
 }
 
-func wantKind(t *testing.T, err error, want ...fault.Kind) {
+func wantKind(t *testing.T, err error, want fault.Kind) {
 	t.Helper()
-	if err == nil || !slices.Contains(want, fault.Of(err)) {
-		t.Errorf("got %v (kind %s), want a fault of kind %v", err, fault.Of(err), want)
+	if !fault.Is(err, want) {
+		t.Errorf("got %v (kind %s), want a fault of kind %s", err, fault.Of(err), want)
 	}
 }

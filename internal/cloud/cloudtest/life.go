@@ -192,8 +192,10 @@ func foreign(t *testing.T, s suite) {
 	s.Foreign(t, Cluster, spec.Name)
 	_, err = s.Provider.EnsureCluster(t.Context(), spec)
 	wantKind(t, err, fault.Exists)
+	_, err = s.Provider.FindCluster(t.Context(), spec)
+	wantKind(t, err, fault.NotFound)
 	_, err = s.Provider.Access(t.Context(), spec)
-	wantKind(t, err, fault.Exists, fault.NotFound)
+	wantKind(t, err, fault.NotFound)
 	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
 		t.Errorf("of ours nothing is there, so there is nothing to delete: %v", err)
 	}

@@ -143,8 +143,12 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	return cloud.Access{Kubeconfig: config.KubeconfigYAML, Expires: expires}, nil
 }
 
+// ours is the cluster of the spec's name and owner. One that is somebody else's is not there, as far as the region goes.
 func (p *Provider) ours(ctx context.Context, spec region.ClusterSpec) (*cluster, error) {
 	c, err := p.findCluster(ctx, spec)
+	if fault.Is(err, fault.Exists) {
+		return nil, fault.Wrap(fault.NotFound, err, "%s", fault.Message(err))
+	}
 	if err != nil {
 		return nil, err
 	}
