@@ -113,8 +113,8 @@ const realtimeMin = 34
 // stopSignal is how the container wants to be asked to end.
 func (c *container) stopSignal() (syscall.Signal, error) {
 	if wish := c.config.GetStopSignal(); wish != runtimeapi.Signal_SIGNAL_RUNTIME_DEFAULT {
-		name := strings.NewReplacer("PLUS", "+", "MINUS", "-").Replace(wish.String())
-		return parseSignal(name)
+		name := strings.TrimPrefix(wish.String(), "SIGNAL_")
+		return parseSignal(strings.NewReplacer("PLUS", "+", "MINUS", "-").Replace(name))
 	}
 	return parseSignal(c.image.StopSignal)
 }

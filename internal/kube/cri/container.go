@@ -208,7 +208,7 @@ func (s *Server) dropContainer(c *container) error {
 }
 
 func (s *Server) unmountContainer(c *container) error {
-	for _, path := range append(c.imageMounts(), c.path("pts"), c.rootfs()) {
+	for _, path := range append(c.imageMounts(), c.path("proc"), c.path("pts"), c.rootfs()) {
 		if err := unmount(path); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func (s *runtimeService) ExecSync(ctx context.Context, r *runtimeapi.ExecSyncReq
 	p.expire()
 	copies.Wait()
 	code, _ := running.Exit()
-	return &runtimeapi.ExecSyncResponse{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitCode: int32(code)}, nil
+	return &runtimeapi.ExecSyncResponse{Stdout: stdout.kept.Bytes(), Stderr: stderr.kept.Bytes(), ExitCode: int32(code)}, nil
 }
 
 func (s *Server) tooLate(r *runtimeapi.ExecSyncRequest) error {
@@ -101,11 +101,11 @@ func (s *Server) tooLate(r *runtimeapi.ExecSyncRequest) error {
 
 // capture keeps the beginning of what is written.
 type capture struct {
-	bytes.Buffer
+	kept bytes.Buffer
 }
 
 // Write implements io.Writer.
 func (c *capture) Write(p []byte) (int, error) {
-	c.Buffer.Write(p[:min(len(p), maxCapture-c.Len())])
+	c.kept.Write(p[:min(len(p), maxCapture-c.kept.Len())])
 	return len(p), nil
 }

@@ -110,7 +110,7 @@ func (r Request) command(conn *os.File) *exec.Cmd {
 	if r.Streams[2] != nil {
 		cmd.Stderr = r.Streams[2]
 	}
-	attr := &syscall.SysProcAttr{Cloneflags: r.Clone, Setsid: true, Setctty: r.TTY, Pdeathsig: syscall.SIGKILL}
+	attr := &syscall.SysProcAttr{Cloneflags: r.Clone, Setsid: true, Setctty: r.TTY}
 	if r.User != nil {
 		attr.Cloneflags |= syscall.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: r.User.UID, Size: 1}}

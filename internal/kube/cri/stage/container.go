@@ -206,7 +206,7 @@ func (c Container) makeDir() error {
 	if c.Command.Dir == "" || slices.Contains([]string{"/", "."}, c.Command.Dir) {
 		return nil
 	}
-	if err := os.MkdirAll(c.Command.Dir, 0o755); err != nil {
+	if err := makeTarget(c.Command.Dir, true); err != nil {
 		return fmt.Errorf("make the working directory: %w", err)
 	}
 	return nil

@@ -46,6 +46,9 @@ func Run() {
 func run(kind string) int {
 	// Namespaces and capabilities belong to the thread that executes at last.
 	runtime.LockOSThread()
+	// The process ends with the thread that started it. That is asked for here
+	// because a parent in another process namespace looks like none at all.
+	unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	unix.CloseOnExec(specFD)
 	conn := os.NewFile(specFD, "spec")
 	if conn == nil {

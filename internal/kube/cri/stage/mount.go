@@ -119,15 +119,33 @@ func (m Mount) put(t tree) error {
 	return t.attach(m.Target, true)
 }
 
-func makeTarget(path string, dir bool) error {
+// maxLinks is how many links in a row are followed, as the kernel's limit.
+const maxLinks = 40
+
+// makeTarget makes a folder or an empty file to mount upon, with all above it,
+// unless it is there. Links that lead nowhere yet are followed, and what they
+// name is made.
+func makeTarget(path string, dir bool) error { return makeAt(path, dir, maxLinks) }
+
+func makeAt(path string, dir bool, links int) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	if dir {
-		return os.MkdirAll(path, 0o755)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	parent := filepath.Dir(path)
+	if err := makeAt(parent, true, links); err != nil {
 		return err
+	}
+	if target, err := os.Readlink(path); err == nil {
+		if links == 0 {
+			return unix.ELOOP
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(parent, target)
+		}
+		return makeAt(target, dir, links-1)
+	}
+	if dir {
+		return os.Mkdir(path, 0o755)
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
