@@ -1,0 +1,163 @@
+package ticket
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Grant is what a ticket is to permit. Regions are names or EveryRegion; For is DefaultLife when it is zero.
+type Grant struct {
+	Subject string
+	Project string
+	Regions []string
+	Scopes  []string
+	For     time.Duration
+}
+
+// Signer makes tickets. It is safe for use by many goroutines.
+type Signer struct {
+	key    ed25519.PrivateKey
+	id     string
+	public []ed25519.PublicKey
+	now    func() time.Time
+}
+
+type claims struct {
+	jwt.RegisteredClaims
+	Project string   `json:"project,omitempty"`
+	Scopes  []string `json:"scopes"`
+}
+
+// NewSigner makes a signer that signs with key and publishes it, along with the public keys of others: those that signed
+// before and those that will sign next.
+func NewSigner(key ed25519.PrivateKey, others ...ed25519.PublicKey) *Signer {
+	own := key.Public().(ed25519.PublicKey)
+	return &Signer{key: key, id: KeyID(own), public: append([]ed25519.PublicKey{own}, others...), now: time.Now}
+}
+
+// Document is the JWKS document that gateways check the signer's tickets with.
+func (s *Signer) Document() []byte { return Document(s.public...) }
+
+// Sign makes a ticket.
+func (s *Signer) Sign(g Grant) (string, error) {
+	if g.For == 0 {
+		g.For = DefaultLife
+	}
+	if err := g.validate(); err != nil {
+		return "", err
+	}
+	now := s.now()
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
+		RegisteredClaims: jwt.RegisteredClaims{Subject: g.Subject, Audience: g.Regions, ID: rand.Text(),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(g.For))},
+		Project: g.Project, Scopes: g.Scopes,
+	})
+	token.Header["kid"], token.Header["typ"] = s.id, tokenType
+	signed, err := token.SignedString(s.key)
+	if err != nil {
+		return "", fmt.Errorf("sign a ticket: %w", err)
+	}
+	if len(signed) > maxLength {
+		return "", fault.New(fault.Invalid, "a ticket of %d bytes is longer than %d", len(signed), maxLength)
+	}
+	return signed, nil
+}
+
+func (g Grant) validate() error {
+	var p []fault.Problem
+	check := func(ok bool, field, message string) {
+		if !ok {
+			p = append(p, fault.Problem{Field: field, Message: message})
+		}
+	}
+	check(g.Subject != "" && len(g.Subject) <= maxName, "subject", "is empty or too long")
+	check(len(g.Project) <= maxName, "project", "is too long")
+	check(len(g.Regions) > 0 && len(g.Regions) <= maxRegions, "regions", fmt.Sprintf("must name 1 to %d regions, or %q", maxRegions, EveryRegion))
+	check(len(g.Scopes) > 0 && len(g.Scopes) <= maxScopes, "scopes", fmt.Sprintf("must hold 1 to %d scopes", maxScopes))
+	check(g.For >= time.Second && g.For <= MaxLife, "for", fmt.Sprintf("%s is not between 1s and %s", g.For, MaxLife))
+	return fault.Problems(p)
+}
+
+// LoadOrCreate reads the signing key at path, and makes one when there is none. The file holds PEM blocks (PKCS #8): the
+// first key signs, the others are published only. So a key is rotated by adding the new one at the end, waiting until the
+// gateways have it, and moving it to the front. Nobody but the owner may be able to read the file.
+func LoadOrCreate(path string) (*Signer, error) {
+	err := create(path)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make the signing key %s: %w", path, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the signing key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Invalid, "the signing key %s can be read by others than its owner: chmod 600 it", path)
+	}
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the signing key: %w", err)
+	}
+	return parseSigner(path, body)
+}
+
+func parseSigner(path string, body []byte) (*Signer, error) {
+	var keys []ed25519.PrivateKey
+	for {
+		block, rest := pem.Decode(body)
+		if block == nil {
+			break
+		}
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		key, ok := parsed.(ed25519.PrivateKey)
+		if err != nil || !ok {
+			return nil, fault.New(fault.Invalid, "%s holds something other than Ed25519 private keys", path)
+		}
+		keys, body = append(keys, key), rest
+	}
+	if len(keys) == 0 || len(bytes.TrimSpace(body)) > 0 {
+		return nil, fault.New(fault.Invalid, "%s is not a signing key in PEM form", path)
+	}
+	var others []ed25519.PublicKey
+	for _, key := range keys[1:] {
+		others = append(others, key.Public().(ed25519.PublicKey))
+	}
+	return NewSigner(keys[0], others...), nil
+}
+
+// create writes a new key, whole or not at all: the link fails when another process was first.
+func create(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fs.ErrExist
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".signing-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Link(temp.Name(), path)
+}
