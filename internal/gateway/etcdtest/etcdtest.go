@@ -1,0 +1,148 @@
+// Package etcdtest runs a real etcd for tests: the binary that `make build` puts beside the images, or one built once from
+// the module in which our Kubernetes lives. It is no fake and knows nothing of the registry. Only tests import it.
+package etcdtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// startLimit is how long etcd may take to answer.
+const startLimit = 30 * time.Second
+
+// Server is one etcd on loopback addresses of its own, which it keeps when it is started again.
+type Server struct {
+	Endpoint string
+	t        testing.TB
+	peer     string
+	dir      string
+	process  *exec.Cmd
+}
+
+// Start runs an etcd with an empty directory until the test ends.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{t: t, Endpoint: "http://" + free(t), peer: "http://" + free(t), dir: filepath.Join(t.TempDir(), "etcd")}
+	t.Cleanup(s.Kill)
+	s.Start()
+	return s
+}
+
+// Start starts the etcd after a Kill, and waits until it answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	// Nothing here outlives the machine, so that waiting for the disk would only make tests slow.
+	s.process = exec.Command(binary(s.t), "--data-dir", s.dir, "--listen-client-urls", s.Endpoint, "--advertise-client-urls", s.Endpoint,
+		"--listen-peer-urls", s.peer, "--initial-advertise-peer-urls", s.peer, "--initial-cluster", "default="+s.peer,
+		"--unsafe-no-fsync", "--log-level", "error")
+	if err := s.process.Start(); err != nil {
+		s.t.Fatalf("start etcd: %v", err)
+	}
+	client := s.Client()
+	deadline := time.Now().Add(startLimit)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, err := client.Get(ctx, "health")
+		cancel()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("etcd does not answer after %s: %v", startLimit, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Kill ends the etcd at once, as a crash would. Its data stay.
+func (s *Server) Kill() {
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Kill() // an etcd that is gone already is what we want
+	_ = s.process.Wait()
+	s.process = nil
+}
+
+// Lose throws the data away. Kill the etcd first.
+func (s *Server) Lose() {
+	s.t.Helper()
+	if err := os.RemoveAll(s.dir); err != nil {
+		s.t.Fatalf("lose etcd's data: %v", err)
+	}
+}
+
+// Client is a client of the etcd, closed when the test ends.
+func (s *Server) Client() *clientv3.Client {
+	s.t.Helper()
+	return Dial(s.t, s.Endpoint)
+}
+
+// Dial is a client of the etcd at an address, closed when the test ends.
+func Dial(t testing.TB, endpoint string) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 2 * time.Second, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatalf("make a client of etcd: %v", err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+var find = sync.OnceValues(func() (string, error) {
+	_, file, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
+	if built := filepath.Join(root, "bin", "images", "etcd"); executable(built) {
+		return built, nil
+	}
+	dir, err := os.MkdirTemp("", "m3o-etcdtest-")
+	if err != nil {
+		return "", err
+	}
+	// It is renamed once it is whole, since other tests may be about to run the one that was built before.
+	path, done := filepath.Join(dir, "etcd"), filepath.Join(os.TempDir(), fmt.Sprintf("m3o-etcdtest-%d", os.Getuid()))
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", path, "go.etcd.io/etcd/server/v3")
+	build.Dir = filepath.Join(root, "internal", "kube")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("no etcd: %s is not there (make build makes it), and building it in internal/kube failed: %w\n%s",
+			filepath.Join("bin", "images", "etcd"), err, out)
+	}
+	return done, os.Rename(path, done)
+})
+
+func binary(t testing.TB) string {
+	t.Helper()
+	path, err := find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
+}

@@ -1,0 +1,156 @@
+// Package mirror reads from Kubernetes where the services of a region run: the ready endpoints of the EndpointSlices that
+// the platform manages, and the pods behind them.
+//
+// A slice counts when it carries the label m3o.dev/managed=true, names its project and service in labels, and lies in the
+// namespace of that project, so that nobody can speak for another project. An endpoint counts when the slice says that it
+// is ready and its pod is there, ready, and not about to go: the pod's deletion is seen at the moment the kubelet sees it,
+// earlier than the slice changes. The package writes nothing, neither to Kubernetes nor to etcd. Only the gateway imports it.
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	discoverylisters "k8s.io/client-go/listers/discovery/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/m3o/platform/internal/release"
+)
+
+// The labels of what the platform runs. Access, timeout, body limit and protocol may be labels or annotations of the pod,
+// or labels or annotations of the slice (which has the labels of its Service).
+const (
+	LabelManaged = "m3o.dev/managed"
+	LabelProject = "m3o.dev/project"
+	LabelService = "m3o.dev/service"
+	LabelRelease = "m3o.dev/release"
+
+	MarkAccess   = "m3o.dev/access"
+	MarkTimeout  = "m3o.dev/timeout"
+	MarkMaxBody  = "m3o.dev/max-body"
+	MarkProtocol = "m3o.dev/protocol"
+)
+
+// PortName is the port of a slice that requests are sent to, where there are several.
+const PortName = "http"
+
+// Mirror follows the slices and pods of a cluster. It keeps what it last knew while the API server is away.
+type Mirror struct {
+	slices   cache.SharedIndexInformer
+	pods     cache.SharedIndexInformer
+	started  informerStarter
+	logger   *slog.Logger
+	onChange []func()
+	synced   atomic.Bool
+}
+
+type informerStarter []informers.SharedInformerFactory
+
+// New makes a mirror of the cluster that the client speaks to.
+func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
+	slices := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.LabelSelector = LabelManaged + "=true"
+	}))
+	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.LabelSelector = LabelService
+	}))
+	m := &Mirror{slices: slices.Discovery().V1().EndpointSlices().Informer(), pods: pods.Core().V1().Pods().Informer(),
+		started: informerStarter{slices, pods}, logger: logger}
+	handler := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { m.changed() },
+		UpdateFunc: func(any, any) { m.changed() },
+		DeleteFunc: func(any) { m.changed() },
+	}
+	for _, informer := range []cache.SharedIndexInformer{m.slices, m.pods} {
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return nil, fmt.Errorf("follow the cluster: %w", err)
+		}
+		if err := informer.SetWatchErrorHandlerWithContext(m.lost); err != nil {
+			return nil, fmt.Errorf("follow the cluster: %w", err)
+		}
+	}
+	return m, errors.Join(m.slices.SetTransform(slim), m.pods.SetTransform(slim))
+}
+
+// OnChange adds a function that is called after every change. It must be fast, and set before Run.
+func (m *Mirror) OnChange(f func()) { m.onChange = append(m.onChange, f) }
+
+// Synced reports whether the cluster has been read.
+func (m *Mirror) Synced() bool { return m.synced.Load() }
+
+// Run follows the cluster until the context ends.
+func (m *Mirror) Run(ctx context.Context) error {
+	for _, f := range m.started {
+		f.Start(ctx.Done())
+	}
+	if cache.WaitForCacheSync(ctx.Done(), m.slices.HasSynced, m.pods.HasSynced) {
+		m.synced.Store(true)
+		m.changed()
+	}
+	<-ctx.Done()
+	for _, f := range m.started {
+		f.Shutdown()
+	}
+	return nil
+}
+
+// Pods are the pods of a service that are there now, on their way out or not.
+func (m *Mirror) Pods(key release.Key) []*corev1.Pod {
+	selector := labels.SelectorFromSet(labels.Set{LabelService: key.Name})
+	pods, err := corelisters.NewPodLister(m.pods.GetIndexer()).Pods(key.Namespace()).List(selector)
+	if err != nil { // the lister reads memory: it has no way to fail
+		m.logger.Error("pods cannot be listed", "error", err.Error())
+	}
+	return pods
+}
+
+func (m *Mirror) allSlices() []*discoveryv1.EndpointSlice {
+	all, err := discoverylisters.NewEndpointSliceLister(m.slices.GetIndexer()).List(labels.Everything())
+	if err != nil {
+		m.logger.Error("endpoint slices cannot be listed", "error", err.Error())
+	}
+	return all
+}
+
+func (m *Mirror) pod(namespace, name string) *corev1.Pod {
+	pod, err := corelisters.NewPodLister(m.pods.GetIndexer()).Pods(namespace).Get(name)
+	if err != nil {
+		return nil
+	}
+	return pod
+}
+
+func (m *Mirror) changed() {
+	for _, f := range m.onChange {
+		f()
+	}
+}
+
+func (m *Mirror) lost(_ context.Context, _ *cache.Reflector, err error) {
+	m.logger.Warn("the cluster's API server does not answer as it should", "error", err.Error())
+}
+
+// slim drops what nobody here reads, so that a large cluster does not fill the memory.
+func slim(object any) (any, error) {
+	if accessor, ok := object.(metav1.ObjectMetaAccessor); ok {
+		accessor.GetObjectMeta().SetManagedFields(nil)
+	}
+	if pod, ok := object.(*corev1.Pod); ok {
+		containers := make([]corev1.Container, len(pod.Spec.Containers))
+		for i, c := range pod.Spec.Containers {
+			containers[i].Name = c.Name
+		}
+		pod.Spec = corev1.PodSpec{Containers: containers, NodeName: pod.Spec.NodeName}
+	}
+	return object, nil
+}

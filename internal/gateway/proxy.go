@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+
+	"go.opentelemetry.io/otel/propagation"
+)
+
+// copyBuffer is what one answer is copied with.
+const copyBuffer = 32 << 10
+
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+
+type roundTripper struct{}
+
+// RoundTrip sends the request as the call it belongs to says.
+func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	return callOf(r.Context()).attempt.RoundTrip(r)
+}
+
+func (g *Gateway) newProxy() *httputil.ReverseProxy {
+	pool := &buffers{}
+	pool.pool.New = func() any { b := make([]byte, copyBuffer); return &b }
+	return &httputil.ReverseProxy{Rewrite: g.rewrite, ModifyResponse: answered, ErrorHandler: g.failed, Transport: roundTripper{},
+		BufferPool: pool, ErrorLog: slog.NewLogLogger(g.config.Logger.Handler(), slog.LevelDebug)}
+}
+
+// rewrite makes the request that the service sees. Hop-by-hop headers are gone by now.
+func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
+	c := callOf(p.In.Context())
+	setPath(p.Out.URL, c.path)
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // the service reads it, not we
+	h := p.Out.Header
+	g.forward(p.In, h, c.prefix)
+	h[requestID] = []string{c.id}
+	delete(h, serviceHeader)
+	if c.ticket != nil {
+		delete(h, "Authorization")
+	}
+	if upgrade := h.Get("Upgrade"); upgrade != "" && !strings.EqualFold(upgrade, "websocket") {
+		// A connection turned into HTTP/2 would carry requests past us.
+		if strings.Contains(strings.ToLower(upgrade), "h2c") {
+			delete(h, "Upgrade")
+			delete(h, "Connection")
+			delete(h, "Http2-Settings")
+		}
+	}
+	if g.config.Tracer != nil {
+		propagators.Inject(c, propagation.HeaderCarrier(h))
+	}
+}
+
+// answered notes that the answer has begun. A stream has no time limit from then on.
+func answered(r *http.Response) error {
+	c := callOf(r.Request.Context())
+	c.status = r.StatusCode
+	if c.body != nil {
+		c.body.disarm()
+	}
+	if c.limit != nil && streams(r) {
+		c.limit.Stop()
+	}
+	delete(r.Header, requestID) // ours is set already
+	return nil
+}
+
+func streams(r *http.Response) bool {
+	if r.StatusCode == http.StatusSwitchingProtocols {
+		return true
+	}
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	switch strings.TrimSpace(strings.ToLower(kind)) {
+	case "text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json", "multipart/x-mixed-replace":
+		return true
+	}
+	return false
+}
+
+func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
+	c := callOf(r.Context())
+	p, present := explain(c, err)
+	if !present {
+		c.status = statusGone
+		return
+	}
+	if p.Status >= http.StatusInternalServerError {
+		g.config.Logger.Warn("request failed", "service", c.key.String(), "status", p.Status, "request_id", c.id, "error", err.Error())
+	}
+	g.refuse(w, r, c, *p)
+}

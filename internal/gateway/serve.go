@@ -1,0 +1,298 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/gateway/upstream"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/ticket"
+)
+
+// statusGone is what we count for a caller who left before the answer; nobody ever sees it.
+const statusGone = 499
+
+// maxListed bounds how many services an answer lists.
+const maxListed = 100
+
+var errTimeLimit = errors.New("the request took too long")
+
+// call is one request on its way through the gateway, and the context of what is done for it.
+type call struct {
+	context.Context
+	attempt upstream.Attempt
+	id      string
+	prefix  string // taken off the path
+	path    string // what the service sees, escaped
+	ticket  *ticket.Ticket
+	key     release.Key
+	known   bool // the service exists
+	status  int
+	began   time.Time
+	limit   *time.Timer
+	cancel  context.CancelCauseFunc
+	body    *patientBody
+}
+
+type callKey struct{}
+
+// Value gives the call itself to those who ask for it.
+func (c *call) Value(key any) any {
+	if key == (callKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.inFlight.Add(1)
+	g.metrics.inFlight.Inc()
+	defer g.metrics.inFlight.Dec()
+	defer g.inFlight.Add(-1)
+	c := &call{id: identify(r), began: time.Now()}
+	w.Header()[requestID] = []string{c.id}
+	if strings.HasPrefix(r.URL.Path, "/-/") {
+		g.control.ServeHTTP(w, r)
+		return
+	}
+	defer g.finish(c)
+	if p := g.admit(c, r); p != nil {
+		g.refuse(w, r, c, *p)
+		return
+	}
+	g.send(w, r, c)
+}
+
+// finish counts the call, also when the answer broke off and the server is about to hear of it by a panic.
+func (g *Gateway) finish(c *call) {
+	if c.limit != nil {
+		c.limit.Stop()
+	}
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
+	c.attempt.Done()
+	key := otherServices
+	if c.known {
+		key = c.key
+	}
+	g.metrics.of(key).observe(c.status, time.Since(c.began))
+	if n := c.attempt.Retries(); n > 0 {
+		g.metrics.retries.Add(float64(n))
+	}
+}
+
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c *call, p problem) {
+	p.RequestID, c.status = c.id, p.Status
+	p.write(w, r)
+}
+
+// admit decides whether the request goes on: which service it is for, whether that exists, and whether the caller may.
+func (g *Gateway) admit(c *call, r *http.Request) *problem {
+	if r.Method == http.MethodConnect {
+		return refusal(http.StatusMethodNotAllowed, "CONNECT is not served here: call /<service>/<path>")
+	}
+	if p := g.recognise(c, r); p != nil {
+		return p
+	}
+	project, p := g.project(c, r)
+	if p != nil {
+		return p
+	}
+	service, prefix, path, ok := target(r)
+	c.key, c.prefix, c.path = release.Key{Project: project, Name: service}, prefix, path
+	if !ok {
+		return g.unknown(c)
+	}
+	route, complete := g.table.Find(c.key)
+	if route == nil && !complete {
+		p := refusal(http.StatusServiceUnavailable, "this gateway does not know its services yet")
+		p.RetryAfter = time.Second
+		return p
+	}
+	if route == nil {
+		return g.unknown(c)
+	}
+	c.known, c.attempt.Route = true, route
+	return g.allow(c, r, route)
+}
+
+func refusal(status int, format string, args ...any) *problem {
+	p := newProblem(status, fmt.Sprintf(format, args...))
+	return &p
+}
+
+// recognise checks the ticket if the request carries one. Other bearer tokens are between the caller and the service.
+func (g *Gateway) recognise(c *call, r *http.Request) *problem {
+	token, ok := bearer(r)
+	if !ok || !ticket.Looks(token) {
+		return nil
+	}
+	t, err := g.verifier.Verify(token)
+	if err != nil {
+		return refusal(http.StatusUnauthorized, "%s", fault.Message(err))
+	}
+	c.ticket = &t
+	return nil
+}
+
+func bearer(r *http.Request) (string, bool) {
+	header := r.Header.Get("Authorization")
+	if len(header) < 7 || !strings.EqualFold(header[:7], "bearer ") {
+		return "", false
+	}
+	return strings.TrimSpace(header[7:]), true
+}
+
+// project is that of the caller's ticket, else of the host, else the default one.
+func (g *Gateway) project(c *call, r *http.Request) (string, *problem) {
+	if c.ticket != nil && c.ticket.Project != "" {
+		return c.ticket.Project, nil
+	}
+	project, ok := projectOf(r.Host, g.config.Domain)
+	if !ok {
+		return "", refusal(http.StatusNotFound, "the host %q names no project", r.Host)
+	}
+	if project == "" {
+		project = g.config.DefaultProject
+	}
+	return project, nil
+}
+
+// allow checks access to a service that exists, and what is announced of the body.
+func (g *Gateway) allow(c *call, r *http.Request, route *upstream.Route) *problem {
+	if route.Access != release.Public {
+		if c.ticket == nil {
+			return refusal(http.StatusUnauthorized, "the service %q wants a ticket: call it with `m3o call`, or send one as a bearer token", c.key.Name)
+		}
+		if !c.ticket.May(ticket.Call, c.key.Project, c.key.Name) {
+			return refusal(http.StatusForbidden, "the ticket does not permit calls to the service %q of the project %q", c.key.Name, c.key.Project)
+		}
+	}
+	if limit := g.maxBody(route); r.ContentLength > limit && !isGRPC(r) {
+		return refusal(http.StatusRequestEntityTooLarge, "the body has %d bytes, the service takes %d", r.ContentLength, limit)
+	}
+	return nil
+}
+
+func (g *Gateway) maxBody(route *upstream.Route) int64 {
+	if route.MaxBody > 0 {
+		return route.MaxBody
+	}
+	return g.config.MaxBody
+}
+
+// unknown says that there is no such service, and which there are, as far as the caller may call them.
+func (g *Gateway) unknown(c *call) *problem {
+	names := []string{}
+	for _, route := range g.table.List(c.key.Project) {
+		visible := route.Access == release.Public || (c.ticket != nil && c.ticket.May(ticket.Call, c.key.Project, route.Service.Name))
+		if visible && len(names) < maxListed {
+			names = append(names, route.Service.Name)
+		}
+	}
+	there := "there is none that you may call"
+	if len(names) > 0 {
+		there = "there is: " + strings.Join(names, ", ")
+	}
+	p := refusal(http.StatusNotFound, "the project %q has no service %q here; %s", c.key.Project, shorten(c.key.Name), there)
+	p.Services = &names
+	return p
+}
+
+func shorten(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "…"
+	}
+	return s
+}
+
+// send passes the request on within its limits.
+func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
+	grpc := isGRPC(r)
+	c.attempt.Table, c.attempt.HTTP2, c.attempt.Wait = g.table, grpc, g.config.EndpointWait
+	c.Context, c.cancel = context.WithCancelCause(r.Context())
+	if !grpc { // a gRPC call has the deadline its caller gave it, and may be a stream that has none
+		limit := g.config.RequestTimeout
+		if c.attempt.Route.Timeout > 0 {
+			limit = c.attempt.Route.Timeout
+		}
+		c.limit = time.AfterFunc(limit, func() { c.cancel(errTimeLimit) })
+	}
+	out := r.WithContext(c)
+	if r.ContentLength != 0 && !grpc {
+		c.body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route)), control: http.NewResponseController(w), timed: r.ProtoMajor == 1}
+		out.Body = c.body
+	}
+	g.proxy.ServeHTTP(w, out)
+}
+
+// patientBody gives the caller time to send each piece of a body, but not for ever, until the answer begins: from then
+// on the two are in a conversation whose pace is theirs. HTTP/2 has limits of its own for streams that stand still.
+type patientBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	timed   bool
+	mu      sync.Mutex
+	open    bool // the answer has begun
+}
+
+// bodyPatience is how long a piece of a body may take.
+const bodyPatience = 30 * time.Second
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	b.arm()
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.disarm()
+	}
+	return n, err
+}
+
+func (b *patientBody) arm() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.timed && !b.open {
+		_ = b.control.SetReadDeadline(time.Now().Add(bodyPatience)) // a writer that cannot has no slow readers either
+	}
+}
+
+func (b *patientBody) disarm() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.timed && !b.open {
+		b.open = true
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+}
+
+// explain turns a failure to get an answer into what the caller is told; false when there is nobody to tell.
+func explain(ctx context.Context, err error) (*problem, bool) {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return refusal(http.StatusRequestEntityTooLarge, "the body is longer than the %d bytes the service takes", tooLarge.Limit), true
+	case errors.Is(context.Cause(ctx), errTimeLimit):
+		return refusal(http.StatusGatewayTimeout, "the service did not answer in time"), true
+	case ctx.Err() != nil:
+		return nil, false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return refusal(http.StatusRequestTimeout, "the body did not come in time"), true
+	case errors.Is(err, upstream.ErrNoEndpoint), upstream.Unreached(err):
+		p := refusal(http.StatusServiceUnavailable, "no instance of the service takes requests just now")
+		p.RetryAfter = time.Second
+		return p, true
+	}
+	return refusal(http.StatusBadGateway, "the service broke off before it answered"), true
+}
