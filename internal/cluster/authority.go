@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,6 +103,30 @@ func (c *Client) ensureLeaf(ctx context.Context, signer authority, l leaf, label
 	}
 	_, err = c.typed.CoreV1().Secrets(ResourceNamespace).Update(ctx, secret, metav1.UpdateOptions{FieldManager: manager})
 	return explainAny(err, "renew secret %s/%s", ResourceNamespace, l.secret)
+}
+
+// certificateTroubles says which secrets are missing, and which certificates the next ApplyParts would renew.
+func (c *Client) certificateTroubles(ctx context.Context) ([]string, error) {
+	var troubles []string
+	for secret, file := range map[string]string{authoritySecret: "ca.crt", nodeSecret: "node.crt", rootSecret: "client.root.crt"} {
+		name := described("secret", ResourceNamespace, secret)
+		found, err := c.typed.CoreV1().Secrets(ResourceNamespace).Get(ctx, secret, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			troubles = append(troubles, "missing: "+name)
+			continue
+		}
+		if err != nil {
+			return nil, explain(err, "read %s", name)
+		}
+		certificate, err := readCertificate(found.Data[file])
+		if err != nil {
+			troubles = append(troubles, name+": "+file+" is not a certificate")
+		} else if certificate.NotAfter.Before(time.Now().Add(renewBefore)) {
+			troubles = append(troubles, fmt.Sprintf("%s: %s ends on %s", name, file, certificate.NotAfter.Format(time.DateOnly)))
+		}
+	}
+	slices.Sort(troubles)
+	return troubles, nil
 }
 
 // authorityFingerprint changes when nodes must read their certificates again; it is "" before there are any.

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -159,19 +158,14 @@ func brief(v any) string {
 	return strings.Trim(string(text), `"`)
 }
 
-// absent says what should have been made once and is not there.
+// absent says what should have been made once and is not there, or must be made anew soon.
 func (c *Client) absent(ctx context.Context, spec region.Spec) ([]string, error) {
 	if !spec.Wants(region.CockroachDB) {
 		return nil, nil
 	}
-	var missing []string
-	for _, name := range []string{authoritySecret, nodeSecret, rootSecret} {
-		_, err := c.typed.CoreV1().Secrets(ResourceNamespace).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			missing = append(missing, "missing: "+described("secret", ResourceNamespace, name))
-		} else if err != nil {
-			return nil, explain(err, "read secret %s/%s", ResourceNamespace, name)
-		}
+	missing, err := c.certificateTroubles(ctx)
+	if err != nil {
+		return nil, err
 	}
 	for _, o := range once(spec, Parts{}) {
 		w, err := prepare(o)

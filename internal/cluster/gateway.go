@@ -16,28 +16,21 @@ import (
 
 const (
 	gatewayKeysPath = "/etc/m3o/keys"
-	gatewayLinger   = 5  // seconds: load balancers notice that it goes
-	gatewayGrace    = 60 // seconds: requests in flight are answered
+	gatewayKeysFile = "keys.json"
+	gatewayGrace    = 60 // seconds: it drains by itself, which takes less
 )
-
-// emptyKeys is a JWK set that trusts nobody.
-const emptyKeys = `{"keys":[]}`
 
 // gateway is the region's entrypoint: it finds services through the API server and etcd, and shows logs to whoever has a
 // permit. Two of them where there are two nodes.
 func gateway(spec region.Spec, in Parts, _ survey) []object {
 	labels := partLabels(spec.Key(), region.API, gatewayName)
-	keys := string(in.Gateway.Keys)
-	if keys == "" {
-		keys = emptyKeys
-	}
 	account := &corev1.ServiceAccount{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), AutomountServiceAccountToken: new(false)}
-	file := &corev1.ConfigMap{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Data: map[string]string{"keys.json": keys}}
+	file := &corev1.ConfigMap{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Data: map[string]string{gatewayKeysFile: string(in.Gateway.Keys)}}
 	budget := &policyv1.PodDisruptionBudget{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Spec: policyv1.PodDisruptionBudgetSpec{
 		MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
 		UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}}
 	rights, binding := gatewayRights(labels)
-	return []object{account, rights, binding, file, gatewayService(spec, labels), budget, gatewayDeployment(spec, in, labels, fingerprint([]byte(keys)))}
+	return []object{account, rights, binding, file, gatewayService(spec, labels), budget, gatewayDeployment(spec, in, labels)}
 }
 
 // gatewayRights are read-only: what routes and logs need, in all namespaces.
@@ -65,40 +58,46 @@ func gatewayService(spec region.Spec, labels map[string]string) *corev1.Service 
 		Type: corev1.ServiceTypeLoadBalancer, Selector: theGateway, Ports: []corev1.ServicePort{open("http", gatewayPort)}}}
 }
 
-func gatewayDeployment(spec region.Spec, in Parts, labels map[string]string, config string) *appsv1.Deployment {
+func gatewayDeployment(spec region.Spec, in Parts, labels map[string]string) *appsv1.Deployment {
 	container := corev1.Container{
-		Name: gatewayName, Image: in.Images[region.API], Command: []string{programs[region.API]}, Args: gatewayFlags(spec),
+		Name: gatewayName, Image: in.Images[region.API], Command: []string{programs[region.API]}, Args: gatewayFlags(spec, in),
 		Ports:          []corev1.ContainerPort{port("http", gatewayPort)},
 		Resources:      size("100m", "96Mi", "2", "512Mi"),
 		VolumeMounts:   []corev1.VolumeMount{{Name: "keys", MountPath: gatewayKeysPath, ReadOnly: true}},
 		ReadinessProbe: asks("/-/readyz", "http", 1, 3),
 		LivenessProbe:  asks("/-/healthz", "http", 10, 6),
-		Lifecycle:      linger(gatewayLinger),
 	}
 	pod := restricted(corev1.PodSpec{ServiceAccountName: gatewayName, AutomountServiceAccountToken: new(true),
 		Containers: []corev1.Container{container}, Volumes: []corev1.Volume{fromConfigMap("keys", gatewayName)}})
 	pod.TerminationGracePeriodSeconds = new(int64(gatewayGrace))
 	pod.TopologySpreadConstraints = apart(theGateway)
+	replicas := min(2, max(1, spec.Kubernetes.Nodes.Count))
 	return &appsv1.Deployment{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Spec: appsv1.DeploymentSpec{
-		Replicas: new(int32(min(2, max(1, spec.Kubernetes.Nodes.Count)))), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
-		Strategy: neverFewer(), RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(600)),
-		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{AnnotationConfig: config}}},
+		Replicas: new(int32(replicas)), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
+		Strategy: neverFewer(replicas), RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(600)),
+		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{Labels: labels}},
 	}}
 }
 
-func gatewayFlags(spec region.Spec) []string {
-	return []string{
+// gatewayFlags are the arguments of the command "m3o gateway". It reads the file of keys again when it changes, so new keys
+// need no new pods.
+func gatewayFlags(spec region.Spec, in Parts) []string {
+	flags := []string{
 		"gateway",
 		"--region=" + spec.Name,
 		"--domain=" + spec.Domain,
 		fmt.Sprintf("--listen=:%d", gatewayPort),
-		fmt.Sprintf("--etcd=http://etcd.%s.svc:%d", ResourceNamespace, etcdPort),
-		"--keys=" + gatewayKeysPath + "/keys.json",
+		fmt.Sprintf("--etcd=http://%s.%s.svc:%d", region.Etcd, ResourceNamespace, etcdPort),
 	}
+	if len(in.Gateway.Keys) > 0 {
+		flags = append(flags, "--keys="+gatewayKeysPath+"/"+gatewayKeysFile)
+	}
+	return flags
 }
 
-// neverFewer rolls a Deployment without a moment in which fewer pods answer than are wanted.
-func neverFewer() appsv1.DeploymentStrategy {
+// neverFewer rolls a Deployment without a moment in which fewer pods answer than are wanted: a few at once, a quarter of many.
+func neverFewer(replicas int) appsv1.DeploymentStrategy {
+	surge := min(replicas, max(4, (replicas+3)/4))
 	return appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{
-		MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromString("25%"))}}
+		MaxUnavailable: new(intstr.FromInt32(0)), MaxSurge: new(intstr.FromInt(surge))}}
 }

@@ -33,13 +33,17 @@ type Parts struct {
 
 // Gateway is what a region's gateway needs to know.
 type Gateway struct {
-	Keys []byte // the public keys (a JWK set in JSON) whose signatures it trusts
+	Keys []byte // the public keys (a JWK set in JSON) whose tickets it takes; none: no ticket is good
 }
 
 // complete fills in the default images and says which are missing for the spec.
 func (p Parts) complete(spec region.Spec) (Parts, error) {
 	images := maps.Clone(DefaultImages)
-	maps.Copy(images, p.Images)
+	for part, reference := range p.Images {
+		if reference != "" {
+			images[part] = reference
+		}
+	}
 	p.Images = images
 	var problems []fault.Problem
 	for _, part := range wantedParts(spec) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -32,39 +33,41 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	stop, err := startCluster()
+	dir, stop, err := startCluster(`{"name":"test","version":"1.37","apiPort":0,"loadBalancerCIDR":"127.19.7.0/28","nodes":[]}`)
+	if err == nil {
+		defer stop()
+		err = connect(dir)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start a cluster for the tests:", err)
 		return 1
 	}
-	defer stop()
 	return m.Run()
 }
 
-func startCluster() (stop func(), err error) {
+// startCluster runs a cluster on a folder of its own and returns when it is ready.
+func startCluster(spec string) (dir string, stop func(), err error) {
 	binary, err := filepath.Abs(kubeBinary)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("%s is not there: run make build", kubeBinary)
+		return "", nil, fmt.Errorf("%s is not there: run make build", kubeBinary)
 	}
-	dir, err := os.MkdirTemp("", "cluster-test-")
-	if err != nil {
-		return nil, err
+	if dir, err = os.MkdirTemp("", "cluster-test-"); err != nil {
+		return "", nil, err
 	}
-	spec := `{"name":"test","version":"1.37","apiPort":0,"loadBalancerCIDR":"127.19.7.0/24","nodes":[]}`
 	if err := os.WriteFile(filepath.Join(dir, "cluster.json"), []byte(spec), 0o600); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	output, err := os.Create(filepath.Join(dir, "output"))
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	kube := exec.Command(binary, "cluster", "--dir", dir)
 	kube.Stdout, kube.Stderr = output, output
 	if err := kube.Start(); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	stop = func() {
 		kube.Process.Signal(syscall.SIGTERM)
@@ -74,9 +77,9 @@ func startCluster() (stop func(), err error) {
 	if err := awaitCluster(dir); err != nil {
 		said, _ := os.ReadFile(output.Name())
 		stop()
-		return nil, fmt.Errorf("%w\n%s", err, said)
+		return "", nil, fmt.Errorf("%w\n%s", err, said)
 	}
-	return stop, connect(dir)
+	return dir, stop, nil
 }
 
 func awaitCluster(dir string) error {
@@ -84,10 +87,11 @@ func awaitCluster(dir string) error {
 	for time.Now().Before(deadline) {
 		var status struct {
 			Ready bool
-			Error string
+			Nodes []struct{ Ready bool }
 		}
 		data, err := os.ReadFile(filepath.Join(dir, "status.json"))
-		if err == nil && json.Unmarshal(data, &status) == nil && status.Ready {
+		if err == nil && json.Unmarshal(data, &status) == nil && status.Ready &&
+			!slices.ContainsFunc(status.Nodes, func(n struct{ Ready bool }) bool { return !n.Ready }) {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -125,10 +129,13 @@ var images = cluster.Parts{
 	Gateway: cluster.Gateway{Keys: []byte(`{"keys":[]}`)},
 }
 
+// patience is generous: the machine may be doing something else, and a crash loop takes its time.
+const patience = 2 * time.Minute
+
 // eventually waits until the condition holds, or fails the test with what it said last.
 func eventually(t *testing.T, what string, holds func() (bool, string)) {
 	t.Helper()
-	deadline, said := time.Now().Add(30*time.Second), ""
+	deadline, said := time.Now().Add(patience), ""
 	for time.Now().Before(deadline) {
 		var ok bool
 		if ok, said = holds(); ok {
@@ -136,5 +143,5 @@ func eventually(t *testing.T, what string, holds func() (bool, string)) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatalf("%s: not within 30 seconds: %s", what, said)
+	t.Fatalf("%s: not within %s: %s", what, patience, said)
 }

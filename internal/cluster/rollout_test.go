@@ -103,7 +103,7 @@ func TestRolloutIsExplained(t *testing.T) {
 		{"registry is away", waiting("ImagePullBackOff", `Back-off pulling image "x": ErrImagePull: dial tcp: i/o timeout`), "", "", false, "ErrImagePull: dial tcp: i/o timeout"},
 		{"image name is none", waiting("InvalidImageName", "bad"), "", "", true, "is not the name of an image"},
 		{"crashed once", looping(1, corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}), "", "", false, "exit code 2 (started 2 times)"},
-		{"crashes again and again", looping(3, corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}), "", "", true, "the program ends with exit code 2 (started 4 times)"},
+		{"crashes again and again", looping(2, corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}), "", "", true, "the program ends with exit code 2 (started 3 times)"},
 		{"too much memory", looping(3, corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}), "", "", true, "takes more memory than the 512Mi"},
 		{"ends by itself", looping(4, corev1.ContainerStateTerminated{ExitCode: 0, Reason: "Completed"}), "", "", true, "a service must keep running"},
 		{"cannot be started", looping(3, corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec format error"}), "", "", true, "cannot be started: exec format error"},

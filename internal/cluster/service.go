@@ -97,7 +97,7 @@ func deployment(where region.Key, r release.Release, space string, labels map[st
 	}
 	return &appsv1.Deployment{ObjectMeta: meta(space, r.Service.Name, labels), Spec: appsv1.DeploymentSpec{
 		Replicas: new(int32(r.Spec.Replicas)), Selector: &metav1.LabelSelector{MatchLabels: serviceSelector(r.Service)},
-		Strategy: neverFewer(), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(serviceDeadline)),
+		Strategy: neverFewer(r.Spec.Replicas), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(serviceDeadline)),
 		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{
 			Labels: labels, Annotations: map[string]string{LabelAccess: string(r.Spec.Access)}}},
 	}}

@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -76,7 +78,7 @@ func (c *Client) partWaits(ctx context.Context, part region.Part) (string, error
 		return "", err
 	}
 	if why.words == "" {
-		why.words = "its pods are being made"
+		why.words = "its pods are being made or replaced"
 	}
 	return fmt.Sprintf("%s: %d of %d ready: %s", part, at.ready, at.desired, why.words), nil
 }
@@ -122,10 +124,8 @@ func (c *Client) gatewayAddress(ctx context.Context) (address, waits string, err
 	if err != nil {
 		return "", "", explain(err, "read the gateway's address")
 	}
-	for _, in := range s.Status.LoadBalancer.Ingress {
-		if host := ingressHost(in); host != "" {
-			return "http://" + net.JoinHostPort(host, fmt.Sprint(gatewayPort)) + "/", "", nil
-		}
+	if address := baseURL(s.Status.LoadBalancer.Ingress); address != "" {
+		return address, "", nil
 	}
 	why := c.warning(ctx, NetworkNamespace, string(s.UID), "", "")
 	if why == "" {
@@ -134,9 +134,12 @@ func (c *Client) gatewayAddress(ctx context.Context) (address, waits string, err
 	return "", "the gateway's address: " + short(why), nil
 }
 
-func ingressHost(in corev1.LoadBalancerIngress) string {
-	if in.IP != "" {
-		return in.IP
+// baseURL is where a load balancer's address leads; some clouds give numbers, others names.
+func baseURL(given []corev1.LoadBalancerIngress) string {
+	for _, in := range given {
+		if host := cmp.Or(in.IP, in.Hostname); host != "" {
+			return "http://" + net.JoinHostPort(host, strconv.Itoa(gatewayPort)) + "/"
+		}
 	}
-	return in.Hostname
+	return ""
 }

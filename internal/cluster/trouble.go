@@ -14,11 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// How much of a program's last words is shown, and how often it must have ended to be given up.
+// How much of a program's last words is shown, and how often it must have been started again to be given up: the second
+// time comes after some ten seconds, in which whatever it waited for could have come up.
 const (
 	lastLines   = 20
 	lastBytes   = 4 << 10
-	enoughEnds  = 3
+	enoughEnds  = 2
 	longestWord = 1200
 )
 
@@ -194,11 +195,13 @@ func (c *Client) said(ctx context.Context, pod *corev1.Pod, reason, words string
 }
 
 func (c *Client) warning(ctx context.Context, namespace, uid, reason, words string) string {
-	chosen := fields.Set{"involvedObject.uid": uid, "type": corev1.EventTypeWarning}
+	// What kept a pod from its node is in its conditions for as long as it is true.
+	chosen := []fields.Selector{fields.OneTermEqualSelector("involvedObject.uid", uid), fields.OneTermEqualSelector("type", corev1.EventTypeWarning),
+		fields.OneTermNotEqualSelector("reason", "FailedScheduling")}
 	if reason != "" {
-		chosen["reason"] = reason
+		chosen = append(chosen, fields.OneTermEqualSelector("reason", reason))
 	}
-	events, err := c.typed.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: chosen.String(), Limit: pageSize})
+	events, err := c.typed.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: fields.AndSelectors(chosen...).String(), Limit: pageSize})
 	if err != nil {
 		return ""
 	}
