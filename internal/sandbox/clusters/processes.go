@@ -2,6 +2,8 @@ package clusters
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +16,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // maxPlaces is how many clusters one sandbox can have at a time.
 const maxPlaces = 32
+
+// folderLength is the length of folders' names.
+const folderLength = 8
 
 // safeName is what may become part of a file's name.
 var safeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,200}$`)
@@ -131,7 +138,7 @@ func (p *Processes) Access(ctx context.Context, id string) (Access, error) {
 	if !status.Ready || status.Endpoint == "" {
 		return Access{}, ErrNotReady
 	}
-	dir := filepath.Join(p.dir, id)
+	dir := filepath.Join(p.dir, folderOf(id))
 	ca, err := readLimited(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		return Access{}, fmt.Errorf("read the cluster's authority: %w", err)
@@ -159,7 +166,7 @@ func (p *Processes) Remove(ctx context.Context, id string) error {
 		return fmt.Errorf("remove the cluster's state: %w", err)
 	}
 	p.mu.Lock()
-	delete(p.running, id)
+	delete(p.running, folderOf(id))
 	p.mu.Unlock()
 	return nil
 }
@@ -188,20 +195,34 @@ func (p *Processes) process(id string) (*process, error) {
 	if !safeName.MatchString(id) {
 		return nil, fmt.Errorf("%q cannot be a cluster's id", id)
 	}
+	folder := folderOf(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if proc := p.running[id]; proc != nil {
+	if proc := p.running[folder]; proc != nil {
 		return proc, nil
 	}
-	dir := filepath.Join(p.dir, id)
+	dir := filepath.Join(p.dir, folder)
 	proc := &process{binary: p.binary, dir: dir, runDir: p.runDir, logger: p.logger.With("cluster", id), pid: findProcess(dir)}
 	proc.pidFile = proc.pidFileOf(knownName(dir))
 	if proc.pid != 0 {
 		proc.logger.Info("sandbox: found a running cluster", "pid", proc.pid)
 		proc.startedAt = time.Now()
 	}
-	p.running[id] = proc
+	p.running[folder] = proc
 	return proc, nil
+}
+
+// folderOf is the name of a cluster's folder. It is short, because below it are unix sockets, whose paths may have no more
+// than 107 characters. A folder's name is its own.
+func folderOf(id string) string {
+	if len(id) == folderLength {
+		return id
+	}
+	if _, err := uuid.Parse(id); err == nil {
+		return id[:folderLength]
+	}
+	digest := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(digest[:])[:folderLength]
 }
 
 // knownName is the name in a cluster's wanted state, "" if there is none yet.

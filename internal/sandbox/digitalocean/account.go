@@ -14,7 +14,6 @@ func getAccount(c *call) (reply, error) {
 	return reply{status: http.StatusOK, body: map[string]any{"account": map[string]any{
 		"droplet_limit":     c.cloud.DropletLimit,
 		"floating_ip_limit": 3,
-		"volume_limit":      100,
 		"email":             accountEmail,
 		"name":              "Sandbox",
 		"uuid":              uuid.NewSHA1(uuid.NameSpaceURL, []byte("account:"+c.cloud.Token)).String(),

@@ -69,7 +69,9 @@ func listClusters(c *call) (reply, error) {
 }
 
 // family loads the cluster of the path.
-func (c *call) family(tx *world.Tx) (*family, error) { return loadFamily(tx, c.request.PathValue("cluster_id")) }
+func (c *call) family(tx *world.Tx) (*family, error) {
+	return loadFamily(tx, c.request.PathValue("cluster_id"))
+}
 
 // liveFamily loads the cluster of the path, unless it is on its way out.
 func (c *call) liveFamily(tx *world.Tx) (*family, error) {

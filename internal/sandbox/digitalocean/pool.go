@@ -100,7 +100,7 @@ func listPools(c *call) (reply, error) {
 		}
 		return err
 	})
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "node_pools", wires)}, err
+	return reply{status: http.StatusOK, body: map[string]any{"node_pools": wires}}, err
 }
 
 // pool loads the cluster and the pool of the path.

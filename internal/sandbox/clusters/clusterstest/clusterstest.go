@@ -18,6 +18,7 @@ type Runner struct {
 	broken   map[string]bool
 	failed   string
 	places   int
+	made     clusters.Inventory
 }
 
 // New makes a runner with so many places.
@@ -44,6 +45,20 @@ func (r *Runner) Fail(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failed = reason
+}
+
+// Made sets what every cluster's contents made in the account.
+func (r *Runner) Made(made clusters.Inventory) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made = made
+}
+
+// Inspect implements clusters.Inspector.
+func (r *Runner) Inspect(context.Context, string) (clusters.Inventory, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.made, nil
 }
 
 // Running lists what was applied and not removed.

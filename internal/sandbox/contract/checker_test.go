@@ -1,0 +1,83 @@
+//go:build contract
+
+package contract
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// alter changes an answer on its way.
+type alter struct {
+	next   http.RoundTripper
+	change func(*http.Response, string) string
+}
+
+func (a alter) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := a.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := drain(&answer.Body)
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = io.NopCloser(bytes.NewReader([]byte(a.change(answer, string(body)))))
+	answer.ContentLength = -1
+	return answer, nil
+}
+
+// TestTheCheckNotices spoils answers, and sees that the check says so: a check that cannot fail is none.
+func TestTheCheckNotices(t *testing.T) {
+	for name, spoil := range map[string]func(*http.Response, string) string{
+		"a wrong type": func(_ *http.Response, body string) string {
+			return strings.Replace(body, `"droplet_limit":25`, `"droplet_limit":"25"`, 1)
+		},
+		"a missing field": func(_ *http.Response, body string) string {
+			return strings.Replace(body, `"email":`, `"mail":`, 1)
+		},
+		"a field too many": func(_ *http.Response, body string) string {
+			return strings.Replace(body, `{"droplet_limit"`, `{"surprise":1,"droplet_limit"`, 1)
+		},
+		"a value that is none of the list": func(_ *http.Response, body string) string {
+			return strings.Replace(body, `"status":"active"`, `"status":"sleepy"`, 1)
+		},
+		"a missing header": func(answer *http.Response, body string) string {
+			answer.Header.Del("Ratelimit-Reset")
+			return body
+		},
+		"an answer that is no JSON": func(_ *http.Response, body string) string { return "<html>" + body },
+	} {
+		e := newExchange(t)
+		e.check.allowed = nil
+		var problems []string
+		e.check.report = func(problem string) { problems = append(problems, problem) }
+		_, _, err := e.Account.Get(e.ctx)
+		must(t, err)
+		if len(problems) != 0 {
+			t.Fatalf("a right answer is reported: %v", problems)
+		}
+		e.check.next = alter{next: http.DefaultTransport, change: spoil}
+		_, _, _ = e.Account.Get(e.ctx) // the SDK may stumble over it too
+		if len(problems) == 0 {
+			t.Errorf("%s is not noticed", name)
+		}
+	}
+}
+
+// TestUnusedDeviationsAreNoticed sees that the list of deviations cannot grow old.
+func TestUnusedDeviationsAreNoticed(t *testing.T) {
+	e := newExchange(t)
+	var problems []string
+	e.check.report = func(problem string) { problems = append(problems, problem) }
+	e.check.allowed = []deviation{{operation: "account_get", direction: "answer", pointer: "/account", reason: "none"}}
+	_, _, err := e.Account.Get(e.ctx)
+	must(t, err)
+	e.check.finish([]string{"account_get"})
+	if len(problems) != 1 || !strings.Contains(problems[0], "does not happen any more") {
+		t.Errorf("problems %v", problems)
+	}
+}

@@ -1,0 +1,254 @@
+//go:build contract
+
+package contract
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+)
+
+var specs = flag.String("specs", "", "folder with the official API descriptions")
+
+// deviation is a place where the SDK or the sandbox is known to differ from the description, and why that is right.
+type deviation struct {
+	operation string
+	// direction is "request" or "answer".
+	direction string
+	// pointer is the JSON pointer of what differs.
+	pointer string
+	reason  string
+}
+
+// checker is a transport that checks what passes through it.
+type checker struct {
+	t *testing.T
+	// report is told of every difference that is not allowed.
+	report  func(string)
+	router  routers.Router
+	next    http.RoundTripper
+	allowed []deviation
+
+	mu    sync.Mutex
+	used  map[int]bool
+	seen  map[string]int
+	codes map[string][]int
+}
+
+func newChecker(t *testing.T, file string, allowed []deviation) *checker {
+	t.Helper()
+	if *specs == "" {
+		t.Fatal("give -specs DIR: the folder with " + file)
+	}
+	data, err := os.ReadFile(filepath.Join(*specs, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Servers = nil // ours is elsewhere
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := func(problem string) { t.Error(problem) }
+	return &checker{t: t, report: report, router: router, next: http.DefaultTransport, allowed: allowed,
+		used: map[int]bool{}, seen: map[string]int{}, codes: map[string][]int{}}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := drain(&r.Body)
+	if err != nil {
+		return nil, err
+	}
+	route, params, err := c.router.FindRoute(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s is not in the description: %w", r.Method, r.URL.Path, err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	input := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options()}
+	c.judge(route.Operation.OperationID, "request", openapi3filter.ValidateRequest(r.Context(), input))
+	if route.Operation.RequestBody != nil {
+		c.judgeFields(route.Operation.OperationID, "request", route.Operation.RequestBody.Value.Content, body)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	answer, err := c.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	return answer, c.checkAnswer(r.Context(), input, answer)
+}
+
+func (c *checker) checkAnswer(ctx context.Context, input *openapi3filter.RequestValidationInput, answer *http.Response) error {
+	body, err := drain(&answer.Body)
+	if err != nil {
+		return err
+	}
+	operation := input.Route.Operation.OperationID
+	c.judge(operation, "answer", openapi3filter.ValidateResponse(ctx, &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input, Status: answer.StatusCode, Header: answer.Header,
+		Body: io.NopCloser(bytes.NewReader(body)), Options: options()}))
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	if described := describedAnswer(input.Route.Operation, answer.StatusCode); described != nil {
+		c.judgeFields(operation, "answer", described.Content, body)
+	}
+	for _, header := range []string{"Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "X-Request-Id"} {
+		if answer.Header.Get(header) == "" {
+			c.report(fmt.Sprintf("%s: the answer has no header %s", operation, header))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[operation]++
+	if !slices.Contains(c.codes[operation], answer.StatusCode) {
+		c.codes[operation] = append(c.codes[operation], answer.StatusCode)
+	}
+	return nil
+}
+
+func options() *openapi3filter.Options {
+	return &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true,
+		AuthenticationFunc: func(_ context.Context, in *openapi3filter.AuthenticationInput) error {
+			if !strings.HasPrefix(in.RequestValidationInput.Request.Header.Get("Authorization"), "Bearer ") {
+				return errors.New("no bearer token")
+			}
+			return nil
+		}}
+}
+
+// judge reports what the description does not allow and we do not either.
+func (c *checker) judge(operation, direction string, err error) {
+	for _, problem := range flatten(err) {
+		c.judgeOne(operation, direction, pointerOf(problem), problem.Error())
+	}
+}
+
+// judgeFields reports fields that the description does not have. It allows them, but whoever sends one is mistaken.
+func (c *checker) judgeFields(operation, direction string, content openapi3.Content, body []byte) {
+	described := content.Get("application/json")
+	if described == nil || described.Schema == nil || len(body) == 0 {
+		return
+	}
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		return // the other check says so
+	}
+	for _, pointer := range undescribed(described.Schema, value, "") {
+		c.judgeOne(operation, direction, pointer, "the description has no such field")
+	}
+}
+
+func (c *checker) judgeOne(operation, direction, pointer, problem string) {
+	i := slices.IndexFunc(c.allowed, func(d deviation) bool {
+		return d.operation == operation && d.direction == direction && d.pointer == pointer
+	})
+	if i < 0 {
+		c.report(fmt.Sprintf("%s: the %s differs from the description at %q: %s", operation, direction, pointer, problem))
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used[i] = true
+}
+
+// flatten takes errors of several apart.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	var many openapi3.MultiError
+	if asMulti(err, &many) {
+		var all []error
+		for _, one := range many {
+			all = append(all, flatten(one)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+// asMulti looks through the wrappings of the checks for an error of several.
+func asMulti(err error, many *openapi3.MultiError) bool {
+	switch e := err.(type) {
+	case openapi3.MultiError:
+		*many = e
+		return true
+	case *openapi3filter.RequestError:
+		return e.Err != nil && asMulti(e.Err, many)
+	case *openapi3filter.ResponseError:
+		return e.Err != nil && asMulti(e.Err, many)
+	}
+	return false
+}
+
+// pointerOf is where in the body, or else which parameter, something is wrong. Numbers of list entries become *.
+func pointerOf(err error) string {
+	var schema *openapi3.SchemaError
+	if errors.As(err, &schema) {
+		parts := schema.JSONPointer()
+		for i, part := range parts {
+			if strings.Trim(part, "0123456789") == "" {
+				parts[i] = "*"
+			}
+		}
+		return "/" + strings.Join(parts, "/")
+	}
+	var request *openapi3filter.RequestError
+	if errors.As(err, &request) && request.Parameter != nil {
+		return "parameter " + request.Parameter.Name
+	}
+	return ""
+}
+
+// finish fails for operations that were not seen and deviations that did not happen.
+func (c *checker) finish(operations []string) {
+	c.t.Helper()
+	for _, operation := range operations {
+		if c.seen[operation] == 0 {
+			c.report(fmt.Sprintf("operation %s was not checked", operation))
+		}
+	}
+	for operation := range c.seen {
+		if !slices.Contains(operations, operation) {
+			c.report(fmt.Sprintf("operation %s was used but is not the sandbox's", operation))
+		}
+	}
+	for i, d := range c.allowed {
+		if !c.used[i] {
+			c.report(fmt.Sprintf("the allowed deviation of %s (%s) at %s does not happen any more: remove it", d.operation, d.direction, d.pointer))
+		}
+	}
+	total := 0
+	for operation, n := range c.seen {
+		total += n
+		c.t.Logf("%s: %d exchanges, status %v", operation, n, c.codes[operation])
+	}
+	c.t.Logf("%d operations, %d exchanges agree with the description", len(c.seen), total)
+}
+
+func drain(body *io.ReadCloser) ([]byte, error) {
+	if *body == nil {
+		return nil, nil
+	}
+	defer (*body).Close()
+	return io.ReadAll(*body)
+}

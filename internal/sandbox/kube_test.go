@@ -1,0 +1,154 @@
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/digitalocean/godo"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/m3o/platform/internal/sandbox"
+)
+
+// kubeBinary is the m3o-kube that make build makes.
+func kubeBinary(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../bin/m3o-kube")
+	must(t, err)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("there is no %s: run make build", path)
+	}
+	return path
+}
+
+// shortDir is a temporary directory with a short name: below it are unix sockets.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sb")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+// TestRealCluster makes a cluster with the official SDK, uses it with the official client, loses the sandbox's process
+// and the cluster's, scales, and deletes it.
+func TestRealCluster(t *testing.T) {
+	config := sandbox.Config{Dir: shortDir(t), RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.01, KubeBinary: kubeBinary(t)}
+	s := start(t, config)
+	cluster, _, err := s.do.Kubernetes.Create(t.Context(), &godo.KubernetesClusterCreateRequest{Name: "lon1", RegionSlug: "lon1", VersionSlug: "1.34",
+		NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "main", Size: "s-2vcpu-4gb", Count: 1, Labels: map[string]string{"team": "blue"}}}})
+	must(t, err)
+	s.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
+	client := s.kubernetes(cluster.ID)
+	nodes, err := client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	checkNodes(t, nodes.Items, cluster.ID)
+	version, err := client.Discovery().ServerVersion()
+	must(t, err)
+	if !strings.HasPrefix(version.GitVersion, "v1.34.") {
+		t.Errorf("the API server says it is %s", version.GitVersion)
+	}
+	s.balancerFollowsService(client, cluster.ID)
+	s.survivesKilledCluster(cluster.ID, filepath.Join(config.RunDir, "cluster-lon1.pid"))
+	_, err = s.do.Kubernetes.Delete(t.Context(), cluster.ID)
+	must(t, err)
+	s.waitGone(cluster.ID)
+	if left, err := os.ReadDir(filepath.Join(config.Dir, "clusters")); err != nil || len(left) > 0 {
+		t.Errorf("left of the cluster: %v %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(config.RunDir, "cluster-lon1.pid")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pid file is left: %v", err)
+	}
+	s.stop()
+	if out, err := exec.Command("pgrep", "-f", config.Dir).Output(); err == nil {
+		t.Errorf("processes are left: %s", out)
+	}
+}
+
+func checkNodes(t *testing.T, nodes []corev1.Node, id string) {
+	t.Helper()
+	if len(nodes) != 1 {
+		t.Fatalf("the cluster has %d nodes", len(nodes))
+	}
+	for key, want := range map[string]string{"team": "blue", "doks.digitalocean.com/node-pool": "main",
+		"topology.kubernetes.io/region": "lon1", "node.kubernetes.io/instance-type": "s-2vcpu-4gb"} {
+		if got := nodes[0].Labels[key]; got != want {
+			t.Errorf("the node of %s has label %s=%q, want %q", id, key, got, want)
+		}
+	}
+}
+
+// kubernetes is a client with the kubeconfig that the cloud gives.
+func (s *started) kubernetes(id string) kubernetes.Interface {
+	s.t.Helper()
+	file, _, err := s.do.Kubernetes.GetKubeConfig(s.t.Context(), id, nil)
+	must(s.t, err)
+	config, err := clientcmd.RESTConfigFromKubeConfig(file.KubeconfigYAML)
+	must(s.t, err)
+	client, err := kubernetes.NewForConfig(config)
+	must(s.t, err)
+	return client
+}
+
+// balancerFollowsService sees that a Service of type LoadBalancer makes one in the account, and takes it along.
+func (s *started) balancerFollowsService(client kubernetes.Interface, id string) {
+	s.t.Helper()
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default"},
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 8765}}}}
+	_, err := client.CoreV1().Services("default").Create(s.t.Context(), service, metav1.CreateOptions{})
+	must(s.t, err)
+	s.eventually("a load balancer with an address", func() bool {
+		all, _, err := s.do.LoadBalancers.List(s.t.Context(), nil)
+		must(s.t, err)
+		return len(all) == 1 && strings.HasPrefix(all[0].IP, "127.") && all[0].ForwardingRules[0].EntryPort == 8765
+	})
+	associated, _, err := s.do.Kubernetes.ListAssociatedResourcesForDeletion(s.t.Context(), id)
+	must(s.t, err)
+	if len(associated.LoadBalancers) != 1 {
+		s.t.Errorf("associated with the cluster: %+v", associated)
+	}
+	must(s.t, client.CoreV1().Services("default").Delete(s.t.Context(), "web", metav1.DeleteOptions{}))
+	s.eventually("the load balancer is gone", func() bool {
+		all, _, err := s.do.LoadBalancers.List(s.t.Context(), nil)
+		must(s.t, err)
+		return len(all) == 0
+	})
+}
+
+// survivesKilledCluster kills the cluster's process: the cloud says so, and brings it back.
+func (s *started) survivesKilledCluster(id, pidFile string) {
+	s.t.Helper()
+	killed := readPID(s.t, pidFile)
+	process, err := os.FindProcess(killed)
+	must(s.t, err)
+	must(s.t, process.Kill())
+	s.eventually("another process runs the cluster", func() bool {
+		data, err := os.ReadFile(pidFile)
+		return err == nil && strings.TrimSpace(string(data)) != "" && readPID(s.t, pidFile) != killed
+	})
+	s.eventually("the cluster is running again", func() bool {
+		return s.state(id) == godo.KubernetesClusterStatusRunning && s.answers(id)
+	})
+}
+
+// answers says whether the cluster's API server answers.
+func (s *started) answers(id string) bool {
+	_, response, err := s.do.Kubernetes.GetKubeConfig(s.t.Context(), id, nil)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Second)
+	defer cancel()
+	_, err = s.kubernetes(id).CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
+	return err == nil
+}
