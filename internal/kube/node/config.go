@@ -1,0 +1,81 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+)
+
+const (
+	// APISocket is the socket, in Config.SocketDir, that leads to the API server.
+	APISocket = "api.sock"
+	// UplinkSocket is the socket, in Config.SocketDir, that carries the node's frames.
+	UplinkSocket = "uplink.sock"
+	// KubeletPort is where a kubelet listens on its node's address.
+	KubeletPort = 10250
+	// ClusterDNS and ClusterDomain are what pods resolve names with.
+	ClusterDNS    = "10.96.0.10"
+	ClusterDomain = "cluster.local"
+)
+
+// Config is what a node process needs to know. The cluster writes it, with the
+// credentials beside it, before it starts the process.
+type Config struct {
+	Name string `json:"name"`
+	// Index is N in the node's addresses 10.244.N.0/24.
+	Index     int               `json:"index"`
+	CPU       int               `json:"cpu"`
+	MemoryMiB int               `json:"memoryMiB"`
+	Labels    map[string]string `json:"labels"`
+	// Version is the Kubernetes version the kubelet presents, as "v1.34.0".
+	Version string `json:"version"`
+	// Dir is the node's own directory, ClusterDir the cluster's, which must stay
+	// visible to the node because volumes are in it, and SocketDir the sockets'.
+	Dir        string `json:"dir"`
+	ClusterDir string `json:"clusterDir"`
+	SocketDir  string `json:"socketDir"`
+	// APIServer is the name under which the API server's certificate is checked.
+	APIServer string `json:"apiServer"`
+}
+
+// Address is the node's own address on its bridge.
+func (c Config) Address() netip.Addr {
+	return Address(c.Index)
+}
+
+// Address is the address of the node with this index.
+func Address(index int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 244, byte(index), 1})
+}
+
+// File is where the configuration of the node in dir is.
+func File(dir string) string { return filepath.Join(dir, "node.json") }
+
+// ClientCert, ClientKey, ServerCert, ServerKey and AuthorityCert are where the
+// cluster puts the node's credentials.
+func (c Config) ClientCert() string    { return filepath.Join(c.Dir, "pki", "client.crt") }
+func (c Config) ClientKey() string     { return filepath.Join(c.Dir, "pki", "client.key") }
+func (c Config) ServerCert() string    { return filepath.Join(c.Dir, "pki", "server.crt") }
+func (c Config) ServerKey() string     { return filepath.Join(c.Dir, "pki", "server.key") }
+func (c Config) AuthorityCert() string { return filepath.Join(c.Dir, "pki", "ca.crt") }
+
+func (c Config) kubeletDir() string { return filepath.Join(c.Dir, "kubelet") }
+func (c Config) logsDir() string    { return filepath.Join(c.Dir, "logs") }
+func (c Config) runtimeDir() string { return filepath.Join(c.Dir, "runtime") }
+func (c Config) resolver() string   { return filepath.Join(c.Dir, "resolv.conf") }
+func (c Config) pluginsDir() string { return filepath.Join(c.Dir, "plugins") }
+
+// load reads the configuration of the node in dir.
+func load(dir string) (Config, error) {
+	data, err := os.ReadFile(File(dir))
+	if err != nil {
+		return Config{}, fmt.Errorf("read the node's configuration: %w", err)
+	}
+	var config Config
+	if err := json.Unmarshal(data, &config); err != nil {
+		return Config{}, fmt.Errorf("read the node's configuration: %w", err)
+	}
+	return config, nil
+}

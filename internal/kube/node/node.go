@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/m3o/platform/internal/kube/cri"
+	"github.com/m3o/platform/internal/kube/network"
+)
+
+const (
+	runtimeSocket = "/run/m3o/cri.sock"
+	dialLimit     = 10 * time.Second
+)
+
+// Main is the whole life of the node in dir, in the process that Command
+// describes. It returns when ctx ends, after its pods ended in their grace, or
+// when a part fails.
+func Main(ctx context.Context, dir string, logger *slog.Logger) error {
+	config, err := load(dir)
+	if err != nil {
+		return err
+	}
+	sockets, err := enter(config)
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+	// Names of unix sockets are short and the cluster's directory may be deep.
+	config.SocketDir = fmt.Sprintf("/proc/self/fd/%d", sockets.Fd())
+	return serve(ctx, config, logger.With("node", config.Name))
+}
+
+// enter makes this process' surroundings a machine of its own, and opens the
+// folder of the cluster's sockets.
+func enter(config Config) (*os.File, error) {
+	resolver := resolverFile()
+	if err := isolateMounts(config.ClusterDir); err != nil {
+		return nil, err
+	}
+	if err := useResolver(config, resolver); err != nil {
+		return nil, err
+	}
+	if err := unix.Sethostname([]byte(config.Name)); err != nil {
+		return nil, fmt.Errorf("set the node's host name: %w", err)
+	}
+	sockets, err := os.Open(config.SocketDir)
+	if err != nil {
+		return nil, fmt.Errorf("open the cluster's sockets: %w", err)
+	}
+	return sockets, nil
+}
+
+// serve runs the bridge, the runtime and the kubelet. When ctx ends, the runtime
+// first stops listening to the kubelet and then ends the pods.
+func serve(ctx context.Context, config Config, logger *slog.Logger) error {
+	uplink, err := net.Dial("unix", filepath.Join(config.SocketDir, UplinkSocket))
+	if err != nil {
+		return fmt.Errorf("join the cluster's network: %w", err)
+	}
+	bridge, err := network.NewBridge(network.BridgeConfig{Index: config.Index, Uplink: uplink, Logger: logger})
+	if err != nil {
+		return err
+	}
+	runtime, listener, err := startRuntime(config, bridge, logger)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return runtime.Serve(ctx, listener) })
+	group.Go(func() error { return runKubelet(ctx, config, "unix://"+runtimeSocket) })
+	group.Go(func() error { return watchBridge(ctx, bridge) })
+	return group.Wait()
+}
+
+// watchBridge ends the node when its uplink does: the cluster's network is gone
+// then, and a new node process joins the new one.
+func watchBridge(ctx context.Context, bridge *network.Bridge) error {
+	ended := make(chan error, 1)
+	go func() { ended <- bridge.Wait() }()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-ended:
+		return fmt.Errorf("the cluster's network is gone: %w", errors.Join(err, errUplink))
+	}
+}
+
+var errUplink = errors.New("the uplink ended")
+
+func startRuntime(config Config, bridge *network.Bridge, logger *slog.Logger) (*cri.Server, net.Listener, error) {
+	runtime, err := cri.New(cri.Config{
+		Root: config.runtimeDir(), Network: bridge, Registry: registryTransport(),
+		StreamingAddress: "127.0.0.1:0", Logger: logger,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the container runtime: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(runtimeSocket), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("start the container runtime: %w", err)
+	}
+	listener, err := net.Listen("unix", runtimeSocket)
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the container runtime: %w", err)
+	}
+	return runtime, listener, nil
+}
+
+// registryTransport reaches registries from the node. A registry on the loopback
+// of the machine is not on the node's own, so it is dialled at the address that
+// the machine has in the cluster's network.
+func registryTransport() http.RoundTripper {
+	dialer := &net.Dialer{Timeout: dialLimit}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = func(ctx context.Context, kind, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+			address = net.JoinHostPort(network.Machine.String(), port)
+		}
+		return dialer.DialContext(ctx, kind, address)
+	}
+	return transport
+}
