@@ -21,6 +21,8 @@ import (
 type Client struct {
 	Keychain  authn.Keychain    // credentials by registry; nil: anonymous
 	Transport http.RoundTripper // nil: the library's own
+	Own       string            // "host:port" of our registry on disk, and
+	Password  string            // what it demands; sent to no other
 }
 
 func (c Client) options(ctx context.Context) []remote.Option {
@@ -28,10 +30,28 @@ func (c Client) options(ctx context.Context) []remote.Option {
 	if c.Keychain != nil {
 		opts = append(opts, remote.WithAuthFromKeychain(c.Keychain))
 	}
-	if c.Transport != nil {
-		opts = append(opts, remote.WithTransport(c.Transport))
+	transport := c.Transport
+	if transport == nil {
+		transport = remote.DefaultTransport
 	}
-	return opts
+	if c.Password != "" {
+		transport = withPassword{own: c.Own, password: c.Password, next: transport}
+	}
+	return append(opts, remote.WithTransport(transport))
+}
+
+// withPassword adds the password to calls of our own registry.
+type withPassword struct {
+	own, password string
+	next          http.RoundTripper
+}
+
+func (w withPassword) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == w.own {
+		req = req.Clone(req.Context())
+		req.SetBasicAuth("m3o", w.password)
+	}
+	return w.next.RoundTrip(req)
 }
 
 // Push brings the image to the repository ("host/path"), under the tag unless it is empty, and returns the reference by

@@ -120,7 +120,7 @@ func TestAProgramFromAnImageRuns(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	host := serve(t, t.TempDir(), RegistryLimits{})
+	host := serve(t, t.TempDir(), RegistryConfig{})
 	ref, err := Client{}.Push(t.Context(), host+"/x", "", fromBinary(t, filepath.Join(dir, "x"), Config{Path: "/x"}))
 	must(err)
 	r := tar.NewReader(mutate.Extract(pull(t, ref)))
@@ -142,7 +142,7 @@ func TestAProgramFromAnImageRuns(t *testing.T) {
 }
 
 func TestResolveSaysWhatIsWrong(t *testing.T) {
-	host := serve(t, t.TempDir(), RegistryLimits{})
+	host := serve(t, t.TempDir(), RegistryConfig{})
 	ref, err := Client{}.Push(t.Context(), host+"/a", "v1", fromBinary(t, program(t, "x"), Config{Path: "/x"}))
 	must(err)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -201,7 +201,7 @@ func (c *counting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestThePlatformsImagesArePushedOnce(t *testing.T) {
 	registryDir := t.TempDir()
-	registry, err := NewRegistry(registryDir, RegistryLimits{})
+	registry, err := NewRegistry(registryDir, RegistryConfig{})
 	must(err)
 	counter := &counting{Handler: registry}
 	server := httptest.NewServer(counter)

@@ -1,6 +1,8 @@
 package image
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,8 +18,9 @@ import (
 	"sync/atomic"
 )
 
-// Registry is an OCI registry on disk, for one machine: it answers callers on the loopback alone and knows no users, and
-// blobs are shared between repositories. Everything it has said yes to is on the disk by then: a kill at any moment loses
+// Registry is an OCI registry on disk, for one machine: it answers callers on the loopback alone, and blobs are shared
+// between repositories. Whoever knows a digest may read what it names, as nodes do; writing, tags and lists take the
+// password, so that a service that reaches the loopback can neither replace images nor find others'. Everything it has said yes to is on the disk by then: a kill at any moment loses
 // uploads in progress, which clients begin again, and nothing else. (go-containerregistry's own registry keeps manifests
 // and uploads in memory and hashes a blob at every look; this one speaks the same protocol.)
 //
@@ -25,21 +28,22 @@ import (
 // repos/<repository>/_tags/<tag> (a digest).
 type Registry struct {
 	dir     string
-	limits  RegistryLimits
-	stored  atomic.Int64 // bytes of blobs
+	config  RegistryConfig
+	stored  atomic.Int64 // bytes of blobs and uploads
 	mu      sync.Mutex   // guards uploads
 	uploads map[string]*upload
 }
 
-// RegistryLimits bound a Registry. A zero means the default.
-type RegistryLimits struct {
-	Blob     int64 // one blob; 2 GiB
-	Manifest int64 // one manifest; 4 MiB
-	Total    int64 // all blobs; 64 GiB
-	Uploads  int   // at one time; 64
+// RegistryConfig is what a Registry demands, and its bounds. A zero bound means the default.
+type RegistryConfig struct {
+	Password string // of writers; empty: anybody on this machine writes
+	Blob     int64  // one blob; 2 GiB
+	Manifest int64  // one manifest; 4 MiB
+	Total    int64  // all blobs; 64 GiB
+	Uploads  int    // at one time; 64
 }
 
-func (l RegistryLimits) withDefaults() RegistryLimits {
+func (l RegistryConfig) withDefaults() RegistryConfig {
 	if l.Blob <= 0 {
 		l.Blob = 2 << 30
 	}
@@ -58,8 +62,8 @@ func (l RegistryLimits) withDefaults() RegistryLimits {
 var _ http.Handler = (*Registry)(nil)
 
 // NewRegistry opens, and makes if need be, the registry in dir. One process at a time may hold it.
-func NewRegistry(dir string, limits RegistryLimits) (*Registry, error) {
-	r := &Registry{dir: dir, limits: limits.withDefaults(), uploads: map[string]*upload{}}
+func NewRegistry(dir string, config RegistryConfig) (*Registry, error) {
+	r := &Registry{dir: dir, config: config.withDefaults(), uploads: map[string]*upload{}}
 	// Uploads belong to the process that took them.
 	if err := os.RemoveAll(r.path("uploads")); err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
@@ -143,6 +147,10 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) error {
 	if !fromLoopback(req.RemoteAddr) {
 		return problem{http.StatusForbidden, "DENIED", "this registry answers callers on its own machine alone"}
 	}
+	if !r.allows(req) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="m3o"`)
+		return problem{http.StatusUnauthorized, "UNAUTHORIZED", "this takes the registry's password"}
+	}
 	for _, route := range routes {
 		m := route.path.FindStringSubmatch(req.URL.Path)
 		if m == nil {
@@ -159,6 +167,20 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) error {
 		return handle(r, w, call{Request: req, repository: m[1], target: m[2]})
 	}
 	return problem{http.StatusNotFound, "NAME_INVALID", "there is no such route, or the name is not one of a repository, tag or sha256 digest"}
+}
+
+// open is what a digest's knower may read, and the protocol's greeting.
+var open = regexp.MustCompile(`^/v2/(?:.*/(?:blobs|manifests)/` + digestForm + `)?$`)
+
+// allows compares hashes, which have one length, so that the time it takes tells nothing.
+func (r *Registry) allows(req *http.Request) bool {
+	reads := req.Method == http.MethodGet || req.Method == http.MethodHead
+	if r.config.Password == "" || reads && open.MatchString(req.URL.Path) {
+		return true
+	}
+	_, password, _ := req.BasicAuth()
+	got, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(r.config.Password))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
 func fromLoopback(address string) bool {

@@ -23,6 +23,7 @@ type upload struct {
 	file       *os.File
 	hash       hash.Hash
 	size       int64
+	reserved   int64 // of the registry's total
 	touched    time.Time
 	broken     bool // what is in the file is not what was hashed
 }
@@ -79,7 +80,7 @@ func (r *Registry) newUpload(repository string) (string, *upload, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dropAbandoned()
-	if len(r.uploads) >= r.limits.Uploads {
+	if len(r.uploads) >= r.config.Uploads {
 		return "", nil, problem{http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many uploads at one time"}
 	}
 	id := rand.Text()
@@ -100,6 +101,7 @@ func (r *Registry) dropAbandoned() {
 		}
 		if time.Since(u.touched) > uploadAge {
 			delete(r.uploads, id)
+			r.stored.Add(-u.reserved)
 			u.file.Close()
 			os.Remove(u.file.Name())
 		}
@@ -130,6 +132,7 @@ func (r *Registry) forget(id string, u *upload) error {
 	r.mu.Lock()
 	delete(r.uploads, id)
 	r.mu.Unlock()
+	r.stored.Add(-u.reserved)
 	err := errors.Join(u.file.Close(), os.Remove(u.file.Name()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it became a blob
@@ -188,16 +191,34 @@ func (r *Registry) patchUpload(w http.ResponseWriter, c call) error {
 	return nil
 }
 
+var tooLarge = problem{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "the blob is larger than the registry takes"}
+
+// reservation counts the bytes of an upload into the registry's total as they come: uploads at one time share it.
+type reservation struct {
+	r *Registry
+	u *upload
+}
+
+func (v reservation) Write(p []byte) (int, error) {
+	n := int64(len(p))
+	if v.r.stored.Add(n) > v.r.config.Total {
+		v.r.stored.Add(-n)
+		return 0, tooLarge
+	}
+	v.u.reserved += n
+	return len(p), nil
+}
+
 // receive appends the request's body to the upload.
 func (r *Registry) receive(w http.ResponseWriter, c call, u *upload) error {
 	if from, _, ok := strings.Cut(c.Header.Get("Content-Range"), "-"); ok && from != fmt.Sprint(u.size) {
 		return problem{http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the upload goes on at %d", u.size)}
 	}
-	room := min(r.limits.Blob-u.size, r.limits.Total-r.stored.Load()-u.size)
-	if room < 0 || c.ContentLength > room {
-		return problem{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "the blob is larger than the registry takes"}
+	room := r.config.Blob - u.size
+	if c.ContentLength > room {
+		return tooLarge
 	}
-	n, err := io.Copy(io.MultiWriter(u.file, u.hash), http.MaxBytesReader(w, c.Body, room))
+	n, err := io.Copy(io.MultiWriter(reservation{r, u}, u.file, u.hash), http.MaxBytesReader(w, c.Body, room))
 	u.size += n
 	u.touched = time.Now()
 	if err != nil {
@@ -240,7 +261,7 @@ func (r *Registry) keep(u *upload, digest string) error {
 		return err
 	}
 	if !there {
-		r.stored.Add(u.size)
+		u.reserved = 0 // it stays
 	}
 	return syncDir(r.path("blobs", "sha256"))
 }

@@ -70,15 +70,13 @@ func (r *Registry) getManifest(w http.ResponseWriter, c call) error {
 	if c.Method == http.MethodHead {
 		return nil
 	}
-	if _, err := w.Write(m.body); err != nil {
-		return nil // the caller went away; there is nobody to tell
-	}
+	_, _ = w.Write(m.body) // a caller that went away cannot be told
 	return nil
 }
 
 // putManifest keeps a manifest once everything it speaks of is here. Its tag is written last.
 func (r *Registry) putManifest(w http.ResponseWriter, c call) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, c.Body, r.limits.Manifest))
+	body, err := io.ReadAll(http.MaxBytesReader(w, c.Body, r.config.Manifest))
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ const serveArg = "serve-registry"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == serveArg {
-		r, err := NewRegistry(os.Args[2], RegistryLimits{})
+		r, err := NewRegistry(os.Args[2], RegistryConfig{})
 		must(err)
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		must(err)
@@ -47,9 +47,9 @@ func must(err error) {
 	}
 }
 
-func serve(t *testing.T, dir string, limits RegistryLimits) string {
+func serve(t *testing.T, dir string, config RegistryConfig) string {
 	t.Helper()
-	r, err := NewRegistry(dir, limits)
+	r, err := NewRegistry(dir, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func digest(t *testing.T, img partial.WithRawManifest) string {
 
 func TestImagesComeBackAsTheyWerePushed(t *testing.T) {
 	dir := t.TempDir()
-	host := serve(t, dir, RegistryLimits{})
+	host := serve(t, dir, RegistryConfig{})
 	img := randomImage(t)
 	ref, err := Client{}.Push(t.Context(), host+"/default/hello", "v1", img)
 	if err != nil {
@@ -135,12 +135,12 @@ func TestImagesComeBackAsTheyWerePushed(t *testing.T) {
 		}
 	}
 	// Another registry over the same folder: what a restart sees.
-	again := serve(t, dir, RegistryLimits{})
+	again := serve(t, dir, RegistryConfig{})
 	pull(t, again+"/default/hello:v1")
 }
 
 func TestAnIndexNeedsItsImages(t *testing.T) {
-	host := serve(t, t.TempDir(), RegistryLimits{})
+	host := serve(t, t.TempDir(), RegistryConfig{})
 	index, err := random.Index(1000, 2, 2)
 	must(err)
 	ref := mustParse(host + "/a/index:v1")
@@ -165,7 +165,7 @@ func TestAnIndexNeedsItsImages(t *testing.T) {
 }
 
 func TestTagsMoveAndListsArePaged(t *testing.T) {
-	host := serve(t, t.TempDir(), RegistryLimits{})
+	host := serve(t, t.TempDir(), RegistryConfig{})
 	one, two := randomImage(t), randomImage(t)
 	for tag, img := range map[string]v1.Image{"a": one, "b": two, "c": one} {
 		_, err := Client{}.Push(t.Context(), host+"/x", tag, img)
@@ -195,7 +195,7 @@ func TestTagsMoveAndListsArePaged(t *testing.T) {
 }
 
 func TestManyPushesAtOnce(t *testing.T) {
-	host := serve(t, t.TempDir(), RegistryLimits{Uploads: 200})
+	host := serve(t, t.TempDir(), RegistryConfig{Uploads: 200})
 	shared := randomImage(t)
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -241,7 +241,7 @@ func TestWhatWasAnsweredSurvivesKills(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	}
-	host := serve(t, dir, RegistryLimits{})
+	host := serve(t, dir, RegistryConfig{})
 	if len(pushed) < 20 {
 		t.Errorf("only %d pushes were answered", len(pushed))
 	}
@@ -269,7 +269,7 @@ func request(t *testing.T, method, url, mediaType string, body io.Reader) *http.
 
 func TestBadRequestsAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	host := "http://" + serve(t, dir, RegistryLimits{Blob: 1000, Manifest: 1000, Uploads: 3})
+	host := "http://" + serve(t, dir, RegistryConfig{Blob: 1000, Manifest: 1000, Uploads: 3})
 	start := func() string {
 		return host + request(t, "POST", host+"/v2/a/blobs/uploads/", "", nil).Header.Get("Location")
 	}
@@ -312,7 +312,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 }
 
 func TestCallersFromElsewhereAreRefused(t *testing.T) {
-	r, err := NewRegistry(t.TempDir(), RegistryLimits{})
+	r, err := NewRegistry(t.TempDir(), RegistryConfig{})
 	must(err)
 	for address, want := range map[string]int{"127.0.0.1:1": 200, "127.9.9.9:1": 200, "[::1]:1": 200, "10.0.0.1:1": 403, "[2001:db8::1]:1": 403, "": 403} {
 		req := httptest.NewRequest("GET", "/v2/", nil)
@@ -327,7 +327,7 @@ func TestCallersFromElsewhereAreRefused(t *testing.T) {
 
 func TestTheTotalIsLimited(t *testing.T) {
 	dir := t.TempDir()
-	host := serve(t, dir, RegistryLimits{Total: 100_000})
+	host := serve(t, dir, RegistryConfig{Total: 100_000})
 	img, other := randomImage(t), randomImage(t)
 	_, err := Client{}.Push(t.Context(), host+"/a", "v1", img)
 	must(err)
@@ -337,14 +337,14 @@ func TestTheTotalIsLimited(t *testing.T) {
 	if _, err := (Client{}).Push(t.Context(), host+"/c", "v1", img); err != nil {
 		t.Errorf("what is there already takes no room: %v", err)
 	}
-	again := serve(t, dir, RegistryLimits{Total: 100_000})
+	again := serve(t, dir, RegistryConfig{Total: 100_000})
 	if _, err := (Client{}).Push(t.Context(), again+"/b", "v1", other); err == nil {
 		t.Error("after a restart the total is forgotten")
 	}
 }
 
 func TestABlobIsReadInParts(t *testing.T) {
-	host := serve(t, t.TempDir(), RegistryLimits{})
+	host := serve(t, t.TempDir(), RegistryConfig{})
 	img := randomImage(t)
 	_, err := Client{}.Push(t.Context(), host+"/a", "v1", img)
 	must(err)
@@ -366,5 +366,59 @@ func TestABlobIsReadInParts(t *testing.T) {
 	must(err)
 	if answer.StatusCode != http.StatusPartialContent || !bytes.Equal(part, whole[10:20]) {
 		t.Errorf("%s, %d bytes", answer.Status, len(part))
+	}
+}
+
+func TestWritersNeedThePassword(t *testing.T) {
+	host := serve(t, t.TempDir(), RegistryConfig{Password: "open sesame"})
+	img := randomImage(t)
+	owner := Client{Own: host, Password: "open sesame"}
+	ref, err := owner.Push(t.Context(), host+"/a", "v1", img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull(t, ref) // by digest anybody may
+	for what, c := range map[string]Client{"nobody": {}, "a wrong password": {Own: host, Password: "sesame"}, "another registry's owner": {Own: "127.0.0.1:1", Password: "open sesame"}} {
+		if _, err := c.Push(t.Context(), host+"/a", "v1", randomImage(t)); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s pushes: %v", what, err)
+		}
+		if _, err := c.Resolve(t.Context(), host+"/a:v1", "amd64"); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s reads a tag: %v", what, err)
+		}
+	}
+	for _, path := range []string{"/v2/_catalog", "/v2/a/tags/list", "/v2/a/manifests/v1"} {
+		if got := request(t, "GET", "http://"+host+path, "", nil).StatusCode; got != http.StatusUnauthorized {
+			t.Errorf("%s = %d", path, got)
+		}
+	}
+	for _, method := range []string{"PUT", "DELETE"} {
+		if got := request(t, method, "http://"+host+"/v2/a/manifests/"+digest(t, img), "", nil).StatusCode; got != http.StatusUnauthorized {
+			t.Errorf("%s by digest = %d", method, got)
+		}
+	}
+	if got := digest(t, pull(t, ref)); got != digest(t, img) {
+		t.Errorf("digest = %s", got)
+	}
+	if _, ok, err := owner.Has(t.Context(), host+"/a:v1"); !ok || err != nil {
+		t.Errorf("the owner reads the tag: %v, %v", ok, err)
+	}
+}
+
+// A registry elsewhere on the loopback, named by a stranger, does not learn the password.
+func TestThePasswordGoesToItsRegistryAlone(t *testing.T) {
+	var heard []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		heard = append(heard, r.Header.Get("Authorization"))
+		http.Error(w, "no", http.StatusUnauthorized)
+	}))
+	defer other.Close()
+	c := Client{Own: "127.0.0.1:5001", Password: "open sesame"}
+	if _, err := c.Resolve(t.Context(), strings.TrimPrefix(other.URL, "http://")+"/x:v1", "amd64"); !fault.Is(err, fault.Denied) {
+		t.Errorf("Resolve = %v", err)
+	}
+	for _, h := range heard {
+		if h != "" {
+			t.Errorf("it heard %q", h)
+		}
 	}
 }

@@ -1,0 +1,186 @@
+package build
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// compile makes the program and returns its path.
+func (b *Builder) compile(ctx context.Context, pkg string, w *work, c caches, log io.Writer) (string, error) {
+	args := append([]string{"build"}, buildFlags...)
+	args = append(args, "-o", outMark+"/app", ".")
+	if err := b.runGo(ctx, w, c, pkg, args, log); err != nil {
+		return "", err
+	}
+	program := filepath.Join(w.private, "out", "app")
+	info, err := os.Lstat(program)
+	if err != nil || !info.Mode().IsRegular() {
+		return "", fault.New(fault.Failed, "the build made no program")
+	}
+	if info.Size() > b.config.Limits.Program {
+		return "", fault.New(fault.Failed, "the program has %d bytes, more than %d", info.Size(), b.config.Limits.Program)
+	}
+	return program, nil
+}
+
+// Marks in arguments and settings, which stand for the folders of a build and the address of the module proxy until it
+// is known where they are: the jail has paths of its own.
+const (
+	outMark     = "{out}"
+	sourceMark  = "{source}"
+	privateMark = "{private}"
+	gorootMark  = "{goroot}"
+	buildMark   = "{build}"
+	modulesMark = "{modules}"
+	proxyMark   = "{proxy}"
+)
+
+// job is one run of the go command.
+type job struct {
+	args    []string
+	dir     string
+	env     []string
+	folders folders
+}
+
+// folders are the real places behind the marks.
+type folders struct{ source, private, goroot, build, modules string }
+
+func (f folders) replacer(proxy string) *strings.Replacer {
+	return strings.NewReplacer(outMark, f.private+"/out", sourceMark, f.source, privateMark, f.private, gorootMark, f.goroot,
+		buildMark, f.build, modulesMark, f.modules, proxyMark, proxy)
+}
+
+// resolved puts what the marks stand for in their place. A source's paths are not part of the strings, but for the
+// package, which cannot hold a brace.
+func (j job) resolved(f folders, proxy string) job {
+	r := f.replacer(proxy)
+	out := job{dir: r.Replace(j.dir), folders: j.folders}
+	for _, a := range j.args {
+		out.args = append(out.args, r.Replace(a))
+	}
+	for _, e := range j.env {
+		out.env = append(out.env, r.Replace(e))
+	}
+	return out
+}
+
+// settings is the whole environment of the go command.
+func (b *Builder) settings(workspace string) []string {
+	return []string{
+		"PATH=" + gorootMark + "/bin", "HOME=" + privateMark + "/home", "TMPDIR=" + privateMark + "/tmp", "LANG=C.UTF-8",
+		"GOROOT=" + gorootMark, "GOPATH=" + privateMark + "/home/go", "GOMODCACHE=" + modulesMark, "GOCACHE=" + buildMark,
+		"GOTMPDIR=" + privateMark + "/tmp", "GOENV=off", "GOTOOLCHAIN=local", "GO111MODULE=on", "GOWORK=" + workspace,
+		"GOFLAGS=-modcacherw", "GOVCS=*:off", "GOPROXY=" + proxyMark, "GOSUMDB=" + b.config.Modules.SumDB,
+		"GONOSUMDB=" + b.config.Modules.NoSumDB, "GOOS=linux", "GOARCH=" + b.config.Arch, "GOAMD64=v1", "GOARM64=v8.0",
+		"CGO_ENABLED=0", fmt.Sprintf("GOMEMLIMIT=%d", b.config.Limits.Memory/2),
+	}
+}
+
+// workspace honours a go.work at the top of the source, and none elsewhere: the go command would look for one in the
+// folders above.
+func workspace(w *work) string {
+	if info, err := os.Lstat(filepath.Join(w.source, "go.work")); err == nil && info.Mode().IsRegular() {
+		return sourceMark + "/go.work"
+	}
+	return "off"
+}
+
+// runGo runs the go command in the package's folder, so that a module nested in the source is found too.
+func (b *Builder) runGo(ctx context.Context, w *work, c caches, pkg string, args []string, log io.Writer) error {
+	j := job{
+		args: append([]string{gorootMark + "/bin/go"}, args...), dir: path.Join(sourceMark, pkg), env: b.settings(workspace(w)),
+		folders: folders{source: w.source, private: w.private, goroot: b.config.GoRoot, build: c.build, modules: c.modules},
+	}
+	for _, dir := range []string{w.source, w.private} {
+		if err := giveAway(dir); err != nil {
+			return fmt.Errorf("hand work folder to the jail: %w", err)
+		}
+	}
+	proxy, err := newModuleProxy(b.config.Modules, b.config.Limits.Download)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := &output{log: log}
+	err = b.start(ctx, j, proxy, out, cancel)
+	if err == nil {
+		return nil
+	}
+	return b.verdict(ctx, err, proxy, out)
+}
+
+// verdict says why the go command did not end well.
+func (b *Builder) verdict(ctx context.Context, err error, proxy *moduleProxy, out *output) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if broken := proxy.failure(); errors.As(broken, &known) {
+		return broken
+	} else if broken != nil {
+		return fault.Wrap(fault.Unavailable, broken, "modules cannot be fetched")
+	}
+	if said := out.summary(); said != "" {
+		return fault.New(fault.Failed, "the source does not compile:\n%s", said)
+	}
+	return fault.Wrap(fault.Failed, err, "the go command failed and said nothing")
+}
+
+// output passes what the go command says on to the log, and keeps the beginning of it for the error.
+type output struct {
+	mu   sync.Mutex
+	log  io.Writer
+	head bytes.Buffer
+}
+
+const (
+	maxHead  = 64 << 10
+	maxLines = 12
+	maxLine  = 400
+)
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if room := maxHead - o.head.Len(); room > 0 {
+		o.head.Write(p[:min(len(p), room)])
+	}
+	return o.log.Write(p)
+}
+
+// summary is the first lines that say something: the headings of packages and the names of fetched modules do not.
+func (o *output) summary() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var lines []string
+	scanner := bufio.NewScanner(bytes.NewReader(o.head.Bytes()))
+	scanner.Buffer(nil, maxHead+1)
+	for scanner.Scan() {
+		line := scanner.Text()
+		if strings.HasPrefix(line, "# ") || strings.HasPrefix(line, "go: downloading ") || line == "" {
+			continue
+		}
+		if len(lines) == maxLines {
+			lines = append(lines, "…")
+			break
+		}
+		lines = append(lines, strings.ToValidUTF8(line[:min(len(line), maxLine)], "?"))
+	}
+	return strings.Join(lines, "\n")
+}

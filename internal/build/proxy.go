@@ -1,0 +1,187 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// moduleProxy is all the network a build has: it answers the module proxy protocol out of the configured proxies, and the
+// checksum database's out of that one. It fetches what it names itself, so a build cannot reach any other address, nor
+// see the credentials that a proxy's URL may hold.
+type moduleProxy struct {
+	upstreams []upstream
+	sumdb     string // name of the checksum database, "" for none
+	client    *http.Client
+	left      atomic.Int64 // bytes that may still be fetched
+	mu        sync.Mutex
+	failed    error
+}
+
+// upstream is one entry of GOPROXY. After a comma the next one is asked when a module is not there; after a bar, when
+// anything went wrong.
+type upstream struct {
+	base   string
+	onward bool
+}
+
+const (
+	fetchTime   = 2 * time.Minute
+	maxPathname = 2000
+)
+
+func newModuleProxy(modules Modules, download int64) (*moduleProxy, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.RegisterProtocol("file", http.NewFileTransport(http.Dir("/")))
+	transport.MaxIdleConnsPerHost = 16
+	p := &moduleProxy{client: &http.Client{Transport: transport, Timeout: fetchTime, CheckRedirect: sameKind}}
+	p.left.Store(download)
+	// GOSUMDB is "name", "name+key" or "name+key URL".
+	if name, _, _ := strings.Cut(modules.SumDB, " "); name != "off" {
+		p.sumdb, _, _ = strings.Cut(name, "+")
+	}
+	for rest := modules.Proxy; rest != ""; {
+		entry, onward := rest, false
+		if i := strings.IndexAny(rest, ",|"); i >= 0 {
+			entry, onward, rest = rest[:i], rest[i] == '|', rest[i+1:]
+		} else {
+			rest = ""
+		}
+		entry = strings.TrimSpace(entry)
+		if entry == "" || entry == "direct" || entry == "off" {
+			continue
+		}
+		u, err := url.Parse(entry)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" && u.Scheme != "file" {
+			return nil, fault.New(fault.Invalid, "a module proxy is not an http, https or file URL")
+		}
+		p.upstreams = append(p.upstreams, upstream{base: strings.TrimSuffix(u.String(), "/"), onward: onward})
+	}
+	return p, nil
+}
+
+// sameKind keeps a proxy from sending us to files.
+func sameKind(req *http.Request, via []*http.Request) error {
+	if len(via) >= 5 {
+		return errors.New("too many redirections")
+	}
+	if req.URL.Scheme != "https" && req.URL.Scheme != via[0].URL.Scheme {
+		return fmt.Errorf("a redirection from %s to %s", via[0].URL.Scheme, req.URL.Scheme)
+	}
+	return nil
+}
+
+// failure is what kept modules from being fetched, if it was not that there are none.
+func (p *moduleProxy) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+func (p *moduleProxy) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed = errors.Join(p.failed, err)
+}
+
+// ServeHTTP answers the go command.
+func (p *moduleProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Path
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		http.Error(w, "modules can only be read", http.StatusMethodNotAllowed)
+	case len(name) > maxPathname || path.Clean(name) != name || r.URL.RawQuery != "":
+		http.Error(w, "this is not the name of a module", http.StatusBadRequest)
+	case strings.HasPrefix(name, "/sumdb/"):
+		p.serveSum(w, r)
+	case strings.Contains(name, "/@v/") || strings.HasSuffix(name, "/@latest"):
+		p.serve(w, r, p.upstreams)
+	default:
+		http.Error(w, "this is not the name of a module", http.StatusNotFound)
+	}
+}
+
+func (p *moduleProxy) serveSum(w http.ResponseWriter, r *http.Request) {
+	prefix := "/sumdb/" + p.sumdb
+	switch {
+	case p.sumdb == "" || !strings.HasPrefix(r.URL.Path, prefix+"/"):
+		http.Error(w, "this checksum database is not used here", http.StatusNotFound)
+	case r.URL.Path == prefix+"/supported":
+		w.WriteHeader(http.StatusOK)
+	default:
+		// The database itself last: proxies are nearer, and its answers are signed wherever they come from.
+		p.serve(w, r, append(p.upstreams[:len(p.upstreams):len(p.upstreams)], upstream{base: "https://" + p.sumdb}))
+	}
+}
+
+// serve passes on the first answer that one of the upstreams has.
+func (p *moduleProxy) serve(w http.ResponseWriter, r *http.Request, upstreams []upstream) {
+	for i, u := range upstreams {
+		name := r.URL.EscapedPath()
+		if u.base == "https://"+p.sumdb {
+			name = strings.TrimPrefix(name, "/sumdb/"+p.sumdb)
+		}
+		answer, err := p.fetch(r, u.base+name)
+		if err == nil && answer.StatusCode == http.StatusOK {
+			p.pass(w, answer)
+			return
+		}
+		missing := err == nil && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusGone)
+		if err == nil {
+			err = fmt.Errorf("%s answered %s", host(u.base), answer.Status)
+			answer.Body.Close()
+		}
+		if last := i == len(upstreams)-1; !missing && (last || !u.onward && !strings.HasPrefix(r.URL.Path, "/sumdb/")) {
+			p.fail(err)
+			http.Error(w, "a module proxy cannot be reached", http.StatusBadGateway)
+			return
+		}
+	}
+	http.Error(w, "no configured module proxy has it", http.StatusNotFound)
+}
+
+func (p *moduleProxy) fetch(r *http.Request, target string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		return nil, errors.New("a module's address cannot be made")
+	}
+	answer, err := p.client.Do(req)
+	var refused *url.Error
+	if errors.As(err, &refused) {
+		return nil, fmt.Errorf("%s: %w", host(target), refused.Err) // without the URL, which may hold a password
+	}
+	return answer, err
+}
+
+func host(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return "module proxy"
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+func (p *moduleProxy) pass(w http.ResponseWriter, answer *http.Response) {
+	defer answer.Body.Close()
+	if kind := answer.Header.Get("Content-Type"); kind != "" {
+		w.Header().Set("Content-Type", kind)
+	}
+	budget := p.left.Load()
+	n, err := io.Copy(w, io.LimitReader(answer.Body, budget+1))
+	if left := p.left.Add(-n); left < 0 {
+		p.fail(fault.New(fault.Failed, "the build fetches too many modules"))
+		panic(http.ErrAbortHandler)
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // the go command sees a cut answer, not a short one
+	}
+}

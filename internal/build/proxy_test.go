@@ -1,0 +1,181 @@
+package build
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// goproxy serves one module, example.com/dep v1.0.0, as a GOPROXY would, and remembers what was asked.
+type goproxy struct {
+	http.Handler
+	folder string
+	sum    string // go.sum lines
+	mu     sync.Mutex
+	asked  []string
+}
+
+func newGoproxy(t *testing.T) *goproxy {
+	t.Helper()
+	g := &goproxy{folder: t.TempDir()}
+	versions := filepath.Join(g.folder, "example.com/dep/@v")
+	must(os.MkdirAll(versions, 0o755))
+	mod := "module example.com/dep\n\ngo 1.24\n"
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for file, content := range map[string]string{"go.mod": mod, "dep.go": "package dep\n\nfunc Text() string { return \"from the proxy\" }\n"} {
+		w, err := z.Create("example.com/dep@v1.0.0/" + file)
+		must(err)
+		_, err = w.Write([]byte(content))
+		must(err)
+	}
+	must(z.Close())
+	for file, content := range map[string]string{"list": "v1.0.0\n", "v1.0.0.info": `{"Version":"v1.0.0"}`, "v1.0.0.mod": mod, "v1.0.0.zip": b.String()} {
+		must(os.WriteFile(filepath.Join(versions, file), []byte(content), 0o644))
+	}
+	zipSum, err := dirhash.HashZip(filepath.Join(versions, "v1.0.0.zip"), dirhash.Hash1)
+	must(err)
+	modSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return os.Open(filepath.Join(versions, "v1.0.0.mod")) })
+	must(err)
+	g.sum = fmt.Sprintf("example.com/dep v1.0.0 %s\nexample.com/dep v1.0.0/go.mod %s\n", zipSum, modSum)
+	g.Handler = http.FileServer(http.Dir(g.folder))
+	return g
+}
+
+func (g *goproxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	g.asked = append(g.asked, r.Host+r.URL.Path)
+	g.mu.Unlock()
+	g.Handler.ServeHTTP(w, r)
+}
+
+func (g *goproxy) start(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func (g *goproxy) input(project string) Input {
+	in := input(map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "go.sum": g.sum,
+		"main.go": "package main\n\nimport (\n\t\"fmt\"\n\n\t\"example.com/dep\"\n)\n\nfunc main() { fmt.Println(dep.Text()) }\n"})
+	in.Service.Project = project
+	return in
+}
+
+func TestModulesComeFromTheConfiguredProxies(t *testing.T) {
+	g := newGoproxy(t)
+	url := g.start(t)
+	empty := httptest.NewServer(http.NotFoundHandler())
+	defer empty.Close()
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) }))
+	defer broken.Close()
+	for i, proxy := range []string{url, url + "/,direct", empty.URL + "," + url, broken.URL + "|" + url, "file://" + g.folder} {
+		b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: proxy} })
+		_, program := build(t, b, g.input(fmt.Sprintf("p%d", i)))
+		if got := says(t, program); got != "from the proxy\n" {
+			t.Errorf("%s: the program says %q", proxy, got)
+		}
+	}
+	if !slices.ContainsFunc(g.asked, func(s string) bool { return strings.HasSuffix(s, "/example.com/dep/@v/v1.0.0.zip") }) {
+		t.Errorf("the proxy was asked for %q", g.asked)
+	}
+}
+
+func TestWithoutAProxyNothingIsFetched(t *testing.T) {
+	g := newGoproxy(t)
+	for _, proxy := range []string{"", "off", "direct"} {
+		b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: proxy} })
+		_, err := b.Build(t.Context(), g.input("offline"), &bytes.Buffer{})
+		if !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "no configured module proxy has it") {
+			t.Errorf("%q: %v", proxy, err)
+		}
+	}
+}
+
+func TestABrokenProxyIsWorthAnotherTry(t *testing.T) {
+	g := newGoproxy(t)
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) }))
+	defer broken.Close()
+	secret := strings.Replace(broken.URL, "http://", "http://user:pass"+"word@", 1)
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, proxy := range []string{secret, strings.Replace(gone.URL, "http://", "http://user:pass"+"word@", 1)} {
+		var log bytes.Buffer
+		b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: proxy + "," + g.start(t)} })
+		_, err := b.Build(t.Context(), g.input("broken"), &log)
+		if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "modules cannot be fetched") {
+			t.Errorf("Build = %v", err)
+		}
+		if strings.Contains(err.Error()+log.String(), "password") {
+			t.Errorf("the password got out: %v\n%s", err, log.String())
+		}
+	}
+}
+
+func TestAModuleThatWasChangedIsRefused(t *testing.T) {
+	g := newGoproxy(t)
+	other := newGoproxy(t)
+	g.sum = strings.Replace(g.sum, "h1:", "h1:AAAA", 1)[:len("example.com/dep v1.0.0 h1:")] + strings.Repeat("A", 43) + "=\n" + strings.SplitAfter(g.sum, "\n")[1]
+	b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: other.start(t)} })
+	if _, err := b.Build(t.Context(), g.input("changed"), &bytes.Buffer{}); !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "checksum mismatch") {
+		t.Errorf("Build = %v", err)
+	}
+}
+
+func TestTooManyModulesAreRefused(t *testing.T) {
+	g := newGoproxy(t)
+	b := builder(t, func(c *Config) { c.Modules, c.Limits.Download = Modules{Proxy: g.start(t)}, 50 })
+	if _, err := b.Build(t.Context(), g.input("many"), &bytes.Buffer{}); !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "too many modules") {
+		t.Errorf("Build = %v", err)
+	}
+}
+
+func TestTheProxyAnswersForModulesAlone(t *testing.T) {
+	g := newGoproxy(t)
+	g.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "asked for "+r.URL.Path) })
+	p, err := newModuleProxy(Modules{Proxy: g.start(t) + "/base", SumDB: "sum.example.com+key"}, 1<<20)
+	must(err)
+	for _, c := range []struct {
+		method, target string
+		status         int
+		want           string
+	}{
+		{"GET", "/example.com/dep/@v/list", 200, "asked for /base/example.com/dep/@v/list"},
+		{"GET", "/example.com/dep/@latest", 200, "/@latest"},
+		{"GET", "/sumdb/sum.example.com/supported", 200, ""},
+		{"GET", "/sumdb/sum.example.com/lookup/x@v1.0.0", 200, "asked for /base/sumdb/sum.example.com/lookup/x@v1.0.0"},
+		{"GET", "/sumdb/other.example.com/lookup/x@v1.0.0", 404, ""},
+		{"GET", "/admin", 404, ""}, {"GET", "/", 404, ""},
+		{"POST", "/example.com/dep/@v/list", 405, ""}, {"CONNECT", "/example.com/dep/@v/list", 405, ""},
+		{"GET", "/x/@v/../../../admin", 400, ""}, {"GET", "/x/@v/%2e%2e/%2e%2e/%2e%2e/admin", 400, ""}, {"GET", "/x/@v/list?go-get=1", 400, ""},
+		{"GET", "/" + strings.Repeat("x", 3000) + "/@v/list", 400, ""},
+	} {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest(c.method, "http://elsewhere.example.com"+c.target, nil))
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s %.60s = %d %q, want %d %q", c.method, c.target, w.Code, w.Body.String(), c.status, c.want)
+		}
+	}
+	for _, asked := range g.asked {
+		if !strings.Contains(asked, "/base/") {
+			t.Errorf("the proxy was asked for %s", asked)
+		}
+	}
+	if _, err := newModuleProxy(Modules{Proxy: "ftp://x"}, 1); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a proxy over FTP: %v", err)
+	}
+}
