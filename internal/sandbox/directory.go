@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // lock makes us the directory's only process. The kernel lets go of it when we end, however that is.
@@ -19,7 +20,7 @@ func lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the sandbox's directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := insist(f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
 		_ = f.Close() // the lock is not ours
 		if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -32,6 +33,21 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, errors.Join(fmt.Errorf("write the sandbox's lock: %w", err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil // closing lets go of the lock
+}
+
+// lockPatience is for the instant in which a process that a killed sandbox was just starting still shares its lock.
+const lockPatience = time.Second
+
+// insist takes the lock, if it is free or soon will be.
+func insist(f *os.File) error {
+	deadline := time.Now().Add(lockPatience)
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func writeAt(f *os.File, text string) error {

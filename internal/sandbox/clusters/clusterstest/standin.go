@@ -1,0 +1,97 @@
+package clusterstest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// IsStandIn says whether a test binary was started as "m3o-kube version --json" or "m3o-kube cluster --dir DIR".
+func IsStandIn(args []string) bool {
+	return len(args) == 3 && args[1] == "version" || len(args) == 4 && args[1] == "cluster" && args[2] == "--dir"
+}
+
+// StandIn keeps m3o-kube's contract with the process that starts it, without a Kubernetes: a real process with lock, status,
+// token and signals, to test how processes are started, found, stopped and lost. It returns the exit code. What the files
+// "refuse" and "crash" in the directory say is what it dies of.
+func StandIn(args []string) int {
+	if args[1] == "version" {
+		fmt.Println(`{"kubernetes":"v1.37.2","emulates":["1.37","1.36","1.35","1.34"]}`)
+		return 0
+	}
+	dir := args[3]
+	for file, code := range map[string]int{"refuse": 3, "crash": 1} {
+		if words, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+			fmt.Fprintln(os.Stderr, string(words))
+			return code
+		}
+	}
+	if err := standIn(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func standIn(dir string) error {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("%s is in use by another process: %w", dir, err)
+	}
+	for name, text := range map[string]string{"admin.token": "token\n", "ca.crt": "authority\n", "admin.kubeconfig": "{}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	for {
+		if err := writeStatus(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		select {
+		case <-stop:
+			return nil
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// writeStatus says that everything wanted is there.
+func writeStatus(dir string) error {
+	data, err := os.ReadFile(filepath.Join(dir, "cluster.json"))
+	if err != nil {
+		return err
+	}
+	var wanted struct {
+		Version string
+		Nodes   []struct{ Name string }
+	}
+	if err := json.Unmarshal(data, &wanted); err != nil {
+		return err
+	}
+	nodes := []map[string]any{}
+	for _, node := range wanted.Nodes {
+		nodes = append(nodes, map[string]any{"name": node.Name, "ready": true})
+	}
+	status, err := json.Marshal(map[string]any{"pid": os.Getpid(), "ready": true, "endpoint": "https://127.0.0.1:6443",
+		"version": "v" + wanted.Version + ".0", "nodes": nodes, "error": ""})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "status.json")
+	if err := os.WriteFile(path+".new", status, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

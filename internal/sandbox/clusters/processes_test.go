@@ -1,0 +1,218 @@
+package clusters_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/sandbox/clusters"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+)
+
+// TestMain lets this binary stand in for m3o-kube.
+func TestMain(m *testing.M) {
+	if clusterstest.IsStandIn(os.Args) {
+		os.Exit(clusterstest.StandIn(os.Args))
+	}
+	os.Exit(m.Run())
+}
+
+const id = "b1614d11-60d0-40bf-9b32-e04523426f9a"
+
+type fixture struct {
+	t           *testing.T
+	dir, runDir string
+	*clusters.Processes
+}
+
+func newFixture(t *testing.T) *fixture {
+	f := &fixture{t: t, dir: t.TempDir(), runDir: t.TempDir()}
+	f.reopen()
+	t.Cleanup(func() { must(t, f.StopAll(t.Context())) })
+	return f
+}
+
+// reopen forgets all that is in memory, as a killed sandbox does.
+func (f *fixture) reopen() {
+	f.t.Helper()
+	binary, err := os.Executable()
+	must(f.t, err)
+	f.Processes, err = clusters.NewProcesses(binary, f.dir, f.runDir, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	must(f.t, err)
+}
+
+func (f *fixture) folder() string { return filepath.Join(f.dir, id[:8]) }
+
+func (f *fixture) apply(nodes ...string) {
+	f.t.Helper()
+	w := clusters.Wanted{ID: id, Name: "lon1", Version: "1.34", Place: f.Places()[0]}
+	for _, name := range nodes {
+		w.Nodes = append(w.Nodes, clusters.Node{Name: name, Pool: "main", CPU: 1, MemoryMiB: 1024})
+	}
+	must(f.t, f.Apply(f.t.Context(), w))
+}
+
+func (f *fixture) status() clusters.Status {
+	f.t.Helper()
+	status, err := f.Status(f.t.Context(), id)
+	must(f.t, err)
+	return status
+}
+
+func (f *fixture) waitReady(nodes ...string) {
+	f.t.Helper()
+	f.eventually("the cluster is ready", func() bool {
+		f.apply(nodes...)
+		return f.status().AllReady("1.34", nodes)
+	})
+}
+
+func (f *fixture) pid() int {
+	f.t.Helper()
+	data, err := os.ReadFile(filepath.Join(f.runDir, "cluster-lon1.pid"))
+	must(f.t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	must(f.t, err)
+	return pid
+}
+
+func (f *fixture) eventually(what string, done func() bool) {
+	f.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("waited too long: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClusterProcessLife(t *testing.T) {
+	f := newFixture(t)
+	if f.status().Alive {
+		t.Error("a cluster that nobody asked for is alive")
+	}
+	if _, err := f.Access(t.Context(), id); !errors.Is(err, clusters.ErrNotReady) {
+		t.Errorf("access to no cluster: %v", err)
+	}
+	f.waitReady("a")
+	f.waitReady("a", "b")
+	access, err := f.Access(t.Context(), id)
+	must(t, err)
+	if access.Token != "token" || string(access.CA) != "authority\n" || access.Server != "https://127.0.0.1:6443" {
+		t.Errorf("access %+v", access)
+	}
+	pid := f.pid()
+	if group, err := syscall.Getpgid(pid); err != nil || group != pid {
+		t.Errorf("the cluster is in group %d (%v), not its own", group, err)
+	}
+	must(t, f.Remove(t.Context(), id))
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("the process is left")
+	}
+	for _, path := range []string{f.folder(), filepath.Join(f.runDir, "cluster-lon1.pid")} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left", path)
+		}
+	}
+	must(t, f.Remove(t.Context(), id))
+}
+
+func TestRunningClusterIsFoundAgain(t *testing.T) {
+	f := newFixture(t)
+	f.waitReady("a")
+	pid := f.pid()
+	must(t, os.Remove(filepath.Join(f.runDir, "cluster-lon1.pid"))) // as if we were killed before we wrote it
+	f.reopen()
+	f.waitReady("a")
+	if f.pid() != pid {
+		t.Errorf("process %d runs instead of %d", f.pid(), pid)
+	}
+	f.reopen()
+	must(t, f.Remove(t.Context(), id)) // without having applied
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("the found process is left")
+	}
+	if _, err := os.Stat(filepath.Join(f.runDir, "cluster-lon1.pid")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the pid file is left")
+	}
+}
+
+func TestKilledClusterIsStartedAgain(t *testing.T) {
+	f := newFixture(t)
+	f.waitReady("a")
+	pid := f.pid()
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+	f.eventually("the end is noticed", func() bool { return !f.status().Alive })
+	f.waitReady("a")
+	if f.pid() == pid {
+		t.Error("the same process runs")
+	}
+}
+
+func TestRefusingMachineFailsAtOnce(t *testing.T) {
+	f := newFixture(t)
+	must(t, os.MkdirAll(f.folder(), 0o700))
+	must(t, os.WriteFile(filepath.Join(f.folder(), "refuse"), []byte("user namespaces are refused here"), 0o600))
+	f.apply("a")
+	f.eventually("it failed", func() bool { return f.status().Failed == "user namespaces are refused here" })
+}
+
+func TestCrashingClusterFailsInTheEnd(t *testing.T) {
+	f := newFixture(t)
+	must(t, os.MkdirAll(f.folder(), 0o700))
+	must(t, os.WriteFile(filepath.Join(f.folder(), "crash"), []byte("etcd has no space"), 0o600))
+	f.eventually("it failed", func() bool {
+		f.apply("a")
+		failed := f.status().Failed
+		return strings.Contains(failed, "4 times") && strings.Contains(failed, "etcd has no space")
+	})
+}
+
+func TestMissingBinaryIsSaid(t *testing.T) {
+	p, err := clusters.NewProcesses("/does/not/exist", t.TempDir(), t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	must(t, err)
+	must(t, p.Apply(t.Context(), clusters.Wanted{ID: id, Name: "lon1", Version: "1.34"}))
+	status, err := p.Status(t.Context(), id)
+	must(t, err)
+	if !strings.Contains(status.Failed, "/does/not/exist") {
+		t.Errorf("failed: %q", status.Failed)
+	}
+}
+
+func TestOddIDsAreRefused(t *testing.T) {
+	f := newFixture(t)
+	for _, odd := range []string{"", "..", "a/b", "../../etc"} {
+		if err := f.Apply(t.Context(), clusters.Wanted{ID: odd}); err == nil {
+			t.Errorf("id %q is taken", odd)
+		}
+	}
+}
+
+func TestStopAllStopsWhatItFinds(t *testing.T) {
+	f := newFixture(t)
+	f.waitReady("a")
+	pid := f.pid()
+	f.reopen()
+	must(t, f.StopAll(t.Context()))
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("the process is left")
+	}
+	if _, err := os.Stat(filepath.Join(f.folder(), "cluster.json")); err != nil {
+		t.Errorf("the state is gone: %v", err)
+	}
+}
