@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,6 +158,27 @@ func TestTheSameSourceMakesTheSameImage(t *testing.T) {
 	if other, _ := build(t, b, changed); other.Found || other.Key == two.Key {
 		t.Errorf("a changed source: %+v", other)
 	}
+}
+
+func TestManyBuildsAtOnce(t *testing.T) {
+	b := builder(t, nil)
+	var wg sync.WaitGroup
+	for i := range 6 {
+		in := input(map[string]string{"go.mod": gomod, "main.go": strings.Replace(print, "it runs", fmt.Sprint("number ", i/2), 1)})
+		in.Service.Project = fmt.Sprintf("many%d", i%3) // two builds share caches, and two have the same source
+		wg.Go(func() {
+			var log bytes.Buffer
+			got, err := b.Build(context.Background(), in, &log)
+			if err != nil {
+				t.Errorf("%v\n%s", err, log.String())
+				return
+			}
+			if said := says(t, programIn(t, got.Reference)); said != fmt.Sprintf("number %d\n", i/2) {
+				t.Errorf("build %d says %q", i, said)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func digestOf(r Result) string { return r.Reference[strings.Index(r.Reference, "@"):] }

@@ -28,6 +28,7 @@ func child(args []string) {
 	}
 	b, err := New(config)
 	must(err)
+	fmt.Println("jail:", b.CheckJail(context.Background()))
 	result, err := b.Build(context.Background(), Input{
 		Service: release.Key{Project: "default", Name: "hello"}, Source: args[4],
 		Open: func(context.Context) (io.ReadCloser, error) { return os.Open(args[3]) },

@@ -170,6 +170,9 @@ func raiseLoopback() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }
 
+// niceness lets what serves go before what builds, without starving it.
+const niceness = 5
+
 // limitProcess bounds what each process may do; sums over all of them are watched from outside.
 func limitProcess(l Limits) error {
 	for resource, limit := range map[int]uint64{
@@ -184,7 +187,7 @@ func limitProcess(l Limits) error {
 			return fmt.Errorf("set limit %d: %w", resource, err)
 		}
 	}
-	return unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
+	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
 }
 
 // dropRights takes every capability from this thread and what it becomes: being user 0 of the namespace means nothing

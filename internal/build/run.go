@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -33,6 +34,32 @@ func refusal(err error) error {
 	return fault.Wrap(fault.Failed, err, "sources are built in a user namespace, which this machine does not allow: "+
 		"allow it (on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0; elsewhere user.max_user_namespaces), "+
 		"deploy images with --image, or allow builds without confinement")
+}
+
+// CheckJail says whether builds can be confined here, by having the toolchain tell its version in a jail.
+func (b *Builder) CheckJail(ctx context.Context) (err error) {
+	w, err := b.newWork()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.remove()) }()
+	proxy, err := newModuleProxy(b.config.Modules, b.config.Limits.Download)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, dir := range []string{w.source, w.private} {
+		if err := giveAway(dir); err != nil {
+			return err
+		}
+	}
+	j := job{args: []string{gorootMark + "/bin/go", "version"}, dir: sourceMark, env: b.settings("off"),
+		folders: folders{source: w.source, private: w.private, goroot: b.config.GoRoot, build: w.private, modules: w.private}}
+	if err := b.confined(ctx, j, proxy, &output{log: io.Discard}, cancel); err != nil {
+		return refusal(err)
+	}
+	return nil
 }
 
 // serveModules answers the go command on the listener until stop is called.
