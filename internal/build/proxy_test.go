@@ -81,7 +81,7 @@ func TestModulesComeFromTheConfiguredProxies(t *testing.T) {
 	url := g.start(t)
 	empty := httptest.NewServer(http.NotFoundHandler())
 	defer empty.Close()
-	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) }))
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }))
 	defer broken.Close()
 	for i, proxy := range []string{url, url + "/,direct", empty.URL + "," + url, broken.URL + "|" + url, "file://" + g.folder} {
 		b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: proxy} })
@@ -108,7 +108,7 @@ func TestWithoutAProxyNothingIsFetched(t *testing.T) {
 
 func TestABrokenProxyIsWorthAnotherTry(t *testing.T) {
 	g := newGoproxy(t)
-	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) }))
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) }))
 	defer broken.Close()
 	secret := strings.Replace(broken.URL, "http://", "http://user:pass"+"word@", 1)
 	gone := httptest.NewServer(nil)
