@@ -27,14 +27,18 @@ func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (
 // DeleteNetwork removes the network. Gone is fine. While something still lives in it the provider refuses, and Temporal
 // asks again.
 func (a *Networks) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) error {
-	err := a.Cloud.DeleteNetwork(ctx, spec)
-	if fault.Is(err, fault.Conflict) {
-		err = fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
-	}
-	if err != nil {
+	if err := again(a.Cloud.DeleteNetwork(ctx, spec)); err != nil {
 		return fail(fmt.Errorf("delete network %s: %w", spec.Name, err))
 	}
 	return nil
+}
+
+// again makes a cloud's "not now" (another operation is in the way) something that Temporal asks again.
+func again(err error) error {
+	if fault.Is(err, fault.Conflict) {
+		return fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
+	}
+	return err
 }
 
 // Clusters makes, watches and removes managed Kubernetes clusters in one cloud account. Poll is how often it looks at
@@ -47,10 +51,7 @@ type Clusters struct {
 // EnsureCluster asks for the cluster of the spec and returns it as it is now. Asking twice returns the same cluster.
 func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
 	cluster, err := a.Cloud.EnsureCluster(ctx, spec)
-	if fault.Is(err, fault.Conflict) {
-		err = fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
-	}
-	if err != nil {
+	if err := again(err); err != nil {
 		return region.Cluster{}, fail(fmt.Errorf("ensure cluster %s: %w", spec.Name, err))
 	}
 	return cluster, nil
@@ -79,7 +80,7 @@ func (a *Clusters) AwaitCluster(ctx context.Context, spec region.ClusterSpec) (r
 
 // DeleteCluster asks for the end of the cluster and returns when it is gone. Gone is fine.
 func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
-	if err := a.Cloud.DeleteCluster(ctx, spec); err != nil {
+	if err := again(a.Cloud.DeleteCluster(ctx, spec)); err != nil {
 		return fail(fmt.Errorf("delete cluster %s: %w", spec.Name, err))
 	}
 	for {

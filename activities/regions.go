@@ -33,6 +33,21 @@ func (a *Regions) RecordRegion(ctx context.Context, r region.Region) error {
 	return nil
 }
 
+// RecordedVersion returns the version that the region's record came to, 0 when there never was one: a region that is made
+// anew under an old name goes on from there.
+func (a *Regions) RecordedVersion(ctx context.Context, key region.Key) (int64, error) {
+	all, err := a.Records.Regions(ctx, key.Platform, true)
+	if err != nil {
+		return 0, fail(fmt.Errorf("find the version of region %s: %w", key, err))
+	}
+	for _, r := range all {
+		if r.Spec.Key() == key {
+			return r.Version, nil
+		}
+	}
+	return 0, nil
+}
+
 // ComparePlan lists the steps from what there is to what is wanted, without what the clouds say. It only reads.
 func (a *Regions) ComparePlan(ctx context.Context, in region.PlanInput) (region.Plan, error) {
 	have, err := a.Records.Regions(ctx, "", false)

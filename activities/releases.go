@@ -13,7 +13,7 @@ type ServiceRecords interface {
 	AllocateRelease(ctx context.Context, req release.Request, requestKey string, rollsBack int) (release.Release, error)
 	RecordRelease(context.Context, release.Release) error
 	RecordService(context.Context, release.Service) error
-	Release(ctx context.Context, key release.Key, number int) (release.Release, error)
+	ServiceVersion(ctx context.Context, key release.Key) (int64, error)
 	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
 }
 
@@ -53,13 +53,14 @@ func (a *Releases) RecordService(ctx context.Context, s release.Service) error {
 	return nil
 }
 
-// FindRelease returns one release as recorded.
-func (a *Releases) FindRelease(ctx context.Context, in release.Ref) (release.Release, error) {
-	r, err := a.Records.Release(ctx, in.Service, in.Number)
+// RecordedService returns the version that the service's record came to, 0 when there never was one: a service that is
+// deployed again after it was killed goes on from there.
+func (a *Releases) RecordedService(ctx context.Context, key release.Key) (int64, error) {
+	version, err := a.Records.ServiceVersion(ctx, key)
 	if err != nil {
-		return release.Release{}, fail(fmt.Errorf("find release %d of %s: %w", in.Number, in.Service, err))
+		return 0, fail(fmt.Errorf("find the version of service %s: %w", key, err))
 	}
-	return r, nil
+	return version, nil
 }
 
 // ListPlaces returns the regions that take services now. It only reads.
@@ -72,23 +73,6 @@ func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
 	for _, r := range all {
 		if r.Status.Takes() && r.Endpoints.API != "" {
 			places = append(places, r)
-		}
-	}
-	return places, nil
-}
-
-// FindPlaces returns the named regions, whatever their status; those that are gone are left out.
-func (a *Releases) FindPlaces(ctx context.Context, names []string) ([]region.Region, error) {
-	all, err := a.Records.Regions(ctx, "", false)
-	if err != nil {
-		return nil, fail(fmt.Errorf("find places %v: %w", names, err))
-	}
-	places := []region.Region{}
-	for _, r := range all {
-		for _, name := range names {
-			if r.Spec.Name == name {
-				places = append(places, r)
-			}
 		}
 	}
 	return places, nil

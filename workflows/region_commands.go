@@ -63,6 +63,9 @@ func (o *regionOperator) accept(ctx workflow.Context, order region.Order, before
 	if known, found := o.state.Answers.Find(id); found {
 		return known, nil
 	}
+	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
+		return region.Accepted{}, err
+	}
 	o.state.Operation++
 	order.Operation = o.state.Operation
 	accepted := region.Accepted{Operation: order.Operation, Status: o.status()}

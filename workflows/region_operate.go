@@ -33,7 +33,8 @@ type regionOperator struct {
 	state    region.State
 	progress region.Progress
 	running  *region.Order // the operation at work
-	child    string        // id of the bootstrap at work, to pass commands on to it
+	begun    bool
+	child    string // id of the bootstrap at work, to pass commands on to it
 }
 
 func (o *regionOperator) listen(ctx workflow.Context) error {
@@ -61,6 +62,9 @@ func (o *regionOperator) listen(ctx workflow.Context) error {
 
 // run does one operation after the other, and looks at the region in between.
 func (o *regionOperator) run(ctx workflow.Context) error {
+	if err := o.begin(ctx); err != nil {
+		return err
+	}
 	for !o.over() {
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(o.state.Queue) == 0 {
 			return o.continueAsNew(ctx)
@@ -82,6 +86,19 @@ func (o *regionOperator) run(ctx workflow.Context) error {
 		}
 	}
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// begin goes on from the version that the region's record came to in an earlier life. Commands wait for it.
+func (o *regionOperator) begin(ctx workflow.Context) error {
+	if o.state.Version == 0 {
+		call := quickly(ctx, "Find what was recorded before")
+		if err := workflow.ExecuteActivity(call, regions.RecordedVersion, o.key).Get(ctx, &o.state.Version); err != nil {
+			return err
+		}
+		o.state.Version++
+	}
+	o.begun = true
+	return nil
 }
 
 // over reports whether the region is gone and nobody asked for it again.

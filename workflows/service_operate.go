@@ -31,6 +31,7 @@ type serviceOperator struct {
 	state    release.State
 	progress release.Progress
 	running  *release.Release // on its way
+	begun    bool
 	gone     bool
 }
 
@@ -80,6 +81,9 @@ func (o *serviceOperator) hear(ctx workflow.Context) {
 
 // run does one thing after the other: a kill before a release, a release before a region that wants the current one.
 func (o *serviceOperator) run(ctx workflow.Context) error {
+	if err := o.begin(ctx); err != nil {
+		return err
+	}
 	for !o.gone {
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !o.due() {
 			return o.continueAsNew(ctx)
@@ -93,6 +97,19 @@ func (o *serviceOperator) run(ctx workflow.Context) error {
 		}
 	}
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// begin goes on from the version that the service's record came to in an earlier life. Commands wait for it.
+func (o *serviceOperator) begin(ctx workflow.Context) error {
+	if o.state.Version == 0 {
+		call := quickly(ctx, "Find what was recorded before")
+		if err := workflow.ExecuteActivity(call, releases.RecordedService, o.key).Get(ctx, &o.state.Version); err != nil {
+			return err
+		}
+		o.state.Version++
+	}
+	o.begun = true
+	return nil
 }
 
 func (o *serviceOperator) due() bool {
@@ -313,6 +330,9 @@ func (o *serviceOperator) report() (release.Progress, error) { return o.progress
 // allocate gives a request its number, once per command id.
 func (o *serviceOperator) allocate(ctx workflow.Context, id string, in release.Request, rollsBack int) (release.Release, error) {
 	var r release.Release
+	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
+		return r, err
+	}
 	err := workflow.ExecuteActivity(quickly(ctx, "Record the release and give it a number"), releases.AllocateRelease,
 		activities.AllocateInput{Request: in, RequestKey: id, RollsBack: rollsBack}).Get(ctx, &r)
 	return r, err

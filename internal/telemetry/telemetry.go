@@ -42,6 +42,7 @@ type Signals struct {
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	traces   *sdktrace.TracerProvider
+	temporal client.MetricsHandler
 }
 
 // Setup makes the signals, and makes them the process's defaults.
@@ -62,7 +63,7 @@ func Setup(ctx context.Context, s Settings) (*Signals, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	logger := slog.New(traced{slog.NewTextHandler(s.Log, &slog.HandlerOptions{Level: s.Level})})
 	slog.SetDefault(logger)
-	return &Signals{Logger: logger, Registry: registry, traces: traces}, nil
+	return &Signals{Logger: logger, Registry: registry, traces: traces, temporal: newTemporalMetrics(registry)}, nil
 }
 
 // Close sends what has not been sent.
@@ -90,4 +91,4 @@ func (s *Signals) Transport(base http.RoundTripper) http.RoundTripper {
 }
 
 // Temporal counts what Temporal's client and workers do.
-func (s *Signals) Temporal() client.MetricsHandler { return newTemporalMetrics(s.Registry) }
+func (s *Signals) Temporal() client.MetricsHandler { return s.temporal }

@@ -1,0 +1,64 @@
+# Bare `make` prints this help.
+export CGO_ENABLED = 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+KUBE    := v1.37.2
+EMBED   := -tags embedded
+TOOL    := go tool -modfile=internal/tools/go.mod
+LINK    := -ldflags '-s -w -X main.version=$(VERSION)'
+# Kubernetes' programs take their version from the linker; kubectl cannot talk to a server without one.
+STAMP   := gitVersion=$(KUBE) gitMajor=1 gitMinor=37 gitTreeState=clean
+KUBELINK := -ldflags '-s -w $(foreach p,k8s.io/component-base/version k8s.io/client-go/pkg/version,$(foreach s,$(STAMP),-X $(p).$(s)))'
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/m3o, bin/m3o-kube and the programs that regions run
+	cd internal/kube && go build $(KUBELINK) -o ../../bin/m3o-kube .
+	cd internal/kube && go build -ldflags '-s -w' -o ../../bin/images/etcd go.etcd.io/etcd/server/v3
+	go build -modfile=internal/tools/go.mod -ldflags '-s -w' -o bin/images/nats-server github.com/nats-io/nats-server/v2
+	go build $(LINK) -o bin/images/m3o ./starter
+	go build $(EMBED) $(LINK) -o bin/m3o ./starter
+
+run: build ## Bring up three regions with a service on them, on this machine
+	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
+
+test: build ## Run every test that needs nothing but Go, Node and git
+	go test $(EMBED) -timeout 20m ./...
+	cd internal/kube && go test $(KUBELINK) -timeout 20m ./...
+
+test-postgres: ## Run the store's tests on a PostgreSQL that they start themselves
+	go test -count=1 -tags postgres ./internal/store
+
+test-race: ## Run the tests of what is linked without the embedded server under the race detector
+	CGO_ENABLED=1 go test -race -timeout 20m $$(cat .ci/race-packages)
+
+contract: ## Check the sandbox against the providers' own descriptions: make contract SPECS=DIR
+	@test -n "$(SPECS)" || { echo "make contract SPECS=DIR: the folder with digitalocean.json"; exit 2; }
+	go test -count=1 -tags contract ./internal/sandbox/contract -specs $(abspath $(SPECS))
+
+lint: ## Vet, staticcheck, workflowcheck, formatting
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt on these"; exit 1; }
+	go vet $(EMBED) ./...
+	cd internal/kube && go vet ./...
+	$(TOOL) staticcheck $(EMBED) ./...
+	$(TOOL) workflowcheck ./workflows
+
+vulnerabilities: ## Look our dependencies up in the vulnerability database (needs it)
+	$(TOOL) govulncheck $(EMBED) ./...
+
+check: lint test ## What must pass before a change lands
+
+record: build ## Record the histories that workflows are replayed against
+	go run $(EMBED) ./internal/dev/record
+
+chaos-spine: build ## Kill things at random during apply, run and destroy: N=50
+	go test $(EMBED) -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/chaos -kills $(or $(N),50)
+
+bench: build ## Measure, and print tables
+	go test $(EMBED) -count=1 -timeout 2h -v -run TestFigures ./internal/dev/bench
+
+clean: ## Remove what build made
+	rm -rf bin
+
+.PHONY: help build run test test-postgres test-race contract lint vulnerabilities check record chaos-spine bench clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,28 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/event"
+)
+
+func (a *API) registerAccount() {
+	huma.Register(a.huma, a.operation("whoami", http.MethodGet, "/v1/whoami", "Show who calls", account.ReadServices, 200), a.whoami)
+	huma.Register(a.huma, a.operation("list-audit", http.MethodGet, "/v1/audit", "List who changed what, newest first", account.ReadAudit, 200), a.listAudit)
+}
+
+func (a *API) whoami(ctx context.Context, _ *struct{}) (*Body[account.Principal], error) {
+	return &Body[account.Principal]{caller(ctx)}, nil
+}
+
+func (a *API) listAudit(ctx context.Context, in *Paging) (*Body[List[event.Audit]], error) {
+	items, next, err := a.Accounts.Audits(ctx, in.page())
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[List[event.Audit]]{List[event.Audit]{Items: items, Next: next}}, nil
+}

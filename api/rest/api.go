@@ -1,0 +1,121 @@
+package rest
+
+import (
+	"net/http"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/blob"
+)
+
+// API is what the handlers need. All of it must be set.
+type API struct {
+	Regions         Regions
+	Services        Services
+	Events          Events
+	Accounts        Accounts
+	Claims          Claims
+	Plans           PlanCommands
+	RegionCommands  RegionCommands
+	ServiceCommands ServiceCommands
+	Tickets         Tickets
+	Blobs           blob.Store
+	Codec           converter.PayloadCodec
+	Metrics         http.Handler
+	Ready           func(*http.Request) error // beyond the store: what else must answer before the API is of use
+	Version         string
+	TemporalUI      string // origin that may read decrypted payloads through a browser
+
+	mux    *http.ServeMux
+	huma   huma.API
+	routes []Route
+}
+
+// Route is one route and the permission it declares.
+type Route struct {
+	Method, Path, Action string
+	Permission           account.Permission
+}
+
+// MaxBody bounds a JSON body.
+const MaxBody = 2 << 20
+
+// Handler builds the routes and returns them behind request ids, tracing and limits.
+func (a *API) Handler() http.Handler {
+	a.mux = http.NewServeMux()
+	config := huma.DefaultConfig("M3O Platform", a.Version)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
+	config.CreateHooks = nil // no $schema links in answers
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	config.Info.Description = "Micro as a service on every cloud. Every request but health needs a bearer token."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	a.huma = humago.New(a.mux, config)
+	a.registerRegions()
+	a.registerPlans()
+	a.registerServices()
+	a.registerReleases()
+	a.registerAccount()
+	a.registerPlain()
+	return otelhttp.NewHandler(bounded(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
+}
+
+// schemaName tells apart what two nouns call the same: region.Progress is RegionProgress, release.Progress ReleaseProgress.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	noun := path.Base(t.PkgPath())
+	if !slices.Contains([]string{"region", "release"}, noun) {
+		return name
+	}
+	if noun = strings.ToUpper(noun[:1]) + noun[1:]; strings.HasPrefix(name, noun) {
+		return name
+	}
+	return noun + name
+}
+
+// Routes lists every route with its permission; Handler must have been called.
+func (a *API) Routes() []Route { return a.routes }
+
+// operation describes a typed route. The permission is part of what makes one: there is no route without.
+func (a *API) operation(id, method, path, summary string, need account.Permission, status int) huma.Operation {
+	a.routes = append(a.routes, Route{Method: method, Path: path, Action: id, Permission: need})
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
+		Security: []map[string][]string{{"token": {}}}, Middlewares: huma.Middlewares{a.enforce(id, need)},
+		Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: 30 * time.Second}
+}
+
+// enforce is guard for typed routes.
+func (a *API) enforce(action string, need account.Permission) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		a.guard(action, need, false, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next(humago.NewContext(ctx.Operation(), r, w))
+		})).ServeHTTP(w, r)
+	}
+}
+
+// plain registers a route whose body is a stream.
+func (a *API) plain(id, method, path string, need account.Permission, cookies bool, handler http.HandlerFunc) {
+	a.routes = append(a.routes, Route{Method: method, Path: path, Action: id, Permission: need})
+	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, handler))
+}
+
+// bounded sets what every answer says to browsers.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}

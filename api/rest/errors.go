@@ -1,0 +1,67 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/store"
+)
+
+// statuses are the kinds of fault in HTTP's words.
+var statuses = map[fault.Kind]int{
+	fault.Invalid: http.StatusUnprocessableEntity, fault.Unauthenticated: http.StatusUnauthorized, fault.Denied: http.StatusForbidden,
+	fault.NotFound: http.StatusNotFound, fault.Exists: http.StatusConflict, fault.Conflict: http.StatusConflict, fault.Quota: http.StatusConflict,
+	fault.Failed: http.StatusConflict, fault.Throttled: http.StatusTooManyRequests, fault.Unavailable: http.StatusServiceUnavailable,
+	fault.Unknown: http.StatusInternalServerError,
+}
+
+// problem turns an error into a problem document. Users see the fault's message; operators find the chain in the log.
+func problem(err error) error {
+	if err == nil {
+		return nil
+	}
+	var already huma.StatusError
+	if errors.As(err, &already) {
+		return already
+	}
+	kind := fault.Of(err)
+	status := statuses[kind]
+	detail := fault.Message(err)
+	if errors.Is(err, store.ErrKeyReused) {
+		status = http.StatusUnprocessableEntity
+	}
+	if status >= http.StatusInternalServerError {
+		slog.Error("request failed", "error", err)
+	}
+	if kind == fault.Unknown {
+		detail = "something went wrong on our side; the log says what"
+	}
+	document := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail, Type: "urn:m3o:problem:" + string(kind)}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		for _, p := range f.Problems {
+			document.Errors = append(document.Errors, &huma.ErrorDetail{Location: p.Field, Message: p.Message})
+		}
+		if f.RetryAfter > 0 {
+			return huma.ErrorWithHeaders(document, http.Header{"Retry-After": {strconv.Itoa(int(f.RetryAfter.Seconds()) + 1)}})
+		}
+	}
+	return document
+}
+
+// writeProblem answers a plain handler's request with a problem document.
+func writeProblem(w http.ResponseWriter, err error) {
+	document, ok := problem(err).(*huma.ErrorModel)
+	if !ok {
+		document = &huma.ErrorModel{Status: http.StatusInternalServerError, Title: http.StatusText(http.StatusInternalServerError)}
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(document.Status)
+	_ = json.NewEncoder(w).Encode(document) // a caller who went away
+}

@@ -1,0 +1,115 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/fault"
+)
+
+// How the event stream behaves: it looks for other processes' events every second, and says something at least every
+// fifteen, so that proxies keep it open and a dead peer is noticed.
+const (
+	lookEvery = time.Second
+	pingEvery = 15 * time.Second
+	atOnce    = 200
+)
+
+// streamEvents sends events as they happen (server-sent events). Last-Event-ID goes on after that event; after=0 begins
+// with the first; without either it begins with what happens next.
+func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
+	project := ""
+	if who := caller(r.Context()); who.Project != "" {
+		project = who.Project
+	} else {
+		project = r.URL.Query().Get("project")
+	}
+	after, err := a.position(r)
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(http.StatusOK)
+	s := stream{api: a, w: w, after: after, project: project}
+	s.run(r)
+}
+
+func (a *API) position(r *http.Request) (int64, error) {
+	text := r.Header.Get("Last-Event-ID")
+	if text == "" {
+		text = r.URL.Query().Get("after")
+	}
+	if text == "" {
+		return a.Events.LastEvent(r.Context())
+	}
+	after, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || after < 0 {
+		return 0, fault.New(fault.Invalid, "Last-Event-ID: %q is not the id of an event", text)
+	}
+	return after, nil
+}
+
+type stream struct {
+	api     *API
+	w       http.ResponseWriter
+	after   int64
+	project string
+	spoke   time.Time
+}
+
+func (s *stream) run(r *http.Request) {
+	news, stop := s.api.Events.Watch()
+	defer stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		if err := s.send(r); err != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-news:
+		case <-look.C:
+		}
+	}
+}
+
+func (s *stream) send(r *http.Request) error {
+	for {
+		events, err := s.api.Events.Events(r.Context(), s.after, s.project, atOnce)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := s.write(e); err != nil {
+				return err
+			}
+		}
+		if len(events) < atOnce {
+			break
+		}
+	}
+	if time.Since(s.spoke) > pingEvery {
+		if _, err := fmt.Fprint(s.w, ": still here\n\n"); err != nil {
+			return err
+		}
+		s.spoke = time.Now()
+	}
+	return http.NewResponseController(s.w).Flush()
+}
+
+func (s *stream) write(e event.Event) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	s.after, s.spoke = e.Seq, time.Now()
+	_, err = fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Kind, data)
+	return err
+}

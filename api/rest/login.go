@@ -1,0 +1,40 @@
+package rest
+
+import (
+	"html/template"
+	"net/http"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// The login page gives a browser the session by which the Temporal UI, on another port of the same host, may have payloads
+// decrypted. The token travels in a form's body, never in an address.
+var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>M3O: log in</title>
+<style>body{font:16px/1.5 system-ui;max-width:30rem;margin:6rem auto;padding:0 1rem}input,button{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.3rem 0}.bad{color:#b00020}</style>
+<h1>Log in</h1>
+<p>Paste the token from <code>admin.token</code> in the data directory. The Temporal UI can then show what workflows were given and answered.</p>
+{{if .}}<p class="bad" role="alert">{{.}}</p>{{end}}
+<form method="post"><label>Token <input name="token" type="password" autocomplete="off" autofocus required></label><button>Log in</button></form>
+`))
+
+func (a *API) loginPage(w http.ResponseWriter, _ *http.Request) { renderLogin(w, http.StatusOK, "") }
+
+func renderLogin(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action *")
+	w.WriteHeader(status)
+	_ = loginPage.Execute(w, message) // a caller who went away
+}
+
+func (a *API) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+	token := r.PostFormValue("token")
+	if _, err := a.Accounts.Principal(r.Context(), HashToken(token)); err != nil {
+		status := statuses[fault.Of(err)]
+		renderLogin(w, status, fault.Message(err))
+		return
+	}
+	http.SetCookie(w, &http.Cookie{Name: SessionCookie, Value: token, Path: "/v1/codec", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	http.Redirect(w, r, a.TemporalUI, http.StatusSeeOther)
+}

@@ -1,0 +1,63 @@
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/store"
+)
+
+// Keyed is what every changing request may carry: the same key with the same content is one request, for a day.
+type Keyed struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same key with the same request is done once; with another it is refused."`
+}
+
+// once does a request under its idempotency key: a repetition gets the first one's answer. do gets an id that is the same
+// for every repetition, by which workflows know the command. Without a key every request is its own.
+func once[T any](ctx context.Context, a *API, route, key string, body any, do func(id string) (T, error)) (T, error) {
+	var none T
+	if key == "" {
+		random := make([]byte, 16)
+		rand.Read(random) // never fails, see crypto/rand
+		return do(hex.EncodeToString(random))
+	}
+	subject := caller(ctx).Subject
+	content, err := json.Marshal(body)
+	if err != nil {
+		return none, err
+	}
+	hash := sha256.Sum256(content)
+	claim, err := a.Claims.Claim(ctx, subject, route, key, hash[:])
+	if err != nil {
+		return none, err
+	}
+	switch claim.State {
+	case store.ClaimFinished:
+		var answer T
+		return answer, json.Unmarshal(claim.Body, &answer)
+	case store.ClaimInProgress:
+		return none, fault.New(fault.Conflict, "the same request is being answered right now; ask again in a moment")
+	}
+	answer, err := do(commandID(subject, route, key))
+	if err != nil {
+		// What a workflow refused may be asked again under the same key; what it accepted is found by the id.
+		_ = a.Claims.Abandon(context.WithoutCancel(ctx), claim)
+		return none, err
+	}
+	kept, err := json.Marshal(answer)
+	if err != nil {
+		return none, err
+	}
+	return answer, a.Claims.Finish(context.WithoutCancel(ctx), claim, http.StatusOK, kept)
+}
+
+// commandID scopes a key to the caller and the route.
+func commandID(subject, route, key string) string {
+	sum := sha256.Sum256([]byte(subject + "\x00" + route + "\x00" + key))
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,107 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"go.temporal.io/sdk/converter"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/fault"
+)
+
+// registerPlain registers what is no JSON request and answer: health, streams, and the codec that Temporal's UI calls.
+func (a *API) registerPlain() {
+	a.plain("health", http.MethodGet, "/healthz", account.Anyone, false, func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": a.Version})
+	})
+	a.plain("ready", http.MethodGet, "/readyz", account.Anyone, false, a.ready)
+	a.plain("metrics", http.MethodGet, "/metrics", account.ReadEvents, false, a.Metrics.ServeHTTP)
+	a.plain("stream-events", http.MethodGet, "/v1/events", account.ReadEvents, false, a.streamEvents)
+	codec := http.StripPrefix("/v1/codec", converter.NewPayloadCodecHTTPHandler(a.Codec))
+	a.plain("decode-payloads", http.MethodPost, "/v1/codec/decode", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
+	a.plain("encode-payloads", http.MethodPost, "/v1/codec/encode", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
+	a.plain("codec-preflight", http.MethodOptions, "/v1/codec/", account.Anyone, false, a.forUI(http.HandlerFunc(noContent)).ServeHTTP)
+	a.plain("login-page", http.MethodGet, "/login", account.Anyone, false, a.loginPage)
+	a.plain("login", http.MethodPost, "/login", account.Anyone, false, a.login)
+}
+
+func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // a caller who went away
+}
+
+func (a *API) ready(w http.ResponseWriter, r *http.Request) {
+	if err := errors.Join(a.Accounts.Ping(r.Context()), a.Ready(r)); err != nil {
+		slog.WarnContext(r.Context(), "not ready", "error", err)
+		writeProblem(w, fault.Wrap(fault.Unavailable, err, "not ready: %s", fault.Message(err)))
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// forUI lets a browser that shows the Temporal UI read the answer.
+func (a *API) forUI(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" && origin == a.TemporalUI {
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", origin)
+			h.Set("Access-Control-Allow-Credentials", "true")
+			h.Set("Access-Control-Allow-Headers", "Content-Type, X-Namespace, Authorization, Authorization-Extras")
+			h.Set("Access-Control-Allow-Methods", "POST")
+			h.Add("Vary", "Origin")
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, 16<<20)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// copyLog streams a log. Only what goes wrong before the first byte is returned.
+func (a *API) copyLog(w http.ResponseWriter, r *http.Request, name string) error {
+	if _, err := a.Blobs.Stat(r.Context(), name); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return fault.New(fault.NotFound, "there is no log of this build: it has not begun, or an image was deployed that existed")
+		}
+		return err
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusOK)
+	var err error
+	if r.URL.Query().Get("follow") == "true" {
+		_, err = blob.Follow(r.Context(), a.Blobs, name, 0, flusher{w})
+	} else {
+		err = a.copyBlob(w, r, name)
+	}
+	if err != nil && r.Context().Err() == nil {
+		slog.WarnContext(r.Context(), "a build log broke off", "name", name, "error", err)
+	}
+	return nil
+}
+
+func (a *API) copyBlob(w http.ResponseWriter, r *http.Request, name string) error {
+	content, err := a.Blobs.Get(r.Context(), name, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	_, err = io.Copy(w, content)
+	return err
+}
+
+// flusher sends every write at once.
+type flusher struct{ http.ResponseWriter }
+
+func (f flusher) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, http.NewResponseController(f.ResponseWriter).Flush()
+}

@@ -1,0 +1,149 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/region"
+)
+
+// RegionLine is a region as lists show it.
+type RegionLine struct {
+	Name      string           `json:"name"`
+	Platform  string           `json:"platform"`
+	Provider  region.Provider  `json:"provider"`
+	Region    string           `json:"region" doc:"The provider's own name for the place."`
+	Status    region.Status    `json:"status"`
+	Message   string           `json:"message,omitempty"`
+	Endpoints region.Endpoints `json:"endpoints"`
+	Nodes     int              `json:"nodes"`
+	Version   string           `json:"kubernetes_version,omitempty"`
+}
+
+func regionLine(r region.Region) RegionLine {
+	return RegionLine{Name: r.Spec.Name, Platform: r.Spec.Platform, Provider: r.Spec.Provider, Region: r.Spec.Location, Status: r.Status,
+		Message: r.Message, Endpoints: r.Endpoints, Nodes: r.Cluster.Nodes, Version: r.Cluster.Version}
+}
+
+// RegionPath names a region.
+type RegionPath struct {
+	Name string `path:"name" maxLength:"63" doc:"Name of the region."`
+}
+
+// Body is an answer with a JSON body.
+type Body[T any] struct{ Body T }
+
+// List is a page of a list. Next is the cursor of the next page, empty at the end.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// Started is the answer to what takes time: where to look at it.
+type Started struct {
+	ID  string `json:"id" doc:"Id of the run."`
+	URL string `json:"url" doc:"Where to follow it."`
+}
+
+func (a *API) registerRegions() {
+	huma.Register(a.huma, a.operation("list-regions", http.MethodGet, "/v1/regions", "List the regions", account.ReadRegions, 200), a.listRegions)
+	huma.Register(a.huma, a.operation("get-region", http.MethodGet, "/v1/regions/{name}", "Show a region", account.ReadRegions, 200), a.getRegion)
+	huma.Register(a.huma, a.operation("get-region-progress", http.MethodGet, "/v1/regions/{name}/progress", "Show where a region's operation is",
+		account.ReadRegions, 200), a.getRegionProgress)
+	huma.Register(a.huma, a.operation("retry-region", http.MethodPost, "/v1/regions/{name}/retry", "Go on with a bootstrap that waits or failed",
+		account.WriteRegions, 202), a.retryRegion)
+	huma.Register(a.huma, a.operation("delete-region", http.MethodDelete, "/v1/regions/{name}", "Take a region down", account.WriteRegions, 202), a.deleteRegion)
+	huma.Register(a.huma, a.operation("get-region-kubeconfig", http.MethodPost, "/v1/regions/{name}/kubeconfig",
+		"Make a kubeconfig, sealed to the caller's one-time key", account.AccessRegions, 200), a.getKubeconfig)
+}
+
+func (a *API) listRegions(ctx context.Context, in *struct {
+	Platform string `query:"platform" maxLength:"63"`
+}) (*Body[List[RegionLine]], error) {
+	all, err := a.Regions.Regions(ctx, in.Platform, false)
+	if err != nil {
+		return nil, problem(err)
+	}
+	lines := make([]RegionLine, len(all))
+	for i, r := range all {
+		lines[i] = regionLine(r)
+	}
+	return &Body[List[RegionLine]]{List[RegionLine]{Items: lines}}, nil
+}
+
+func (a *API) getRegion(ctx context.Context, in *RegionPath) (*Body[region.Region], error) {
+	r, err := a.Regions.RegionNamed(ctx, in.Name)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[region.Region]{r}, nil
+}
+
+func (a *API) getRegionProgress(ctx context.Context, in *RegionPath) (*Body[region.Progress], error) {
+	r, err := a.Regions.RegionNamed(ctx, in.Name)
+	if err != nil {
+		return nil, problem(err)
+	}
+	p, err := a.RegionCommands.RegionProgress(ctx, r.Spec.Key())
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[region.Progress]{p}, nil
+}
+
+// RegionCommand is a command to a region.
+type RegionCommand struct {
+	RegionPath
+	Keyed
+}
+
+// command does something to a region once, and answers where to follow it.
+func (a *API) command(ctx context.Context, in *RegionCommand, route string, do func(id string, key region.Key, by string) error) (*Body[Started], error) {
+	r, err := a.Regions.RegionNamed(ctx, in.Name)
+	if err != nil {
+		return nil, problem(err)
+	}
+	started, err := once(ctx, a, route+" "+in.Name, in.IdempotencyKey, nil, func(id string) (Started, error) {
+		return Started{ID: r.Spec.Key().OperateID(), URL: "/v1/regions/" + in.Name}, do(id, r.Spec.Key(), caller(ctx).Subject)
+	})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[Started]{started}, nil
+}
+
+func (a *API) retryRegion(ctx context.Context, in *RegionCommand) (*Body[Started], error) {
+	return a.command(ctx, in, "retry-region", func(id string, key region.Key, by string) error {
+		_, err := a.RegionCommands.RetryRegion(ctx, id, key, region.RetryInput{By: by})
+		return err
+	})
+}
+
+func (a *API) deleteRegion(ctx context.Context, in *RegionCommand) (*Body[Started], error) {
+	return a.command(ctx, in, "delete-region", func(id string, key region.Key, by string) error {
+		_, err := a.RegionCommands.RemoveRegion(ctx, id, key, region.RemoveInput{By: by})
+		return err
+	})
+}
+
+func (a *API) getKubeconfig(ctx context.Context, in *struct {
+	RegionPath
+	Body struct {
+		PublicKey []byte `json:"public_key" doc:"X25519 public key of 32 bytes, base64, made for this request alone."`
+	}
+}) (*Body[region.SealedKubeconfig], error) {
+	r, err := a.Regions.RegionNamed(ctx, in.Name)
+	if err != nil {
+		return nil, problem(err)
+	}
+	sealed, err := once(ctx, a, "get-region-kubeconfig", "", nil, func(id string) (region.SealedKubeconfig, error) {
+		return a.RegionCommands.Kubeconfig(ctx, id, r.Spec.Key(), region.KubeconfigInput{PublicKey: in.Body.PublicKey, By: caller(ctx).Subject})
+	})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[region.SealedKubeconfig]{sealed}, nil
+}

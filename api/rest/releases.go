@@ -1,0 +1,154 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/source"
+)
+
+// ReleaseRequest asks for a new release: of an uploaded source, or of an image that exists.
+type ReleaseRequest struct {
+	Source   string            `json:"source,omitempty" doc:"Digest of an uploaded source."`
+	Package  string            `json:"package,omitempty" doc:"Main package in the source; \".\" when left out."`
+	Image    string            `json:"image,omitempty" doc:"Reference of an image that exists."`
+	Access   release.Access    `json:"access,omitempty" enum:"public,key" doc:"Who may call it; key when left out."`
+	Port     int               `json:"port,omitempty" doc:"Port the program listens on; told by $PORT; 8080 when left out."`
+	Replicas int               `json:"replicas,omitempty" doc:"Instances in each region; 1 when left out."`
+	Health   string            `json:"health,omitempty" doc:"Path of an HTTP health check; without one a connection is enough."`
+	Env      map[string]string `json:"env,omitempty" doc:"Plain settings. Secrets do not belong here."`
+	Args     []string          `json:"args,omitempty"`
+}
+
+func (r ReleaseRequest) request(key release.Key, by string) release.Request {
+	return release.Request{Service: key, By: by,
+		Origin: release.Origin{Source: r.Source, Package: r.Package, Image: r.Image},
+		Spec:   release.Spec{Access: r.Access, Port: r.Port, Replicas: r.Replicas, Health: r.Health, Env: r.Env, Args: r.Args},
+	}.WithDefaults()
+}
+
+func releaseURL(key release.Key, number int) string {
+	return fmt.Sprintf("/v1/services/%s/releases/%d?project=%s", key.Name, number, key.Project)
+}
+
+// ReleasePath names a release of a service.
+type ReleasePath struct {
+	ServicePath
+	Number int `path:"number" minimum:"1" doc:"Number of the release."`
+}
+
+func (a *API) registerReleases() {
+	huma.Register(a.huma, a.operation("create-release", http.MethodPost, "/v1/services/{name}/releases", "Bring out a new release", account.WriteServices, 202), a.createRelease)
+	huma.Register(a.huma, a.operation("list-releases", http.MethodGet, "/v1/services/{name}/releases", "List a service's releases", account.ReadServices, 200), a.listReleases)
+	huma.Register(a.huma, a.operation("get-release", http.MethodGet, "/v1/services/{name}/releases/{number}", "Show a release", account.ReadServices, 200), a.getRelease)
+	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", account.ReadServices, false, a.buildLog)
+	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", account.WriteServices, false, a.putSource)
+}
+
+func (a *API) createRelease(ctx context.Context, in *struct {
+	ServicePath
+	Keyed
+	Body ReleaseRequest
+}) (*Body[Ordered], error) {
+	key, err := in.key(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	request := in.Body.request(key, caller(ctx).Subject)
+	if err := request.Validate(); err != nil {
+		return nil, problem(err)
+	}
+	if err := a.uploaded(ctx, request.Origin.Source); err != nil {
+		return nil, problem(err)
+	}
+	answer, err := once(ctx, a, "create-release "+key.String(), in.IdempotencyKey, in.Body, func(id string) (release.Accepted, error) {
+		return a.ServiceCommands.DeployService(ctx, id, request)
+	})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[Ordered]{ordered(answer)}, nil
+}
+
+// uploaded says whether a source is there to be built.
+func (a *API) uploaded(ctx context.Context, digest string) error {
+	if digest == "" {
+		return nil
+	}
+	name, err := source.BlobName(digest)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Blobs.Stat(ctx, name); fault.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "source %s has not been uploaded: PUT it to /v1/sources/%s first", digest, digest)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func (a *API) listReleases(ctx context.Context, in *struct {
+	ServicePath
+	Paging
+}) (*Body[List[release.Release]], error) {
+	s, err := a.find(ctx, in.ServicePath)
+	if err != nil {
+		return nil, problem(err)
+	}
+	items, next, err := a.Services.Releases(ctx, s.Key, in.page())
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[List[release.Release]]{List[release.Release]{Items: items, Next: next}}, nil
+}
+
+func (a *API) getRelease(ctx context.Context, in *ReleasePath) (*Body[release.Release], error) {
+	key, err := in.key(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	r, err := a.Services.Release(ctx, key, in.Number)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[release.Release]{r}, nil
+}
+
+// putSource takes an archive as package source packs it, under the digest of what is in it.
+func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
+	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), r.Body, source.Limits{})
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, map[string]any{"digest": r.PathValue("digest"), "bytes": stats.Packed})
+}
+
+// buildLog streams the log of a release's build as text, and with follow=true goes on until the build ends.
+func (a *API) buildLog(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.Atoi(r.PathValue("number"))
+	if err != nil || number < 1 {
+		writeProblem(w, fault.New(fault.Invalid, "%q is not the number of a release", r.PathValue("number")))
+		return
+	}
+	path := ServicePath{Project: Project{Project: r.URL.Query().Get("project")}, Name: r.PathValue("name")}
+	key, err := path.key(r.Context())
+	if err == nil {
+		_, err = a.Services.Release(r.Context(), key, number)
+	}
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	name := release.BuildInput{Service: key, Number: number}.LogName()
+	if err := a.copyLog(w, r, name); err != nil {
+		writeProblem(w, err)
+	}
+}

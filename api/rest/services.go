@@ -1,0 +1,215 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/store"
+	"github.com/m3o/platform/internal/ticket"
+)
+
+// Project names the project of a request.
+type Project struct {
+	Project string `query:"project" maxLength:"63" doc:"Project; the caller's own, or default, when left out."`
+}
+
+// of is the project a request is about, if its caller may act there.
+func (p Project) of(ctx context.Context) (string, error) {
+	who := caller(ctx)
+	name := p.Project
+	if name == "" {
+		name = who.Project
+	}
+	if name == "" {
+		name = account.DefaultProject
+	}
+	if !who.In(name) {
+		return "", fault.New(fault.Denied, "%s may not act in project %q", who.Subject, name)
+	}
+	return name, nil
+}
+
+// Paging is where a list goes on.
+type Paging struct {
+	Cursor string `query:"cursor" maxLength:"1024" doc:"next of the page before."`
+	Limit  int    `query:"limit" minimum:"0" maximum:"200" doc:"Most items on a page; 50 when left out."`
+}
+
+func (p Paging) page() store.Page { return store.Page{Cursor: p.Cursor, Limit: p.Limit} }
+
+// ServicePath names a service in a project.
+type ServicePath struct {
+	Project
+	Name string `path:"name" maxLength:"63" doc:"Name of the service."`
+}
+
+func (p ServicePath) key(ctx context.Context) (release.Key, error) {
+	project, err := p.of(ctx)
+	return release.Key{Project: project, Name: p.Name}, err
+}
+
+func (a *API) registerServices() {
+	huma.Register(a.huma, a.operation("list-services", http.MethodGet, "/v1/services", "List the services", account.ReadServices, 200), a.listServices)
+	huma.Register(a.huma, a.operation("get-service", http.MethodGet, "/v1/services/{name}", "Show a service", account.ReadServices, 200), a.getService)
+	huma.Register(a.huma, a.operation("get-service-progress", http.MethodGet, "/v1/services/{name}/progress", "Show where a service's deploy is",
+		account.ReadServices, 200), a.getServiceProgress)
+	huma.Register(a.huma, a.operation("kill-service", http.MethodDelete, "/v1/services/{name}", "Remove a service everywhere", account.WriteServices, 202), a.killService)
+	huma.Register(a.huma, a.operation("rollback-service", http.MethodPost, "/v1/services/{name}/rollback", "Bring out an earlier release again",
+		account.WriteServices, 202), a.rollbackService)
+	huma.Register(a.huma, a.operation("create-call-ticket", http.MethodPost, "/v1/services/{name}/call-tickets", "Permit calls to a service for a minute",
+		account.CallServices, 201), a.permit(ticket.Call))
+	huma.Register(a.huma, a.operation("create-log-ticket", http.MethodPost, "/v1/services/{name}/log-tickets", "Permit reading a service's logs for a minute",
+		account.ReadServices, 201), a.permit(ticket.Logs))
+}
+
+func (a *API) listServices(ctx context.Context, in *struct {
+	Project
+	Paging
+}) (*Body[List[release.Service]], error) {
+	project, err := in.of(ctx)
+	if err != nil {
+		return nil, problem(err)
+	}
+	items, next, err := a.Services.Services(ctx, project, in.page())
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[List[release.Service]]{List[release.Service]{Items: items, Next: next}}, nil
+}
+
+func (a *API) getService(ctx context.Context, in *ServicePath) (*Body[release.Service], error) {
+	s, err := a.find(ctx, *in)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[release.Service]{s}, nil
+}
+
+func (a *API) find(ctx context.Context, path ServicePath) (release.Service, error) {
+	key, err := path.key(ctx)
+	if err != nil {
+		return release.Service{}, err
+	}
+	return a.Services.Service(ctx, key)
+}
+
+func (a *API) getServiceProgress(ctx context.Context, in *ServicePath) (*Body[release.Progress], error) {
+	s, err := a.find(ctx, *in)
+	if err != nil {
+		return nil, problem(err)
+	}
+	p, err := a.ServiceCommands.ServiceProgress(ctx, s.Key)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[release.Progress]{p}, nil
+}
+
+// Ordered is the answer to a command about a service: the release it made, if any, and where to follow it.
+type Ordered struct {
+	Service string `json:"service"`
+	Project string `json:"project"`
+	Release int    `json:"release,omitempty"`
+	ID      string `json:"id" doc:"Id of the run."`
+	URL     string `json:"url" doc:"Where to follow it."`
+}
+
+func ordered(a release.Accepted) Ordered {
+	o := Ordered{Service: a.Service.Name, Project: a.Service.Project, Release: a.Release, ID: a.Service.OperateID(),
+		URL: "/v1/services/" + a.Service.Name + "?project=" + a.Service.Project}
+	if a.Release > 0 {
+		o.ID, o.URL = a.Service.DeployID(a.Release), releaseURL(a.Service, a.Release)
+	}
+	return o
+}
+
+func (a *API) killService(ctx context.Context, in *struct {
+	ServicePath
+	Keyed
+}) (*Body[Ordered], error) {
+	s, err := a.find(ctx, in.ServicePath)
+	if err != nil {
+		return nil, problem(err)
+	}
+	answer, err := once(ctx, a, "kill-service "+s.Key.String(), in.IdempotencyKey, nil, func(id string) (release.Accepted, error) {
+		return a.ServiceCommands.KillService(ctx, id, s.Key, release.KillInput{By: caller(ctx).Subject})
+	})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[Ordered]{ordered(answer)}, nil
+}
+
+func (a *API) rollbackService(ctx context.Context, in *struct {
+	ServicePath
+	Keyed
+	Body struct {
+		To int `json:"to,omitempty" minimum:"0" doc:"Release to go back to; the one before the current when left out."`
+	}
+}) (*Body[Ordered], error) {
+	s, err := a.find(ctx, in.ServicePath)
+	if err != nil {
+		return nil, problem(err)
+	}
+	answer, err := once(ctx, a, "rollback-service "+s.Key.String(), in.IdempotencyKey, in.Body, func(id string) (release.Accepted, error) {
+		return a.ServiceCommands.RollbackService(ctx, id, s.Key, release.RollbackInput{To: in.Body.To, By: caller(ctx).Subject})
+	})
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &Body[Ordered]{ordered(answer)}, nil
+}
+
+// Permit is a ticket for one service, and the gateways that take it. Service URLs end in a slash.
+type Permit struct {
+	Ticket  string       `json:"ticket"`
+	Regions []PermitSite `json:"regions"`
+}
+
+// PermitSite is one region's gateway.
+type PermitSite struct {
+	Region  string `json:"region"`
+	Gateway string `json:"gateway"`
+	Service string `json:"service"`
+}
+
+// permit signs a ticket for a verb. Only the regions where the service runs are named.
+func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Permit], error) {
+	return func(ctx context.Context, in *ServicePath) (*Body[Permit], error) {
+		s, err := a.find(ctx, *in)
+		if err != nil {
+			return nil, problem(err)
+		}
+		signed, err := a.Tickets.Sign(ticket.Grant{Subject: caller(ctx).Subject, Project: s.Key.Project, Regions: []string{ticket.EveryRegion},
+			Scopes: []string{ticket.Scope(verb, s.Key.Project, s.Key.Name)}})
+		if err != nil {
+			return nil, problem(err)
+		}
+		sites, err := a.sites(ctx, s)
+		if err != nil {
+			return nil, problem(err)
+		}
+		return &Body[Permit]{Permit{Ticket: signed, Regions: sites}}, nil
+	}
+}
+
+func (a *API) sites(ctx context.Context, s release.Service) ([]PermitSite, error) {
+	all, err := a.Regions.Regions(ctx, "", false)
+	if err != nil {
+		return nil, err
+	}
+	sites := []PermitSite{}
+	for _, r := range all {
+		for _, p := range s.Regions {
+			if p.Region == r.Spec.Name && r.Endpoints.API != "" {
+				sites = append(sites, PermitSite{Region: p.Region, Gateway: r.Endpoints.API, Service: r.Endpoints.API + s.Key.Name + "/"})
+			}
+		}
+	}
+	return sites, nil
+}

@@ -1,0 +1,250 @@
+package archtest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/m3o/platform/"
+
+// pkg is one package of the project as it is written.
+type pkg struct {
+	path  string // from the module's root: "internal/region"
+	files map[string]*ast.File
+	set   *token.FileSet
+}
+
+// packages parses every package of this module, and of the Kubernetes module for its sizes and docs.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]pkg{}
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, name)
+		if entry.IsDir() {
+			if base := entry.Name(); strings.HasPrefix(base, ".") && rel != "." || base == "testdata" || base == "node_modules" || rel == "bin" || rel == "deploy/examples" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(name, ".go") {
+			return add(found, rel, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]pkg, 0, len(found))
+	for _, p := range found {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b pkg) int { return strings.Compare(a.path, b.path) })
+	return list
+}
+
+func add(found map[string]pkg, rel, name string) error {
+	dir := path.Dir(filepath.ToSlash(rel))
+	p, known := found[dir]
+	if !known {
+		p = pkg{path: dir, files: map[string]*ast.File{}, set: token.NewFileSet()}
+		found[dir] = p
+	}
+	file, err := parser.ParseFile(p.set, name, nil, parser.ParseComments)
+	if err != nil {
+		return err
+	}
+	p.files[rel] = file
+	return nil
+}
+
+func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
+
+// layers says what each part of the house may import of the project. A part is the longest prefix that matches; a name
+// that ends in /... allows what is below it too. Test files are free.
+var layers = map[string][]string{
+	"internal/fault":           {},
+	"internal/answer":          {},
+	"internal/queue":           {},
+	"internal/attribute":       {},
+	"internal/event":           {},
+	"internal/account":         {},
+	"internal/config":          {},
+	"internal/telemetry":       {},
+	"internal/region":          {"internal/fault", "internal/answer"},
+	"internal/release":         {"internal/fault", "internal/answer", "internal/region"},
+	"internal/ticket":          {"internal/fault"},
+	"internal/blob":            {"internal/fault"},
+	"internal/source":          {"internal/fault", "internal/blob"},
+	"internal/image":           {"internal/fault"},
+	"internal/build":           {"internal/fault", "internal/image", "internal/source", "internal/blob", "internal/release", "internal/region"},
+	"internal/cloud":           {"internal/fault", "internal/region", "internal/cloud"},
+	"internal/cluster":         {"internal/fault", "internal/region", "internal/release"},
+	"internal/gateway":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
+	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute"},
+	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/sandbox":         {"internal/fault", "internal/sandbox/..."},
+	"internal/dev":             {"internal/fault", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/dev/..."},
+	"internal/kube":            {"internal/kube/..."},
+	"internal/archtest":        {},
+	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/cloud", "internal/cluster"},
+	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute"},
+	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/queue"},
+	"api":                      {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event", "internal/store", "internal/ticket", "internal/blob", "internal/source"},
+	"starter":                  {"..."},
+	"internal/cloud/cloudtest": {"internal/fault", "internal/region", "internal/cloud"},
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		allowed, part := rule(p.path)
+		if part == "" {
+			t.Errorf("%s has no place in the house: add it to layers, or move it", p.path)
+			continue
+		}
+		for file, f := range p.files {
+			if isTest(file) {
+				continue
+			}
+			for _, spec := range f.Imports {
+				target, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module)
+				if ours && !strings.HasPrefix(target+"/", part+"/") && !permits(allowed, target) {
+					t.Errorf("%s imports %s: %s may import %v", file, target, part, allowed)
+				}
+			}
+		}
+	}
+}
+
+func rule(dir string) (allowed []string, part string) {
+	for name, list := range layers {
+		if strings.HasPrefix(dir+"/", name+"/") && len(name) > len(part) {
+			allowed, part = list, name
+		}
+	}
+	return allowed, part
+}
+
+func permits(allowed []string, target string) bool {
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		below, all := strings.CutSuffix(a, "...")
+		return a == target || all && strings.HasPrefix(target, below)
+	})
+}
+
+// TestSecretsOfTheEnvironment: only internal/config reads it, and the Kubernetes module, which is a program of its own.
+func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.path == "internal/config" || strings.HasPrefix(p.path, "internal/kube") {
+			continue
+		}
+		for file, f := range p.files {
+			if isTest(file) {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if call, ok := n.(*ast.SelectorExpr); ok && isOS(call) {
+					t.Errorf("%s reads the environment: that is internal/config's part", p.set.Position(n.Pos()))
+				}
+				return true
+			})
+		}
+	}
+}
+
+func isOS(s *ast.SelectorExpr) bool {
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == "os" && slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, s.Sel.Name)
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range packages(t) {
+		documented, onlyTests := false, true
+		for file, f := range p.files {
+			onlyTests = onlyTests && isTest(file)
+			documented = documented || f.Doc != nil && len(f.Doc.Text()) > 40
+		}
+		if !documented && !onlyTests {
+			t.Errorf("%s has no package comment that says what it is and what it is not", p.path)
+		}
+	}
+}
+
+// The sizes that make code pleasant to read, and what is never allowed.
+const (
+	longest    = 80
+	usual      = 60 // 95 of 100 functions are shorter
+	wideInface = 5
+)
+
+func TestSizes(t *testing.T) {
+	var lengths []int
+	for _, p := range packages(t) {
+		for file, f := range p.files {
+			if isTest(file) {
+				continue
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok {
+					n := p.set.Position(fn.End()).Line - p.set.Position(fn.Pos()).Line + 1
+					lengths = append(lengths, n)
+					if n > longest {
+						t.Errorf("%s: %s has %d lines; the limit is %d", p.set.Position(fn.Pos()), fn.Name.Name, n, longest)
+					}
+				}
+			}
+			ast.Inspect(f, func(n ast.Node) bool { wide(t, p, n); return true })
+		}
+	}
+	slices.Sort(lengths)
+	if p95 := lengths[len(lengths)*95/100]; p95 > usual {
+		t.Errorf("95 of 100 functions should have at most %d lines; they have %d", usual, p95)
+	}
+}
+
+func wide(t *testing.T, p pkg, n ast.Node) {
+	spec, ok := n.(*ast.TypeSpec)
+	if !ok {
+		return
+	}
+	if i, ok := spec.Type.(*ast.InterfaceType); ok && i.Methods.NumFields() > wideInface {
+		t.Errorf("%s: interface %s has %d methods; the limit is %d", p.set.Position(n.Pos()), spec.Name.Name, i.Methods.NumFields(), wideInface)
+	}
+}
+
+func TestNamesThatSayNothing(t *testing.T) {
+	empty := []string{"util", "utils", "common", "helper", "helpers", "types", "models", "base", "misc", "shared"}
+	for _, p := range packages(t) {
+		if slices.Contains(empty, path.Base(p.path)) {
+			t.Errorf("package %s: its name says nothing", p.path)
+		}
+	}
+}
+
+func TestTopLevelIsFixed(t *testing.T) {
+	fixed := []string{"workflows", "activities", "workers", "starter", "api", "internal", "deploy"}
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && e.Name() != "bin" && !slices.Contains(fixed, e.Name()) {
+			t.Errorf("folder %s: the top level is %v", e.Name(), fixed)
+		}
+	}
+}

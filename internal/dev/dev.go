@@ -1,0 +1,260 @@
+//go:build embedded
+
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/dev/engine"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/store"
+)
+
+// Config says what to run and where.
+type Config struct {
+	DataDir    string
+	Ports      Ports
+	TimeScale  float64
+	Programs   string // folder of m3o-kube, and in images/ of the programs that regions run
+	GoRoot     string // toolchain that builds
+	Modules    config.Go
+	Kubeconfig string // run on these clusters instead of our own
+	Poll       time.Duration
+	LogLevel   string
+	Hash       func(token string) []byte
+	Processes  []Process
+	Split      bool
+	Say        func(format string, args ...any) // progress, for people
+	Then       func(context.Context) error      // done once, when all is ready; its failure stops nothing
+	Logger     *slog.Logger
+}
+
+// Process is one row of the table of processes: what runs, and how it is called when it runs by itself.
+type Process struct {
+	Name string
+	Args []string
+	Run  func(context.Context, config.Settings) error
+}
+
+// Retention is how long ended workflows can be looked at.
+const Retention = 30 * 24 * time.Hour
+
+// Run brings everything up, says where it is, and keeps it up until ctx ends; then it stops all of it, the sandbox last.
+func Run(ctx context.Context, c Config) error {
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return err
+	}
+	c.DataDir = dir
+	unlock, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.Ports.free(); err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "log"), 0o700), writePID(dir, "dev", os.Getpid())); err != nil {
+		return fmt.Errorf("prepare the data directory: %w", err)
+	}
+	r := &run{Config: c, settings: c.locate()}
+	return r.all(ctx)
+}
+
+type run struct {
+	Config
+	settings config.Settings
+	sandbox  *outside
+	images   chan struct{} // closed when the regions' images are in the registry
+}
+
+// locate is where everything is in the data directory.
+func (c Config) locate() config.Settings {
+	at := func(name string) string { return filepath.Join(c.DataDir, name) }
+	return config.Settings{Store: "sqlite://" + at("store.db"), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
+		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), Blobs: at("blobs"), Listen: Address(c.Ports.API), Domain: "m3o.localhost",
+		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), BuildDir: at("builds"), GoRoot: c.GoRoot,
+		Modules: c.Modules.Proxy, SumDB: c.Modules.SumDB, NoSumDB: c.Modules.NoSumDB, Poll: c.Poll.String(),
+		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
+}
+
+func (r *run) all(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	r.images = make(chan struct{})
+	if err := r.serveRegistry(ctx, group); err != nil {
+		return err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	defer r.sandbox.stop()
+	e, err := engine.Start(ctx, engine.Config{Dir: filepath.Join(r.DataDir, "temporal"), Port: r.Ports.Temporal, Namespace: control.Namespace,
+		Retention: Retention, Logger: r.Logger})
+	if err != nil {
+		return err
+	}
+	r.Say("Temporal    %s  (UI %s)", e.Address, URL(r.Ports.UI))
+	group.Go(func() error {
+		ui := engine.UI{Port: r.Ports.UI, Engine: e.Address, Codec: URL(r.Ports.API) + "/v1/codec", Default: control.Namespace}
+		return ui.Serve(ctx)
+	})
+	r.processes(ctx, group)
+	group.Go(func() error { return r.announce(ctx) })
+	err = group.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	r.Say("Stopping")
+	return errors.Join(err, e.Stop())
+}
+
+// prepare makes the store, the secrets and the sandbox, at the same time: neither needs the other.
+func (r *run) prepare(ctx context.Context) error {
+	together, ctx := errgroup.WithContext(ctx)
+	together.Go(func() error { return r.makeStore(ctx) })
+	together.Go(func() error { return r.findSandbox(ctx) })
+	together.Go(func() error {
+		_, err := control.LoadOrCreateKeys(r.settings.PayloadKeys)
+		return err
+	})
+	return together.Wait()
+}
+
+func (r *run) makeStore(ctx context.Context) error {
+	db, err := store.Open(ctx, r.settings.Store)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx), admit(ctx, r.DataDir, db, r.Hash), db.Close())
+}
+
+func (r *run) sandboxArgs() []string {
+	args := []string{"sandbox", "--dir", filepath.Join(r.DataDir, "sandbox"), "--port", strconv.Itoa(r.Ports.Sandbox),
+		"--time-scale", strconv.FormatFloat(r.TimeScale, 'f', -1, 64)}
+	if r.Kubeconfig != "" {
+		return append(args, "--kubeconfig", r.Kubeconfig)
+	}
+	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"))
+}
+
+func (r *run) findSandbox(ctx context.Context) (err error) {
+	var health sandboxHealth
+	r.sandbox, health, err = findOrStart(ctx, URL(r.Ports.Sandbox), filepath.Join(r.DataDir, "sandbox"), logPath(r.DataDir, "sandbox"), r.sandboxArgs(), r.Logger)
+	if err != nil {
+		return err
+	}
+	if health.Endpoints.Providers["digitalocean"] == "" {
+		return fault.New(fault.Failed, "the sandbox at %s has no DigitalOcean", URL(r.Ports.Sandbox))
+	}
+	r.settings.DigitalOceanURL = health.Endpoints.Providers["digitalocean"]
+	r.Say("Sandbox     %s  (process %d)", URL(r.Ports.Sandbox), r.sandbox.pid)
+	return writePID(r.DataDir, "sandbox", r.sandbox.pid)
+}
+
+// serveRegistry serves the registry on disk, and brings the regions' images there.
+func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
+	registry, err := image.NewRegistry(filepath.Join(r.DataDir, "registry"), image.RegistryConfig{})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", Address(r.Ports.Registry))
+	if err != nil {
+		return fmt.Errorf("the registry cannot listen: %w", err)
+	}
+	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second}
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("registry: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { <-ctx.Done(); return server.Close() })
+	group.Go(func() error { return r.pack(ctx) })
+	return nil
+}
+
+// pack makes images of the programs that regions run, where official images cannot be had.
+func (r *run) pack(ctx context.Context) error {
+	defer close(r.images)
+	at := func(name string) string { return filepath.Join(r.Programs, "images", name) }
+	packer := image.Packer{Registry: r.settings.Registry + "/m3o", Arch: runtime.GOARCH, Dir: filepath.Join(r.DataDir, "images")}
+	references, err := packer.Platform(ctx, []image.Program{
+		{Name: "etcd", Binary: at("etcd"), Config: image.Config{Path: "/usr/local/bin/etcd", Entrypoint: []string{"/usr/local/bin/etcd"}}},
+		{Name: "nats", Binary: at("nats-server"), Config: image.Config{Path: "/nats-server", Entrypoint: []string{"/nats-server"}}},
+		{Name: "m3o", Binary: at("m3o"), Config: image.Config{Path: "/m3o", Entrypoint: []string{"/m3o"}}},
+	})
+	if err != nil {
+		return fmt.Errorf("make the regions' images (run make build): %w", err)
+	}
+	r.settings.ImageEtcd, r.settings.ImageNATS, r.settings.ImageGateway = references["etcd"], references["nats"], references["m3o"]
+	r.Say("Registry    %s  (images of etcd, NATS and the gateway are there)", URL(r.Ports.Registry))
+	return nil
+}
+
+// processes runs the rows of the table: here, or each as a child of its own. Workers wait for the regions' images.
+func (r *run) processes(ctx context.Context, group *errgroup.Group) {
+	group.Go(func() error {
+		return r.sandbox.keep(ctx, logPath(r.DataDir, "sandbox"), r.sandboxArgs())
+	})
+	for _, p := range r.Processes {
+		group.Go(func() error {
+			if p.Args[0] == "worker" {
+				select {
+				case <-r.images:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			if r.Split {
+				return r.supervise(ctx, p)
+			}
+			if err := p.Run(ctx, r.settings); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
+			}
+			return nil
+		})
+	}
+}
+
+// announce says when the API is ready, and where it is.
+func (r *run) announce(ctx context.Context) error {
+	client := http.Client{Timeout: 2 * time.Second}
+	for {
+		if resp, err := client.Get(URL(r.Ports.API) + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	r.Say("API         %s  (token in %s)", URL(r.Ports.API), TokenFile(r.DataDir))
+	if err := os.WriteFile(filepath.Join(r.DataDir, "run", "api.url"), []byte(URL(r.Ports.API)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("say where the API is: %w", err)
+	}
+	r.Say("Ready. Payloads in the Temporal UI: log in at %s/login. Ctrl-C stops everything.", URL(r.Ports.API))
+	if err := r.Then(ctx); err != nil && ctx.Err() == nil {
+		r.Say("%v", err)
+	}
+	return nil
+}

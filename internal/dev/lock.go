@@ -1,0 +1,42 @@
+package dev
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// lock takes the data directory for this process. The kernel lets go of it when the process ends, however it ends.
+func lock(dir string) (release func(), err error) {
+	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "run", "dev.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer file.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock the data directory: %w", err)
+		}
+		holder, _ := io.ReadAll(io.LimitReader(file, 20)) // the pid is a courtesy
+		return nil, fault.New(fault.Conflict, "the data directory %s is in use by process %s: stop it, or choose another with --data-dir", dir, strings.TrimSpace(string(holder)))
+	}
+	if err := errors.Join(file.Truncate(0), writeAt(file, strconv.Itoa(os.Getpid()))); err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	return func() { file.Close() }, nil
+}
+
+func writeAt(file *os.File, text string) error {
+	_, err := file.WriteAt([]byte(text+"\n"), 0)
+	return err
+}

@@ -1,0 +1,52 @@
+package dev
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Ports are where everything listens, on the loopback alone.
+type Ports struct {
+	API, Temporal, UI, Registry, Sandbox int
+}
+
+// NewPorts are the documented ports, moved by the offset.
+func NewPorts(offset int) (Ports, error) {
+	if offset < 0 || offset > 50000 {
+		return Ports{}, fault.New(fault.Invalid, "--port-offset: %d is not between 0 and 50000", offset)
+	}
+	return Ports{API: 8080 + offset, Temporal: 7233 + offset, UI: 8233 + offset, Registry: 5001 + offset, Sandbox: 9000 + offset}, nil
+}
+
+// Address is the loopback address of a port; URL its base.
+func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func URL(port int) string     { return "http://" + Address(port) }
+
+// free says which of our ports somebody else holds. The sandbox's are not among them: it may be ours from before.
+func (p Ports) free() error {
+	var taken []string
+	for _, named := range []struct {
+		what string
+		port int
+	}{{"API", p.API}, {"Temporal", p.Temporal}, {"Temporal UI", p.UI}, {"registry", p.Registry}} {
+		listener, err := net.Listen("tcp", Address(named.port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			taken = append(taken, fmt.Sprintf("%d (%s)", named.port, named.what))
+			continue
+		}
+		if err != nil {
+			return fault.Wrap(fault.Unavailable, err, "cannot listen on %s", Address(named.port))
+		}
+		listener.Close()
+	}
+	if len(taken) > 0 {
+		return fault.New(fault.Conflict, "ports are taken: %s. Stop what holds them, or move ours: m3o dev --port-offset 1000", strings.Join(taken, ", "))
+	}
+	return nil
+}

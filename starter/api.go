@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+
+	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/telemetry"
+	"github.com/m3o/platform/internal/ticket"
+)
+
+func apiCommand() *cobra.Command {
+	return &cobra.Command{Use: "api", Short: "Serve the HTTP API", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: "Serve the HTTP API. It holds no cloud keys. Settings come from the environment: M3O_STORE, M3O_TEMPORAL, M3O_PAYLOAD_KEYS,\nM3O_TICKET_KEY, M3O_BLOBS, M3O_LISTEN (default 127.0.0.1:8080).",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s := config.Load()
+			signals, err := watched(cmd.Context(), s, "api")
+			if err != nil {
+				return err
+			}
+			return runAPI(cmd.Context(), s, signals)
+		}}
+}
+
+// runAPI serves the HTTP API until ctx ends.
+func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) (err error) {
+	if s.Listen == "" {
+		s.Listen = "127.0.0.1:8080"
+	}
+	b, err := connect(ctx, s, signals)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	db, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	signer, err := ticket.LoadOrCreate(s.TicketKey)
+	if err != nil {
+		return fmt.Errorf("M3O_TICKET_KEY: %w", err)
+	}
+	blobs, err := blob.OpenFolder(s.Blobs, blob.Limits{})
+	if err != nil {
+		return fmt.Errorf("M3O_BLOBS: %w", err)
+	}
+	flows := control.NewFlows(b.temporal)
+	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
+		Tickets: signer, Blobs: blobs, Codec: b.codec, Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
+		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
+	return serveHTTP(ctx, s.Listen, api.Handler())
+}
+
+// reachable says whether Temporal answers.
+func reachable(ctx context.Context, c client.Client) error {
+	if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the workflow engine does not answer")
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+//go:build embedded
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/dev"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/telemetry"
+)
+
+// embeddedCommands are the commands that need the embedded parts.
+func embeddedCommands() []*cobra.Command { return []*cobra.Command{devCommand(), sandboxCommand()} }
+
+type devFlags struct {
+	offset     int
+	scale      float64
+	poll       time.Duration
+	split      bool
+	kubeconfig string
+	programs   string
+	logLevel   string
+	apply, run string
+}
+
+func devCommand() *cobra.Command {
+	var f devFlags
+	cmd := &cobra.Command{Use: "dev", Short: "Run the whole platform on this machine", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: "Run the whole platform on this machine, on loopback ports alone: Temporal, registry, sandbox clouds with real Kubernetes clusters,\n" +
+			"API and workers. No Docker, no accounts, no root. All state is in the data directory; started again, it goes on with what is there.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd, f) }}
+	flags := cmd.Flags()
+	flags.IntVar(&f.offset, "port-offset", 0, "move all ports by this much")
+	flags.Float64Var(&f.scale, "time-scale", 0.02, "how much of their time the sandbox clouds take (1: as long as the real ones)")
+	flags.DurationVar(&f.poll, "poll", 500*time.Millisecond, "how often the clouds are asked about what is on its way")
+	flags.BoolVar(&f.split, "split", false, "run each process by itself, as production does")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "run regions on the contexts of this kubeconfig (kind, k3d, …) instead of built-in clusters")
+	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
+	flags.StringVar(&f.apply, "apply", "", "when all is ready, apply this platform file")
+	flags.StringVar(&f.run, "run", "", "and then run the service in this folder")
+	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged: debug, info, warn, error")
+	return cmd
+}
+
+func runDev(cmd *cobra.Command, f devFlags) error {
+	if f.scale <= 0 || f.scale > 1 {
+		return misuse("--time-scale: %g is not above 0 and at most 1", f.scale)
+	}
+	if f.poll < 50*time.Millisecond {
+		return misuse("--poll: %s is less than 50ms", f.poll)
+	}
+	ports, err := dev.NewPorts(f.offset)
+	if err != nil {
+		return misuse("%v", err)
+	}
+	programs, err := programFolder(f.programs)
+	if err != nil {
+		return err
+	}
+	goroot, err := goRoot(cmd.Context())
+	if err != nil {
+		return err
+	}
+	signals, err := watched(cmd.Context(), config.Settings{LogLevel: f.logLevel}, "dev")
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Split: f.split,
+		Programs: programs, GoRoot: goroot, Modules: config.LoadGo(), Kubeconfig: f.kubeconfig, LogLevel: f.logLevel,
+		Hash: rest.HashToken, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
+		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
+}
+
+// firstSteps does what a newcomer would do next, by the same commands, and ends with what there is to call.
+func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
+	at := []string{"--data-dir", dataDir(cmd)}
+	steps := [][]string{}
+	if f.apply != "" {
+		steps = append(steps, []string{"apply", "-f", f.apply, "--yes"})
+	}
+	if f.run != "" {
+		name := filepath.Base(f.run)
+		steps = append(steps, []string{"run", f.run, "--name", name}, []string{"status", name})
+	}
+	for _, args := range steps {
+		fmt.Fprintf(cmd.OutOrStdout(), "\n$ m3o %s\n", strings.Join(args, " "))
+		root := rootCommand()
+		root.SetArgs(append(args, at...))
+		root.SetOut(cmd.OutOrStdout())
+		root.SetErr(cmd.ErrOrStderr())
+		if err := root.ExecuteContext(ctx); err != nil {
+			return fmt.Errorf("m3o %s: %w", strings.Join(args, " "), err)
+		}
+	}
+	return nil
+}
+
+// platformProcesses are the rows of the table of processes that run on this machine.
+func platformProcesses(signals *telemetry.Signals) []dev.Process {
+	worker := func(queues ...string) dev.Process {
+		return dev.Process{Name: "worker-" + queues[0], Args: []string{"worker", "--queues", strings.Join(queues, ",")},
+			Run: func(ctx context.Context, s config.Settings) error { return runWorker(ctx, s, queues, signals) }}
+	}
+	return []dev.Process{
+		{Name: "api", Args: []string{"api"}, Run: func(ctx context.Context, s config.Settings) error { return runAPI(ctx, s, signals) }},
+		worker(queue.Flows), worker(queue.Build), worker(queue.Cloud(region.DigitalOcean)),
+	}
+}
+
+// programFolder is where m3o-kube and the regions' programs are: beside this program, unless told otherwise.
+func programFolder(given string) (string, error) {
+	if given != "" {
+		return filepath.Abs(given)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find our own program: %w", err)
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", fmt.Errorf("find our own program: %w", err)
+	}
+	return filepath.Dir(self), nil
+}
+
+// goRoot is the toolchain that compiles services.
+func goRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the Go toolchain that compiles services (is `go` in PATH?): %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func sandboxCommand() *cobra.Command {
+	c := sandbox.Config{}
+	cmd := &cobra.Command{Use: "sandbox", Short: "Run the sandbox clouds", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: "Run the sandbox clouds: a stateful server per provider that speaks the provider's own wire protocol, on real Kubernetes clusters.\n" +
+			"Control routes are under /_sandbox/ on the first port.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signals, err := watched(cmd.Context(), config.Load(), "sandbox")
+			if err != nil {
+				return err
+			}
+			c.Logger = slog.Default()
+			c.Ready = func(e sandbox.Endpoints) {
+				signals.Logger.Info("ready", "control", e.Control, "providers", e.Providers)
+			}
+			return sandbox.Run(cmd.Context(), c)
+		}}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Dir, "dir", "", "folder that holds all state")
+	flags.IntVar(&c.BasePort, "port", 9000, "port of the control routes; providers follow")
+	flags.Float64Var(&c.TimeScale, "time-scale", 1, "what simulated durations are multiplied by")
+	flags.StringVar(&c.KubeBinary, "kube", "", "the program m3o-kube")
+	flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "take the contexts of this file for clusters instead")
+	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
+	_ = cmd.MarkFlagRequired("dir") // fails only for a flag that does not exist
+	return cmd
+}

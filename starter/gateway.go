@@ -1,0 +1,35 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/gateway"
+)
+
+func gatewayCommand() *cobra.Command {
+	c := gateway.Config{}
+	cmd := &cobra.Command{Use: "gateway", Short: "Serve a region's entrypoint", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: "Serve a region's entrypoint inside its cluster: /<service>/<path> goes to a ready instance of the service, found through etcd.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signals, err := watched(cmd.Context(), config.Load(), "gateway")
+			if err != nil {
+				return err
+			}
+			c.Logger, c.Metrics = signals.Logger, signals.Registry
+			return gateway.Run(cmd.Context(), c)
+		}}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Listen, "listen", ":8080", "address for requests")
+	flags.StringVar(&c.MetricsListen, "metrics-listen", ":9090", "address for metrics; empty: none")
+	flags.StringVar(&c.Region, "region", "", "name of the region")
+	flags.StringVar(&c.Domain, "domain", "", "domain of the platform")
+	flags.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of etcd")
+	flags.StringVar(&c.Keys, "keys", "", "file with the public keys that tickets are checked with")
+	flags.Int64Var(&c.MaxBody, "max-body", 100<<20, "bytes of a request's body, at most")
+	flags.DurationVar(&c.RequestTimeout, "request-timeout", 2*time.Minute, "for one exchange, streams excepted")
+	_ = cmd.MarkFlagRequired("region") // fails only for a flag that does not exist
+	return cmd
+}

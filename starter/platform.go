@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/store"
+	"github.com/m3o/platform/internal/telemetry"
+)
+
+// base is what every long-running process of the platform holds: its settings, its signals, and a way to Temporal.
+type base struct {
+	settings config.Settings
+	signals  *telemetry.Signals
+	codec    *control.Codec
+	temporal client.Client
+	tracing  interceptor.Interceptor
+}
+
+// watched sets up logs, metrics and traces for a process of that name.
+func watched(ctx context.Context, s config.Settings, name string) (*telemetry.Signals, error) {
+	level := slog.LevelInfo
+	if s.LogLevel != "" {
+		if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+			return nil, misuse("M3O_LOG_LEVEL: %q is none of debug, info, warn, error", s.LogLevel)
+		}
+	}
+	return telemetry.Setup(ctx, telemetry.Settings{Service: "m3o-" + name, Version: version, Endpoint: s.Endpoint, Log: os.Stderr, Level: level})
+}
+
+// connect dials Temporal with the payload keys of the settings.
+func connect(ctx context.Context, s config.Settings, signals *telemetry.Signals) (*base, error) {
+	if s.PayloadKeys == "" || s.Temporal == "" {
+		return nil, misuse("M3O_TEMPORAL and M3O_PAYLOAD_KEYS must be set: the address of Temporal, and the file with the keys that encrypt payloads")
+	}
+	keys, err := control.LoadOrCreateKeys(s.PayloadKeys)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := control.NewCodec(keys)
+	if err != nil {
+		return nil, err
+	}
+	tracing, err := signals.Interceptor()
+	if err != nil {
+		return nil, err
+	}
+	c, err := control.Dial(ctx, control.Settings{Address: s.Temporal, Codec: codec, Logger: signals.Logger, Metrics: signals.Temporal(),
+		Interceptors: []interceptor.ClientInterceptor{tracing}})
+	if err != nil {
+		return nil, err
+	}
+	return &base{settings: s, signals: signals, codec: codec, temporal: c, tracing: tracing}, nil
+}
+
+func (b *base) close() { b.temporal.Close() }
+
+// openStore opens the database, brought up to this version's schema.
+func openStore(ctx context.Context, s config.Settings) (*store.Store, error) {
+	if s.Store == "" {
+		return nil, misuse("M3O_STORE must be set: the database, sqlite:///path or postgres://…")
+	}
+	db, err := store.Open(ctx, s.Store)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("bring the database up to date: %w", err)
+	}
+	return db, nil
+}
