@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -211,4 +213,21 @@ func (c *ctr) logged(wanted string) {
 		raw, _ := os.ReadFile(c.logFile())
 		return strings.Contains(string(raw), wanted)
 	})
+}
+
+// say sends a line to a port of loopback and returns the answer.
+func say(port uint16, line string) (string, error) {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), 5*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := fmt.Fprintln(conn, line); err != nil {
+		return "", err
+	}
+	raw, err := io.ReadAll(conn)
+	return string(raw), err
 }

@@ -69,6 +69,9 @@ type Config struct {
 	// attach and port-forward. It is for the node alone: it asks for no
 	// credentials beyond the one-time token in the address.
 	StreamingAddress string
+	// StopGrace is how long containers may take to end by themselves when the
+	// context of Serve ends. Without it they are killed at once.
+	StopGrace time.Duration
 	// Logger gets what the runtime has to say; nil is the default.
 	Logger *slog.Logger
 }
@@ -159,7 +162,7 @@ func (s *Server) listen() error {
 }
 
 // Serve answers the kubelet on the listener until the context ends, then ends
-// all pods. A Server serves once.
+// all pods, within their grace. A Server serves once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
 	runtimeapi.RegisterRuntimeServiceServer(server, &runtimeService{Server: s})
@@ -200,4 +203,19 @@ func (s *Server) close() {
 			s.log.Warn("a container's file system stays mounted", "container", c.id, "error", err)
 		}
 	}
+}
+
+func (s *Server) runningContainers() []*container {
+	if s.config.StopGrace == 0 {
+		return nil
+	}
+	var running []*container
+	for _, b := range s.allSandboxes() {
+		for _, c := range s.containersOf(b) {
+			if s.isRunning(c) {
+				running = append(running, c)
+			}
+		}
+	}
+	return running
 }

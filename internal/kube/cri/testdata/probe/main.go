@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -202,13 +203,23 @@ func link(args []string) error {
 	return err
 }
 
+// tty tells about its terminal once that has a size, or after a while.
 func tty([]string) error {
+	var size [4]uint16
+	for range 100 {
+		syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
+		if size[0] != 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	info, err := os.Stdin.Stat()
 	if err != nil {
 		return err
 	}
-	size, _ := exec.LookPath("nothing")
-	fmt.Println("terminal:", info.Mode()&os.ModeCharDevice != 0, size)
+	own, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	own.Close()
+	fmt.Printf("terminal: %v %dx%d controlling: %v\n", info.Mode()&os.ModeCharDevice != 0, size[0], size[1], err == nil)
 	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	fmt.Printf("you said %s", line)
 	return nil
