@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	gatewayKeysPath = "/etc/m3o/keys"
-	gatewayKeysFile = "keys.json"
-	gatewayGrace    = 60 // seconds: it drains by itself, which takes less
+	gatewayKeysPath    = "/etc/m3o/keys"
+	gatewayKeysFile    = "keys.json"
+	gatewayMetricsPort = 9090
+	gatewayGrace       = 60 // seconds: it drains by itself, which takes less
 )
 
 // gateway is the region's entrypoint: it finds services through the API server and etcd, and shows logs to whoever has a
@@ -39,7 +40,7 @@ func gatewayRights(labels map[string]string) (*rbacv1.ClusterRole, *rbacv1.Clust
 	look := []string{"get", "list", "watch"}
 	role := &rbacv1.ClusterRole{ObjectMeta: meta("", name, labels), Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{discoveryv1.GroupName}, Resources: []string{"endpointslices"}, Verbs: look},
-		{APIGroups: []string{corev1.GroupName}, Resources: []string{"services", "namespaces", "pods"}, Verbs: look},
+		{APIGroups: []string{corev1.GroupName}, Resources: []string{"pods"}, Verbs: look},
 		{APIGroups: []string{corev1.GroupName}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
 	}}
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: meta("", name, labels),
@@ -61,7 +62,7 @@ func gatewayService(spec region.Spec, labels map[string]string) *corev1.Service 
 func gatewayDeployment(spec region.Spec, in Parts, labels map[string]string) *appsv1.Deployment {
 	container := corev1.Container{
 		Name: gatewayName, Image: in.Images[region.API], Command: []string{programs[region.API]}, Args: gatewayFlags(spec, in),
-		Ports:          []corev1.ContainerPort{port("http", gatewayPort)},
+		Ports:          []corev1.ContainerPort{port("http", gatewayPort), port("metrics", gatewayMetricsPort)},
 		Resources:      size("100m", "96Mi", "2", "512Mi"),
 		VolumeMounts:   []corev1.VolumeMount{{Name: "keys", MountPath: gatewayKeysPath, ReadOnly: true}},
 		ReadinessProbe: asks("/-/readyz", "http", 1, 3),
@@ -87,6 +88,7 @@ func gatewayFlags(spec region.Spec, in Parts) []string {
 		"--region=" + spec.Name,
 		"--domain=" + spec.Domain,
 		fmt.Sprintf("--listen=:%d", gatewayPort),
+		fmt.Sprintf("--metrics-listen=:%d", gatewayMetricsPort),
 		fmt.Sprintf("--etcd=http://%s.%s.svc:%d", region.Etcd, ResourceNamespace, etcdPort),
 	}
 	if len(in.Gateway.Keys) > 0 {
