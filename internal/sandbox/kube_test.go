@@ -59,6 +59,8 @@ func TestRealCluster(t *testing.T) {
 		t.Errorf("the API server says it is %s", version.GitVersion)
 	}
 	s.balancerFollowsService(client, cluster.ID)
+	s.standsInForAnother(cluster.ID)
+	s.scalesAndUpgrades(client, cluster)
 	s.survivesKilledCluster(cluster.ID, filepath.Join(config.RunDir, "cluster-lon1.pid"))
 	_, err = s.do.Kubernetes.Delete(t.Context(), cluster.ID)
 	must(t, err)
@@ -123,6 +125,72 @@ func (s *started) balancerFollowsService(client kubernetes.Interface, id string)
 		must(s.t, err)
 		return len(all) == 0
 	})
+}
+
+// standsInForAnother gives the cluster's kubeconfig to another sandbox, which takes it for the clusters it is asked for.
+func (s *started) standsInForAnother(id string) {
+	s.t.Helper()
+	file, _, err := s.do.Kubernetes.GetKubeConfig(s.t.Context(), id, nil)
+	must(s.t, err)
+	path := filepath.Join(s.t.TempDir(), "kubeconfig")
+	must(s.t, os.WriteFile(path, file.KubeconfigYAML, 0o600))
+	config := sandbox.Config{Dir: s.t.TempDir(), RunDir: s.t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.001, Kubeconfig: path}
+	other := start(s.t, config)
+	request := &godo.KubernetesClusterCreateRequest{Name: "borrowed", RegionSlug: "nyc3", VersionSlug: "1.36",
+		NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "main", Size: "c-2", Count: 1}}}
+	borrowed, _, err := other.do.Kubernetes.Create(s.t.Context(), request)
+	must(s.t, err)
+	request.Name = "second"
+	_, response, err := other.do.Kubernetes.Create(s.t.Context(), request)
+	if response == nil || response.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(err.Error(), "do-lon1-lon1") {
+		s.t.Errorf("a second cluster on the only context: %v", err)
+	}
+	other.waitState(borrowed.ID, godo.KubernetesClusterStatusRunning)
+	other.stop()
+	other = start(s.t, config) // who has taken what is kept
+	client := other.kubernetes(borrowed.ID)
+	_, err = client.CoreV1().Namespaces().Create(s.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.CreateOptions{})
+	must(s.t, err)
+	_, err = other.do.Kubernetes.Delete(s.t.Context(), borrowed.ID)
+	must(s.t, err)
+	other.waitGone(borrowed.ID)
+	names, err := client.CoreV1().Namespaces().List(s.t.Context(), metav1.ListOptions{})
+	must(s.t, err)
+	for _, namespace := range names.Items {
+		if namespace.Name == "shop" {
+			s.t.Error("what was made in the borrowed cluster is left")
+		}
+	}
+	if len(names.Items) < 4 {
+		s.t.Errorf("too much was removed from the borrowed cluster: %d namespaces are left", len(names.Items))
+	}
+}
+
+// scalesAndUpgrades sees that the real cluster follows.
+func (s *started) scalesAndUpgrades(client kubernetes.Interface, cluster *godo.KubernetesCluster) {
+	s.t.Helper()
+	count := 2
+	_, _, err := s.do.Kubernetes.UpdateNodePool(s.t.Context(), cluster.ID, cluster.NodePools[0].ID, &godo.KubernetesNodePoolUpdateRequest{Count: &count})
+	must(s.t, err)
+	s.eventually("two nodes run", func() bool {
+		pool, _, err := s.do.Kubernetes.GetNodePool(s.t.Context(), cluster.ID, cluster.NodePools[0].ID)
+		must(s.t, err)
+		return len(pool.Nodes) == 2 && pool.Nodes[0].Status.State == "running" && pool.Nodes[1].Status.State == "running"
+	})
+	nodes, err := client.CoreV1().Nodes().List(s.t.Context(), metav1.ListOptions{})
+	must(s.t, err)
+	if len(nodes.Items) != 2 {
+		s.t.Errorf("the API server has %d nodes", len(nodes.Items))
+	}
+	_, err = s.do.Kubernetes.Upgrade(s.t.Context(), cluster.ID, &godo.KubernetesClusterUpgradeRequest{VersionSlug: "1.35.1-do.0"})
+	must(s.t, err)
+	s.waitState(cluster.ID, godo.KubernetesClusterStatusUpgrading)
+	s.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
+	version, err := client.Discovery().ServerVersion()
+	must(s.t, err)
+	if !strings.HasPrefix(version.GitVersion, "v1.35.") {
+		s.t.Errorf("after the upgrade, the API server says it is %s", version.GitVersion)
+	}
 }
 
 // survivesKilledCluster kills the cluster's process: the cloud says so, and brings it back.

@@ -75,12 +75,10 @@ func (c *Contexts) Apply(ctx context.Context, w Wanted) error {
 	if !safeName.MatchString(w.ID) {
 		return fmt.Errorf("%q cannot be a cluster's id", w.ID)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known := c.find(w.ID); known != nil {
-		known.Wanted = w
+	if c.change(w.ID, func(known *contextCluster) { known.Wanted = w }) {
 		return nil
 	}
+	// The real cluster is asked without the lock: it may be far away.
 	client, err := c.client(w.Place)
 	if err != nil {
 		return err
@@ -97,13 +95,32 @@ func (c *Contexts) Apply(ctx context.Context, w Wanted) error {
 	if err := replaceFile(c.path(w.ID), data, 0o600); err != nil {
 		return fmt.Errorf("write down who took context %s: %w", w.Place, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.taken[w.ID] = taken
 	return nil
 }
 
+// change changes what is known of a cluster, and says whether anything is.
+func (c *Contexts) change(id string, how func(*contextCluster)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.find(id)
+	if known != nil {
+		how(known)
+	}
+	return known != nil
+}
+
+// known returns a copy of what is known of a cluster.
+func (c *Contexts) known(id string) (copied contextCluster, found bool) {
+	found = c.change(id, func(known *contextCluster) { copied = *known })
+	return copied, found
+}
+
 func (c *Contexts) path(id string) string { return filepath.Join(c.dir, id+".context.json") }
 
-// find returns who stands in for id, also if an earlier sandbox gave it.
+// find returns who stands in for id, also if an earlier sandbox gave it. The caller holds the lock.
 func (c *Contexts) find(id string) *contextCluster {
 	if known := c.taken[id]; known != nil {
 		return known
@@ -122,16 +139,16 @@ func (c *Contexts) find(id string) *contextCluster {
 
 // Status implements Runner.
 func (c *Contexts) Status(ctx context.Context, id string) (Status, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := c.find(id)
-	if known == nil {
+	known, found := c.known(id)
+	if !found {
 		return Status{}, nil
 	}
 	if time.Since(known.asked) > lookEvery {
-		known.status, known.asked = c.look(ctx, known.Wanted), time.Now()
+		known.status = c.look(ctx, known.Wanted)
+		c.change(id, func(k *contextCluster) { k.status, k.asked = known.status, time.Now() })
 	}
 	status := known.status
+	status.Version = known.Wanted.Version // it has only the one it has
 	status.Nodes = map[string]bool{}
 	for _, node := range known.Wanted.Nodes {
 		status.Nodes[node.Name] = status.Ready
@@ -139,9 +156,9 @@ func (c *Contexts) Status(ctx context.Context, id string) (Status, error) {
 	return status, nil
 }
 
-// look asks the real cluster. It presents whatever version was wanted, since it has only the one it has.
+// look asks the real cluster.
 func (c *Contexts) look(ctx context.Context, w Wanted) Status {
-	status := Status{Alive: true, Version: w.Version}
+	status := Status{Alive: true}
 	client, err := c.client(w.Place)
 	if err != nil {
 		status.Failed = err.Error()
@@ -173,9 +190,8 @@ func (c *Contexts) Access(ctx context.Context, id string) (Access, error) {
 	if !status.Ready {
 		return Access{}, ErrNotReady
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	config, err := c.rest(c.find(id).Wanted.Place)
+	known, _ := c.known(id)
+	config, err := c.rest(known.Wanted.Place)
 	if err != nil {
 		return Access{}, err
 	}
@@ -191,10 +207,8 @@ func (c *Contexts) Access(ctx context.Context, id string) (Access, error) {
 
 // Remove implements Runner.
 func (c *Contexts) Remove(ctx context.Context, id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := c.find(id)
-	if known == nil {
+	known, found := c.known(id)
+	if !found {
 		return nil
 	}
 	client, err := c.client(known.Wanted.Place)
@@ -207,6 +221,8 @@ func (c *Contexts) Remove(ctx context.Context, id string) error {
 	if err := os.Remove(c.path(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.taken, id)
 	return nil
 }

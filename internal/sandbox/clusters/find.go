@@ -35,6 +35,26 @@ func runsCluster(pid int, dir string) bool {
 	return isClusterCommand(data, dir)
 }
 
+// stillRuns says whether a process known to run the cluster of dir still does. A process that starts itself anew, as m3o-kube
+// does for another version, has no command line for an instant; a zombie has none either, and does not run.
+func stillRuns(pid int, dir string) bool {
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return false
+	}
+	if len(data) > 0 {
+		return isClusterCommand(data, dir)
+	}
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && !isDead(stat)
+}
+
+// isDead looks at a /proc/PID/stat: the state is the letter after the name, which is in brackets and can have any.
+func isDead(stat []byte) bool {
+	i := bytes.LastIndexByte(stat, ')')
+	return i < 0 || i+2 >= len(stat) || stat[i+2] == 'Z' || stat[i+2] == 'X'
+}
+
 // isClusterCommand looks at a /proc/PID/cmdline; that of a zombie is empty.
 func isClusterCommand(cmdline []byte, dir string) bool {
 	args := bytes.Split(bytes.TrimSuffix(cmdline, []byte{0}), []byte{0})

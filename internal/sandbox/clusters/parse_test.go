@@ -51,6 +51,15 @@ func TestIsClusterCommand(t *testing.T) {
 	}
 }
 
+func TestIsDead(t *testing.T) {
+	for stat, want := range map[string]bool{"12 (m3o-kube) S 1 12": false, "12 (a) Z) R 1": false, "12 (m3o-kube) Z 1 12": true,
+		"12 (m3o-kube) X 1": true, "": true, "12 (a)": true} {
+		if got := isDead([]byte(stat)); got != want {
+			t.Errorf("%q: %v", stat, got)
+		}
+	}
+}
+
 func TestPlacesDifferByDirectory(t *testing.T) {
 	a, b := &Processes{dir: "/a"}, &Processes{dir: "/b"}
 	seen := map[string]bool{}

@@ -57,7 +57,7 @@ func (p *process) condition() (pid int, failed, trouble string) {
 
 // alive returns the process' id, 0 if it ended.
 func (p *process) alive() int {
-	if p.pid != 0 && !runsCluster(p.pid, p.dir) {
+	if p.pid != 0 && !stillRuns(p.pid, p.dir) {
 		p.pid = 0
 	}
 	return p.pid
@@ -237,7 +237,7 @@ func gone(ctx context.Context, pid int, dir string, patience time.Duration) bool
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for runsCluster(pid, dir) {
+	for stillRuns(pid, dir) {
 		select {
 		case <-ctx.Done():
 			return false

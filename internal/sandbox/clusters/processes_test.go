@@ -83,6 +83,12 @@ func (f *fixture) pid() int {
 	return pid
 }
 
+// ended waits until a process, which may be a zombie for an instant, is no more.
+func (f *fixture) ended(pid int) {
+	f.t.Helper()
+	f.eventually("the process ends", func() bool { return syscall.Kill(pid, 0) != nil })
+}
+
 func (f *fixture) eventually(what string, done func() bool) {
 	f.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -121,9 +127,7 @@ func TestClusterProcessLife(t *testing.T) {
 		t.Errorf("the cluster is in group %d (%v), not its own", group, err)
 	}
 	must(t, f.Remove(t.Context(), id))
-	if syscall.Kill(pid, 0) == nil {
-		t.Error("the process is left")
-	}
+	f.ended(pid)
 	for _, path := range []string{f.folder(), filepath.Join(f.runDir, "cluster-lon1.pid")} {
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is left", path)
@@ -144,9 +148,7 @@ func TestRunningClusterIsFoundAgain(t *testing.T) {
 	}
 	f.reopen()
 	must(t, f.Remove(t.Context(), id)) // without having applied
-	if syscall.Kill(pid, 0) == nil {
-		t.Error("the found process is left")
-	}
+	f.ended(pid)
 	if _, err := os.Stat(filepath.Join(f.runDir, "cluster-lon1.pid")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the pid file is left")
 	}
@@ -161,6 +163,27 @@ func TestKilledClusterIsStartedAgain(t *testing.T) {
 	f.waitReady("a")
 	if f.pid() == pid {
 		t.Error("the same process runs")
+	}
+}
+
+// TestProcessThatStartsItselfAnewIsNotLost has the cluster's process exec itself over and over, as it does for an upgrade.
+func TestProcessThatStartsItselfAnewIsNotLost(t *testing.T) {
+	f := newFixture(t)
+	f.waitReady("a")
+	pid := f.pid()
+	again := filepath.Join(f.folder(), "again")
+	must(t, os.WriteFile(again, []byte("30"), 0o600))
+	must(t, syscall.Kill(pid, syscall.SIGUSR1))
+	f.eventually("it did so 30 times", func() bool {
+		if !f.status().Alive {
+			t.Fatal("the process was taken for dead while it started itself anew")
+		}
+		left, err := os.ReadFile(again)
+		return err == nil && string(left) == "0"
+	})
+	f.waitReady("a")
+	if f.pid() != pid {
+		t.Errorf("process %d runs instead of %d", f.pid(), pid)
 	}
 }
 
@@ -209,9 +232,7 @@ func TestStopAllStopsWhatItFinds(t *testing.T) {
 	pid := f.pid()
 	f.reopen()
 	must(t, f.StopAll(t.Context()))
-	if syscall.Kill(pid, 0) == nil {
-		t.Error("the process is left")
-	}
+	f.ended(pid)
 	if _, err := os.Stat(filepath.Join(f.folder(), "cluster.json")); err != nil {
 		t.Errorf("the state is gone: %v", err)
 	}

@@ -1,6 +1,7 @@
 package digitalocean
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -94,8 +95,8 @@ func (f *family) complete(slug string, status clusters.Status) bool {
 // ailment says what is wrong with a cluster that should be running, "" if nothing is.
 func (f *family) ailment(now time.Time, status clusters.Status) string {
 	if !status.Alive || !status.Ready {
-		if status.Trouble != "" {
-			return "the control plane is not responding: " + status.Trouble
+		if why := cmp.Or(status.Failed, status.Trouble); why != "" {
+			return "the control plane is not responding: " + why
 		}
 		return "the control plane is not responding"
 	}

@@ -42,6 +42,7 @@ type Cloud struct {
 	mu       sync.Mutex
 	busy     map[string]bool
 	looked   map[string]time.Time
+	troubles map[string]string
 	attended sync.WaitGroup
 }
 
@@ -56,7 +57,7 @@ func New(config Config) (*Cloud, error) {
 	if config.DropletLimit == 0 {
 		config.DropletLimit = defaultDropletLimit
 	}
-	c := &Cloud{Config: config, busy: map[string]bool{}, looked: map[string]time.Time{}}
+	c := &Cloud{Config: config, busy: map[string]bool{}, looked: map[string]time.Time{}, troubles: map[string]string{}}
 	c.limiter = newLimiter(config.World.Clock)
 	c.handler = c.routes()
 	return c, nil
@@ -111,7 +112,8 @@ func (c *Cloud) Run(ctx context.Context) error {
 	}
 }
 
-// attend has a look at every cluster, each on its own so that a slow one holds up no other.
+// attend has a look at every cluster, each on its own so that a slow one holds up no other. It says whether any of them is on
+// its way to another state.
 func (c *Cloud) attend(ctx context.Context) (unsettled bool, err error) {
 	var all []cluster
 	var nodes []node
@@ -125,12 +127,14 @@ func (c *Cloud) attend(ctx context.Context) (unsettled bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("list the clusters: %w", err)
 	}
-	for _, n := range nodes {
-		unsettled = unsettled || n.State != running
-	}
+	hopeless := map[string]bool{}
 	for _, one := range all {
-		unsettled = unsettled || one.State != running
+		hopeless[one.ID] = one.State == failed
+		unsettled = unsettled || one.State != running && one.State != failed
 		c.attendTo(ctx, one.ID)
+	}
+	for _, n := range nodes {
+		unsettled = unsettled || n.State != running && !hopeless[n.Cluster]
 	}
 	return unsettled, nil
 }
@@ -143,11 +147,24 @@ func (c *Cloud) attendTo(ctx context.Context, id string) {
 	}
 	c.busy[id] = true
 	c.attended.Go(func() {
-		if err := c.turn(ctx, id); err != nil && ctx.Err() == nil {
-			c.Logger.Warn("sandbox: digitalocean: will try again", "cluster", id, "error", err)
-		}
+		err := c.turn(ctx, id)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.busy, id)
+		if ctx.Err() == nil {
+			c.complain(id, err)
+		}
 	})
+}
+
+// complain logs what went wrong with a cluster, once as long as it is the same.
+func (c *Cloud) complain(id string, err error) {
+	words := ""
+	if err != nil {
+		words = err.Error()
+	}
+	if words != "" && words != c.troubles[id] {
+		c.Logger.Warn("sandbox: digitalocean: will try again", "cluster", id, "error", words)
+	}
+	c.troubles[id] = words
 }

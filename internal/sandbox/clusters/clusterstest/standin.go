@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -19,7 +20,8 @@ func IsStandIn(args []string) bool {
 
 // StandIn keeps m3o-kube's contract with the process that starts it, without a Kubernetes: a real process with lock, status,
 // token and signals, to test how processes are started, found, stopped and lost. It returns the exit code. What the files
-// "refuse" and "crash" in the directory say is what it dies of.
+// "refuse" and "crash" in the directory say is what it dies of. SIGUSR1 makes it start itself anew, as often as the file
+// "again" says.
 func StandIn(args []string) int {
 	if args[1] == "version" {
 		fmt.Println(`{"kubernetes":"v1.37.2","emulates":["1.37","1.36","1.35","1.34"]}`)
@@ -31,6 +33,10 @@ func StandIn(args []string) int {
 			fmt.Fprintln(os.Stderr, string(words))
 			return code
 		}
+	}
+	if left, err := os.ReadFile(filepath.Join(dir, "again")); err == nil && string(left) != "0" {
+		fmt.Fprintln(os.Stderr, startAnew(dir))
+		return 1
 	}
 	if err := standIn(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -55,6 +61,8 @@ func standIn(dir string) error {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGUSR1)
 	for {
 		if err := writeStatus(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -62,9 +70,28 @@ func standIn(dir string) error {
 		select {
 		case <-stop:
 			return nil
+		case <-again:
+			return startAnew(dir)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// startAnew counts the file "again" down, and replaces the process by itself.
+func startAnew(dir string) error {
+	path := filepath.Join(dir, "again")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	left, err := strconv.Atoi(string(data))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, []byte(strconv.Itoa(max(0, left-1))), 0o600); err != nil {
+		return err
+	}
+	return syscall.Exec("/proc/self/exe", os.Args, nil)
 }
 
 // writeStatus says that everything wanted is there.
