@@ -187,6 +187,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 
 // close ends all pods, waits for them, and takes their mounts away.
 func (s *Server) close() {
+	s.askAllToEnd()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var group sync.WaitGroup
@@ -205,17 +206,18 @@ func (s *Server) close() {
 	}
 }
 
-func (s *Server) runningContainers() []*container {
-	if s.config.StopGrace == 0 {
-		return nil
+// askAllToEnd gives the running containers their grace, all at the same time.
+func (s *Server) askAllToEnd() {
+	if s.config.StopGrace <= 0 {
+		return
 	}
-	var running []*container
-	for _, b := range s.allSandboxes() {
-		for _, c := range s.containersOf(b) {
-			if s.isRunning(c) {
-				running = append(running, c)
+	var group sync.WaitGroup
+	for _, c := range s.selectContainers((*container).running) {
+		group.Go(func() {
+			if err := s.askToEnd(context.Background(), c, s.config.StopGrace); err != nil {
+				s.log.Warn("a container could not be asked to end", "container", c.id, "error", err)
 			}
-		}
+		})
 	}
-	return running
+	group.Wait()
 }
