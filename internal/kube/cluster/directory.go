@@ -68,7 +68,7 @@ func (d *directory) prepare() error {
 	if err := os.RemoveAll(d.socketDir()); err != nil {
 		return fmt.Errorf("remove old sockets: %w", err)
 	}
-	for _, folder := range []string{d.socketDir(), d.volumes(), d.nodes(), d.network()} {
+	for _, folder := range []string{d.socketDir(), d.volumes(), d.nodes()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("the cluster's directory: %w", err)
 		}

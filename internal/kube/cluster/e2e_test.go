@@ -142,6 +142,10 @@ func servicesAnswerInside(t *testing.T, w *world) {
 	for _, host := range []string{service.Spec.ClusterIP, "web", "web.default.svc.cluster.local"} {
 		w.expectFromPod(t, "client", "http://"+host, " one")
 	}
+	// Only an account of the cluster may see /apis.
+	if status, err := w.ask(t.Context(), "client", "/kubernetes"); err != nil || status != "200 OK" {
+		t.Errorf("the API server answered a pod %q, %v", status, err)
+	}
 	// The machine's loopback is there for pods under a name.
 	w.expectFromPod(t, "client", "http://host.m3o.internal:"+w.registryPort()+"/v2/app/tags/list", `"tags":["1"]`)
 }

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"log"
 	"os"
 	"testing"
 
@@ -11,7 +12,10 @@ import (
 // TestMain lets the test binary be m3o-kube: the tests start it under that name
 // as a cluster, and the cluster starts it as its nodes.
 func TestMain(m *testing.M) {
-	if os.Args[0] == node.Program {
+	switch os.Args[0] {
+	case noNamespaces:
+		log.Fatal(becomeWithoutNamespaces())
+	case node.Program:
 		os.Exit(command.Run())
 	}
 	os.Exit(m.Run())

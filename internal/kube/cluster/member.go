@@ -21,9 +21,9 @@ const (
 	restartWaitMax = 20 * time.Second
 	// A node that ran this long had no trouble starting.
 	restartReset = time.Minute
-	// nodeStopLimit is how long a node may take to end its pods: their grace, at
-	// most eight seconds, and a little.
-	nodeStopLimit = 10 * time.Second
+	// nodeStopLimit is how long a node may take to end: its pods' grace, which is
+	// eight seconds, and a little.
+	nodeStopLimit = 11 * time.Second
 )
 
 // member is one node's process, restarted until its context ends.

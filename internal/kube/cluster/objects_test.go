@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,17 +48,18 @@ func (w *world) deployment(app string, replicas int32, version string) *appsv1.D
 	}
 }
 
-// service leads port 80 to the pods of the app; "front" is another way to "web".
+// service leads port 80 to the pods of the app; "front" is another way to "web", on
+// a port of the machine that does not take root.
 func (w *world) service(name string, kind corev1.ServiceType) *corev1.Service {
-	app := name
+	app, port := name, int32(80)
 	if name == "front" {
-		app = "web"
+		app, port = "web", 8000
 	}
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: corev1.ServiceSpec{
 			Type: kind, Selector: map[string]string{"app": app},
-			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
+			Ports: []corev1.ServicePort{{Port: port, TargetPort: intstr.FromInt32(8080)}},
 		},
 	}
 }
@@ -224,7 +226,7 @@ func (w *world) loadBalancer(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	for _, ingress := range service.Status.LoadBalancer.Ingress {
-		return ingress.IP, nil
+		return net.JoinHostPort(ingress.IP, "8000"), nil
 	}
 	return "", fmt.Errorf("service %s has no address", name)
 }

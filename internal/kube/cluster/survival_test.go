@@ -87,9 +87,11 @@ func nodeComesBack(t *testing.T, w *world) {
 	}
 }
 
-func volumeSurvives(t *testing.T, w *world) {
+// keeper is a deployment of one pod with a claim of its own at /data.
+func (w *world) keeper(t *testing.T, name string, env ...corev1.EnvVar) {
+	t.Helper()
 	w.create(t, &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: "data", Namespace: namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources: corev1.VolumeResourceRequirements{
@@ -97,14 +99,19 @@ func volumeSurvives(t *testing.T, w *world) {
 			},
 		},
 	})
-	keeper := w.deployment("keeper", 1, "one")
+	keeper := w.deployment(name, 1, "one")
 	pod := &keeper.Spec.Template.Spec
 	pod.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
-		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"},
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
 	}}}
 	pod.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+	pod.Containers[0].Env = append(pod.Containers[0].Env, env...)
 	w.create(t, keeper)
-	w.waitRollout(t, "keeper", 1)
+	w.waitRollout(t, name, 1)
+}
+
+func volumeSurvives(t *testing.T, w *world) {
+	w.keeper(t, "keeper")
 	if _, err := w.ask(t.Context(), "keeper", "/write?path=/data/file&data="+url.QueryEscape("still here")); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +181,7 @@ func (w *world) deleteVolume(t *testing.T) {
 	if err := w.client.AppsV1().Deployments(namespace).Delete(t.Context(), "keeper", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.client.CoreV1().PersistentVolumeClaims(namespace).Delete(t.Context(), "data", metav1.DeleteOptions{}); err != nil {
+	if err := w.client.CoreV1().PersistentVolumeClaims(namespace).Delete(t.Context(), "keeper", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, soon, func() error {
@@ -206,6 +213,7 @@ func otherVersion(t *testing.T, w *world) {
 }
 
 func stopsWhenTold(t *testing.T, w *world) {
+	w.keeper(t, "last", corev1.EnvVar{Name: "STOP_FILE", Value: "/data/stopped"})
 	begin := time.Now()
 	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -214,6 +222,9 @@ func stopsWhenTold(t *testing.T, w *world) {
 		t.Errorf("it ended with %v", err)
 	}
 	t.Logf("stopped in %s", time.Since(begin))
+	if files, err := filepath.Glob(filepath.Join(w.dir, "volumes", "*", "stopped")); err != nil || len(files) != 1 {
+		t.Errorf("the pod was not told to stop: %v, %v", files, err)
+	}
 	if left := append(processesOf(t, w.dir), podProcesses(t)...); len(left) > 0 {
 		t.Errorf("the processes %v are left", left)
 	}

@@ -55,7 +55,7 @@ func (c *ControlPlane) startServer(ctx context.Context, listener net.Listener) e
 		return fmt.Errorf("prepare the API server: %w", errors.Join(problems...))
 	}
 	c.run(ctx, &c.servers, "kube-apiserver", func() error { return apiserverapp.Run(ctx, completed) })
-	return c.waitServer(ctx)
+	return nil
 }
 
 func (c *ControlPlane) serverArguments() ([]string, error) {

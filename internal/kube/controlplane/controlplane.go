@@ -86,6 +86,9 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err := c.startServer(serverCtx, listener); err != nil {
 		return err
 	}
+	if err := c.waitServer(ctx); err != nil {
+		return err
+	}
 	if err := c.startControllers(managersCtx); err != nil {
 		return err
 	}
@@ -97,6 +100,7 @@ func (c *ControlPlane) prepare() (net.Listener, error) {
 	// The components set up logging one after another; the first one stays.
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
+	quietEtcdClient()
 	if err := os.MkdirAll(c.config.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the control plane's directory: %w", err)
 	}

@@ -61,11 +61,25 @@ func (c Config) ServerCert() string    { return filepath.Join(c.Dir, "pki", "ser
 func (c Config) ServerKey() string     { return filepath.Join(c.Dir, "pki", "server.key") }
 func (c Config) AuthorityCert() string { return filepath.Join(c.Dir, "pki", "ca.crt") }
 
-func (c Config) kubeletDir() string { return filepath.Join(c.Dir, "kubelet") }
-func (c Config) logsDir() string    { return filepath.Join(c.Dir, "logs") }
 func (c Config) runtimeDir() string { return filepath.Join(c.Dir, "runtime") }
 func (c Config) resolver() string   { return filepath.Join(c.Dir, "resolv.conf") }
-func (c Config) pluginsDir() string { return filepath.Join(c.Dir, "plugins") }
+
+// Where the kubelet keeps things, as on any node. The node's own directory has
+// folders for them, which are mounted there: the kubelet's sockets have names
+// that would be too long in a deep directory.
+const (
+	kubeletDir = "/var/lib/kubelet"
+	logsDir    = "/var/log/pods"
+	pluginsDir = kubeletDir + "/volume-plugins"
+)
+
+// mounts are the folders of the node's own directory and their places.
+func (c Config) mounts() map[string]string {
+	return map[string]string{
+		filepath.Join(c.Dir, "kubelet"): kubeletDir,
+		filepath.Join(c.Dir, "logs"):    logsDir,
+	}
+}
 
 // load reads the configuration of the node in dir.
 func load(dir string) (Config, error) {

@@ -84,7 +84,7 @@ func kubeletServer(config Config, endpoint string) (*options.KubeletServer, erro
 	flags.HostnameOverride = config.Name
 	flags.NodeIP = config.Address().String()
 	flags.NodeLabels = config.Labels
-	flags.RootDirectory = config.kubeletDir()
+	flags.RootDirectory = kubeletDir
 	flags.CertDirectory = filepath.Join(config.Dir, "pki")
 	// Without a name of a kubeconfig the kubelet would do without an API server;
 	// its clients are made in kubeletDependencies.
@@ -117,8 +117,8 @@ func applyIdentity(settings *kubeletconfig.KubeletConfiguration, config Config) 
 
 func applyRuntime(settings *kubeletconfig.KubeletConfiguration, config Config, endpoint string) {
 	settings.ContainerRuntimeEndpoint = endpoint
-	settings.PodLogsDir = config.logsDir()
-	settings.VolumePluginDir = config.pluginsDir()
+	settings.PodLogsDir = logsDir
+	settings.VolumePluginDir = pluginsDir
 	settings.ResolverConfig = config.resolver()
 	settings.ClusterDNS = []string{ClusterDNS}
 	settings.ClusterDomain = ClusterDomain

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,9 +38,6 @@ func isolateMounts(keep string) error {
 
 // hide puts an empty folder over folder, and keep back into it if it was there.
 func hide(folder, keep string) error {
-	if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
 	// /run may be a symbolic link, or a link may lead to it.
 	real, err := filepath.EvalSymlinks(folder)
 	if err != nil {
@@ -71,6 +67,21 @@ func bindFile(source *os.File, target string) error {
 	from := fmt.Sprintf("/proc/self/fd/%d", source.Fd())
 	if err := unix.Mount(from, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("keep the cluster's directory: %w", err)
+	}
+	return nil
+}
+
+// mountOwn puts the folders that the node keeps where the kubelet looks for them.
+func mountOwn(config Config) error {
+	for source, target := range config.mounts() {
+		for _, folder := range []string{source, target} {
+			if err := os.MkdirAll(folder, 0o755); err != nil {
+				return fmt.Errorf("make the node's folders: %w", err)
+			}
+		}
+		if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount the node's %s: %w", target, err)
+		}
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ import (
 const (
 	runtimeSocket = "/run/m3o/cri.sock"
 	dialLimit     = 10 * time.Second
+	// stopGrace is how long pods may take to end when the node is told to.
+	stopGrace = 8 * time.Second
 )
 
 // Main is the whole life of the node in dir, in the process that Command
@@ -46,6 +48,9 @@ func Main(ctx context.Context, dir string, logger *slog.Logger) error {
 func enter(config Config) (*os.File, error) {
 	resolver := resolverFile()
 	if err := isolateMounts(config.ClusterDir); err != nil {
+		return nil, err
+	}
+	if err := mountOwn(config); err != nil {
 		return nil, err
 	}
 	if err := useResolver(config, resolver); err != nil {
@@ -101,7 +106,7 @@ var errUplink = errors.New("the uplink ended")
 func startRuntime(config Config, bridge *network.Bridge, logger *slog.Logger) (*cri.Server, net.Listener, error) {
 	runtime, err := cri.New(cri.Config{
 		Root: config.runtimeDir(), Network: bridge, Registry: registryTransport(),
-		StreamingAddress: "127.0.0.1:0", Logger: logger,
+		StreamingAddress: "127.0.0.1:0", StopGrace: stopGrace, Logger: logger,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("start the container runtime: %w", err)

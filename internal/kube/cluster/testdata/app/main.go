@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +41,11 @@ func serve() error {
 		return err
 	case <-ctx.Done():
 	}
+	if path := os.Getenv("STOP_FILE"); path != "" {
+		if err := os.WriteFile(path, []byte("stopped"), 0o644); err != nil {
+			return err
+		}
+	}
 	// Endpoints are told at the same time as we are: serve a little longer.
 	time.Sleep(time.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -63,6 +70,7 @@ func routes() http.Handler {
 		}
 	})
 	mux.HandleFunc("/get", func(w http.ResponseWriter, r *http.Request) { answer(w)(get(r.FormValue("url"))) })
+	mux.HandleFunc("/kubernetes", func(w http.ResponseWriter, _ *http.Request) { answer(w)(askAPIServer()) })
 	mux.HandleFunc("/lookup", func(w http.ResponseWriter, r *http.Request) { answer(w)(lookup(r.FormValue("name"))) })
 	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
 		data, err := os.ReadFile(r.FormValue("path"))
@@ -96,6 +104,33 @@ func get(url string) (string, error) {
 		return "", errors.New(response.Status)
 	}
 	return string(body), err
+}
+
+// askAPIServer asks the API server as a pod does, with what the kubelet mounted.
+func askAPIServer() (string, error) {
+	const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	token, err := os.ReadFile(account + "token")
+	if err != nil {
+		return "", err
+	}
+	authority, err := os.ReadFile(account + "ca.crt")
+	if err != nil {
+		return "", err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	request, err := http.NewRequest(http.MethodGet, "https://kubernetes.default.svc/apis", nil)
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Authorization", "Bearer "+string(token))
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	return response.Status, nil
 }
 
 func lookup(name string) (string, error) {

@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestIndexesAreKeptAndFreed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nodes.json")
+	assign := func(name string, want int) {
+		t.Helper()
+		x, err := openIndexes(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := x.assign(name); err != nil || got != want {
+			t.Fatalf("%s has index %d, %v, not %d", name, got, err, want)
+		}
+	}
+	assign("a", 1)
+	assign("b", 2)
+	assign("c", 3)
+	assign("b", 2)
+	x, err := openIndexes(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.free("b"); err != nil {
+		t.Fatal(err)
+	}
+	assign("c", 3)
+	assign("d", 2)
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openIndexes(path); err == nil {
+		t.Fatal("a broken file is taken")
+	}
+}
+
+func TestIndexesEnd(t *testing.T) {
+	x := &indexes{path: filepath.Join(t.TempDir(), "nodes.json"), nodes: map[string]int{}}
+	for i := range maxNodes {
+		x.nodes[string(rune('a'+i))] = i + 1
+	}
+	if index, err := x.assign("one more"); err == nil {
+		t.Fatalf("a node too many has index %d", index)
+	}
+}
+
+func TestNodePatch(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Labels:      map[string]string{"kubernetes.io/os": "linux", "old": "1", "changed": "1", "kept": "1"},
+		Annotations: map[string]string{ownedLabels: "changed,kept,old", "other": "x"},
+	}}
+	wanted := map[string]string{"changed": "2", "kept": "1", "new": ""}
+	patch := nodePatch(node, wanted)
+	labels := map[string]any{"changed": "2", "new": "", "old": nil}
+	if !reflect.DeepEqual(patch["labels"], labels) {
+		t.Errorf("labels are patched with %v, not %v", patch["labels"], labels)
+	}
+	annotations := map[string]any{
+		ownedLabels: "changed,kept,new", "m3o.dev/enforces-network-policy": "false", "m3o.dev/enforces-limits": "false",
+	}
+	if !reflect.DeepEqual(patch["annotations"], annotations) {
+		t.Errorf("annotations are patched with %v", patch["annotations"])
+	}
+	node.Labels = map[string]string{"kubernetes.io/os": "linux", "changed": "2", "kept": "1", "new": ""}
+	for key, value := range annotations {
+		node.Annotations[key] = value.(string)
+	}
+	if patch := nodePatch(node, wanted); patch != nil {
+		t.Errorf("a node as wanted is patched with %v", patch)
+	}
+}
+
+func TestWatchSendsValidSpecsOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.json")
+	write := func(text string) {
+		t.Helper()
+		if err := replaceFile(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const valid = `{"name": "lon1", "version": "1.37", "loadBalancerCIDR": "127.18.4.0/24"}`
+	write(valid)
+	specs := watchSpec(t.Context(), path, slog.New(slog.DiscardHandler))
+	expect := func(name string) {
+		t.Helper()
+		select {
+		case spec := <-specs:
+			if spec.Name != name {
+				t.Fatalf("cluster %q came, not %q", spec.Name, name)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("cluster %q did not come", name)
+		}
+	}
+	expect("lon1")
+	for _, bad := range []string{"{", `{"name": "lon1", "colour": "red"}`, `{"name": "lon1", "version": "9.9"}`} {
+		write(bad)
+		time.Sleep(2 * specPoll)
+	}
+	write(`{"name": "lon2", "version": "1.37", "loadBalancerCIDR": "127.18.4.0/24"}`)
+	expect("lon2")
+}
+
+func TestLockIsOne(t *testing.T) {
+	path := t.TempDir()
+	first, err := openDirectory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDirectory(path); err == nil {
+		t.Fatal("two hold the directory")
+	}
+	token, err := first.adminToken()
+	if err != nil || len(token) != 64 {
+		t.Fatalf("the token has %d characters, %v", len(token), err)
+	}
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := openDirectory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.close()
+	if again, err := second.adminToken(); err != nil || again != token {
+		t.Fatalf("the token changed, %v", err)
+	}
+	if info, err := os.Stat(second.token()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the token's file is %v, %v", info, err)
+	}
+}
