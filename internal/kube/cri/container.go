@@ -82,6 +82,11 @@ func (c *container) security() *runtimeapi.LinuxContainerSecurityContext {
 	return c.config.GetLinux().GetSecurityContext()
 }
 
+// running is the CRI's state; the caller holds the server's lock.
+func (c *container) running() bool {
+	return c.now.State == runtimeapi.ContainerState_CONTAINER_RUNNING
+}
+
 // sharesPID reports whether the container's processes are in a namespace with
 // others', which then do not end with its first process.
 func (c *container) sharesPID() bool {

@@ -64,7 +64,7 @@ func goInside() int {
 		return 1
 	}
 	defer cri.RemoveRoot(dir)
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "probe"), "./testdata/probe")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "probe"), "./testdata/probe")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the test program: %v\n%s", err, out)
@@ -194,7 +194,7 @@ func (n *node) startRegistry() {
 
 func (n *node) startRuntime() {
 	n.Helper()
-	server, err := cri.New(cri.Config{Root: n.root, Network: n.network, StreamingAddress: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	server, err := cri.New(cri.Config{Root: n.root, Network: n.network, StreamingAddress: "127.0.0.1:0", StopGrace: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		n.Fatal(err)
 	}

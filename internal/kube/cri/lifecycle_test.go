@@ -284,3 +284,13 @@ func TestRuntimeTellsWhatItIs(t *testing.T) {
 		t.Errorf("checkpoint: %v", err)
 	}
 }
+
+func TestContainersMayEndWithTheRuntime(t *testing.T) {
+	n := startNode(t)
+	c := n.pod("graceful").run("main", n.probe(), args("term"))
+	c.logged("ready")
+	n.stop()
+	if lines := strings.Join(c.lines(), "\n"); !strings.Contains(lines, "got terminated") {
+		t.Errorf("log: %s", lines)
+	}
+}

@@ -47,7 +47,7 @@ func (s *Server) askToEnd(ctx context.Context, c *container, grace time.Duration
 func (s *Server) isRunning(c *container) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.now.State == runtimeapi.ContainerState_CONTAINER_RUNNING
+	return c.running()
 }
 
 // killContainer ends a running container and waits until it has ended.
