@@ -21,7 +21,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/m3o/platform/internal/gateway/etcdtest"
@@ -55,6 +54,19 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	}
 	w.start(change)
 	return w
+}
+
+// rotate replaces the signing key and its public half.
+func (w *world) rotate() {
+	w.t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.signer = ticket.NewSigner(key)
+	if err := os.WriteFile(w.keys, w.signer.Document(), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) config() Config {
@@ -254,7 +266,4 @@ func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-var (
-	_     kubernetes.Interface = (*fake.Clientset)(nil)
-	greet                      = release.Key{Project: "default", Name: "hello"}
-)
+var greet = release.Key{Project: "default", Name: "hello"}

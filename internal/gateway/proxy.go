@@ -67,7 +67,7 @@ func answered(r *http.Response) error {
 	if c.limit != nil && streams(r) {
 		c.limit.Stop()
 	}
-	delete(r.Header, requestID) // ours is set already
+	r.Header[requestID] = []string{c.id}
 	return nil
 }
 

@@ -61,8 +61,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.metrics.inFlight.Dec()
 	defer g.inFlight.Add(-1)
 	c := &call{id: identify(r), began: time.Now()}
-	w.Header()[requestID] = []string{c.id}
 	if strings.HasPrefix(r.URL.Path, "/-/") {
+		w.Header()[requestID] = []string{c.id}
 		g.control.ServeHTTP(w, r)
 		return
 	}
@@ -95,6 +95,7 @@ func (g *Gateway) finish(c *call) {
 
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c *call, p problem) {
 	p.RequestID, c.status = c.id, p.Status
+	w.Header()[requestID] = []string{c.id}
 	p.write(w, r)
 }
 
@@ -232,7 +233,13 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 	}
 	out := r.WithContext(c)
 	if r.ContentLength != 0 && !grpc {
-		c.body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route)), control: http.NewResponseController(w), timed: r.ProtoMajor == 1}
+		control := http.NewResponseController(w)
+		if r.ProtoMajor == 1 {
+			// Without this the server drops what is left of the body when the answer begins, and so would break a
+			// service that answers while it reads.
+			_ = control.EnableFullDuplex() // it fails only on servers other than ours
+		}
+		c.body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route)), control: control, timed: r.ProtoMajor == 1}
 		out.Body = c.body
 	}
 	g.proxy.ServeHTTP(w, out)
