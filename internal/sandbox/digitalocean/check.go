@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -162,4 +163,10 @@ func checkDNSLabel(what, name string, most int) error {
 		return unprocessable("%s %q: %s", what, name, problems[0])
 	}
 	return nil
+}
+
+// checkClock says whether text is a time of day.
+func checkClock(text string) bool {
+	_, err := time.Parse("15:04", text)
+	return err == nil
 }

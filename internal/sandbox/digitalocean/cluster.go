@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -357,61 +356,4 @@ func getUser(c *call) (reply, error) {
 	})
 	return reply{status: http.StatusOK, body: map[string]any{"kubernetes_cluster_user": map[string]any{
 		"username": accountEmail, "groups": []string{"k8saas:authenticated"}}}}, err
-}
-
-func listUpgrades(c *call) (reply, error) {
-	versions := []wireVersion{}
-	err := c.view(func(tx *world.Tx) error {
-		f, err := c.family(tx)
-		if err == nil {
-			for _, minor := range c.cloud.upgradesFrom(f.cluster.Version) {
-				versions = append(versions, wireVersionOf(minor))
-			}
-		}
-		return err
-	})
-	return reply{status: http.StatusOK, body: map[string]any{"available_upgrade_versions": versions}}, err
-}
-
-// upgradesFrom lists where a cluster can go: one minor version up, as there.
-func (c *Cloud) upgradesFrom(slug string) []string {
-	current := minorNumber(minorOf(slug))
-	return slices.DeleteFunc(slices.Clone(c.Versions), func(minor string) bool { return minorNumber(minor) != current+1 })
-}
-
-func upgradeCluster(c *call) (reply, error) {
-	var asked struct {
-		Version string `json:"version"`
-	}
-	if err := c.decode(&asked); err != nil {
-		return reply{}, err
-	}
-	err := c.commit(func(tx *world.Tx) error {
-		f, err := c.liveFamily(tx)
-		if err != nil {
-			return err
-		}
-		one := f.cluster
-		if one.State != running {
-			return unprocessable("the cluster is %s: only a running cluster can be upgraded", one.State)
-		}
-		target, known := resolveVersion(asked.Version, c.cloud.upgradesFrom(one.Version))
-		if !known {
-			return unprocessable("version %q is not an available upgrade from %s", asked.Version, one.Version)
-		}
-		if one.Transition, err = c.begin(tx, one.ID+target, clusterUpgrade); err != nil {
-			return err
-		}
-		one.State, one.Target, one.UpdatedAt = upgrading, target, c.at
-		effect := c.effect(world.Updated, kindCluster, one.ID, one.Name)
-		effect.Tags, effect.State = one.Tags, upgrading
-		return errors.Join(putCluster(tx, one), tx.Record(effect))
-	})
-	return reply{status: http.StatusAccepted}, err
-}
-
-// checkClock says whether text is a time of day.
-func checkClock(text string) bool {
-	_, err := time.Parse("15:04", text)
-	return err == nil
 }
