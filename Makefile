@@ -48,14 +48,14 @@ vulnerabilities: ## Look our dependencies up in the vulnerability database (need
 
 check: lint test ## What must pass before a change lands
 
-record: build ## Record the histories that workflows are replayed against
-	go run $(EMBED) ./internal/dev/record
+record: ## Record the histories that workflows are replayed against
+	go test $(EMBED),record -count=1 -v -run TestRecord ./workers
 
-chaos-spine: build ## Kill things at random during apply, run and destroy: N=50
-	go test $(EMBED) -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/chaos -kills $(or $(N),50)
+chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
+	go test $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
 
 bench: build ## Measure, and print tables
-	go test $(EMBED) -count=1 -timeout 2h -v -run TestFigures ./internal/dev/bench
+	go test $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine
 
 clean: ## Remove what build made
 	rm -rf bin

@@ -42,10 +42,11 @@ func again(err error) error {
 }
 
 // Clusters makes, watches and removes managed Kubernetes clusters in one cloud account. Poll is how often it looks at
-// one that is on its way; the provider's rate limit bounds it.
+// one that is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one.
 type Clusters struct {
 	Cloud cloud.Clusters
 	Poll  time.Duration
+	Limit time.Duration
 }
 
 // EnsureCluster asks for the cluster of the spec and returns it as it is now. Asking twice returns the same cluster.
@@ -70,6 +71,10 @@ func (a *Clusters) AwaitCluster(ctx context.Context, spec region.ClusterSpec) (r
 		}
 		if cluster.Ready {
 			return cluster, nil
+		}
+		if waited := time.Since(activity.GetInfo(ctx).ScheduledTime); waited > a.Limit {
+			return region.Cluster{}, fail(fault.New(fault.Failed, "cluster %s is still %q after %s; the provider does not finish it", spec.Name, cluster.State,
+				waited.Round(time.Second)))
 		}
 		activity.RecordHeartbeat(ctx, cluster.State)
 		if err := pause(ctx, a.Poll); err != nil {

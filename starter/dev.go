@@ -30,6 +30,7 @@ type devFlags struct {
 	offset     int
 	scale      float64
 	poll       time.Duration
+	patience   time.Duration
 	split      bool
 	kubeconfig string
 	programs   string
@@ -47,6 +48,7 @@ func devCommand() *cobra.Command {
 	flags.IntVar(&f.offset, "port-offset", 0, "move all ports by this much")
 	flags.Float64Var(&f.scale, "time-scale", 0.02, "how much of their time the sandbox clouds take (1: as long as the real ones)")
 	flags.DurationVar(&f.poll, "poll", 500*time.Millisecond, "how often the clouds are asked about what is on its way")
+	flags.DurationVar(&f.patience, "cluster-limit", 10*time.Minute, "how long the clouds may take for a cluster")
 	flags.BoolVar(&f.split, "split", false, "run each process by itself, as production does")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "run regions on the contexts of this kubeconfig (kind, k3d, …) instead of built-in clusters")
 	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
@@ -80,7 +82,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Split: f.split,
+	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
 		Programs: programs, GoRoot: goroot, Modules: config.LoadGo(), Kubeconfig: f.kubeconfig, LogLevel: f.logLevel,
 		Hash: rest.HashToken, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})

@@ -36,13 +36,17 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	if err != nil {
 		return workers.CloudHoldings{}, err
 	}
+	patience, err := duration("M3O_CLUSTER_LIMIT", b.settings.Patience, time.Hour, time.Second)
+	if err != nil {
+		return workers.CloudHoldings{}, err
+	}
 	signer, err := ticket.LoadOrCreate(b.settings.TicketKey)
 	if err != nil {
 		return workers.CloudHoldings{}, fmt.Errorf("M3O_TICKET_KEY: %w", err)
 	}
 	connections := &activities.Connections{Cloud: provider}
 	return workers.CloudHoldings{
-		Networks: &activities.Networks{Cloud: provider}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll},
+		Networks: &activities.Networks{Cloud: provider}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
 		Accounts: &activities.Accounts{Cloud: provider}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
 		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: signer.Document()}}},
 		Services: &activities.Services{Connections: connections, Poll: look},
@@ -51,12 +55,17 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 
 // poll is how often a cloud is asked about what is on its way: often enough to lose no time, seldom enough for its limits.
 func (b *base) poll() (time.Duration, error) {
-	if b.settings.Poll == "" {
-		return 5 * time.Second, nil
+	return duration("M3O_POLL", b.settings.Poll, 5*time.Second, 50*time.Millisecond)
+}
+
+// duration reads a setting, with a default and a least value.
+func duration(variable, text string, otherwise, least time.Duration) (time.Duration, error) {
+	if text == "" {
+		return otherwise, nil
 	}
-	d, err := time.ParseDuration(b.settings.Poll)
-	if err != nil || d < 50*time.Millisecond {
-		return 0, misuse("M3O_POLL: %q is no duration of at least 50ms", b.settings.Poll)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least {
+		return 0, misuse("%s: %q is no duration of at least %s", variable, text, least)
 	}
 	return d, nil
 }
@@ -72,23 +81,44 @@ func (b *base) images() map[region.Part]string {
 	return images
 }
 
-func (b *base) buildHoldings() (*activities.Builds, error) {
+// readyBuilder says early whether builds can be confined here, and compiles the standard library before anybody waits.
+func (b *base) readyBuilder(ctx context.Context, builder *build.Builder) {
+	err := builder.CheckJail(ctx)
+	if err == nil {
+		err = builder.Warm(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		b.signals.Logger.WarnContext(ctx, "services may not compile here", "error", err)
+	}
+}
+
+func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
 	blobs, err := blob.OpenFolder(b.settings.Blobs, blob.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("M3O_BLOBS: %w", err)
 	}
 	s := b.settings
-	builder, err := build.New(build.Config{Dir: s.BuildDir, GoRoot: s.GoRoot, Registry: s.Registry, AllowUnconfined: s.Unjailed == "yes",
+	client := image.Client{}
+	if s.RegistrySecretFile != "" {
+		password, err := readSecret("M3O_REGISTRY_SECRET_FILE", s.RegistrySecretFile)
+		if err != nil {
+			return nil, err
+		}
+		client = image.Client{Own: s.Registry, Password: password}
+	}
+	builder, err := build.New(build.Config{Dir: s.BuildDir, GoRoot: s.GoRoot, Registry: s.Registry, Client: client, AllowUnconfined: s.Unjailed == "yes",
 		Modules: build.Modules{Proxy: s.Modules, SumDB: s.SumDB, NoSumDB: s.NoSumDB}})
 	if err != nil {
 		return nil, err
 	}
-	return &activities.Builds{Builder: imageBuilder{builder, blobs}}, nil
+	go b.readyBuilder(ctx, builder)
+	return &activities.Builds{Builder: imageBuilder{builder, client, blobs}}, nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.
 type imageBuilder struct {
 	builder *build.Builder
+	client  image.Client
 	blobs   blob.Store
 }
 
@@ -108,6 +138,6 @@ func (i imageBuilder) BuildImage(ctx context.Context, in release.BuildInput) (re
 }
 
 func (i imageBuilder) ResolveImage(ctx context.Context, reference string) (release.Image, error) {
-	resolved, err := image.Client{}.Resolve(ctx, reference, runtime.GOARCH)
+	resolved, err := i.client.Resolve(ctx, reference, runtime.GOARCH)
 	return release.Image{Reference: resolved, Found: true}, err
 }

@@ -102,7 +102,7 @@ func (b *base) holdings(ctx context.Context, queues []string) (workers.Holdings,
 		case queue.Flows:
 			h.Flows, done, err = b.flowHoldings(ctx)
 		case queue.Build:
-			h.Build, err = b.buildHoldings()
+			h.Build, err = b.buildHoldings(ctx)
 		case queue.Cloud(region.DigitalOcean):
 			h.Clouds[region.DigitalOcean], err = b.digitalOceanHoldings()
 		}

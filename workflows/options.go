@@ -37,7 +37,7 @@ func watching(ctx workflow.Context, queue, summary string, limit time.Duration) 
 
 // How long things may take before that is a failure. The clouds' own figures are well below (a cluster 4 to 12 minutes).
 const (
-	clusterLimit  = 60 * time.Minute // to become ready
+	clusterLimit  = 3 * time.Hour    // to become ready; the worker gives up sooner, with the provider's last word
 	goneLimit     = 60 * time.Minute // to be gone
 	partsLimit    = 20 * time.Minute // images pulled, volumes bound, everything ready
 	gatewayLimit  = 10 * time.Minute // the load balancer answers from outside

@@ -25,7 +25,7 @@ func BootstrapRegion(ctx workflow.Context, in region.BootstrapInput) (region.Out
 		return region.Outcome{}, err
 	}
 	b.listen(ctx)
-	return b.run(ctx)
+	return b.run(ctx, b.steps())
 }
 
 // bootstrap is the state of one run of BootstrapRegion.
@@ -58,13 +58,12 @@ func (b *bootstrap) steps() []step {
 	}
 }
 
-func (b *bootstrap) run(ctx workflow.Context) (region.Outcome, error) {
+func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, error) {
 	b.ran = b.built.Endpoints.API != ""
 	b.built.Spec, b.built.Message = b.spec, ""
 	if b.built.Status = region.Creating; b.ran {
 		b.built.Status = region.Updating
 	}
-	steps := b.steps()
 	for i, s := range steps {
 		b.progress = region.Progress{Stage: s.name, Done: i, Of: len(steps)}
 		if err := b.persist(ctx, s); err != nil {
@@ -209,11 +208,7 @@ func (b *bootstrap) buildCluster(ctx workflow.Context) error {
 		return err
 	}
 	wait := watching(ctx, b.cloud(), "Wait until cluster "+spec.Name+" is ready", clusterLimit)
-	err := workflow.ExecuteActivity(wait, clusters.AwaitCluster, spec).Get(ctx, &b.built.Cluster)
-	if err != nil && !temporal.IsCanceledError(err) {
-		return failure(kindOf(err), "cluster "+spec.Name+": "+words(err))
-	}
-	return err
+	return workflow.ExecuteActivity(wait, clusters.AwaitCluster, spec).Get(ctx, &b.built.Cluster)
 }
 
 func (b *bootstrap) removeCluster(ctx workflow.Context) error {

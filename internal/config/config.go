@@ -26,14 +26,16 @@ type Settings struct {
 	LogLevel    string `env:"M3O_LOG_LEVEL"`     // debug, info, warn, error
 	Endpoint    string `env:"M3O_OTLP_ENDPOINT"` // OTLP/HTTP URL for traces; empty: none
 
-	Registry string `env:"M3O_REGISTRY"`       // host:port[/prefix] that built images are pushed to
-	BuildDir string `env:"M3O_BUILD_DIR"`      // work folder and caches of builds
-	GoRoot   string `env:"M3O_GOROOT"`         // toolchain that builds
-	Modules  string `env:"M3O_GOPROXY"`        // where builds get modules from
-	SumDB    string `env:"M3O_GOSUMDB"`        // checksum database for them
-	NoSumDB  string `env:"M3O_GONOSUMDB"`      // modules that it is not asked about
-	Poll     string `env:"M3O_POLL"`           // how often clouds are asked about what is on its way: "5s"
-	Unjailed string `env:"M3O_UNJAILED_ALLOW"` // "yes": build without a jail where none can be made
+	Registry           string `env:"M3O_REGISTRY"`             // host:port[/prefix] that built images are pushed to
+	RegistrySecretFile string `env:"M3O_REGISTRY_SECRET_FILE"` // file with the password that our own registry demands of writers
+	BuildDir           string `env:"M3O_BUILD_DIR"`            // work folder and caches of builds
+	GoRoot             string `env:"M3O_GOROOT"`               // toolchain that builds
+	Modules            string `env:"M3O_GOPROXY"`              // where builds get modules from
+	SumDB              string `env:"M3O_GOSUMDB"`              // checksum database for them
+	NoSumDB            string `env:"M3O_GONOSUMDB"`            // modules that it is not asked about
+	Poll               string `env:"M3O_POLL"`                 // how often clouds are asked about what is on its way: "5s"
+	Patience           string `env:"M3O_CLUSTER_LIMIT"`        // how long a cloud may take for a cluster: "60m"
+	Unjailed           string `env:"M3O_UNJAILED_ALLOW"`       // "yes": build without a jail where none can be made
 
 	ImageEtcd      string `env:"M3O_IMAGE_ETCD"`
 	ImageNATS      string `env:"M3O_IMAGE_NATS"`

@@ -36,6 +36,7 @@ type Config struct {
 	Modules    config.Go
 	Kubeconfig string // run on these clusters instead of our own
 	Poll       time.Duration
+	Patience   time.Duration // how long the sandbox may take for a cluster
 	LogLevel   string
 	Hash       func(token string) []byte
 	Processes  []Process
@@ -89,8 +90,8 @@ func (c Config) locate() config.Settings {
 	at := func(name string) string { return filepath.Join(c.DataDir, name) }
 	return config.Settings{Store: "sqlite://" + at("store.db"), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
 		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), Blobs: at("blobs"), Listen: Address(c.Ports.API), Domain: "m3o.localhost",
-		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), BuildDir: at("builds"), GoRoot: c.GoRoot,
-		Modules: c.Modules.Proxy, SumDB: c.Modules.SumDB, NoSumDB: c.Modules.NoSumDB, Poll: c.Poll.String(),
+		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"), GoRoot: c.GoRoot,
+		Modules: c.Modules.Proxy, SumDB: c.Modules.SumDB, NoSumDB: c.Modules.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
 		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
 }
 
@@ -169,7 +170,11 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 
 // serveRegistry serves the registry on disk, and brings the regions' images there.
 func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
-	registry, err := image.NewRegistry(filepath.Join(r.DataDir, "registry"), image.RegistryConfig{})
+	password, err := secretIn(r.settings.RegistrySecretFile, "")
+	if err != nil {
+		return err
+	}
+	registry, err := image.NewRegistry(filepath.Join(r.DataDir, "registry"), image.RegistryConfig{Password: password})
 	if err != nil {
 		return err
 	}
@@ -185,15 +190,15 @@ func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
 		return nil
 	})
 	group.Go(func() error { <-ctx.Done(); return server.Close() })
-	group.Go(func() error { return r.pack(ctx) })
+	group.Go(func() error { return r.pack(ctx, image.Client{Own: r.settings.Registry, Password: password}) })
 	return nil
 }
 
 // pack makes images of the programs that regions run, where official images cannot be had.
-func (r *run) pack(ctx context.Context) error {
+func (r *run) pack(ctx context.Context, client image.Client) error {
 	defer close(r.images)
 	at := func(name string) string { return filepath.Join(r.Programs, "images", name) }
-	packer := image.Packer{Registry: r.settings.Registry + "/m3o", Arch: runtime.GOARCH, Dir: filepath.Join(r.DataDir, "images")}
+	packer := image.Packer{Client: client, Registry: r.settings.Registry + "/m3o", Arch: runtime.GOARCH, Dir: filepath.Join(r.DataDir, "images")}
 	references, err := packer.Platform(ctx, []image.Program{
 		{Name: "etcd", Binary: at("etcd"), Config: image.Config{Path: "/usr/local/bin/etcd", Entrypoint: []string{"/usr/local/bin/etcd"}}},
 		{Name: "nats", Binary: at("nats-server"), Config: image.Config{Path: "/nats-server", Entrypoint: []string{"/nats-server"}}},

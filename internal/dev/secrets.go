@@ -26,7 +26,7 @@ func TokenFile(dir string) string { return filepath.Join(dir, "admin.token") }
 
 // admit makes the administrator's token at the first start, and lets its holder do everything.
 func admit(ctx context.Context, dir string, tokens Tokens, hash func(string) []byte) error {
-	token, err := adminToken(TokenFile(dir))
+	token, err := secretIn(TokenFile(dir), "m3o_")
 	if err != nil {
 		return err
 	}
@@ -34,25 +34,26 @@ func admit(ctx context.Context, dir string, tokens Tokens, hash func(string) []b
 	return errors.Join(tokens.EnsureProject(ctx, account.DefaultProject), tokens.SaveToken(ctx, hash(token), admin, "admin.token", time.Time{}))
 }
 
-func adminToken(path string) (string, error) {
+// secretIn returns the secret in the file, made with the prefix if there is none. The file is only readable by its owner.
+func secretIn(path, prefix string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err == nil && len(strings.TrimSpace(string(data))) >= 32 {
 		return strings.TrimSpace(string(data)), nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the administrator's token: %w", err)
+		return "", fmt.Errorf("read a secret: %w", err)
 	}
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails, see crypto/rand
-	token := "m3o_" + base64.RawURLEncoding.EncodeToString(secret)
+	token := prefix + base64.RawURLEncoding.EncodeToString(secret)
 	temp, err := os.CreateTemp(filepath.Dir(path), ".token-*") // mode 0600
 	if err != nil {
-		return "", fmt.Errorf("make the administrator's token: %w", err)
+		return "", fmt.Errorf("make a secret: %w", err)
 	}
 	defer os.Remove(temp.Name())
 	_, err = temp.WriteString(token + "\n")
 	if err := errors.Join(err, temp.Sync(), temp.Close(), os.Rename(temp.Name(), path)); err != nil {
-		return "", fmt.Errorf("make the administrator's token: %w", err)
+		return "", fmt.Errorf("make a secret: %w", err)
 	}
 	return token, nil
 }

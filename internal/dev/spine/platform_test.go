@@ -1,0 +1,343 @@
+//go:build embedded
+
+package spine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// settings of one platform under test.
+type settings struct {
+	scale   float64
+	poll    string
+	more    []string // further flags of `m3o dev`
+	bigDisk bool
+}
+
+// platform is `m3o dev` in a data directory of its own, on ports of its own.
+type platform struct {
+	t      *testing.T
+	dir    string
+	offset int
+	args   []string
+	dev    *exec.Cmd
+	ended  chan struct{}
+	api    string
+	log    *os.File
+}
+
+// program is what `make build` made.
+func program(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../../bin/m3o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, need := range []string{path, filepath.Join(filepath.Dir(path), "m3o-kube"), filepath.Join(filepath.Dir(path), "images", "etcd")} {
+		if _, err := os.Stat(need); err != nil {
+			t.Fatalf("%s is missing: run make build first", need)
+		}
+	}
+	return path
+}
+
+// start brings up a platform that is taken down, checked for leftovers of its own, when the test ends.
+func start(t *testing.T, s settings) *platform {
+	t.Helper()
+	p := &platform{t: t, dir: t.TempDir(), offset: freeOffset(t)}
+	p.api = "http://127.0.0.1:" + strconv.Itoa(8080+p.offset)
+	p.args = append([]string{"dev", "--data-dir", p.dir, "--port-offset", strconv.Itoa(p.offset), "--time-scale", fmt.Sprint(s.scale), "--poll", s.poll}, s.more...)
+	log, err := os.Create(filepath.Join(p.dir, "dev.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.log = log
+	p.up()
+	t.Cleanup(p.down)
+	return p
+}
+
+func freeOffset(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		offset := 10000 + rand.IntN(200)*100
+		if allFree(offset) {
+			return offset
+		}
+	}
+	t.Fatal("no free ports were found")
+	return 0
+}
+
+func allFree(offset int) bool {
+	for _, port := range []int{8080, 7233, 8233, 5001, 9000, 9001} {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+offset))
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
+}
+
+// up starts `m3o dev` in a process group of its own, and returns when it is ready.
+func (p *platform) up() {
+	p.t.Helper()
+	began := time.Now()
+	p.launch()
+	for time.Since(began) < time.Minute {
+		if resp, err := http.Get(p.api + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-p.ended:
+			p.t.Fatalf("m3o dev ended: %s", p.tail())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	p.t.Fatalf("m3o dev is not ready after a minute: %s", p.tail())
+}
+
+func (p *platform) launch() {
+	p.t.Helper()
+	cmd := exec.Command(program(p.t), p.args...)
+	cmd.Stdout, cmd.Stderr = p.log, p.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	p.dev, p.ended = cmd, ended
+}
+
+func (p *platform) tail() string {
+	data, _ := os.ReadFile(p.log.Name())
+	return string(data[max(0, len(data)-3000):])
+}
+
+// kill ends the whole process group at once, as a power cut would. The sandbox is in another, and lives on.
+func (p *platform) kill() {
+	_ = syscall.Kill(-p.dev.Process.Pid, syscall.SIGKILL) // it may have ended by itself
+	<-p.ended
+}
+
+// down stops everything, and fails the test if a process of ours is left.
+func (p *platform) down() {
+	_ = p.dev.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(90 * time.Second):
+		p.t.Errorf("m3o dev does not stop: %s", p.tail())
+		p.kill()
+	}
+	if p.t.Failed() {
+		p.t.Logf("end of dev.log: %s", p.tail())
+		if sandbox, err := os.ReadFile(filepath.Join(p.dir, "log", "sandbox.log")); err == nil {
+			p.t.Logf("end of sandbox.log: %s", sandbox[max(0, len(sandbox)-3000):])
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		left := processesOf(p.dir)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Errorf("processes are left: %v", left)
+			for pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			return
+		}
+	}
+}
+
+// processesOf lists the processes whose command line names the directory.
+func processesOf(dir string) map[int]string {
+	found := map[int]string{}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if bytes.Contains(line, []byte(dir)) {
+			found[pid] = string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		}
+	}
+	return found
+}
+
+// result is how a command ended.
+type result struct {
+	out, errs string
+	code      int
+}
+
+// m3o runs a command of the command line.
+func (p *platform) m3o(args ...string) result {
+	p.t.Helper()
+	return p.command(context.Background(), args...)
+}
+
+func (p *platform) command(ctx context.Context, args ...string) result {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(p.t), append(args, "--data-dir", p.dir, "--api", p.api)...)
+	cmd.WaitDelay = time.Second
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	r := result{out: out.String(), errs: errs.String(), code: cmd.ProcessState.ExitCode()}
+	if err != nil && r.code < 0 {
+		r.errs += err.Error()
+	}
+	return r
+}
+
+// must runs a command that has to succeed, and returns what it printed.
+func (p *platform) must(args ...string) string {
+	p.t.Helper()
+	r := p.m3o(args...)
+	if r.code != 0 {
+		p.t.Fatalf("m3o %s: exit %d\n%s\n%s", strings.Join(args, " "), r.code, r.errs, r.out)
+	}
+	return r.out
+}
+
+// decode reads JSON that a command printed.
+func decode[T any](t *testing.T, text string) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return v
+}
+
+// file writes a platform file with the regions.
+func (p *platform) file(regions ...string) string {
+	p.t.Helper()
+	var b strings.Builder
+	b.WriteString("platforms:\n- name: micro\n  domain: m3o.localhost\n  regions:\n")
+	for _, r := range regions {
+		fmt.Fprintf(&b, "  - {name: %s, provider: do, region: %s, kubernetes: {version: \"1.34\", nodes: {count: 1, size: s-2vcpu-4gb}}, resource: [etcd, nats], network: [api]}\n", r, r)
+	}
+	path := filepath.Join(p.t.TempDir(), "platform.yaml")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return path
+}
+
+// effect is a line of the sandbox's ledger.
+type effect struct {
+	Seq         int64     `json:"seq"`
+	Time        time.Time `json:"time"`
+	Operation   string    `json:"operation"`
+	Kind        string    `json:"kind"`
+	Resource    string    `json:"resource"`
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	State       string    `json:"state"`
+	RequestedAt time.Time `json:"requested_at"`
+	ReadyAt     time.Time `json:"ready_at"`
+}
+
+func (p *platform) sandbox(method, path, body string) []byte {
+	p.t.Helper()
+	req, err := http.NewRequest(method, "http://127.0.0.1:"+strconv.Itoa(9000+p.offset)+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		p.t.Fatalf("%s %s: %s %v: %s", method, path, resp.Status, err, data)
+	}
+	return data
+}
+
+func (p *platform) effects() []effect {
+	p.t.Helper()
+	var all []effect
+	lines := bufio.NewScanner(bytes.NewReader(p.sandbox(http.MethodGet, "/_sandbox/effects", "")))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		all = append(all, decode[effect](p.t, lines.Text()))
+	}
+	return all
+}
+
+// fault makes the sandbox misbehave.
+func (p *platform) fault(operation, kind string, times, after int) {
+	p.t.Helper()
+	p.sandbox(http.MethodPost, "/_sandbox/faults", fmt.Sprintf(`{"provider":"digitalocean","operation":%q,"fault":%q,"times":%d,"after":%d}`, operation, kind, times, after))
+}
+
+// once fails the test unless the ledger shows each resource created once, and, if all are to be gone, deleted once.
+func (p *platform) once(gone bool) (created, deleted int) {
+	p.t.Helper()
+	made, ended, names := map[string]int{}, map[string]int{}, map[string]string{}
+	for _, e := range p.effects() {
+		key := e.Resource + " " + e.ID
+		names[key] = e.Resource + " " + e.Name
+		switch e.Kind {
+		case "created":
+			made[key]++
+			created++
+		case "deleted":
+			ended[key]++
+			deleted++
+		}
+	}
+	living := map[string]string{}
+	for key, n := range made {
+		if n != 1 || ended[key] > 1 {
+			p.t.Errorf("%s was created %d times and deleted %d times", names[key], n, ended[key])
+		}
+		if ended[key] > 0 {
+			continue
+		}
+		if other, twice := living[names[key]]; twice {
+			p.t.Errorf("there are two of %s: %s and %s", names[key], other, key)
+		}
+		living[names[key]] = key
+	}
+	if gone && len(living) > 0 {
+		p.t.Errorf("left over: %v", living)
+	}
+	return created, deleted
+}
+
+// nothingLeft fails the test if anything exists in the sandbox.
+func (p *platform) nothingLeft() {
+	p.t.Helper()
+	if state := string(p.sandbox(http.MethodGet, "/_sandbox/state", "")); strings.Contains(state, `"id"`) {
+		p.t.Errorf("the sandbox still has: %s", state)
+	}
+}
