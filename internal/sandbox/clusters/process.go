@@ -39,7 +39,9 @@ type process struct {
 	mu        sync.Mutex
 	pid       int
 	startedAt time.Time
-	pidFile   string
+	// child says that a process of ours has not been waited for: until then, its end has no consequences yet.
+	child   bool
+	pidFile string
 	// attempts counts the starts in a row that came to nothing, retryAt is when the next may be.
 	attempts int
 	retryAt  time.Time
@@ -72,6 +74,9 @@ func (p *process) keepAlive(_ context.Context, name string) error {
 		return nil
 	}
 	pid := p.alive()
+	if pid == 0 && p.child {
+		return nil
+	}
 	if pid == 0 {
 		pid = findProcess(p.dir)
 	}
@@ -118,7 +123,7 @@ func (p *process) start() error {
 		p.failed = fmt.Sprintf("cannot start %s: %v", p.binary, err)
 		return nil
 	}
-	p.startedAt = time.Now()
+	p.startedAt, p.child = time.Now(), true
 	p.logger.Info("sandbox: started a cluster", "pid", cmd.Process.Pid)
 	go p.reap(cmd)
 	return p.running(cmd.Process.Pid)
@@ -140,6 +145,7 @@ func (p *process) reap(cmd *exec.Cmd) {
 	err := cmd.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.child = false
 	if p.pid == cmd.Process.Pid {
 		p.pid = 0
 	}
