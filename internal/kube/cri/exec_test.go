@@ -122,3 +122,20 @@ func TestExecAtTheSameTime(t *testing.T) {
 		}
 	}
 }
+
+// While a command is being prepared, its process is that of the runtime's
+// program inside the container: the container must not get at it.
+func TestContainerCannotReachTheRuntimesProgram(t *testing.T) {
+	n := startNode(t)
+	p, image := n.pod("thief"), n.probe()
+	for name, user := range map[string]change{"root": args(), "plain": asUser(65532, 65532)} {
+		c := p.run(name, image, user, args("steal"))
+		c.logged("watching")
+		for range 50 {
+			c.exec("probe", "exit", "0")
+		}
+		if raw := strings.Join(c.lines(), "\n"); strings.Contains(raw, "stole") || !strings.Contains(raw, "saw") {
+			t.Errorf("%s: %s", name, raw)
+		}
+	}
+}

@@ -19,7 +19,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -359,5 +359,21 @@ func TestManyLayers(t *testing.T) {
 	image := n.pull(n.push("many", v1.Config{Entrypoint: []string{"/bin/probe"}}, layers...))
 	if out := n.pod("many").run("main", image, args("list", "/")).output(); strings.Count(out, "layer-") != 126 {
 		t.Errorf("%d of 126 layers are there", strings.Count(out, "layer-"))
+	}
+}
+
+func TestUnreadableIndexIsGivenUp(t *testing.T) {
+	n := startNode(t)
+	image := n.probe()
+	n.stop()
+	if err := os.WriteFile(filepath.Join(n.root, "images", "index.json"), []byte(`{"Images": {"sha`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.startRuntime()
+	if n.imageStatus(image) != nil || len(n.layers()) != 0 {
+		t.Errorf("after the index was lost: %v", n.layers())
+	}
+	if again := n.probe(); again != image {
+		t.Errorf("pulled again it is %s", again)
 	}
 }

@@ -14,7 +14,9 @@
 // AppArmor profiles, SELinux labels and supplementary groups are ignored;
 // privileged containers, host process namespaces and user namespaces asked for
 // by a pod are refused. All files belong to the one user there is, whatever
-// the image says, so a container's user may write what it can see.
+// the image says, so a container's user may write what it can see. Pods are kept
+// apart as namespaces keep them, which is no wall against hostile code: what
+// breaks out has the rights of the user who started the node.
 //
 // Only package node may import it. In its words a sandbox is a pod's
 // namespaces, kept by a first process; the rest is as in the CRI.

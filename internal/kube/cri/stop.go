@@ -70,8 +70,11 @@ func (s *runtimeService) RemoveContainer(ctx context.Context, r *runtimeapi.Remo
 	if err != nil {
 		return &runtimeapi.RemoveContainerResponse{}, nil // gone is removed
 	}
-	c.box.gate.RLock()
-	defer c.box.gate.RUnlock()
+	if err := s.killContainer(ctx, c); err != nil {
+		return nil, err
+	}
+	c.box.gate.Lock() // nothing of this pod is being started now
+	defer c.box.gate.Unlock()
 	if err := s.killContainer(ctx, c); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
-	utilexec "k8s.io/utils/exec"
+	"k8s.io/utils/exec"
 
 	"github.com/m3o/platform/internal/kube/cri/output"
 	"github.com/m3o/platform/internal/kube/cri/process"
@@ -82,7 +82,7 @@ func (s streamRuntime) Exec(ctx context.Context, id string, args []string, in io
 	p.expire()
 	copies.Wait()
 	if code != 0 {
-		return utilexec.CodeExitError{Err: fmt.Errorf("command terminated with exit code %d", code), Code: code}
+		return exec.CodeExitError{Err: fmt.Errorf("command terminated with exit code %d", code), Code: code}
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
-	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/client-go/util/exec"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -79,7 +79,7 @@ func TestExecWithStreams(t *testing.T) {
 			t.Errorf("%s: %d bytes, %q, %v", name, len(out.String()), errs.String(), err)
 		}
 		address = c.execAddress(&runtimeapi.ExecRequest{Cmd: []string{"probe", "exit", "9"}, Stdout: true})
-		var exit utilexec.CodeExitError
+		var exit exec.CodeExitError
 		err = n.dial(address).StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdout: io.Discard})
 		if !errors.As(err, &exit) || exit.Code != 9 {
 			t.Errorf("%s: exit 9 is %v", name, err)

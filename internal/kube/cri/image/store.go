@@ -26,7 +26,7 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 )
@@ -84,17 +84,26 @@ func Open(root string, transport http.RoundTripper, log *slog.Logger) (*Store, e
 			return nil, fmt.Errorf("make the image store: %w", err)
 		}
 	}
+	return s, s.load()
+}
+
+// load reads the index. One that a crash of the machine left unreadable is
+// given up: images can be pulled again.
+func (s *Store) load() error {
 	raw, err := os.ReadFile(s.path("index.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the image index: %w", err)
+		return fmt.Errorf("read the image index: %w", err)
 	}
-	if err := json.Unmarshal(raw, &s.index); err != nil {
-		return nil, fmt.Errorf("read the image index %s: %w", s.path("index.json"), err)
+	found := index{Images: map[string]*Image{}, Layers: map[string]layer{}}
+	if err := json.Unmarshal(raw, &found); err != nil {
+		s.log.Warn("the image index cannot be read, images will be pulled again", "error", err)
+		return nil
 	}
-	return s, nil
+	s.index = found
+	return nil
 }
 
 // emptyFolder is a layer with nothing in it, for images without layers and for

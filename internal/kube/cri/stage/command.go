@@ -110,6 +110,9 @@ func (c Command) notFound() error {
 // restrict leaves the capabilities of the bounding set. What is left counts in
 // the container's user namespace only.
 func (c Command) restrict() error {
+	if err := hide(); err != nil {
+		return err
+	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear ambient capabilities: %w", err)
 	}
@@ -133,6 +136,15 @@ func (c Command) restrict() error {
 		return nil
 	}
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// hide keeps the container's other processes from looking into this one until
+// it has executed the command: they could get hold of the runtime's program.
+func hide() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("hide the process: %w", err)
+	}
+	return nil
 }
 
 func (c Command) capabilitySets() (unix.CapUserHeader, [2]unix.CapUserData) {

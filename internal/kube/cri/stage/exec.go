@@ -16,7 +16,7 @@ func (e Exec) run(conn *os.File) (int, error) {
 	if err := e.join(); err != nil {
 		return 0, err
 	}
-	if err := setLimits(); err != nil {
+	if err := errors.Join(setLimits(), hide()); err != nil {
 		return 0, err
 	}
 	var report [2]int

@@ -26,7 +26,7 @@ func main() {
 		"echo": echo, "exit": exit, "sleep": sleep, "term": term, "id": id, "write": write, "read": read,
 		"list": list, "env": env, "serve": serve, "long": long, "tick": tick, "cat": cat, "status": status,
 		"ps": ps, "orphan": orphan, "mknod": mknod, "tty": tty, "spin": spin, "stat": stat, "connect": connect,
-		"mount": mount, "link": link, "partial": partial,
+		"mount": mount, "link": link, "partial": partial, "steal": steal,
 	}
 	command, ok := commands[os.Args[1]]
 	if !ok {
@@ -191,6 +191,38 @@ func orphan([]string) error {
 	}
 	fmt.Println("child", child.Process.Pid)
 	return nil
+}
+
+// steal watches for processes that run another program than this one.
+func steal([]string) error {
+	own, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	fmt.Println("watching")
+	for seen := map[string]bool{}; ; {
+		entries, err := os.ReadDir("/proc")
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if _, err := strconv.Atoi(entry.Name()); err != nil || entry.Name() == "1" {
+				continue
+			}
+			if !seen[entry.Name()] && len(seen) < 50 {
+				seen[entry.Name()] = true
+				fmt.Println("saw", entry.Name())
+			}
+			file, err := os.Open("/proc/" + entry.Name() + "/exe")
+			if err != nil {
+				continue
+			}
+			if info, err := file.Stat(); err == nil && !os.SameFile(own, info) {
+				fmt.Println("stole", info.Size())
+			}
+			file.Close()
+		}
+	}
 }
 
 func mknod([]string) error { return syscall.Mknod("/device", syscall.S_IFCHR|0o666, 1<<8|3) }
