@@ -1,0 +1,112 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Permit is a ticket for one service, and the gateways that take it.
+type Permit struct {
+	Ticket  string `json:"ticket"`
+	Regions []Site `json:"regions"`
+}
+
+// Site is one region's gateway. Gateway and Service end in a slash.
+type Site struct {
+	Region  string `json:"region"`
+	Gateway string `json:"gateway"`
+	Service string `json:"service"`
+}
+
+// CallTicket permits calls to a service for a minute.
+func (c *Client) CallTicket(ctx context.Context, name string) (Permit, error) {
+	var p Permit
+	return p, c.change(ctx, http.MethodPost, servicePath(name)+"/call-tickets", c.inProject(), nil, &p)
+}
+
+// LogTicket permits reading a service's logs for a minute.
+func (c *Client) LogTicket(ctx context.Context, name string) (Permit, error) {
+	var p Permit
+	return p, c.change(ctx, http.MethodPost, servicePath(name)+"/log-tickets", c.inProject(), nil, &p)
+}
+
+// Call is one request to a service.
+type Call struct {
+	Method string
+	Path   string // "/greet?x=1"
+	Header http.Header
+	Body   []byte
+}
+
+// callLimit bounds a call: a gateway allows two minutes for one exchange.
+const callLimit = 150 * time.Second
+
+// Call sends the request to the service at a site. A failure of the service is an answer, not an error. The caller closes
+// the body. Only a call that reached nobody is Unavailable.
+func (c *Client) Call(ctx context.Context, site Site, ticket string, in Call) (*http.Response, error) {
+	if !strings.HasPrefix(in.Path, "/") {
+		in.Path = "/" + in.Path
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	req, err := http.NewRequestWithContext(ctx, in.Method, strings.TrimSuffix(site.Service, "/")+in.Path, strings.NewReader(string(in.Body)))
+	if err != nil {
+		cancel()
+		return nil, fault.Wrap(fault.Invalid, err, "%s %s is not a request", in.Method, in.Path)
+	}
+	for name, values := range in.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if req.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", "Bearer "+ticket)
+	}
+	resp, err := c.http().Do(req)
+	if err != nil {
+		cancel()
+		return nil, unreachable(site, err)
+	}
+	resp.Body = &ending{resp.Body, cancel}
+	return resp, nil
+}
+
+func unreachable(site Site, err error) error {
+	return fault.Wrap(fault.Unavailable, err, "the gateway of %s at %s does not answer", site.Region, site.Gateway)
+}
+
+// ending gives a request's time limit back when its answer has been read.
+type ending struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (e *ending) Close() error {
+	defer e.cancel()
+	return e.ReadCloser.Close()
+}
+
+// openLogs asks a site for lines. The caller closes the answer.
+func (c *Client) openLogs(ctx context.Context, site Site, ticket, project, service string, query url.Values) (io.ReadCloser, error) {
+	target := fmt.Sprintf("%s/-/logs/%s/%s?%s", strings.TrimSuffix(site.Gateway, "/"), url.PathEscape(project), url.PathEscape(service), query.Encode())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "%q is not the address of a gateway", site.Gateway)
+	}
+	req.Header.Set("Authorization", "Bearer "+ticket)
+	resp, err := c.http().Do(req)
+	if err != nil {
+		return nil, unreachable(site, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		problem := Problem(resp)
+		problem.Message = site.Region + ": " + problem.Message
+		return nil, problem
+	}
+	return resp.Body, nil
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m3o/platform/internal/client"
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/dev"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// The flags that every command takes.
+const (
+	flagAPI       = "api"
+	flagTokenFile = "token-file"
+	flagDataDir   = "data-dir"
+	flagProject   = "project"
+	flagJSON      = "json"
+)
+
+const (
+	defaultAPI     = "http://127.0.0.1:8080"
+	defaultDataDir = ".m3o"
+)
+
+func addClientFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.String(flagAPI, "", "address of the API (default: M3O_API, else the one of the data directory, else "+defaultAPI+")")
+	flags.String(flagTokenFile, "", "file with the token (default: M3O_TOKEN, else admin.token in the data directory)")
+	flags.String(flagDataDir, "", "data directory (default: M3O_DATA_DIR, else the nearest "+defaultDataDir+" upwards from here)")
+	flags.String(flagProject, "", "project (default: M3O_PROJECT, else the token's own, else default)")
+	flags.Bool(flagJSON, false, "print JSON")
+	refuseUnknown(root)
+}
+
+// refuseUnknown makes a mistyped command a misuse that names what may have been meant.
+func refuseUnknown(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("there is no command %q", strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name())+" "+args[0]))
+		if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+			text += fmt.Sprintf(" (did you mean %q?)", strings.Join(s, `" or "`))
+		}
+		return misuse("%s; see `%s --help`", text, cmd.CommandPath())
+	}
+}
+
+func wantsJSON(cmd *cobra.Command) bool {
+	on, err := cmd.Flags().GetBool(flagJSON)
+	return err == nil && on
+}
+
+// flagOr is a flag that was given, else the setting.
+func flagOr(cmd *cobra.Command, name, otherwise string) string {
+	if value, err := cmd.Flags().GetString(name); err == nil && value != "" {
+		return value
+	}
+	return otherwise
+}
+
+// dataDir is the data directory of the command: the one named, else the nearest one upwards, as git finds its own, else one
+// to be made here.
+func dataDir(cmd *cobra.Command) string {
+	if named := flagOr(cmd, flagDataDir, config.LoadClient().DataDir); named != "" {
+		return named
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return defaultDataDir
+	}
+	for dir := here; ; dir = filepath.Dir(dir) {
+		candidate := filepath.Join(dir, defaultDataDir)
+		if info, err := os.Stat(candidate); err == nil && info.IsDir() && ownedByUs(info) {
+			return candidate
+		}
+		if dir == filepath.Dir(dir) {
+			return defaultDataDir
+		}
+	}
+}
+
+// apiFile is where `m3o dev` tells the address of its API.
+func apiFile(dir string) string { return filepath.Join(dir, "run", "api.url") }
+
+// findAPI is the address of the API.
+func findAPI(cmd *cobra.Command, dir string) (string, error) {
+	address := flagOr(cmd, flagAPI, config.LoadClient().API)
+	if address == "" {
+		address = defaultAPI
+		if data, err := os.ReadFile(apiFile(dir)); err == nil && len(strings.TrimSpace(string(data))) > 0 {
+			address = strings.TrimSpace(string(data))
+		}
+	}
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+		return "", misuse("%q is not the address of an API, such as %s", address, defaultAPI)
+	}
+	return strings.TrimSuffix(address, "/"), nil
+}
+
+// findToken is the token, and in words where it comes from. The token of a data directory that was not named is for the
+// API on this machine alone.
+func findToken(cmd *cobra.Command, dir, api string) (token, from string, err error) {
+	settings := config.LoadClient()
+	path := flagOr(cmd, flagTokenFile, "")
+	switch {
+	case path == "" && settings.Token != "":
+		return strings.TrimSpace(settings.Token), "M3O_TOKEN", nil
+	case path == "":
+		path = dev.TokenFile(dir)
+		if flagOr(cmd, flagDataDir, settings.DataDir) == "" && !onThisMachine(api) {
+			return "", "", fault.New(fault.Unauthenticated, "no token for %s: set M3O_TOKEN, or name a --token-file", api)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", "", fault.New(fault.Unauthenticated, "no token: there is no %s. Start the platform with `m3o dev`, or set M3O_TOKEN and M3O_API", path)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("read the token: %w", err)
+	}
+	if token = strings.TrimSpace(string(data)); token == "" || strings.ContainsAny(token, " \r\n\t") {
+		return "", "", fault.New(fault.Unauthenticated, "%s does not hold a token", path)
+	}
+	return token, path, nil
+}
+
+func onThisMachine(api string) bool {
+	parsed, err := url.Parse(api)
+	if err != nil {
+		return false
+	}
+	host := parsed.Hostname()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// session is one run of a command against the API.
+type session struct {
+	cmd       *cobra.Command
+	api       *client.Client
+	out, err  io.Writer
+	json      bool
+	tokenFrom string
+	again     string // how to look at what is left behind on Ctrl-C
+}
+
+func (s *session) ctx() context.Context { return s.cmd.Context() }
+
+// openSession finds the API and the token.
+func openSession(cmd *cobra.Command) (*session, error) {
+	dir := dataDir(cmd)
+	api, err := findAPI(cmd, dir)
+	if err != nil {
+		return nil, err
+	}
+	token, from, err := findToken(cmd, dir, api)
+	if err != nil {
+		return nil, err
+	}
+	project := flagOr(cmd, flagProject, config.LoadClient().Project)
+	if project != "" && !region.IsLabel(project) {
+		return nil, misuse("--project: %q %s", project, region.LabelRule)
+	}
+	s := &session{cmd: cmd, out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), json: wantsJSON(cmd), tokenFrom: from}
+	s.api = &client.Client{Base: api, Token: token, Project: project, Waiting: s.waiting()}
+	return s, nil
+}
+
+// project is the project that gateways are asked about.
+func (s *session) project() (string, error) {
+	if s.api.Project != "" {
+		return s.api.Project, nil
+	}
+	who, err := s.api.WhoAmI(s.ctx())
+	if err != nil {
+		return "", err
+	}
+	return projectOf(who), nil
+}
+
+// waiting says once in a while that the API does not answer.
+func (s *session) waiting() func(client.Delay) {
+	var said time.Time
+	return func(d client.Delay) {
+		if time.Since(said) < 10*time.Second {
+			return
+		}
+		said = time.Now()
+		fmt.Fprintf(s.err, "m3o: %s; trying again for %s\n", fault.Message(d.Err), d.Left.Round(time.Second))
+	}
+}
+
+// patient makes a command that waits for long work survive an API that is being started again, from its first request on.
+func (s *session) patient() { s.api.FirstContact = 30 * time.Second }
+
+// action is the body of a command that needs the API.
+func action(do func(s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s, err := openSession(cmd)
+		if err != nil {
+			return err
+		}
+		return s.explain(do(s, args))
+	}
+}
+
+// explain adds to an error what the user can do about it, and tells how to look again at what was left.
+func (s *session) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.ctx().Err() != nil:
+		if s.again != "" {
+			fmt.Fprintf(s.err, "\nLeft; the work goes on. Look again with `%s`.\n", s.again)
+		}
+		return errShown
+	case fault.Is(err, fault.Unauthenticated):
+		return fmt.Errorf("%s (the token is from %s)", fault.Message(err), s.tokenFrom)
+	case fault.Is(err, fault.Unavailable) && onThisMachine(s.api.Base) && strings.Contains(err.Error(), s.api.Base):
+		return fmt.Errorf("%w. Start it with `m3o dev`", err)
+	}
+	return err
+}
+
+// completeNames offers names that the API knows, as long as it answers at once.
+func completeNames(names func(context.Context, *client.Client) ([]string, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		s, err := openSession(cmd)
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		s.api.FirstContact, s.api.Patience, s.api.Waiting = time.Nanosecond, time.Nanosecond, nil
+		found, err := names(ctx, s.api)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func regionNames(ctx context.Context, api *client.Client) ([]string, error) {
+	regions, err := api.Regions(ctx, "")
+	names := make([]string, len(regions))
+	for i, r := range regions {
+		names[i] = r.Name
+	}
+	return names, err
+}
+
+func serviceNames(ctx context.Context, api *client.Client) ([]string, error) {
+	services, err := api.Services(ctx)
+	names := make([]string, len(services))
+	for i, v := range services {
+		names[i] = v.Key.Name
+	}
+	return names, err
+}
+
+// completeFlag offers values for a flag, whatever arguments there are.
+func completeFlag(cmd *cobra.Command, flag string, names func(context.Context, *client.Client) ([]string, error)) {
+	complete := completeNames(names)
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return complete(cmd, nil, typed)
+	}) // fails only for a flag that does not exist
+}
+
+// takes checks the number of arguments, which are named in the command's usage line.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return misuse("something is missing: %s", cmd.UseLine())
+		case len(args) > most:
+			return misuse("%q is one argument too many: %s", args[most], cmd.UseLine())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+)
+
+// released is what run and rollback print as JSON.
+type released struct {
+	Service string           `json:"service"`
+	Project string           `json:"project"`
+	Release int              `json:"release"`
+	Image   string           `json:"image"`
+	Status  release.Status   `json:"status"`
+	Message string           `json:"message,omitempty"`
+	Regions []releasedRegion `json:"regions"`
+}
+
+type releasedRegion struct {
+	Name    string         `json:"name"`
+	Status  release.Status `json:"status"`
+	URL     string         `json:"url"`
+	Message string         `json:"message,omitempty"`
+}
+
+// follow waits until a release has ended, and tells how. Meanwhile it shows the build's log, if there is a build, and how
+// the regions come along.
+func (s *session) follow(name string, number int, builds bool) error {
+	s.again = "m3o status " + name
+	b := newBoard(s.err)
+	ctx, cancel := context.WithCancel(s.ctx())
+	defer cancel()
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		if builds {
+			s.followBuild(ctx, name, number, b)
+		}
+	}()
+	r, err := s.awaitRelease(name, number, b)
+	if err == nil {
+		// The log ends with the build, which is over: what is left of it is on its way.
+		select {
+		case <-logged:
+		case <-time.After(3 * time.Second):
+		}
+	}
+	cancel()
+	<-logged
+	b.close()
+	if err != nil {
+		return err
+	}
+	return s.printReleased(r)
+}
+
+func (s *session) awaitRelease(name string, number int, b *board) (release.Release, error) {
+	for began := time.Now(); ; {
+		r, err := s.api.Release(s.ctx(), name, number)
+		if err != nil {
+			return r, err
+		}
+		b.show(releaseRows(r))
+		if r.Status.Ended() {
+			return r, nil
+		}
+		if err := s.pace(began); err != nil {
+			return r, err
+		}
+	}
+}
+
+// releaseRows are the regions of a release, and before there are any the release itself.
+func releaseRows(r release.Release) []boardRow {
+	if len(r.Regions) == 0 || !slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Status != release.Pending }) {
+		return []boardRow{{name: fmt.Sprintf("release %d", r.Number), status: string(r.Status), done: r.Status.Ended()}}
+	}
+	rows := make([]boardRow, len(r.Regions))
+	for i, p := range r.Regions {
+		rows[i] = boardRow{name: p.Region, status: string(p.Status), detail: p.Message, done: p.Status.Ended()}
+		if p.Status == release.Ready {
+			rows[i].detail = p.URL
+		}
+	}
+	return rows
+}
+
+// followBuild shows the log of a release's build, from the moment there is one. Without it the release's own message tells
+// how the build ended, so a log that cannot be had is no failure.
+func (s *session) followBuild(ctx context.Context, name string, number int, b *board) {
+	for {
+		err := s.api.BuildLog(ctx, name, number, true, b)
+		if !fault.Is(err, fault.NotFound) {
+			if err != nil && ctx.Err() == nil {
+				fmt.Fprintf(b, "m3o: the build's log broke off: %s\n", fault.Message(err))
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookSoon):
+		}
+	}
+}
+
+// printReleased prints how a release ended. One that does not run is a failure.
+func (s *session) printReleased(r release.Release) error {
+	answer := released{Service: r.Service.Name, Project: r.Service.Project, Release: r.Number, Image: r.Image, Status: r.Status,
+		Message: r.Message, Regions: []releasedRegion{}}
+	for _, p := range r.Regions {
+		answer.Regions = append(answer.Regions, releasedRegion{Name: p.Region, Status: p.Status, URL: p.URL, Message: p.Message})
+	}
+	var err error
+	if s.json {
+		err = printJSON(s.out, answer)
+	} else if came(r) {
+		rows := make([][]string, len(r.Regions))
+		for i, p := range r.Regions {
+			rows[i] = []string{p.Region, string(p.Status), dash(p.URL), p.Message}
+		}
+		fmt.Fprintf(s.err, "Release %d of %s is ready.\n", r.Number, r.Service.Name)
+		err = table(s.out, []string{"region", "status", "url", "message"}, rows)
+	}
+	return errors.Join(err, releaseFailure(r))
+}
+
+// came reports whether a release came to run: one that was replaced since did, too.
+func came(r release.Release) bool {
+	ran := len(r.Regions) > 0 && !slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Status != release.Ready })
+	return r.Status == release.Ready || r.Status == release.Superseded && ran
+}
+
+func releaseFailure(r release.Release) error {
+	if came(r) {
+		return nil
+	}
+	word := map[release.Status]string{release.Failed: "failed", release.RolledBack: "was rolled back", release.Superseded: "was superseded"}[r.Status]
+	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, word, r.Message)}
+	for _, p := range r.Regions {
+		if p.Message != "" && !strings.Contains(r.Message, p.Message) {
+			lines = append(lines, "  "+p.Message)
+		}
+	}
+	return fault.New(fault.Failed, "%s", strings.Join(lines, "\n"))
+}

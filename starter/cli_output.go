@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+
+	"github.com/m3o/platform/internal/account"
+)
+
+// onTerminal reports whether a stream is a terminal.
+var onTerminal = func(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// width is how many columns a terminal has.
+func width(stream any) int {
+	if f, ok := stream.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return 80
+}
+
+// printJSON writes one JSON value.
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// printJSONLine writes one JSON value on a line of its own, for streams.
+func printJSONLine(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+// table prints rows under a heading, in columns.
+func table(w io.Writer, heading []string, rows [][]string) error {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(heading) > 0 {
+		fmt.Fprintln(columns, strings.ToUpper(strings.Join(heading, "\t")))
+	}
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = oneLine(cell)
+		}
+		fmt.Fprintln(columns, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
+	}
+	return columns.Flush()
+}
+
+// oneLine takes out of a text what would break a table, or command a terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r):
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// printable keeps lines of services and builds from commanding the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// ago says how long something is past.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return age(time.Since(t)) + " ago"
+}
+
+// age writes a duration in one unit, or two for minutes.
+func age(d time.Duration) string {
+	d = max(0, d)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// confirm asks before something is changed or lost. Where nobody can be asked, --yes must have said it.
+func (s *session) confirm(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	in := s.cmd.InOrStdin()
+	if !onTerminal(in) {
+		return misuse("nobody can be asked here: say --yes")
+	}
+	fmt.Fprintf(s.err, "%s Type yes: ", question)
+	line, err := bufio.NewReader(io.LimitReader(in, 1<<10)).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); (err == nil || answer != "") && (answer == "yes" || answer == "y") {
+		return nil
+	}
+	fmt.Fprintln(s.err, "Nothing is changed.")
+	return errShown
+}
+
+func projectOf(p account.Principal) string {
+	if p.Project != "" {
+		return p.Project
+	}
+	return account.DefaultProject
+}

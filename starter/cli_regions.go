@@ -1,0 +1,201 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m3o/platform/internal/client"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
+
+// regionCommands are the commands of the operator.
+func regionCommands() []*cobra.Command {
+	regions := &cobra.Command{Use: "region", Short: "Look at regions, and operate them", GroupID: groupRegions, Aliases: []string{"regions"}}
+	refuseUnknown(regions)
+	regions.AddCommand(regionListCommand(), regionShowCommand(), kubeconfigCommand(), retryCommand(), teardownCommand())
+	return []*cobra.Command{planCommand(), applyCommand(), destroyCommand(), regions}
+}
+
+func regionListCommand() *cobra.Command {
+	var platform string
+	cmd := &cobra.Command{Use: "list", Short: "List the regions", Aliases: []string{"ls"}, Args: takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: action(func(s *session, _ []string) error {
+			lines, err := s.api.Regions(s.ctx(), platform)
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return printJSON(s.out, lines)
+			}
+			if len(lines) == 0 {
+				fmt.Fprintln(s.err, "There are no regions yet: make some with `m3o apply -f platform.yaml`.")
+				return nil
+			}
+			return printRegions(s.out, lines)
+		})}
+	cmd.Flags().StringVar(&platform, "platform", "", "only those of this platform")
+	return cmd
+}
+
+func printRegions(w io.Writer, lines []client.RegionLine) error {
+	rows := make([][]string, len(lines))
+	for i, l := range lines {
+		rows[i] = []string{l.Name, string(l.Provider), l.Region, string(l.Status), dash(l.Endpoints.API), strings.TrimPrefix(l.Message, "step: ")}
+	}
+	return table(w, []string{"name", "provider", "region", "status", "api", "message"}, rows)
+}
+
+func regionShowCommand() *cobra.Command {
+	return &cobra.Command{Use: "show NAME", Short: "Show a region", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
+		Example: "  m3o region show lon1",
+		RunE: action(func(s *session, args []string) error {
+			r, err := s.api.Region(s.ctx(), args[0])
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return printJSON(s.out, r)
+			}
+			progress := region.Progress{}
+			if moving(r.Status) || r.Status == region.Failed {
+				// A region that rests, or whose workflow cannot be asked, has none.
+				progress, _ = s.api.RegionProgress(s.ctx(), args[0])
+			}
+			return table(s.out, nil, regionFacts(r, progress))
+		})}
+}
+
+func regionFacts(r region.Region, p region.Progress) [][]string {
+	spec := r.Spec
+	facts := [][]string{
+		{"name", spec.Key().String()}, {"provider", string(spec.Provider)}, {"region", spec.Location}, {"domain", spec.Domain},
+		{"status", string(r.Status)}, {"message", r.Message}, {"stage", p.Stage}, {"waiting", p.Waiting}, {"api", r.Endpoints.API},
+		{"kubernetes", strings.TrimSpace(spec.Kubernetes.Version + " " + parenthesis(r.Cluster.Version))},
+		{"nodes", fmt.Sprintf("%d of %d ready, %s", r.Cluster.Nodes, spec.Kubernetes.Nodes.Count, spec.Kubernetes.Nodes.Size)},
+		{"cluster", strings.TrimSpace(r.Cluster.Name + " " + parenthesis(r.Cluster.ID))}, {"endpoint", r.Cluster.Endpoint},
+		{"network", strings.TrimSpace(r.Network.Name + " " + parenthesis(r.Network.CIDR))},
+		{"control", parts(spec.Control)}, {"resource", parts(spec.Resource)}, {"network parts", parts(spec.Network)},
+		{"created", ago(r.CreatedAt)}, {"changed", ago(r.UpdatedAt)},
+	}
+	shown := facts[:0]
+	for _, f := range facts {
+		if f[1] != "" {
+			shown = append(shown, f)
+		}
+	}
+	return shown
+}
+
+func parenthesis(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "(" + s + ")"
+}
+
+func parts(list []region.Part) string {
+	names := make([]string, len(list))
+	for i, p := range list {
+		names[i] = string(p)
+	}
+	return strings.Join(names, ", ")
+}
+
+func kubeconfigCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{Use: "kubeconfig NAME", Short: "Print a kubeconfig for a region's cluster", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
+		Long: "Print a kubeconfig for a region's cluster. It is made for you by that cloud's worker and travels sealed to a key made for\n" +
+			"this one request.",
+		Example: "  m3o region kubeconfig lon1 --output lon1.yaml\n  KUBECONFIG=<(m3o region kubeconfig lon1) kubectl get nodes",
+		RunE: action(func(s *session, args []string) error {
+			config, err := s.api.Kubeconfig(s.ctx(), args[0])
+			if err != nil {
+				return err
+			}
+			if output != "" {
+				return writePrivate(output, config)
+			}
+			if s.json {
+				return printJSON(s.out, map[string]string{"name": args[0], "kubeconfig": string(config)})
+			}
+			_, err = s.out.Write(config)
+			return err
+		})}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this file, for its owner alone")
+	return cmd
+}
+
+// writePrivate writes a file that only its owner can read, also where a file with other rights was.
+func writePrivate(path string, data []byte) error {
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o600)
+}
+
+func retryCommand() *cobra.Command {
+	return &cobra.Command{Use: "retry NAME", Short: "Go on with a bootstrap that waits or failed", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
+		Long:    "Go on with a bootstrap that waits for quota or permission, or that failed, and wait until the region has settled.",
+		Example: "  m3o region retry lon1",
+		RunE: action(func(s *session, args []string) error {
+			return s.commandRegion(args[0], false, func(name string) error {
+				_, err := s.api.RetryRegion(s.ctx(), name)
+				return err
+			})
+		})}
+}
+
+func teardownCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{Use: "teardown NAME", Short: "Take a region down", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
+		Long:    "Take a region down with all that runs there, and wait until it is gone.",
+		Example: "  m3o region teardown lon1 --yes",
+		RunE: action(func(s *session, args []string) error {
+			return s.commandRegion(args[0], true, func(name string) error {
+				if err := s.confirm(yes, fmt.Sprintf("Take down region %s, with all that runs there?", name)); err != nil {
+					return err
+				}
+				_, err := s.api.DeleteRegion(s.ctx(), name)
+				return err
+			})
+		})}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// commandRegion gives one region a command, and waits for what comes of it.
+func (s *session) commandRegion(name string, gone bool, command func(name string) error) error {
+	s.patient()
+	s.again = "m3o region show " + name
+	r, err := s.api.Region(s.ctx(), name)
+	if err != nil {
+		return err
+	}
+	a := &awaited{key: r.Spec.Key(), gone: gone, after: r.Version, line: client.RegionLine{Name: r.Spec.Name, Platform: r.Spec.Platform,
+		Provider: r.Spec.Provider, Region: r.Spec.Location, Status: r.Status, Endpoints: r.Endpoints}}
+	if !gone || r.Status != region.Deleting {
+		if err := command(name); err != nil {
+			return err
+		}
+	}
+	err = s.awaitRegions([]*awaited{a})
+	switch {
+	case err != nil && !fault.Is(err, fault.Failed):
+		return err
+	case s.json:
+		if err := printJSON(s.out, a.line); err != nil {
+			return err
+		}
+	case err == nil:
+		return printRegions(s.out, []client.RegionLine{a.line})
+	}
+	return err
+}
+
+func number(n int) string { return strconv.Itoa(n) }
