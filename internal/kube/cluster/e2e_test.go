@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
+	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"github.com/m3o/platform/internal/kube/cluster"
 )
@@ -63,6 +65,7 @@ func TestCluster(t *testing.T) {
 		{"names of a stateful set", namesOfStatefulSet},
 		{"a load balancer answers on the machine", loadBalancerAnswers},
 		{"logs, exec and port-forward", logsExecPortForward},
+		{"a node's figures", figuresOfNode},
 		{"readiness decides who is behind a service", readinessDecides},
 		{"a pod of another user gets its files", otherUserGetsFiles},
 		{"a rolling update loses no request", rollingUpdateLosesNothing},
@@ -205,6 +208,30 @@ func logsExecPortForward(t *testing.T, w *world) {
 		t.Fatal("exec of a program that is not there worked")
 	}
 	w.forward(t, pod)
+}
+
+// figuresOfNode are what a metrics server would collect.
+func figuresOfNode(t *testing.T, w *world) {
+	eventually(t, soon, func() error {
+		data, err := w.client.CoreV1().RESTClient().Get().
+			Resource("nodes").Name("node-a").SubResource("proxy").Suffix("stats/summary").DoRaw(t.Context())
+		if err != nil {
+			return err
+		}
+		var summary stats.Summary
+		if err := json.Unmarshal(data, &summary); err != nil {
+			return err
+		}
+		if summary.Node.Fs == nil || *summary.Node.Fs.CapacityBytes == 0 || len(summary.Pods) == 0 {
+			return fmt.Errorf("the summary is %s", data)
+		}
+		for _, pod := range summary.Pods {
+			if pod.Memory == nil || pod.Memory.WorkingSetBytes == nil || *pod.Memory.WorkingSetBytes == 0 {
+				return fmt.Errorf("pod %s has no memory: %s", pod.PodRef.Name, data)
+			}
+		}
+		return nil
+	})
 }
 
 func readinessDecides(t *testing.T, w *world) {

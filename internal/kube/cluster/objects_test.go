@@ -29,7 +29,8 @@ func (w *world) template(app, version string) corev1.PodTemplateSpec {
 		Spec: corev1.PodSpec{
 			TerminationGracePeriodSeconds: &grace,
 			Containers: []corev1.Container{{
-				Name: "app", Image: w.image,
+				// The directory tells this cluster's processes from others'.
+				Name: "app", Image: w.image, Args: []string{"in", w.dir},
 				Env:   []corev1.EnvVar{{Name: "VERSION", Value: version}},
 				Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
 				ReadinessProbe: &corev1.Probe{

@@ -1,7 +1,6 @@
 package cluster_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,8 +17,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// processesOf lists the processes whose command line names the directory.
+// processesOf lists the processes whose command line names the directory: the
+// cluster, its nodes and its pods.
 func processesOf(t *testing.T, dir string) []int {
+	t.Helper()
+	return processesWith(t, func(line string) bool { return strings.Contains(line, dir) })
+}
+
+// podProcesses lists the processes of the cluster's pods.
+func podProcesses(t *testing.T, dir string) []int {
+	t.Helper()
+	return processesWith(t, func(line string) bool { return line == "/app\x00in\x00"+dir+"\x00" })
+}
+
+func processesWith(t *testing.T, wanted func(string) bool) []int {
 	t.Helper()
 	entries, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -28,30 +39,10 @@ func processesOf(t *testing.T, dir string) []int {
 	var pids []int
 	for _, entry := range entries {
 		line, err := os.ReadFile(entry)
-		if err != nil || !bytes.Contains(line, []byte(dir)) {
+		if err != nil || !wanted(string(line)) {
 			continue
 		}
 		if pid, err := strconv.Atoi(strings.Split(entry, "/")[2]); err == nil && pid != os.Getpid() {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// podProcesses lists the app's processes on this machine.
-func podProcesses(t *testing.T) []int {
-	t.Helper()
-	entries, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for _, entry := range entries {
-		line, err := os.ReadFile(entry)
-		if err != nil || string(line) != "/app\x00" {
-			continue
-		}
-		if pid, err := strconv.Atoi(strings.Split(entry, "/")[2]); err == nil {
 			pids = append(pids, pid)
 		}
 	}
@@ -153,12 +144,12 @@ func (w *world) killEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(podProcesses(t)) == 0 {
+	if len(podProcesses(t, w.dir)) == 0 {
 		t.Fatal("no pod's process is to be seen")
 	}
 	w.kill()
 	eventually(t, 10*time.Second, func() error {
-		if left := append(processesOf(t, w.dir), podProcesses(t)...); len(left) > 0 {
+		if left := processesOf(t, w.dir); len(left) > 0 {
 			return fmt.Errorf("the processes %v outlived the cluster", left)
 		}
 		return nil
@@ -225,7 +216,7 @@ func stopsWhenTold(t *testing.T, w *world) {
 	if files, err := filepath.Glob(filepath.Join(w.dir, "volumes", "*", "stopped")); err != nil || len(files) != 1 {
 		t.Errorf("the pod was not told to stop: %v, %v", files, err)
 	}
-	if left := append(processesOf(t, w.dir), podProcesses(t)...); len(left) > 0 {
+	if left := processesOf(t, w.dir); len(left) > 0 {
 		t.Errorf("the processes %v are left", left)
 	}
 	status, err := w.status()

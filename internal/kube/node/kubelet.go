@@ -168,6 +168,7 @@ func kubeletDependencies(ctx context.Context, config Config, server *options.Kub
 	}
 	dependencies.CAdvisorInterface = machine{
 		Interface: real, cores: config.CPU, memory: uint64(config.MemoryMiB) << 20,
+		root: kubeletDir, images: config.runtimeDir(),
 	}
 	return dependencies, nil
 }
