@@ -57,15 +57,19 @@ func BenchmarkProxy(b *testing.B) {
 		w.service(release.Key{Project: "default", Name: fmt.Sprint("other-", i)}, release.ByKey)
 	}
 	w.awaitReady()
-	bare := bareProxy(b, up.URL)
+	bare, pooled := bareProxy(b, up.URL, nil), bareProxy(b, up.URL, newBuffers())
 	token, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: "default", Regions: []string{"lon1"}, Scopes: []string{"call:default/*"}, For: ticket.MaxLife})
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, side := range map[string][2]string{"public": {w.url + "/hello/path", ""}, "ticket": {w.url + "/vault/path", token}} {
-		b.Run(name, func(b *testing.B) {
+	for _, c := range []struct{ name, url, token, peer string }{
+		{"public", w.url + "/hello/path", "", bare},
+		{"ticket", w.url + "/vault/path", token, bare},
+		{"public-against-a-peer-with-buffer-pool", w.url + "/hello/path", "", pooled},
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
-				compare(b, side[0], side[1], bare+"/path")
+				compare(b, c.url, c.token, c.peer+"/path")
 			}
 		})
 	}
@@ -143,13 +147,13 @@ func processor(b *testing.B) float64 {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 }
 
-func bareProxy(b *testing.B, to string) string {
+func bareProxy(b *testing.B, to string, pool httputil.BufferPool) string {
 	target, err := url.Parse(to)
 	if err != nil {
 		b.Fatal(err)
 	}
 	// Its transport keeps as many connections as ours: with the default of two it would mostly make new ones.
-	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target); p.SetXForwarded() },
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target); p.SetXForwarded() }, BufferPool: pool,
 		Transport: &http.Transport{MaxIdleConns: 512, MaxIdleConnsPerHost: 512, DisableCompression: true}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -49,6 +49,8 @@ type Config struct {
 	MaxBody        int64          // bytes of a request's body (100 MiB)
 	RequestTimeout time.Duration  // for one exchange, streams excepted (2m)
 	EndpointWait   time.Duration  // for an endpoint to appear (2s)
+	HeaderWait     time.Duration  // for a request's header to come (10s)
+	BodyWait       time.Duration  // for each piece of a request's body to come, until the answer begins (30s)
 	DrainDelay     time.Duration  // from failing /-/readyz to refusing connections (3s)
 	Drain          time.Duration  // for what is in flight at the end (20s)
 	MaxConnections int            // at once (16384)
@@ -66,6 +68,8 @@ func (c Config) withDefaults() Config {
 	c.MaxBody = cmp.Or(c.MaxBody, 100<<20)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 2*time.Minute)
 	c.EndpointWait = cmp.Or(c.EndpointWait, 2*time.Second)
+	c.HeaderWait = cmp.Or(c.HeaderWait, 10*time.Second)
+	c.BodyWait = cmp.Or(c.BodyWait, 30*time.Second)
 	c.DrainDelay = cmp.Or(c.DrainDelay, 3*time.Second)
 	c.Drain = cmp.Or(c.Drain, 20*time.Second)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 16384)
@@ -90,8 +94,12 @@ func (c Config) validate() error {
 	check(len(c.Etcd) > 0, "etcd", "names no endpoint")
 	check(c.MaxBody > 0, "max body", "must be more than 0")
 	check(c.MaxConnections > 0, "max connections", "must be more than 0")
-	for field, d := range map[string]time.Duration{"request timeout": c.RequestTimeout, "endpoint wait": c.EndpointWait, "drain delay": c.DrainDelay, "drain": c.Drain} {
-		check(d >= 0, field, "must not be negative")
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{{"request timeout", c.RequestTimeout}, {"endpoint wait", c.EndpointWait}, {"header wait", c.HeaderWait}, {"body wait", c.BodyWait},
+		{"drain delay", c.DrainDelay}, {"drain", c.Drain}} {
+		check(d.value > 0, d.field, "must be more than 0")
 	}
 	return fault.Problems(p)
 }

@@ -18,6 +18,12 @@ type buffers struct{ pool sync.Pool }
 func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
+func newBuffers() *buffers {
+	b := &buffers{}
+	b.pool.New = func() any { p := make([]byte, copyBuffer); return &p }
+	return b
+}
+
 type roundTripper struct{}
 
 // RoundTrip sends the request as the call it belongs to says.
@@ -26,10 +32,8 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (g *Gateway) newProxy() *httputil.ReverseProxy {
-	pool := &buffers{}
-	pool.pool.New = func() any { b := make([]byte, copyBuffer); return &b }
 	return &httputil.ReverseProxy{Rewrite: g.rewrite, ModifyResponse: answered, ErrorHandler: g.failed, Transport: roundTripper{},
-		BufferPool: pool, ErrorLog: slog.NewLogLogger(g.config.Logger.Handler(), slog.LevelDebug)}
+		BufferPool: newBuffers(), ErrorLog: slog.NewLogLogger(g.config.Logger.Handler(), slog.LevelDebug)}
 }
 
 // rewrite makes the request that the service sees. Hop-by-hop headers are gone by now.
@@ -85,10 +89,11 @@ func streams(r *http.Response) bool {
 
 func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	c := callOf(r.Context())
-	p, present := explain(c, err)
+	p, present := c.explain(err)
 	if !present {
+		// Returning would say 200 to a caller who is still there after all, as at the end of a drain.
 		c.status = statusGone
-		return
+		panic(http.ErrAbortHandler)
 	}
 	if p.Status >= http.StatusInternalServerError {
 		g.config.Logger.Warn("request failed", "service", c.key.String(), "status", p.Status, "request_id", c.id, "error", err.Error())

@@ -56,9 +56,6 @@ func setPath(u *url.URL, escaped string) bool {
 	if err != nil {
 		return false
 	}
-	u.Path, u.RawPath = path, escaped
-	if path == escaped {
-		u.RawPath = ""
-	}
+	u.Path, u.RawPath = path, escaped // without RawPath some characters would be escaped that were not
 	return true
 }

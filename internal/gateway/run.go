@@ -22,7 +22,6 @@ import (
 
 // What a client may take and how long: a connection that says nothing must not cost us one for ever.
 const (
-	headerTimeout = 10 * time.Second
 	clientIdle    = 2 * time.Minute
 	maxHeader     = 64 << 10
 	maxStreams    = 250 // of one HTTP/2 connection
@@ -98,7 +97,7 @@ func (g *Gateway) listen(address string) (net.Listener, error) {
 func (g *Gateway) serve(ctx, work context.Context, listener net.Listener) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	server := newServer(g.handler())
+	server := g.newServer(g.handler())
 	server.ErrorLog = slog.NewLogLogger(g.config.Logger.Handler(), slog.LevelDebug)
 	server.MaxHeaderBytes = maxHeader
 	server.BaseContext = func(net.Listener) context.Context { return base }
@@ -113,11 +112,11 @@ func (g *Gateway) serve(ctx, work context.Context, listener net.Listener) error 
 	return g.drain(server, cut)
 }
 
-func newServer(handler http.Handler) *http.Server {
+func (g *Gateway) newServer(handler http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: clientIdle, Protocols: protocols,
+	return &http.Server{Handler: handler, ReadHeaderTimeout: g.config.HeaderWait, IdleTimeout: clientIdle, Protocols: protocols,
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: h2PingAfter, PingTimeout: h2PingTimeout}}
 }
 
@@ -160,7 +159,7 @@ func ignoreClosed(err error) error {
 func (g *Gateway) serveMetrics(ctx context.Context, listener net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.config.Metrics, promhttp.HandlerOpts{}))
-	server := newServer(mux)
+	server := g.newServer(mux)
 	server.WriteTimeout = time.Minute
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

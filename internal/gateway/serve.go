@@ -61,6 +61,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.metrics.inFlight.Dec()
 	defer g.inFlight.Add(-1)
 	c := &call{id: identify(r), began: time.Now()}
+	if g.draining.Load() && r.ProtoMajor == 1 {
+		// The caller's connection is closed after this answer, and not while the next request is on its way to us.
+		w.Header().Set("Connection", "close")
+	}
 	if strings.HasPrefix(r.URL.Path, "/-/") {
 		w.Header()[requestID] = []string{c.id}
 		g.control.ServeHTTP(w, r)
@@ -239,7 +243,10 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 			// service that answers while it reads.
 			_ = control.EnableFullDuplex() // it fails only on servers other than ours
 		}
-		c.body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route)), control: control, timed: r.ProtoMajor == 1}
+		c.body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route)), control: control}
+		if r.ProtoMajor == 1 {
+			c.body.patience = g.config.BodyWait
+		}
 		out.Body = c.body
 	}
 	g.proxy.ServeHTTP(w, out)
@@ -249,14 +256,12 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 // on the two are in a conversation whose pace is theirs. HTTP/2 has limits of its own for streams that stand still.
 type patientBody struct {
 	io.ReadCloser
-	control *http.ResponseController
-	timed   bool
-	mu      sync.Mutex
-	open    bool // the answer has begun
+	control  *http.ResponseController
+	patience time.Duration // 0: no limit
+	mu       sync.Mutex
+	open     bool // the answer has begun
+	late     bool // a piece did not come in time
 }
-
-// bodyPatience is how long a piece of a body may take.
-const bodyPatience = 30 * time.Second
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	b.arm()
@@ -264,38 +269,53 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	if err != nil {
 		b.disarm()
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.mu.Lock()
+		b.late = true
+		b.mu.Unlock()
+	}
 	return n, err
+}
+
+// tooLate reports whether the caller was given up. The server then cancels the request's context, as if he had gone.
+func (b *patientBody) tooLate() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.late
 }
 
 func (b *patientBody) arm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.timed && !b.open {
-		_ = b.control.SetReadDeadline(time.Now().Add(bodyPatience)) // a writer that cannot has no slow readers either
+	if b.patience > 0 && !b.open {
+		_ = b.control.SetReadDeadline(time.Now().Add(b.patience)) // a writer that cannot has no slow readers either
 	}
 }
 
 func (b *patientBody) disarm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.timed && !b.open {
+	if b.patience > 0 && !b.open {
 		b.open = true
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
 }
 
 // explain turns a failure to get an answer into what the caller is told; false when there is nobody to tell.
-func explain(ctx context.Context, err error) (*problem, bool) {
+func (c *call) explain(err error) (*problem, bool) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return refusal(http.StatusRequestEntityTooLarge, "the body is longer than the %d bytes the service takes", tooLarge.Limit), true
-	case errors.Is(context.Cause(ctx), errTimeLimit):
+	case errors.Is(context.Cause(c), errTimeLimit):
 		return refusal(http.StatusGatewayTimeout, "the service did not answer in time"), true
-	case ctx.Err() != nil:
-		return nil, false
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case c.body.tooLate():
 		return refusal(http.StatusRequestTimeout, "the body did not come in time"), true
+	case c.Err() != nil:
+		return nil, false
 	case errors.Is(err, upstream.ErrNoEndpoint), upstream.Unreached(err):
 		p := refusal(http.StatusServiceUnavailable, "no instance of the service takes requests just now")
 		p.RetryAfter = time.Second

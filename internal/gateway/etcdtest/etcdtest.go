@@ -45,7 +45,7 @@ func (s *Server) Start() {
 	// Nothing here outlives the machine, so that waiting for the disk would only make tests slow.
 	s.process = exec.Command(binary(s.t), "--data-dir", s.dir, "--listen-client-urls", s.Endpoint, "--advertise-client-urls", s.Endpoint,
 		"--listen-peer-urls", s.peer, "--initial-advertise-peer-urls", s.peer, "--initial-cluster", "default="+s.peer,
-		"--unsafe-no-fsync", "--log-level", "error")
+		"--unsafe-no-fsync", "--log-level", "error", "--heartbeat-interval", "20", "--election-timeout", "200")
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("start etcd: %v", err)
 	}
