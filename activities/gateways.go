@@ -46,7 +46,6 @@ func (a *Gateways) CheckGateway(ctx context.Context, r region.Region) error {
 
 // releaseReport is what a gateway says of a release.
 type releaseReport struct {
-	Ready     int `json:"ready"`
 	Endpoints []struct {
 		Address string `json:"address"`
 		OK      bool   `json:"ok"`
@@ -66,7 +65,7 @@ func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) erro
 		switch {
 		case err != nil:
 			reason = err.Error()
-		case report.Ready >= in.Release.Spec.Replicas:
+		case report.reached() >= in.Release.Spec.Replicas:
 			return nil
 		default:
 			reason = report.reason(in.Release.Spec.Replicas)
@@ -78,13 +77,25 @@ func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) erro
 	}
 }
 
-func (r releaseReport) reason(wanted int) string {
+// reached counts the instances that answer the gateway.
+func (r releaseReport) reached() int {
+	n := 0
 	for _, e := range r.Endpoints {
-		if !e.OK {
-			return fmt.Sprintf("the gateway reaches %d of %d instances: %s: %s", r.Ready, wanted, e.Address, e.Error)
+		if e.OK {
+			n++
 		}
 	}
-	return fmt.Sprintf("the gateway reaches %d of %d instances", r.Ready, wanted)
+	return n
+}
+
+func (r releaseReport) reason(wanted int) string {
+	text := fmt.Sprintf("the gateway reaches %d of %d instances", r.reached(), wanted)
+	for _, e := range r.Endpoints {
+		if !e.OK {
+			return fmt.Sprintf("%s: %s: %s", text, e.Address, e.Error)
+		}
+	}
+	return text
 }
 
 func (a *Gateways) report(ctx context.Context, in release.Placement) (releaseReport, error) {

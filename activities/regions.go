@@ -33,19 +33,19 @@ func (a *Regions) RecordRegion(ctx context.Context, r region.Region) error {
 	return nil
 }
 
-// RecordedVersion returns the version that the region's record came to, 0 when there never was one: a region that is made
-// anew under an old name goes on from there.
-func (a *Regions) RecordedVersion(ctx context.Context, key region.Key) (int64, error) {
+// RecordedRegion returns what is recorded of the region, of one that is deleted too, and nothing of one that never was: a
+// region that is made anew under an old name goes on from there. It only reads.
+func (a *Regions) RecordedRegion(ctx context.Context, key region.Key) (region.Region, error) {
 	all, err := a.Records.Regions(ctx, key.Platform, true)
 	if err != nil {
-		return 0, fail(fmt.Errorf("find the version of region %s: %w", key, err))
+		return region.Region{}, fail(fmt.Errorf("find what is recorded of region %s: %w", key, err))
 	}
 	for _, r := range all {
 		if r.Spec.Key() == key {
-			return r.Version, nil
+			return r, nil
 		}
 	}
-	return 0, nil
+	return region.Region{}, nil
 }
 
 // ComparePlan lists the steps from what there is to what is wanted, without what the clouds say. It only reads.

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -76,4 +77,14 @@ func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
 		}
 	}
 	return places, nil
+}
+
+// ListHolders returns the regions where a service may run, whether or not they take services now: all that have been ready
+// and are not on their way out. It only reads.
+func (a *Releases) ListHolders(ctx context.Context) ([]region.Region, error) {
+	all, err := a.Records.Regions(ctx, "", false)
+	if err != nil {
+		return nil, fail(fmt.Errorf("list regions that hold services: %w", err))
+	}
+	return slices.DeleteFunc(all, func(r region.Region) bool { return r.Endpoints.API == "" || r.Status == region.Deleting }), nil
 }

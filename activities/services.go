@@ -84,6 +84,9 @@ func (a *Services) DeleteService(ctx context.Context, in ServiceIn) error {
 
 func (a *Services) delete(ctx context.Context, in ServiceIn) (gone bool, err error) {
 	client, err := a.Connections.Cluster(ctx, in.Region)
+	if fault.Is(err, fault.NotFound) {
+		return true, nil // without the cluster there is no service in it
+	}
 	if err != nil {
 		return false, err
 	}

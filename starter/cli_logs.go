@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -69,7 +67,7 @@ func (s *session) logs(q client.LogQuery, follow bool) error {
 		q.Tail = 10
 	}
 	err = s.api.FollowLogs(s.ctx(), q, show)
-	if s.ctx().Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	if s.ctx().Err() != nil {
 		return nil // Ctrl-C is how one stops looking
 	}
 	return err

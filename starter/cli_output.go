@@ -49,7 +49,8 @@ func printJSONLine(w io.Writer, value any) error {
 
 // table prints rows under a heading, in columns.
 func table(w io.Writer, heading []string, rows [][]string) error {
-	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	if len(heading) > 0 {
 		fmt.Fprintln(columns, strings.ToUpper(strings.Join(heading, "\t")))
 	}
@@ -58,9 +59,17 @@ func table(w io.Writer, heading []string, rows [][]string) error {
 		for i, cell := range row {
 			cells[i] = oneLine(cell)
 		}
-		fmt.Fprintln(columns, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
+		fmt.Fprintln(columns, strings.Join(cells, "\t"))
 	}
-	return columns.Flush()
+	if err := columns.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // oneLine takes out of a text what would break a table, or command a terminal.

@@ -12,22 +12,41 @@ import (
 	"github.com/m3o/platform/internal/queue"
 )
 
-func childOptions(id, summary string) workflow.ChildWorkflowOptions {
-	return workflow.ChildWorkflowOptions{WorkflowID: id, TaskQueue: queue.Flows, StaticSummary: summary,
-		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY}
+// childRun is a workflow of its own that another one waits for.
+type childRun struct {
+	workflow, id, summary string
+	anew                  bool   // what ended under the id is run again: regions that are made anew bear their old ids
+	begun                 func() // called when it runs
 }
 
-// runChild runs a workflow of its own and stores its answer. One of that id that runs, or has run, is found: its answer
-// is taken instead.
-func runChild(ctx workflow.Context, name, id, summary string, in, answer any) error {
-	err := workflow.ExecuteChildWorkflow(child(ctx, id, summary), name, in).Get(ctx, answer)
+// options: it is abandoned, not killed, when its parent ends, and found again by its id.
+func (c childRun) options() workflow.ChildWorkflowOptions {
+	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
+	if c.anew {
+		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+	}
+	return workflow.ChildWorkflowOptions{WorkflowID: c.id, TaskQueue: queue.Flows, StaticSummary: c.summary,
+		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, WorkflowIDReusePolicy: reuse}
+}
+
+// run runs the workflow and stores its answer. One of that id that runs is found, and so is one that has run, unless it
+// is to run anew: its answer is taken instead.
+func (c childRun) run(ctx workflow.Context, in, answer any) error {
+	future := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, c.options()), c.workflow, in)
+	err := future.GetChildWorkflowExecution().Get(ctx, nil)
 	var started *temporal.ChildWorkflowExecutionAlreadyStartedError
-	if !errors.As(err, &started) {
+	found := errors.As(err, &started)
+	if err != nil && !found {
 		return err
 	}
-	return workflow.ExecuteActivity(watching(ctx, queue.Flows, "Find the answer of "+id, rolloutLimit+buildLimit),
-		flows.AwaitWorkflow, activities.Awaited{ID: id}).Get(ctx, answer)
+	if c.begun != nil {
+		c.begun()
+	}
+	if !found {
+		return future.Get(ctx, answer)
+	}
+	return workflow.ExecuteActivity(watching(ctx, queue.Flows, "Find the answer of "+c.id, answerLimit),
+		flows.AwaitWorkflow, activities.Awaited{ID: c.id}).Get(ctx, answer)
 }
 
 // kindOf is the fault behind an activity's or a child's error.

@@ -17,10 +17,11 @@ func quickly(ctx workflow.Context, summary string) workflow.Context {
 }
 
 // provisioning is for one call to a cloud's or a cluster's API that asks for something: seconds. A cloud that throttles or
-// is down for a while is asked again for two hours; what it refuses for good comes back at once.
+// is down for a while is asked again for two hours; what it refuses for good comes back at once. A call on its way is waited
+// for when it is cancelled: what it makes must be there before it can be removed.
 func provisioning(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
-		StartToCloseTimeout: 45 * time.Second, ScheduleToCloseTimeout: 2 * time.Hour, Summary: summary,
+		StartToCloseTimeout: 45 * time.Second, ScheduleToCloseTimeout: 2 * time.Hour, Summary: summary, WaitForCancellation: true,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
 	})
 }
@@ -47,6 +48,7 @@ const (
 	sweepLimit    = 30 * time.Minute // leftovers that a cloud removes late
 	operatorLimit = 24 * time.Hour   // an operator answers a bootstrap that waits
 	releasesLimit = 30 * time.Minute // releases on their way into a region that closes
+	answerLimit   = 36 * time.Hour   // the answer of a workflow that was found running; an operator may have a day for it
 )
 
 // reconcileEvery is how often a region that rests is looked at.
@@ -59,11 +61,6 @@ func building(ctx workflow.Context, queue, summary string) workflow.Context {
 		StartToCloseTimeout: buildLimit, ScheduleToCloseTimeout: 4 * buildLimit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 	})
-}
-
-// child is for a workflow of its own: it is abandoned, not killed, when its parent ends, and found again by its id.
-func child(ctx workflow.Context, id, summary string) workflow.Context {
-	return workflow.WithChildOptions(ctx, childOptions(id, summary))
 }
 
 // planning is for questions to a cloud while somebody waits for the plan: a cloud that cannot be asked for two minutes

@@ -20,7 +20,7 @@ import (
 // was built is removed, newest first, unless it is to be kept or the region ran before. The answer says how it ended; an
 // error means that the workflow itself was ended.
 func BootstrapRegion(ctx workflow.Context, in region.BootstrapInput) (region.Outcome, error) {
-	b := &bootstrap{spec: in.Spec, keep: in.Keep, built: in.Region, version: in.Version}
+	b := &bootstrap{spec: in.Spec, had: in.Region.Spec, keep: in.Keep, built: in.Region, version: in.Version}
 	if err := workflow.SetQueryHandler(ctx, region.ProgressQuery, b.report); err != nil {
 		return region.Outcome{}, err
 	}
@@ -31,6 +31,7 @@ func BootstrapRegion(ctx workflow.Context, in region.BootstrapInput) (region.Out
 // bootstrap is the state of one run of BootstrapRegion.
 type bootstrap struct {
 	spec    region.Spec
+	had     region.Spec // what was built to before
 	keep    bool
 	ran     bool // the region was ready before: it is never removed because a change failed
 	built   region.Region
@@ -84,8 +85,12 @@ func (b *bootstrap) persist(ctx workflow.Context, s step) error {
 		if err := b.record(ctx); err != nil {
 			return err
 		}
+		b.retry = false
 		err := b.attempt(ctx, s)
-		if err == nil || b.giveUp || !waitsForOperator(err) {
+		switch {
+		case err != nil && b.giveUp:
+			return failure(fault.Conflict, "its removal was requested")
+		case err == nil || !waitsForOperator(err):
 			return err
 		}
 		if err := b.askOperator(ctx, err); err != nil {
@@ -118,7 +123,6 @@ func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
 	if err := b.record(ctx); err != nil {
 		return err
 	}
-	b.retry = false
 	answered, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: operatorLimit,
 		TimerOptions: workflow.TimerOptions{Summary: "Remove what is built unless the operator answers"}}, func() bool { return b.retry || b.giveUp })
 	if err != nil {
@@ -175,7 +179,7 @@ func (b *bootstrap) cloud() string { return queue.Cloud(b.spec.Provider) }
 func (b *bootstrap) preflight(ctx workflow.Context) error {
 	in := activities.PreflightInput{Want: b.spec}
 	if b.built.Cluster.ID != "" {
-		in.Have = &b.built.Spec
+		in.Have = &b.had
 	}
 	var found region.Preflight
 	call := provisioning(ctx, b.cloud(), "Ask what stands in the way")
@@ -238,8 +242,9 @@ func (b *bootstrap) listen(ctx workflow.Context) {
 		goOn, end := workflow.GetSignalChannel(ctx, region.RetrySignal), workflow.GetSignalChannel(ctx, region.GiveUpSignal)
 		s := workflow.NewSelector(ctx)
 		s.AddReceive(goOn, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, &b.spec)
-			b.retry, b.built.Spec = true, b.spec
+			var wanted region.Spec
+			c.Receive(ctx, &wanted)
+			b.retry, b.spec, b.built.Spec = true, wanted, wanted
 		})
 		s.AddReceive(end, func(c workflow.ReceiveChannel, _ bool) {
 			c.Receive(ctx, nil)

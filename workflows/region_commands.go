@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"strings"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
@@ -9,23 +11,26 @@ import (
 )
 
 // The commands that OperateRegion takes. A command is recorded, remembered under its id, and answered; the loop does it in
-// turn.
+// turn. Validators see the state when the command comes; it is looked at again when the command's turn at the door comes.
 
-func (o *regionOperator) mayApply(_ workflow.Context, in region.ApplyInput) error {
+func (o *regionOperator) mayApply(ctx workflow.Context, in region.ApplyInput) error {
 	if in.Spec.Key() != o.key {
 		return refuse("the specification names region %s, not %s", in.Spec.Key(), o.key)
 	}
-	for _, order := range o.state.Queue {
-		if order.Action == region.Delete {
-			return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
-		}
+	if o.answered(ctx) {
+		return nil
 	}
-	if o.running != nil && o.running.Action == region.Delete {
+	return o.fits(in.Spec)
+}
+
+// fits reports why the region cannot become the spec.
+func (o *regionOperator) fits(spec region.Spec) error {
+	if o.removal() != nil {
 		return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
 	}
 	if o.exists() {
-		if _, fixed := region.Differences(o.state.Region.Spec, in.Spec); len(fixed) > 0 {
-			return refuse("%v of region %s cannot be changed in place", fixed, o.key.Name)
+		if _, fixed := region.Differences(o.state.Region.Spec, spec); len(fixed) > 0 {
+			return refuse("%s of region %s cannot be changed in place", strings.Join(fixed, ", "), o.key.Name)
 		}
 	}
 	return nil
@@ -36,51 +41,86 @@ func (o *regionOperator) exists() bool {
 	return s != "" && s != region.Deleted
 }
 
-func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (region.Accepted, error) {
-	return o.accept(ctx, region.Order{Action: region.Change, Spec: in.Spec, By: in.By, Keep: in.Keep}, func() error {
-		if !o.exists() {
-			o.state.Region = newRegion(in.Spec, workflow.Now(ctx))
-			return o.record(ctx)
+// removal is the order to take the region down that runs or waits, nil when there is none.
+func (o *regionOperator) removal() *region.Order {
+	for i, order := range o.state.Queue {
+		if order.Action == region.Delete {
+			return &o.state.Queue[i]
 		}
-		return nil
-	})
-}
-
-func (o *regionOperator) mayRemove(workflow.Context, region.RemoveInput) error {
-	if !o.exists() {
-		return refuse("region %s does not exist", o.key.Name)
+	}
+	if o.running != nil && o.running.Action == region.Delete {
+		return o.running
 	}
 	return nil
 }
 
-func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (region.Accepted, error) {
-	return o.accept(ctx, region.Order{Action: region.Delete, Spec: o.state.Region.Spec, By: in.By}, func() error { return nil })
+// answered reports whether a command of this id had its answer in an earlier run.
+func (o *regionOperator) answered(ctx workflow.Context) bool {
+	_, found := o.state.Answers.Find(workflow.GetCurrentUpdateInfo(ctx).ID)
+	return found
 }
 
-// accept puts an order in the queue, once per command id, after before has recorded what a look at the region must find.
-func (o *regionOperator) accept(ctx workflow.Context, order region.Order, before func() error) (region.Accepted, error) {
+func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (region.Accepted, error) {
+	return o.accept(ctx, func() (region.Accepted, error) {
+		if err := o.fits(in.Spec); err != nil {
+			return region.Accepted{}, err
+		}
+		if before := o.state.Region; !o.exists() {
+			o.state.Region = newRegion(in.Spec, workflow.Now(ctx))
+			if err := o.record(ctx); err != nil {
+				o.state.Region = before
+				return region.Accepted{}, err
+			}
+		}
+		return o.order(ctx, region.Order{Action: region.Change, Spec: in.Spec, By: in.By, Keep: in.Keep})
+	})
+}
+
+// remove orders the end of the region. One that is on its way is the same order; gone is fine.
+func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (region.Accepted, error) {
+	return o.accept(ctx, func() (region.Accepted, error) {
+		if !o.exists() {
+			return region.Accepted{Status: region.Deleted}, nil
+		}
+		if order := o.removal(); order != nil {
+			return region.Accepted{Operation: order.Operation, Status: o.status()}, nil
+		}
+		return o.order(ctx, region.Order{Action: region.Delete, Spec: o.state.Region.Spec, By: in.By})
+	})
+}
+
+// accept lets commands pass one by one, each once per id.
+func (o *regionOperator) accept(ctx workflow.Context, take func() (region.Accepted, error)) (region.Accepted, error) {
+	if err := o.door.Lock(ctx); err != nil {
+		return region.Accepted{}, err
+	}
+	defer o.door.Unlock()
+	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
+		return region.Accepted{}, err
+	}
 	id := workflow.GetCurrentUpdateInfo(ctx).ID
 	if known, found := o.state.Answers.Find(id); found {
 		return known, nil
 	}
-	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
-		return region.Accepted{}, err
+	accepted, err := take()
+	if err == nil {
+		o.state.Answers.Remember(id, accepted)
 	}
+	return accepted, err
+}
+
+// order puts an order in the queue.
+func (o *regionOperator) order(ctx workflow.Context, order region.Order) (region.Accepted, error) {
 	o.state.Operation++
 	order.Operation = o.state.Operation
-	accepted := region.Accepted{Operation: order.Operation, Status: o.status()}
-	o.state.Answers.Remember(id, accepted) // before anything blocks: the same id must not pass twice
-	if err := before(); err != nil {
-		return region.Accepted{}, err
-	}
 	o.state.Queue = append(o.state.Queue, order)
-	return accepted, o.passOn(ctx, order)
+	return region.Accepted{Operation: order.Operation, Status: o.status()}, o.passOn(ctx, order)
 }
 
 // passOn tells a bootstrap that waits for the operator what the operator wants now.
 func (o *regionOperator) passOn(ctx workflow.Context, order region.Order) error {
-	if o.child == "" {
-		return nil
+	if err := workflow.Await(ctx, func() bool { return o.child == "" || o.runs }); err != nil || o.child == "" {
+		return err
 	}
 	signal, payload := region.RetrySignal, order.Spec
 	if order.Action == region.Delete {
@@ -91,7 +131,17 @@ func (o *regionOperator) passOn(ctx workflow.Context, order region.Order) error 
 	return nil
 }
 
-func (o *regionOperator) mayRetry(workflow.Context, region.RetryInput) error {
+func (o *regionOperator) mayRetry(ctx workflow.Context, _ region.RetryInput) error {
+	if o.answered(ctx) {
+		return nil
+	}
+	return o.retriable()
+}
+
+func (o *regionOperator) retriable() error {
+	if o.removal() != nil {
+		return refuse("region %s is being removed: there is nothing to retry", o.key.Name)
+	}
 	if o.child == "" && o.state.Region.Status != region.Failed && o.state.Region.Status != region.Degraded {
 		return refuse("region %s is %s: there is nothing to retry", o.key.Name, o.status())
 	}
@@ -99,11 +149,19 @@ func (o *regionOperator) mayRetry(workflow.Context, region.RetryInput) error {
 }
 
 func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (region.Accepted, error) {
-	if o.child != "" {
-		order := region.Order{Action: region.Change, Spec: o.running.Spec}
-		return region.Accepted{Operation: o.running.Operation, Status: o.status()}, o.passOn(ctx, order)
-	}
-	return o.accept(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By}, func() error { return nil })
+	return o.accept(ctx, func() (region.Accepted, error) {
+		if err := o.retriable(); err != nil {
+			return region.Accepted{}, err
+		}
+		if o.child == "" {
+			return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		}
+		newest, operation := *o.running, o.running.Operation
+		if n := len(o.state.Queue); n > 0 {
+			newest = o.state.Queue[n-1]
+		}
+		return region.Accepted{Operation: operation, Status: o.status()}, o.passOn(ctx, newest)
+	})
 }
 
 func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInput) error {

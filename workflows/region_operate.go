@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -18,9 +19,10 @@ import (
 //
 // Everything that changes the region goes through it, one operation at a time, in the order in which the commands were
 // accepted. Between operations it looks at the region every few minutes and reports what is broken or drifted. It ends
-// when the region is provably gone; a failed operation leaves it running, with the reason in the region's message.
+// when the region is provably gone; a failed operation leaves it running, with the reason in the region's message. Started
+// for a region that lost its owner, it goes on from what was recorded.
 func OperateRegion(ctx workflow.Context, in region.OperateInput) error {
-	o := &regionOperator{key: in.Key, state: in.State}
+	o := &regionOperator{key: in.Key, state: in.State, door: workflow.NewMutex(ctx)}
 	if err := o.listen(ctx); err != nil {
 		return err
 	}
@@ -34,7 +36,9 @@ type regionOperator struct {
 	progress region.Progress
 	running  *region.Order // the operation at work
 	begun    bool
-	child    string // id of the bootstrap at work, to pass commands on to it
+	child    string         // id of the bootstrap at work, to pass commands on to it
+	runs     bool           // the child can be told something
+	door     workflow.Mutex // commands pass one by one, in the order in which they came
 }
 
 func (o *regionOperator) listen(ctx workflow.Context) error {
@@ -48,7 +52,7 @@ func (o *regionOperator) listen(ctx workflow.Context) error {
 		options workflow.UpdateHandlerOptions
 	}{
 		{region.ApplyUpdate, o.apply, workflow.UpdateHandlerOptions{Validator: o.mayApply, Description: "Make the region as specified"}},
-		{region.RemoveUpdate, o.remove, workflow.UpdateHandlerOptions{Validator: o.mayRemove, Description: "Take the region down"}},
+		{region.RemoveUpdate, o.remove, workflow.UpdateHandlerOptions{Description: "Take the region down"}},
 		{region.RetryUpdate, o.retry, workflow.UpdateHandlerOptions{Validator: o.mayRetry, Description: "Go on with a bootstrap that waits or failed"}},
 		{region.KubeconfigUpdate, o.kubeconfig, workflow.UpdateHandlerOptions{Validator: o.mayConnect, Description: "A kubeconfig sealed to the caller's key"}},
 	}
@@ -65,7 +69,12 @@ func (o *regionOperator) run(ctx workflow.Context) error {
 	if err := o.begin(ctx); err != nil {
 		return err
 	}
-	for !o.over() {
+	for {
+		if o.over() {
+			if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) || !o.over() }); err != nil || o.over() {
+				return err
+			}
+		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(o.state.Queue) == 0 {
 			return o.continueAsNew(ctx)
 		}
@@ -85,26 +94,29 @@ func (o *regionOperator) run(ctx workflow.Context) error {
 			return err
 		}
 	}
-	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
-// begin goes on from the version that the region's record came to in an earlier life. Commands wait for it.
+// begin goes on from what was recorded of the region in an earlier life. Commands wait for it.
 func (o *regionOperator) begin(ctx workflow.Context) error {
 	if o.state.Version == 0 {
-		call := quickly(ctx, "Find what was recorded before")
-		if err := workflow.ExecuteActivity(call, regions.RecordedVersion, o.key).Get(ctx, &o.state.Version); err != nil {
+		found, err := o.recorded(ctx)
+		if err != nil {
 			return err
 		}
-		o.state.Version++
+		o.state.Region, o.state.Version = found, found.Version+1
 	}
 	o.begun = true
 	return nil
 }
 
-// over reports whether the region is gone and nobody asked for it again.
-func (o *regionOperator) over() bool {
-	return o.state.Region.Status == region.Deleted && len(o.state.Queue) == 0
+func (o *regionOperator) recorded(ctx workflow.Context) (region.Region, error) {
+	var found region.Region
+	err := workflow.ExecuteActivity(quickly(ctx, "Find what was recorded before"), regions.RecordedRegion, o.key).Get(ctx, &found)
+	return found, err
 }
+
+// over reports whether there is no region and nobody asks for one.
+func (o *regionOperator) over() bool { return !o.exists() && len(o.state.Queue) == 0 }
 
 func (o *regionOperator) continueAsNew(ctx workflow.Context) error {
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
@@ -113,7 +125,11 @@ func (o *regionOperator) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, OperateRegion, region.OperateInput{Key: o.key, State: o.state})
 }
 
+// next is the order whose turn it is. What was ordered before a removal need not be done any more.
 func (o *regionOperator) next() region.Order {
+	if i := slices.IndexFunc(o.state.Queue, func(order region.Order) bool { return order.Action == region.Delete }); i > 0 {
+		o.state.Queue = o.state.Queue[i:]
+	}
 	order := o.state.Queue[0]
 	o.state.Queue = o.state.Queue[1:]
 	return order
@@ -121,7 +137,7 @@ func (o *regionOperator) next() region.Order {
 
 func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error {
 	o.running = &order
-	defer func() { o.running, o.child, o.progress = nil, "", region.Progress{} }()
+	defer func() { o.running, o.child, o.runs, o.progress = nil, "", false, region.Progress{} }()
 	if order.Action == region.Delete {
 		return o.teardown(ctx, order)
 	}
@@ -134,8 +150,9 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 	o.progress = region.Progress{Stage: "bootstrap", Waiting: "workflow " + o.child}
 	o.describe(ctx)
 	var end region.Outcome
-	err := runChild(ctx, region.BootstrapWorkflow, o.child, fmt.Sprintf("Bootstrap region %s on %s in %s", o.key.Name, order.Spec.Provider, order.Spec.Location), in, &end)
-	if err != nil {
+	run := childRun{workflow: region.BootstrapWorkflow, id: o.child, anew: true, begun: func() { o.runs = true },
+		summary: fmt.Sprintf("Bootstrap region %s on %s in %s", o.key.Name, order.Spec.Provider, order.Spec.Location)}
+	if err := run.run(ctx, in, &end); err != nil {
 		return o.recordFailure(ctx, order.Spec, err)
 	}
 	o.adopt(end.Region)
@@ -150,9 +167,8 @@ func (o *regionOperator) teardown(ctx workflow.Context, order region.Order) erro
 	o.progress = region.Progress{Stage: "teardown", Waiting: "workflow " + id}
 	o.describe(ctx)
 	var end region.Outcome
-	err := runChild(ctx, region.TeardownWorkflow, id, "Take down region "+o.key.Name,
-		region.TeardownInput{Region: o.state.Region, Version: o.state.Version}, &end)
-	if err != nil {
+	run := childRun{workflow: region.TeardownWorkflow, id: id, anew: true, summary: "Take down region " + o.key.Name}
+	if err := run.run(ctx, region.TeardownInput{Region: o.state.Region, Version: o.state.Version}, &end); err != nil {
 		return o.recordFailure(ctx, o.state.Region.Spec, err)
 	}
 	o.adopt(end.Region)
@@ -160,11 +176,19 @@ func (o *regionOperator) teardown(ctx workflow.Context, order region.Order) erro
 }
 
 // recordFailure notes that an operation's own workflow failed, which its stages never do by themselves: someone ended it.
-func (o *regionOperator) recordFailure(ctx workflow.Context, spec region.Spec, err error) error {
+// What it had recorded until then is true and newer than what we know.
+func (o *regionOperator) recordFailure(ctx workflow.Context, spec region.Spec, why error) error {
 	if temporal.IsCanceledError(ctx.Err()) {
+		return why
+	}
+	found, err := o.recorded(ctx)
+	if err != nil {
 		return err
 	}
-	o.state.Region.Spec, o.state.Region.Status, o.state.Region.Message = spec, region.Failed, words(err)
+	if found.Version > o.state.Version {
+		o.adopt(found)
+	}
+	o.state.Region.Spec, o.state.Region.Status, o.state.Region.Message = spec, region.Failed, words(why)
 	return o.record(ctx)
 }
 
@@ -189,7 +213,7 @@ func (o *regionOperator) reconcile(ctx workflow.Context) error {
 	}
 	spec := o.state.Region.Spec
 	var found activities.Inspection
-	look := provisioning(ctx, queue.Cloud(spec.Provider), "Look for what is broken or drifted")
+	look := planning(ctx, queue.Cloud(spec.Provider), "Look for what is broken or drifted")
 	if err := workflow.ExecuteActivity(look, parts.InspectParts, spec).Get(ctx, &found); err != nil {
 		found = activities.Inspection{Problems: []string{words(err)}}
 	}
@@ -217,7 +241,14 @@ func (o *regionOperator) describe(ctx workflow.Context) {
 }
 
 func (o *regionOperator) status() region.Status {
-	if o.state.Region.Status == "" {
+	switch {
+	case o.running != nil && o.running.Action == region.Delete:
+		return region.Deleting
+	case o.running != nil && o.state.Region.Endpoints.API != "":
+		return region.Updating
+	case o.running != nil:
+		return region.Creating
+	case o.state.Region.Status == "":
 		return region.Planned
 	}
 	return o.state.Region.Status

@@ -96,7 +96,9 @@ func (d *deploy) makeImage(ctx workflow.Context) error {
 	number := d.release.Number
 	in := release.BuildInput{Service: d.release.Service, Number: number, Origin: d.release.Origin}
 	var image release.Image
-	err := runChild(ctx, release.BuildWorkflow, d.release.Service.BuildID(number), fmt.Sprintf("Image of release %d of %s", number, d.release.Service), in, &image)
+	run := childRun{workflow: release.BuildWorkflow, id: d.release.Service.BuildID(number),
+		summary: fmt.Sprintf("Image of release %d of %s", number, d.release.Service)}
+	err := run.run(ctx, in, &image)
 	d.release.Image = image.Reference
 	return err
 }
@@ -124,14 +126,14 @@ func (d *deploy) each(ctx workflow.Context, during release.Status, do func(workf
 		group.Add(1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer group.Done()
-			d.settle(ctx, i, do(ctx, i))
+			d.settle(i, do(ctx, i))
 		})
 	}
 	group.Wait(ctx)
 }
 
-// settle keeps how a region's rollout went. A region that was taken down meanwhile is no failure: it is no place any more.
-func (d *deploy) settle(_ workflow.Context, i int, err error) {
+// settle keeps how a region's rollout went.
+func (d *deploy) settle(i int, err error) {
 	p := &d.placed[i]
 	if err == nil {
 		p.Status, p.URL = release.Ready, d.placement(i, d.release).URL()

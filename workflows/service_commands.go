@@ -5,20 +5,30 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
 )
 
 // The commands that OperateService takes. A command is recorded, remembered under its id, and answered; the loop does it
 // in turn.
 
-func (o *serviceOperator) mayDeploy(_ workflow.Context, in release.Request) error {
+func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) error {
 	if in.Service != o.key {
 		return o.refused("the request names %s", in.Service)
 	}
-	if o.state.Kill {
+	if o.state.Kill && !o.answered(ctx) {
 		return o.refused("it is being killed: deploy again when it is gone")
 	}
-	return in.Validate()
+	if err := in.Validate(); err != nil {
+		return failure(fault.Invalid, err.Error())
+	}
+	return nil
+}
+
+// answered reports whether a command of this id had its answer in an earlier run.
+func (o *serviceOperator) answered(ctx workflow.Context) bool {
+	_, found := o.state.Answers.Find(workflow.GetCurrentUpdateInfo(ctx).ID)
+	return found
 }
 
 func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (release.Accepted, error) {
@@ -33,19 +43,21 @@ func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (rele
 	return o.queue(ctx, id, r)
 }
 
-// queue makes r the release that waits, unless a newer one does.
+// queue makes r the release that waits, unless a newer one was asked for. A release that is
+// not pending is the answer to a command that was taken before and is forgotten since: it does not run again.
 func (o *serviceOperator) queue(ctx workflow.Context, id string, r release.Release) (release.Accepted, error) {
 	accepted := release.Accepted{Service: o.key, Release: r.Number}
 	o.state.Answers.Remember(id, accepted)
-	o.state.Latest = max(o.state.Latest, r.Number)
+	if r.Status != release.Pending || o.state.Waiting != nil && o.state.Waiting.Number == r.Number {
+		return accepted, nil
+	}
 	if o.state.Started.IsZero() {
 		o.state.Started = workflow.Now(ctx).UTC()
 	}
-	displaced := o.state.Waiting
-	if displaced != nil && displaced.Number > r.Number {
-		displaced, r = &r, *displaced
+	displaced := &r
+	if r.Number > o.state.Latest {
+		displaced, o.state.Waiting, o.state.Latest, o.gone = o.state.Waiting, &r, r.Number, false
 	}
-	o.state.Waiting = &r
 	if displaced != nil {
 		old := *displaced
 		old.Status, old.Message, old.Version = release.Superseded, "a newer release was asked for before its turn came", old.Version+1
@@ -56,7 +68,10 @@ func (o *serviceOperator) queue(ctx workflow.Context, id string, r release.Relea
 	return accepted, o.record(ctx, o.serviceStatus(), "")
 }
 
-func (o *serviceOperator) mayRollBack(_ workflow.Context, in release.RollbackInput) error {
+func (o *serviceOperator) mayRollBack(ctx workflow.Context, in release.RollbackInput) error {
+	if o.answered(ctx) {
+		return nil
+	}
 	if o.state.Kill {
 		return o.refused("it is being killed")
 	}
@@ -66,14 +81,20 @@ func (o *serviceOperator) mayRollBack(_ workflow.Context, in release.RollbackInp
 	return nil
 }
 
-// goal is the release to go back to: the one of that number, or the newest before the current.
+// goal is the release to go back to: the one of that number, or the newest before the current that was not itself gone
+// back from.
 func (o *serviceOperator) goal(number int) (release.Release, bool) {
 	for _, r := range slices.Backward(o.state.Previous) {
-		if r.Number == number || number == 0 {
+		if r.Number == number || number == 0 && !o.goneBackFrom(r) {
 			return r, true
 		}
 	}
 	return release.Release{}, false
+}
+
+// goneBackFrom reports whether the release is one that a rollback left, or the one that the current repeats.
+func (o *serviceOperator) goneBackFrom(r release.Release) bool {
+	return slices.Contains(o.state.RolledBack, r.Number) || o.state.Current != nil && o.state.Current.RollsBack == r.Number
 }
 
 func (o *serviceOperator) choices() string {
@@ -104,8 +125,8 @@ func (o *serviceOperator) rollback(ctx workflow.Context, in release.RollbackInpu
 	return o.queue(ctx, id, r)
 }
 
-func (o *serviceOperator) mayKill(workflow.Context, release.KillInput) error {
-	if o.gone {
+func (o *serviceOperator) mayKill(ctx workflow.Context, _ release.KillInput) error {
+	if o.gone && !o.answered(ctx) {
 		return o.refused("it is gone")
 	}
 	return nil
@@ -114,6 +135,9 @@ func (o *serviceOperator) mayKill(workflow.Context, release.KillInput) error {
 func (o *serviceOperator) kill(ctx workflow.Context, _ release.KillInput) (release.Accepted, error) {
 	id := workflow.GetCurrentUpdateInfo(ctx).ID
 	accepted := release.Accepted{Service: o.key}
+	if known, found := o.state.Answers.Find(id); found {
+		return known, nil
+	}
 	o.state.Answers.Remember(id, accepted)
 	o.state.Kill = true
 	return accepted, nil

@@ -3,12 +3,14 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -33,6 +35,7 @@ type serviceOperator struct {
 	running  *release.Release // on its way
 	begun    bool
 	gone     bool
+	ordering int // commands that are being given their release
 }
 
 func (o *serviceOperator) listen(ctx workflow.Context) error {
@@ -65,17 +68,41 @@ func (o *serviceOperator) hear(ctx workflow.Context) {
 	s.AddReceive(ready, func(c workflow.ReceiveChannel, _ bool) {
 		var fact release.RegionFact
 		c.Receive(ctx, &fact)
-		if !slices.Contains(o.state.Regions, fact.Region) {
-			o.state.Regions = append(o.state.Regions, fact.Region)
-		}
+		o.regionReady(fact)
 	})
 	s.AddReceive(removed, func(c workflow.ReceiveChannel, _ bool) {
 		var fact release.RegionFact
 		c.Receive(ctx, &fact)
-		o.state.Removed = append(o.state.Removed, fact.Region)
+		o.regionRemoved(fact)
 	})
 	for {
 		s.Select(ctx)
+	}
+}
+
+// hearAll takes the facts that came since: what a run does not hear before it continues as new is lost.
+func (o *serviceOperator) hearAll(ctx workflow.Context) {
+	ready, removed := workflow.GetSignalChannel(ctx, release.RegionReadySignal), workflow.GetSignalChannel(ctx, release.RegionRemovedSignal)
+	var fact release.RegionFact
+	for removed.ReceiveAsync(&fact) {
+		o.regionRemoved(fact)
+	}
+	for ready.ReceiveAsync(&fact) {
+		o.regionReady(fact)
+	}
+}
+
+func (o *serviceOperator) regionReady(fact release.RegionFact) {
+	if !slices.Contains(o.state.Regions, fact.Region) {
+		o.state.Regions = append(o.state.Regions, fact.Region)
+	}
+}
+
+// regionRemoved also takes back that the region was ready before. It may become ready again after.
+func (o *serviceOperator) regionRemoved(fact release.RegionFact) {
+	o.state.Regions = slices.DeleteFunc(o.state.Regions, func(name string) bool { return name == fact.Region })
+	if !slices.Contains(o.state.Removed, fact.Region) {
+		o.state.Removed = append(o.state.Removed, fact.Region)
 	}
 }
 
@@ -84,7 +111,12 @@ func (o *serviceOperator) run(ctx workflow.Context) error {
 	if err := o.begin(ctx); err != nil {
 		return err
 	}
-	for !o.gone {
+	for {
+		if o.over() {
+			if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) || !o.over() }); err != nil || o.over() {
+				return err
+			}
+		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !o.due() {
 			return o.continueAsNew(ctx)
 		}
@@ -96,7 +128,11 @@ func (o *serviceOperator) run(ctx workflow.Context) error {
 			return err
 		}
 	}
-	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// over reports whether there is no service: it was killed, or never had a release, and none waits.
+func (o *serviceOperator) over() bool {
+	return (o.gone || o.state.Latest == 0) && o.state.Waiting == nil
 }
 
 // begin goes on from the version that the service's record came to in an earlier life. Commands wait for it.
@@ -134,7 +170,7 @@ func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return err
 	}
-	if o.due() {
+	if o.hearAll(ctx); o.due() {
 		return o.run(ctx)
 	}
 	return workflow.NewContinueAsNewError(ctx, OperateService, release.OperateInput{Key: o.key, State: o.state})
@@ -151,7 +187,9 @@ func (o *serviceOperator) bringOut(ctx workflow.Context) error {
 	}
 	in := release.DeployInput{Release: next, Before: o.state.Current, Version: next.Version}
 	var end release.Outcome
-	err := runChild(ctx, release.DeployWorkflow, o.key.DeployID(next.Number), fmt.Sprintf("Release %d of %s", next.Number, o.key), in, &end)
+	run := childRun{workflow: release.DeployWorkflow, id: o.key.DeployID(next.Number), summary: fmt.Sprintf("Release %d of %s", next.Number, o.key)}
+	err := run.run(ctx, in, &end)
+	o.progress = release.Progress{}
 	if err != nil { // the deploy's stages never fail it: someone ended the workflow
 		next.Status, next.Message, next.Version = release.Failed, words(err), next.Version+1000
 		end.Release = next
@@ -171,6 +209,9 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 	}
 	if o.state.Current != nil {
 		old := *o.state.Current
+		if r.RollsBack != 0 { // neither it nor what it repeated is to be gone back to
+			o.state.RolledBack = newest(append(o.state.RolledBack, old.Number, old.RollsBack))
+		}
 		o.state.Previous = newest(append(o.state.Previous, old))
 		old.Status, old.Version = release.Superseded, old.Version+1
 		if err := o.recordRelease(ctx, old); err != nil {
@@ -204,7 +245,8 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	id := o.key.PlaceID(current.Number, o.state.Placements)
 	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
 	var end release.Outcome
-	if err := runChild(ctx, release.DeployWorkflow, id, fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names), in, &end); err != nil {
+	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names)}
+	if err := run.run(ctx, in, &end); err != nil {
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("placing release %d in %v: %s", current.Number, names, words(err)))
 	}
 	o.state.Current, o.state.Placed = &end.Release, end.Release.Regions
@@ -221,7 +263,6 @@ func (o *serviceOperator) forgetRegions(ctx workflow.Context) error {
 	o.state.Removed = nil
 	dropped := func(p release.Placed) bool { return slices.Contains(gone, p.Region) }
 	o.state.Placed = slices.DeleteFunc(slices.Clone(o.state.Placed), dropped)
-	o.state.Regions = slices.DeleteFunc(o.state.Regions, func(name string) bool { return slices.Contains(gone, name) })
 	if o.state.Current == nil {
 		return nil
 	}
@@ -233,8 +274,11 @@ func (o *serviceOperator) forgetRegions(ctx workflow.Context) error {
 	return o.record(ctx, o.serviceStatus(), "")
 }
 
-// remove takes the service away from every region where it may be.
+// remove takes the service away from every region where it may be, and with it the releases that were asked for before.
 func (o *serviceOperator) remove(ctx workflow.Context) error {
+	if err := workflow.Await(ctx, func() bool { return o.ordering == 0 }); err != nil {
+		return err
+	}
 	if err := o.record(ctx, release.Killing, ""); err != nil {
 		return err
 	}
@@ -253,13 +297,15 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 			return err
 		}
 	}
-	o.gone, o.state.Kill, o.state.Placed, o.state.Current = true, false, nil, nil
+	o.gone, o.state.Kill, o.state.Started = true, false, time.Time{}
+	o.state.Current, o.state.Previous, o.state.RolledBack, o.state.Placed = nil, nil, nil, nil
 	return o.record(ctx, release.Killed, "")
 }
 
 func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
-	places, err := listPlaces(ctx)
-	if err != nil {
+	var places []region.Region
+	list := quickly(ctx, "Find regions where it may run")
+	if err := workflow.ExecuteActivity(list, releases.ListHolders).Get(ctx, &places); err != nil {
 		return err
 	}
 	deletes := make([]workflow.Future, len(places))
@@ -333,6 +379,8 @@ func (o *serviceOperator) allocate(ctx workflow.Context, id string, in release.R
 	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
 		return r, err
 	}
+	o.ordering++
+	defer func() { o.ordering-- }()
 	err := workflow.ExecuteActivity(quickly(ctx, "Record the release and give it a number"), releases.AllocateRelease,
 		activities.AllocateInput{Request: in, RequestKey: id, RollsBack: rollsBack}).Get(ctx, &r)
 	return r, err

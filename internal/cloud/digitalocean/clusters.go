@@ -135,12 +135,20 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	expires := time.Now().Add(accessFor)
 	config, _, err := p.api.Kubernetes.GetKubeConfigWithExpiry(ctx, c.ID, int64(accessFor/time.Second))
 	if err != nil {
-		return cloud.Access{}, explain(err, "give access to the Kubernetes cluster "+spec.Name)
+		return cloud.Access{}, notYet(explain(err, "give access to the Kubernetes cluster "+spec.Name))
 	}
 	if len(config.KubeconfigYAML) == 0 {
-		return cloud.Access{}, fault.New(fault.Conflict, "the Kubernetes cluster %s has no kubeconfig yet", spec.Name)
+		return cloud.Access{}, fault.New(fault.Unavailable, "the Kubernetes cluster %s has no kubeconfig yet", spec.Name)
 	}
 	return cloud.Access{Kubeconfig: config.KubeconfigYAML, Expires: expires}, nil
+}
+
+// notYet: a cluster that was just seen, and for which a kubeconfig is "not found", is not up yet, or not up again.
+func notYet(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
+	}
+	return err
 }
 
 // ours is the cluster of the spec's name and owner. One that is somebody else's is not there, as far as the region goes.
