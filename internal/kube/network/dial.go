@@ -19,6 +19,9 @@ const (
 	keepaliveIdle     = 30 * time.Second
 	keepaliveInterval = 10 * time.Second
 	keepaliveCount    = 4
+	// unheardTimeout is how long what was sent may stay unanswered. On one
+	// machine that is long: the other side is gone.
+	unheardTimeout = 20 * time.Second
 )
 
 // stream is a TCP connection of the stack.
@@ -34,6 +37,8 @@ func (s stream) Abort() { s.endpoint.Abort() }
 // from time to time whether the other side is still there.
 func newStream(queue *waiter.Queue, endpoint tcpip.Endpoint) stream {
 	idle, interval := tcpip.KeepaliveIdleOption(keepaliveIdle), tcpip.KeepaliveIntervalOption(keepaliveInterval)
+	unheard := tcpip.TCPUserTimeoutOption(unheardTimeout)
+	_ = endpoint.SetSockOpt(&unheard)
 	_ = endpoint.SetSockOpt(&idle)
 	_ = endpoint.SetSockOpt(&interval)
 	_ = endpoint.SetSockOptInt(tcpip.KeepaliveCountOption, keepaliveCount)

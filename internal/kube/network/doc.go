@@ -7,9 +7,15 @@
 // into the cluster. In a node's process, a Bridge joins the pods of the node.
 // Neither needs a privilege on the machine.
 //
+// What differs from a cluster with kube-proxy: the endpoint of a Service sees the
+// gateway as the sender; internalTrafficPolicy, externalTrafficPolicy and
+// externalIPs are ignored; NodePorts are not opened; a load balancer's address
+// is the machine's own and so cannot be reached from pods. A pod reaches the
+// outside with what this process may reach, but for link-local addresses,
+// where clouds keep a machine's credentials.
+//
 // It is not a packet filter: NetworkPolicy is not enforced. Traffic between
-// pods never passes the stack, only the switch. Traffic to a Service does, so
-// the endpoint sees the gateway as the sender. IPv4 only.
+// pods never passes the stack, only the switch. IPv4 only.
 //
 // The parts: wire (frames, switch), service (who is behind a Service), names
 // (DNS), balancer (Services of type LoadBalancer), flow (moving bytes), bridge

@@ -39,11 +39,8 @@ func (n *Network) forward() {
 	})
 	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, func(id stack.TransportEndpointID, packet *stack.PacketBuffer) bool {
 		_, err := n.routeOut(corev1.ProtocolUDP, id)
-		if errors.Is(err, errUnreachable) {
-			n.sendUnreachable(id, packet)
-			return true
-		}
-		// The stack answers "port unreachable" to what is not handled.
+		// The stack answers "port unreachable" to what is not handled, the only
+		// thing that makes UDP clients fail at once.
 		return err == nil && datagrams.HandlePacket(id, packet)
 	})
 }

@@ -26,13 +26,15 @@ import (
 
 // lab is a cluster's network with real nodes and pods, and a pretended API.
 type lab struct {
-	*testing.T
+	testing.TB
 	net    *network.Network
 	api    *fake.Clientset
 	dir    string
 	uplink string
 	egress string
 	nodes  map[int]*machine
+
+	started int // nodes ever
 }
 
 type machine struct {
@@ -51,9 +53,9 @@ type sandbox struct {
 const lbPrefix = "127.18.77.0/24"
 
 // newLab starts a network with nodes 1 to count.
-func newLab(t *testing.T, count int, change ...func(*network.Config)) *lab {
+func newLab(t testing.TB, count int, change ...func(*network.Config)) *lab {
 	t.Helper()
-	l := &lab{T: t, api: fake.NewClientset(), dir: shortDir(t), nodes: map[int]*machine{}}
+	l := &lab{TB: t, api: fake.NewClientset(), dir: shortDir(t), nodes: map[int]*machine{}}
 	cfg := network.Config{APIServer: "127.0.0.1:1", LoadBalancerCIDR: netip.MustParsePrefix(lbPrefix)}
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -69,8 +71,9 @@ func newLab(t *testing.T, count int, change ...func(*network.Config)) *lab {
 	l.uplink, l.egress = filepath.Join(l.dir, "uplink"), filepath.Join(l.dir, "egress")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 3)
-	go func() { ended <- n.ServeUplinks(ctx, listen(t, l.uplink)) }()
-	go func() { ended <- n.ServeEgress(ctx, listen(t, l.egress)) }()
+	uplinks, egress := listen(t, l.uplink), listen(t, l.egress)
+	go func() { ended <- n.ServeUplinks(ctx, uplinks) }()
+	go func() { ended <- n.ServeEgress(ctx, egress) }()
 	go func() { ended <- n.Run(ctx, l.api) }()
 	t.Cleanup(func() {
 		cancel()
@@ -87,17 +90,18 @@ func newLab(t *testing.T, count int, change ...func(*network.Config)) *lab {
 	return l
 }
 
-func listen(t *testing.T, path string) net.Listener {
+func listen(t testing.TB, path string) net.Listener {
 	listener, err := net.Listen("unix", path)
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
 	return listener
 }
 
 func (l *lab) startNode(index int) {
 	l.Helper()
-	socket := filepath.Join(l.dir, fmt.Sprintf("node%d", index))
+	l.started++
+	socket := filepath.Join(l.dir, fmt.Sprintf("node%d.%d", index, l.started))
 	cmd, err := child("node", socket, syscall.CLONE_NEWUSER|syscall.CLONE_NEWNET|syscall.CLONE_NEWNS,
 		uplinkVariable+"="+l.uplink, indexVariable+"="+strconv.Itoa(index))
 	if err != nil {
@@ -259,7 +263,7 @@ func (l *lab) server(handle func(*net.TCPConn)) string {
 
 // shortDir is a temporary directory whose path leaves room for socket names,
 // which may have 107 bytes.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "net")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package network_test
 
 import (
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -31,4 +32,64 @@ func TestPodReachesMachine(t *testing.T) {
 	echoAt := l.server(func(c *net.TCPConn) { _ = echoBack(c) })
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 20 << 20})
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 10000, Parallel: 200})
+}
+
+// The kernel leaves it to the interface to cut such datagrams; the wire cannot.
+func TestSegmentedDatagrams(t *testing.T) {
+	l := newLab(t, 2)
+	a, b, c := l.startPod(1, "a"), l.startPod(1, "b"), l.startPod(2, "c")
+	l.service("app", "10.96.3.4")
+	l.endpoints("app", endpoint(c, true))
+	l.answering(a, "10.96.3.4:81", "c")
+	for _, to := range []string{b.at(echoPort), c.at(echoPort), "10.96.3.4:80"} {
+		var count int
+		if err := a.Call("Lab.Segments", to, &count); err != nil || count != 10 {
+			t.Errorf("%s: %d of 10 datagrams came back, %v", to, count, err)
+		}
+	}
+}
+
+func TestPodAsksForNames(t *testing.T) {
+	l := newLab(t, 2)
+	a, b := l.startPod(1, "a"), l.startPod(2, "b")
+	l.service("app", "10.96.3.4")
+	l.service("db", "None")
+	hostname := "db-0"
+	behind := endpoint(b, true)
+	behind.Hostname = &hostname
+	l.endpoints("db", behind)
+	l.eventually("the names are known", func() error {
+		_, err := exchange(l.net.DialContext, Exchange{Network: "tcp", Address: "db-0.db.default.svc:7003", Text: true})
+		return err
+	})
+	for name, want := range map[string]string{
+		"app.default.svc.cluster.local.":        "10.96.3.4",
+		"db.default.svc.cluster.local.":         b.addr,
+		"db-0.db.default.svc.cluster.local.":    b.addr,
+		"host.m3o.internal.":                    "10.244.0.2",
+		"kubernetes.default.svc.cluster.local.": "10.96.0.1",
+	} {
+		var addrs []string
+		if err := a.Call("Lab.Lookup", name, &addrs); err != nil || len(addrs) != 1 || addrs[0] != want {
+			t.Errorf("%s is %v %v, want %s", name, addrs, err, want)
+		}
+	}
+	if err := a.Call("Lab.Lookup", "none.default.svc.cluster.local.", &[]string{}); err == nil || !strings.Contains(err.Error(), "no such host") {
+		t.Errorf("an unknown name: %v", err)
+	}
+}
+
+// Connections through the stack must not slow down or stop over time, whatever
+// else the machine does.
+func TestManyLargeTransfers(t *testing.T) {
+	l := newLab(t, 2)
+	client, far := l.startPod(1, "client"), l.startPod(2, "far")
+	l.service("app", "10.96.3.4")
+	l.endpoints("app", endpoint(far, true))
+	l.answering(client, "10.96.3.4:81", "far")
+	for range 40 {
+		if r := client.must(Exchange{Network: "tcp", Address: "10.96.3.4:80", Bytes: 10 << 20}); r.Err != "" {
+			return
+		}
+	}
 }

@@ -75,12 +75,20 @@ func (n *node) StartPod(args [2]string, started *PodStarted) error {
 	return client.Call("Lab.Open", name, new(struct{}))
 }
 
-// AttachAgain attaches a running pod's namespace once more.
-func (n *node) AttachAgain(name string, addr *string) error {
+// Attach attaches a running pod's namespace, under its name or another.
+func (n *node) Attach(args [2]string, addr *string) error {
+	name, as := args[0], args[1]
 	n.mu.Lock()
 	cmd := n.pods[name]
 	n.mu.Unlock()
-	got, err := n.bridge.Attach(context.Background(), name, fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
+	got, err := n.bridge.Attach(context.Background(), as, fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
+	*addr = got.String()
+	return err
+}
+
+// AttachPath attaches whatever is at a path.
+func (n *node) AttachPath(path string, addr *string) error {
+	got, err := n.bridge.Attach(context.Background(), "path", path)
 	*addr = got.String()
 	return err
 }

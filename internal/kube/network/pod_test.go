@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Ports that every pod serves.
@@ -291,4 +293,75 @@ func echo(conn net.Conn, size int) error {
 func echoBack(c *net.TCPConn) error {
 	_, err := io.Copy(c, c)
 	return errors.Join(err, c.CloseWrite())
+}
+
+// hashFree reads to the end and answers, as cheaply as possible: it is there
+// to measure the way to it.
+func hashFree(c *net.TCPConn) {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, 1<<20)); err == nil {
+		_, _ = io.WriteString(c, "done")
+	}
+}
+
+// Upload sends bytes and waits until they were read.
+func (p *pod) Upload(args Exchange, _ *Result) error {
+	conn, err := net.Dial("tcp4", args.Address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return upload(conn, args.Bytes)
+}
+
+func upload(conn net.Conn, size int) error {
+	chunk := make([]byte, 256<<10)
+	for size > 0 {
+		n, err := conn.Write(chunk[:min(size, len(chunk))])
+		if err != nil {
+			return err
+		}
+		size -= n
+	}
+	if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		return err
+	}
+	_, err := io.ReadAll(conn)
+	return err
+}
+
+// Segments sends ten datagrams in one call, as QUIC does, and counts what comes
+// back.
+func (p *pod) Segments(address string, count *int) error {
+	conn, err := net.Dial("udp4", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	const size = 1000
+	var optionErr error
+	if err := raw.Control(func(fd uintptr) {
+		optionErr = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, size)
+	}); err != nil || optionErr != nil {
+		return errors.Join(err, optionErr)
+	}
+	want := noise(10 * size)
+	if _, err := conn.Write(want); err != nil {
+		return err
+	}
+	buf := make([]byte, 65535)
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	for *count < 10 {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil
+		}
+		if n == size && bytes.Contains(want, buf[:n]) {
+			*count++
+		}
+	}
+	return nil
 }

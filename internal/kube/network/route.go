@@ -148,6 +148,7 @@ func (n *Network) dialPort(ctx context.Context, protocol corev1.Protocol, port *
 		if ctx.Err() != nil {
 			return nil, netip.AddrPort{}, err
 		}
+		port.Suspect(to)
 		failed, lastErr = append(failed, to), err
 	}
 	return nil, netip.AddrPort{}, lastErr

@@ -93,7 +93,9 @@ func tuneTCP(s *stack.Stack) error {
 	recovery := tcpip.TCPRecovery(0)
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: bufferMin, Default: bufferDefault, Max: bufferMax}
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufferMin, Default: bufferDefault, Max: bufferMax}
-	congestion, wait := tcpip.CongestionControlOption("cubic"), tcpip.TCPTimeWaitTimeoutOption(timeWait)
+	// Its CUBIC shrinks the window at every acknowledgement when round trips
+	// are as short as here, down to nothing: the connection stands still.
+	congestion, wait := tcpip.CongestionControlOption("reno"), tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &recovery, &send, &receive, &congestion, &wait} {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			return fmt.Errorf("set the TCP option %T: %s", option, err)

@@ -62,6 +62,8 @@ type Balancer struct {
 	events    record.EventRecorder
 	addresses *allocator
 	served    map[types.NamespacedName]*frontend
+	// complaints are what the Services' owners were told last.
+	complaints map[types.NamespacedName]string
 
 	streams   *flow.Limit
 	datagrams *flow.Limit
@@ -77,8 +79,9 @@ func New(cfg Config) (*Balancer, error) {
 	}
 	b := &Balancer{
 		Config: cfg, addresses: newAllocator(cfg.Prefix), served: map[types.NamespacedName]*frontend{},
-		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]()),
-		streams: flow.NewLimit(maxStreams), datagrams: flow.NewLimit(maxDatagramFlows),
+		complaints: map[types.NamespacedName]string{},
+		queue:      workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.NamespacedName]()),
+		streams:    flow.NewLimit(maxStreams), datagrams: flow.NewLimit(maxDatagramFlows),
 	}
 	handler, err := cfg.Services.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    b.enqueue,

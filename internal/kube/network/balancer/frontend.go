@@ -35,8 +35,6 @@ type frontend struct {
 	name     types.NamespacedName
 	addr     netip.Addr
 	open     map[socket]*listener
-	// complaint is what the Service's owner was told last.
-	complaint string
 }
 
 // listener is one open socket. Connections outlive it: close stops new ones.

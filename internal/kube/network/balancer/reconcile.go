@@ -54,7 +54,7 @@ func (b *Balancer) reconcile(ctx context.Context, name types.NamespacedName) err
 		b.complain(svc, joinFailures(failures))
 		return errTryLater
 	}
-	f.complaint = ""
+	delete(b.complaints, name)
 	return nil
 }
 
@@ -142,15 +142,13 @@ func (b *Balancer) writeStatus(ctx context.Context, svc *corev1.Service, ingress
 
 // complain tells the Service's owner, once for every new reason.
 func (b *Balancer) complain(svc *corev1.Service, reason error) {
-	f := b.served[nameOf(svc)]
-	if f != nil && f.complaint == reason.Error() {
+	name := nameOf(svc)
+	if b.complaints[name] == reason.Error() {
 		return
 	}
-	if f != nil {
-		f.complaint = reason.Error()
-	}
+	b.complaints[name] = reason.Error()
 	b.events.Eventf(svc, corev1.EventTypeWarning, reasonFailed, "%s", reason)
-	b.Logger.Warn("a load balancer is not complete", "service", nameOf(svc), "error", reason)
+	b.Logger.Warn("a load balancer is not complete", "service", name, "error", reason)
 }
 
 func joinFailures(failures map[socket]error) error {
@@ -167,6 +165,7 @@ func joinFailures(failures map[socket]error) error {
 func (b *Balancer) drop(name types.NamespacedName) {
 	b.stop(name)
 	b.addresses.release(name)
+	delete(b.complaints, name)
 }
 
 // stop closes the Service's sockets and waits until they are free.

@@ -43,9 +43,17 @@ func (l *Limit) Release() { <-l.slots }
 // InUse is the number of flows.
 func (l *Limit) InUse() int { return len(l.slots) }
 
-const spliceBuffer = 128 << 10
+// A stream starts with a small buffer, which is all that most ever need and
+// what the many idle ones hold, and gets a large one while it moves a lot.
+const (
+	smallBuffer = 16 << 10
+	largeBuffer = 128 << 10
+)
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, spliceBuffer); return &b }}
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
+)
 
 // Splice joins two connections until both directions have ended, one fails,
 // or ctx ends, and closes them. The end of one direction is passed on, the other
@@ -68,10 +76,7 @@ func Splice(ctx context.Context, a, b Stream) {
 
 // pass copies from src to dst until src ends, and tells dst.
 func pass(dst, src Stream) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	// The plain interfaces keep io.Copy from allocating buffers of its own.
-	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, *buf)
+	err := transfer(dst, src)
 	if err == nil {
 		err = dst.CloseWrite()
 	}
@@ -81,6 +86,36 @@ func pass(dst, src Stream) error {
 		Abort(src)
 	}
 	return err
+}
+
+func transfer(dst io.Writer, src io.Reader) error {
+	pool := &smallBuffers
+	buf := pool.Get().(*[]byte)
+	defer func() { pool.Put(buf) }()
+	for {
+		n, err := src.Read(*buf)
+		if n > 0 {
+			if _, err := dst.Write((*buf)[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		wanted := pool
+		if n == len(*buf) {
+			wanted = &largeBuffers
+		} else if n < smallBuffer/2 {
+			wanted = &smallBuffers
+		}
+		if wanted != pool {
+			pool.Put(buf)
+			pool, buf = wanted, wanted.Get().(*[]byte)
+		}
+	}
 }
 
 // Abort closes a connection with a reset where it can.

@@ -10,8 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// maxBindings bounds the clients that a port remembers for session affinity.
-const maxBindings = 10000
+const (
+	// maxBindings bounds the clients that a port remembers for session affinity.
+	maxBindings = 10000
+	// suspicion is how long an endpoint that did not answer comes last. The
+	// cluster takes longer to notice that a node is gone.
+	suspicion = 5 * time.Second
+)
 
 // Port is one port of a Service. It stays the same object while the Service
 // changes around it.
@@ -21,6 +26,7 @@ type Port struct {
 	next     uint
 	affinity time.Duration
 	bindings map[netip.Addr]binding
+	suspects map[netip.AddrPort]time.Time
 }
 
 type binding struct {
@@ -28,13 +34,22 @@ type binding struct {
 	until time.Time
 }
 
-func newPort() *Port { return &Port{next: uint(rand.Uint32()), bindings: map[netip.Addr]binding{}} }
+func newPort() *Port {
+	return &Port{
+		next: uint(rand.Uint32()), bindings: map[netip.Addr]binding{}, suspects: map[netip.AddrPort]time.Time{},
+	}
+}
 
 func (p *Port) update(service *corev1.Service, t targets) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.targets = t
 	p.affinity = affinityOf(service)
+	for to := range p.suspects {
+		if !slices.Contains(t.ready, to) {
+			delete(p.suspects, to)
+		}
+	}
 	if p.affinity == 0 {
 		clear(p.bindings)
 	}
@@ -42,28 +57,47 @@ func (p *Port) update(service *corev1.Service, t targets) {
 
 // Pick chooses the endpoint for a new connection of the client: a ready one
 // that is not in avoid, in turn, or the client's own where the Service asks for
-// that. As kube-proxy does, it falls back to endpoints that are draining but
-// still serve when none is ready at all.
+// that. Endpoints that just failed come last. As kube-proxy does, it falls back
+// to endpoints that are draining but still serve when none is ready at all.
 func (p *Port) Pick(client netip.Addr, avoid []netip.AddrPort) (netip.AddrPort, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	candidates := p.candidates()
-	if p.affinity > 0 {
-		bound, ok := p.bindings[client]
-		if ok && time.Now().Before(bound.until) && slices.Contains(candidates, bound.to) && !slices.Contains(avoid, bound.to) {
-			p.bind(client, bound.to)
-			return bound.to, true
-		}
+	candidates, now := p.candidates(), time.Now()
+	fine := func(to netip.AddrPort) bool {
+		return !slices.Contains(avoid, to) && !now.Before(p.suspects[to])
 	}
+	if bound, ok := p.bindings[client]; ok && now.Before(bound.until) && slices.Contains(candidates, bound.to) && fine(bound.to) {
+		p.bind(client, bound.to)
+		return bound.to, true
+	}
+	to, ok := p.turn(candidates, fine)
+	if !ok {
+		to, ok = p.turn(candidates, func(to netip.AddrPort) bool { return !slices.Contains(avoid, to) })
+	}
+	if ok {
+		p.bind(client, to)
+	}
+	return to, ok
+}
+
+// turn is the next of the candidates that is fine.
+func (p *Port) turn(candidates []netip.AddrPort, fine func(netip.AddrPort) bool) (netip.AddrPort, bool) {
 	for range candidates {
 		p.next++
-		to := candidates[p.next%uint(len(candidates))]
-		if !slices.Contains(avoid, to) {
-			p.bind(client, to)
+		if to := candidates[p.next%uint(len(candidates))]; fine(to) {
 			return to, true
 		}
 	}
 	return netip.AddrPort{}, false
+}
+
+// Suspect notes that an endpoint did not answer.
+func (p *Port) Suspect(to netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.Contains(p.candidates(), to) {
+		p.suspects[to] = time.Now().Add(suspicion)
+	}
 }
 
 // Candidates is how many endpoints Pick chooses from.

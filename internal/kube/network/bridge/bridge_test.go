@@ -1,0 +1,80 @@
+package bridge
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"github.com/m3o/platform/internal/kube/network/wire"
+)
+
+func TestPool(t *testing.T) {
+	p := newPool(7)
+	var all []netip.Addr
+	seen := map[netip.Addr]bool{}
+	for range lastHost - firstHost + 1 {
+		addr, err := p.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[addr] || !netip.MustParsePrefix("10.244.7.0/24").Contains(addr) || addr == nodeAddr(7) {
+			t.Fatalf("%s was given out", addr)
+		}
+		seen[addr] = true
+		all = append(all, addr)
+	}
+	if addr, err := p.take(); err == nil {
+		t.Errorf("%s was given out of an empty pool", addr)
+	}
+	for _, addr := range []netip.Addr{all[5], all[3]} {
+		if err := p.release(addr); err != nil {
+			t.Error(err)
+		}
+		if err := p.release(addr); err == nil {
+			t.Errorf("%s was released twice", addr)
+		}
+	}
+	for _, want := range []netip.Addr{all[5], all[3]} {
+		if got, err := p.take(); err != nil || got != want {
+			t.Errorf("got %s %v, want %s: what rested longest comes first", got, err, want)
+		}
+	}
+}
+
+func TestGratuitousARP(t *testing.T) {
+	addr := netip.MustParseAddr("10.244.3.9")
+	got := gratuitousARP(addr)
+	want := []byte{
+		255, 255, 255, 255, 255, 255, 0x0a, 0x58, 10, 244, 3, 9, 0x08, 0x06,
+		0, 1, 8, 0, 6, 4, 0, 1, 0x0a, 0x58, 10, 244, 3, 9, 10, 244, 3, 9, 0, 0, 0, 0, 0, 0, 10, 244, 3, 9,
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// Whatever comes down the uplink, a frame lies within its bounds.
+func FuzzPeekFrame(f *testing.F) {
+	whole := append(binary.BigEndian.AppendUint32(nil, 30), make([]byte, 30)...)
+	f.Add(whole)
+	f.Add(append(whole, whole...))
+	f.Add([]byte{0, 0, 0, 1, 9})
+	f.Add([]byte{255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		reader := bufio.NewReaderSize(bytes.NewReader(stream), readBuffer)
+		for {
+			frame, err := peekFrame(reader)
+			if err != nil {
+				return
+			}
+			if len(frame) < wire.MinFrame || len(frame) > wire.MaxFrame {
+				t.Fatalf("a frame of %d bytes", len(frame))
+			}
+			if _, err := reader.Discard(wire.LengthSize + len(frame)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
