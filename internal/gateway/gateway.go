@@ -16,6 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -28,6 +30,10 @@ import (
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/ticket"
 )
+
+// etcdBackoff is how soon we look for an etcd that was away. By itself the client would wait for up to two minutes.
+var etcdBackoff = grpc.ConnectParams{MinConnectTimeout: 3 * time.Second,
+	Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}}
 
 // Config is what a gateway needs. Zero values stand for the defaults that are named.
 type Config struct {
@@ -147,7 +153,8 @@ func newGateway(config Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.etcd, err = clientv3.New(clientv3.Config{Endpoints: config.Etcd, TLS: config.EtcdTLS, DialTimeout: 5 * time.Second,
-		DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second, Logger: zap.NewNop()})
+		DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(etcdBackoff)}})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of etcd: %w", err)
 	}

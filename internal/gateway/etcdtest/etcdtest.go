@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,20 +50,27 @@ func (s *Server) Start() {
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("start etcd: %v", err)
 	}
-	client := s.Client()
 	deadline := time.Now().Add(startLimit)
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		_, err := client.Get(ctx, "health")
-		cancel()
-		if err == nil {
-			return
-		}
+	// A client that is refused waits a second before it tries again: so we make one only when somebody listens.
+	for err := s.knock(); err != nil; err = s.knock() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("etcd does not answer after %s: %v", startLimit, err)
+			s.t.Fatalf("etcd does not listen after %s: %v", startLimit, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	if _, err := s.Client().Get(ctx, "health"); err != nil {
+		s.t.Fatalf("etcd does not answer: %v", err)
+	}
+}
+
+func (s *Server) knock() error {
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.Endpoint, "http://"), time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // Kill ends the etcd at once, as a crash would. Its data stay.
