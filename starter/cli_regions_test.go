@@ -26,7 +26,7 @@ type appliedJSON struct {
 
 func TestApplyBringsUpRegionsAndWaits(t *testing.T) {
 	w := apitest.New(t)
-	w.Step = 60 * time.Millisecond
+	w.Step = 350 * time.Millisecond
 	at(t, w)
 	write(t, "platform.yaml", apitest.File("lon1", "nyc3"))
 	plan := m3o("plan", "-f", "platform.yaml").must(t)
@@ -127,7 +127,9 @@ func TestAFailedRegionFailsTheCommandWhenItsRemainsAreGone(t *testing.T) {
 func TestObstaclesBlockPlanAndApply(t *testing.T) {
 	w := apitest.New(t)
 	at(t, w)
-	w.Obstacle = func(region.Spec) *region.Obstacle { return &region.Obstacle{Kind: "quota", Message: "3 of 3 clusters are in use"} }
+	w.Obstacle = func(region.Spec) *region.Obstacle {
+		return &region.Obstacle{Kind: "quota", Message: "3 of 3 clusters are in use"}
+	}
 	write(t, "platform.yaml", apitest.File("lon1"))
 	m3o("plan", "-f", "platform.yaml").fails(t, exitFailed, "lon1: 3 of 3 clusters are in use (quota)")
 	c := m3o("apply", "-f", "platform.yaml", "--yes", "--json").fails(t, exitFailed, "3 of 3 clusters are in use")

@@ -192,7 +192,9 @@ func (c *Client) change(ctx context.Context, method, path string, query url.Valu
 			return fmt.Errorf("write the request: %w", err)
 		}
 		r.header.Set("Content-Type", "application/json")
-		r.body = func() (io.ReadCloser, int64, error) { return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil }
+		r.body = func() (io.ReadCloser, int64, error) {
+			return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+		}
 	}
 	return c.do(ctx, r, c.decode(into))
 }

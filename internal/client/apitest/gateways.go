@@ -1,0 +1,86 @@
+package apitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/m3o/platform/internal/ticket"
+)
+
+// gateway is the address of a region's gateway, which is made when it is first asked for.
+func (w *World) gateway(name string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gateways[name] == nil {
+		keys, err := ticket.ParseDocument(w.signer.Document())
+		w.must(err)
+		g := gateway{region: name, verifier: ticket.NewVerifier(name, keys)}
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /-/logs/{project}/{service}", g.logs)
+		mux.HandleFunc("/{service}/{path...}", g.call)
+		w.gateways[name] = httptest.NewServer(mux)
+		w.t.Cleanup(func() {
+			w.gateways[name].CloseClientConnections()
+			w.gateways[name].Close()
+		})
+	}
+	return w.gateways[name].URL + "/"
+}
+
+// gateway answers as a region's gateway does: services echo what they are asked.
+type gateway struct {
+	region   string
+	verifier *ticket.Verifier
+}
+
+func (g gateway) refuse(rw http.ResponseWriter, status int, detail string) {
+	rw.Header().Set("Content-Type", "application/problem+json")
+	rw.WriteHeader(status)
+	_ = json.NewEncoder(rw).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+func (g gateway) may(rw http.ResponseWriter, r *http.Request, verb, project, service string) bool {
+	t, err := g.verifier.Verify(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	if err != nil || !t.May(verb, project, service) {
+		g.refuse(rw, http.StatusUnauthorized, "the ticket does not permit this")
+		return false
+	}
+	return true
+}
+
+func (g gateway) call(rw http.ResponseWriter, r *http.Request) {
+	if !g.may(rw, r, ticket.Call, "default", r.PathValue("service")) {
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	if r.PathValue("path") == "fail" {
+		g.refuse(rw, http.StatusTeapot, "it is a teapot")
+		return
+	}
+	rw.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(rw).Encode(map[string]string{"region": g.region, "method": r.Method, "path": "/" + r.PathValue("path"), "body": string(body),
+		"type": r.Header.Get("Content-Type"), "x": r.Header.Get("X-Test")})
+}
+
+// logs are three lines of one instance, and for a follower one more every few milliseconds.
+func (g gateway) logs(rw http.ResponseWriter, r *http.Request) {
+	if !g.may(rw, r, ticket.Logs, r.PathValue("project"), r.PathValue("service")) {
+		return
+	}
+	rw.Header().Set("Content-Type", "application/x-ndjson")
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i := 0; i < 3 || r.URL.Query().Get("follow") == "true"; i++ {
+		line := map[string]any{"time": begin.Add(time.Duration(i) * time.Second), "instance": "pod-1", "release": 1, "line": fmt.Sprintf("%s line %d", g.region, i)}
+		if json.NewEncoder(rw).Encode(line) != nil || http.NewResponseController(rw).Flush() != nil || r.Context().Err() != nil {
+			return
+		}
+		if i >= 3 {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+// Package apitest runs the real HTTP API over a real database for tests of what calls it. The workflows behind it are
+// played: a World records in the same order what they would record, at the pace and with the outcome that a test wants.
+// Regions have gateways that check real tickets. It is for tests alone; nothing but tests imports it.
+package apitest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/store"
+	"github.com/m3o/platform/internal/ticket"
+)
+
+// Token is the administrator's.
+const Token = "m3o_a-token-for-tests-that-is-long-enough"
+
+// World is a platform in a test. Its fields may be set before it is used.
+type World struct {
+	Step      time.Duration                                   // how long each stage of an operation takes
+	Obstacle  func(region.Spec) *region.Obstacle              // what stands in the way of a region
+	Bootstrap func(region.Spec) error                         // why a bootstrap fails
+	Build     func(log func(string), r release.Release) error // what a build prints, and why it fails
+	Place     func(regionName string, r release.Release) error
+	Remove    func(service string) error // why a kill fails
+
+	Store *store.Store
+	URL   string
+
+	t        *testing.T
+	blobs    *blob.Folder
+	signer   *ticket.Signer
+	mu       sync.Mutex
+	applied  map[string]error
+	commands map[string]any // answers by id, as workflows remember them
+	orders   []string       // what was commanded
+	gateways map[string]*httptest.Server
+	work     sync.WaitGroup
+}
+
+// New starts a World that ends with the test.
+func New(t *testing.T) *World {
+	t.Helper()
+	w := &World{Step: 5 * time.Millisecond, t: t, applied: map[string]error{}, commands: map[string]any{}, gateways: map[string]*httptest.Server{}}
+	var err error
+	if w.Store, err = store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db")); err != nil {
+		t.Fatal(err)
+	}
+	w.must(w.Store.Migrate(t.Context()))
+	w.must(w.Store.EnsureProject(t.Context(), account.DefaultProject))
+	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
+	w.must(w.Store.SaveToken(t.Context(), rest.HashToken(Token), admin, "admin.token", time.Time{}))
+	if w.blobs, err = blob.OpenFolder(filepath.Join(t.TempDir(), "blobs"), blob.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	w.must(err)
+	w.signer = ticket.NewSigner(key)
+	server := httptest.NewServer(w.Handler())
+	w.URL = server.URL
+	t.Cleanup(func() {
+		w.work.Wait()
+		server.CloseClientConnections()
+		server.Close()
+		w.must(w.Store.Close())
+	})
+	return w
+}
+
+// Handler is the API.
+func (w *World) Handler() http.Handler {
+	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, Claims: w.Store, Plans: plans{w}, RegionCommands: regions{w},
+		ServiceCommands: services{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
+		Ready: func(*http.Request) error { return nil }}
+	return api.Handler()
+}
+
+// Orders lists what was commanded, in order.
+func (w *World) Orders() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.orders...)
+}
+
+func (w *World) must(err error) {
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+// background goes on with work that outlives the request, as workflows do.
+func (w *World) background(do func(ctx context.Context)) {
+	w.work.Go(func() { do(context.Background()) })
+}
+
+func (w *World) pause() { time.Sleep(w.Step) }
+
+// remembered answers a command once per id.
+func remembered[A any](w *World, id, order string, do func() (A, error)) (A, error) {
+	w.mu.Lock()
+	known, found := w.commands[id]
+	w.mu.Unlock()
+	if found {
+		return known.(A), nil
+	}
+	answer, err := do()
+	if err != nil {
+		return answer, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commands[id] = answer
+	w.orders = append(w.orders, order)
+	return answer, nil
+}
+
+// AddRegion puts a region into the world as it is.
+func (w *World) AddRegion(r region.Region) {
+	w.t.Helper()
+	if r.Status.Takes() && r.Endpoints.API == "" {
+		r.Endpoints.API = w.gateway(r.Spec.Name)
+	}
+	w.recordRegion(&r)
+}
+
+func (w *World) recordRegion(r *region.Region) {
+	before, err := w.Store.Region(context.Background(), r.Spec.Key())
+	if err == nil && before.Version >= r.Version {
+		r.Version = before.Version
+	}
+	r.Version++
+	w.must(w.Store.RecordRegion(context.Background(), *r))
+}
+
+// Spec is a region that a test asks for.
+func Spec(name string) region.Spec {
+	return region.Spec{Platform: "micro", Domain: "micro.mu", Name: name, Provider: region.DigitalOcean, Location: name,
+		Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 1, Size: "s-2vcpu-4gb"}},
+		Resource:   []region.Part{region.Etcd, region.NATS}, Network: []region.Part{region.API}}
+}
+
+// File is a platform file that asks for regions of these names.
+func File(names ...string) string {
+	text := "platforms:\n- name: micro\n  domain: micro.mu\n  regions:\n"
+	for _, n := range names {
+		text += fmt.Sprintf("  - {name: %s, provider: do, region: %s, kubernetes: {version: \"1.34\", nodes: {count: 1, size: s-2vcpu-4gb}}, resource: [etcd, nats], network: [api]}\n", n, n)
+	}
+	return text
+}
