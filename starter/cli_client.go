@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -158,7 +160,8 @@ type session struct {
 	out, err  io.Writer
 	json      bool
 	tokenFrom string
-	again     string // how to look at what is left behind on Ctrl-C
+	again     string                // how to look at what is left behind on Ctrl-C
+	shown     atomic.Pointer[board] // the board, while there is one
 }
 
 func (s *session) ctx() context.Context { return s.cmd.Context() }
@@ -197,13 +200,34 @@ func (s *session) project() (string, error) {
 
 // waiting says once in a while that the API does not answer.
 func (s *session) waiting() func(client.Delay) {
+	var mu sync.Mutex
 	var said time.Time
 	return func(d client.Delay) {
+		mu.Lock()
+		defer mu.Unlock()
 		if time.Since(said) < 10*time.Second {
 			return
 		}
 		said = time.Now()
-		fmt.Fprintf(s.err, "m3o: %s; trying again for %s\n", fault.Message(d.Err), d.Left.Round(time.Second))
+		fmt.Fprintf(s.notices(), "m3o: %s; trying again for %s\n", fault.Message(d.Err), d.Left.Round(time.Second))
+	}
+}
+
+// notices is where remarks go: above the board, while there is one.
+func (s *session) notices() io.Writer {
+	if b := s.shown.Load(); b != nil {
+		return b
+	}
+	return s.err
+}
+
+// board begins to show how things come along, until it is closed.
+func (s *session) board() (b *board, done func()) {
+	b = newBoard(s.err)
+	s.shown.Store(b)
+	return b, func() {
+		s.shown.Store(nil)
+		b.close()
 	}
 }
 

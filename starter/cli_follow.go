@@ -34,7 +34,7 @@ type releasedRegion struct {
 // the regions come along.
 func (s *session) follow(name string, number int, builds bool) error {
 	s.again = "m3o status " + name
-	b := newBoard(s.err)
+	b, done := s.board()
 	ctx, cancel := context.WithCancel(s.ctx())
 	defer cancel()
 	logged := make(chan struct{})
@@ -54,7 +54,7 @@ func (s *session) follow(name string, number int, builds bool) error {
 	}
 	cancel()
 	<-logged
-	b.close()
+	done()
 	if err != nil {
 		return err
 	}

@@ -202,8 +202,8 @@ func (s *session) kill(name string, yes bool) error {
 
 // awaitGone waits until the service is gone, or its removal has failed.
 func (s *session) awaitGone(name string, after int64) error {
-	b := newBoard(s.err)
-	defer b.close()
+	b, done := s.board()
+	defer done()
 	for began := time.Now(); ; {
 		v, err := s.api.Service(s.ctx(), name)
 		if fault.Is(err, fault.NotFound) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -275,5 +277,51 @@ func TestFollowedLogsEndWithCtrlC(t *testing.T) {
 	c := typing(t, ctx, "", nil, "logs", "hello", "-f")
 	if c.code != exitDone || !strings.Contains(c.out, "lon1 line 9") || !strings.Contains(c.out, "nyc3 line 9") {
 		t.Errorf("exit %d: %s %s", c.code, c.out, c.errs)
+	}
+}
+
+// TestARunOutlivesTheAPI takes the API away while a release is on its way, as a killed and restarted `m3o dev` does.
+func TestARunOutlivesTheAPI(t *testing.T) {
+	w := twoRegions(t)
+	w.Step = 200 * time.Millisecond
+	program(t, "hello")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(l net.Listener) *http.Server {
+		s := &http.Server{Handler: w.Handler()}
+		go s.Serve(l)
+		return s
+	}
+	server := serve(listener)
+	var errs buffer
+	restarted := make(chan *http.Server, 1)
+	go func() {
+		for !strings.Contains(errs.String(), "go build") {
+			time.Sleep(5 * time.Millisecond)
+		}
+		server.Close()
+		time.Sleep(1500 * time.Millisecond)
+		again, err := net.Listen("tcp", listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			close(restarted)
+			return
+		}
+		restarted <- serve(again)
+	}()
+	c := typing(t, t.Context(), "", &errs, "run", "hello", "--json", "--api", "http://"+listener.Addr().String())
+	if again := <-restarted; again != nil {
+		defer again.Close()
+	}
+	if c.code != exitDone || !strings.Contains(errs.String(), "does not answer; trying again") || strings.Count(errs.String(), "go build") != 1 {
+		t.Fatalf("exit %d: %s", c.code, errs.String())
+	}
+	if got := answer[ranJSON](t, c); got.Release != 1 || got.Status != "ready" {
+		t.Errorf("%+v", got)
+	}
+	if !slices.Equal(w.Orders(), []string{"deploy hello"}) {
+		t.Errorf("ordered: %v", w.Orders())
 	}
 }

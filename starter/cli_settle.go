@@ -81,8 +81,8 @@ func (s *session) settled(a *awaited, there bool, lines []client.RegionLine) (bo
 
 // awaitRegions waits until all of them have settled, and shows how they come along. A region that failed is an error.
 func (s *session) awaitRegions(list []*awaited) error {
-	b := newBoard(s.err)
-	defer b.close()
+	b, done := s.board()
+	defer done()
 	for began := time.Now(); ; {
 		open, err := s.lookAtRegions(list, b)
 		if err != nil {
