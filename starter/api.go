@@ -19,7 +19,7 @@ import (
 )
 
 func apiCommand() *cobra.Command {
-	return &cobra.Command{Use: "api", Short: "Serve the HTTP API", GroupID: groupServe, Args: cobra.NoArgs,
+	return &cobra.Command{Use: "api", Short: "Serve the HTTP API", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Serve the HTTP API. It holds no cloud keys. Settings come from the environment: M3O_STORE, M3O_TEMPORAL, M3O_PAYLOAD_KEYS,\nM3O_TICKET_KEY, M3O_BLOBS, M3O_LISTEN (default 127.0.0.1:8080).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s := config.Load()

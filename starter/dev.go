@@ -40,7 +40,7 @@ type devFlags struct {
 
 func devCommand() *cobra.Command {
 	var f devFlags
-	cmd := &cobra.Command{Use: "dev", Short: "Run the whole platform on this machine", GroupID: groupServe, Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "dev", Short: "Run the whole platform on this machine", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Run the whole platform on this machine, on loopback ports alone: Temporal, registry, sandbox clouds with real Kubernetes clusters,\n" +
 			"API and workers. No Docker, no accounts, no root. All state is in the data directory; started again, it goes on with what is there.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd, f) }}
@@ -96,8 +96,7 @@ func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 		steps = append(steps, []string{"apply", "-f", f.apply, "--yes"})
 	}
 	if f.run != "" {
-		name := filepath.Base(f.run)
-		steps = append(steps, []string{"run", f.run, "--name", name}, []string{"status", name})
+		steps = append(steps, []string{"run", f.run}, []string{"services"})
 	}
 	for _, args := range steps {
 		fmt.Fprintf(cmd.OutOrStdout(), "\n$ m3o %s\n", strings.Join(args, " "))
@@ -150,10 +149,13 @@ func goRoot(ctx context.Context) (string, error) {
 
 func sandboxCommand() *cobra.Command {
 	c := sandbox.Config{}
-	cmd := &cobra.Command{Use: "sandbox", Short: "Run the sandbox clouds", GroupID: groupServe, Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "sandbox", Short: "Run the sandbox clouds", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Run the sandbox clouds: a stateful server per provider that speaks the provider's own wire protocol, on real Kubernetes clusters.\n" +
 			"Control routes are under /_sandbox/ on the first port.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.Dir == "" {
+				return misuse("--dir must be set: the folder that holds all state")
+			}
 			signals, err := watched(cmd.Context(), config.Load(), "sandbox")
 			if err != nil {
 				return err
@@ -171,6 +173,5 @@ func sandboxCommand() *cobra.Command {
 	flags.StringVar(&c.KubeBinary, "kube", "", "the program m3o-kube")
 	flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "take the contexts of this file for clusters instead")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
-	_ = cmd.MarkFlagRequired("dir") // fails only for a flag that does not exist
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/gateway"
@@ -11,13 +12,17 @@ import (
 
 func gatewayCommand() *cobra.Command {
 	c := gateway.Config{}
-	cmd := &cobra.Command{Use: "gateway", Short: "Serve a region's entrypoint", GroupID: groupServe, Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "gateway", Short: "Serve a region's entrypoint", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Serve a region's entrypoint inside its cluster: /<service>/<path> goes to a ready instance of the service, found through etcd.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.Region == "" || len(c.Etcd) == 0 {
+				return misuse("--region and --etcd must be set: the region's name, and where its etcd is")
+			}
 			signals, err := watched(cmd.Context(), config.Load(), "gateway")
 			if err != nil {
 				return err
 			}
+			klog.SetSlogLogger(signals.Logger) // client-go warns there
 			c.Logger, c.Metrics = signals.Logger, signals.Registry
 			return gateway.Run(cmd.Context(), c)
 		}}
@@ -30,6 +35,5 @@ func gatewayCommand() *cobra.Command {
 	flags.StringVar(&c.Keys, "keys", "", "file with the public keys that tickets are checked with")
 	flags.Int64Var(&c.MaxBody, "max-body", 100<<20, "bytes of a request's body, at most")
 	flags.DurationVar(&c.RequestTimeout, "request-timeout", 2*time.Minute, "for one exchange, streams excepted")
-	_ = cmd.MarkFlagRequired("region") // fails only for a flag that does not exist
 	return cmd
 }

@@ -32,7 +32,7 @@ func rootCommand() *cobra.Command {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", GroupID: groupOther, Args: cobra.NoArgs,
+	return &cobra.Command{Use: "version", Short: "Print the version", GroupID: groupOther, Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wantsJSON(cmd) {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"version": version})

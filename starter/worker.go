@@ -31,10 +31,13 @@ var queueNames = []string{queue.Flows, queue.Build, queue.Cloud(region.DigitalOc
 
 func workerCommand() *cobra.Command {
 	var queues []string
-	cmd := &cobra.Command{Use: "worker --queues NAME[,NAME…]", Short: "Serve task queues", GroupID: groupServe, Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "worker --queues NAME[,NAME…]", Short: "Serve task queues", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Serve task queues: workflows and their activities. A worker holds what its queues need and nothing else; the queues are\n" +
 			strings.Join(queueNames, ", ") + ". Settings come from the environment.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(queues) == 0 {
+				return misuse("--queues: name the queues to serve, of %s", strings.Join(queueNames, ", "))
+			}
 			for _, q := range queues {
 				if !slices.Contains(queueNames, q) {
 					return misuse("--queues: %q is none of %s", q, strings.Join(queueNames, ", "))
@@ -48,7 +51,6 @@ func workerCommand() *cobra.Command {
 			return runWorker(cmd.Context(), s, queues, signals)
 		}}
 	cmd.Flags().StringSliceVar(&queues, "queues", nil, "the queues to serve")
-	_ = cmd.MarkFlagRequired("queues") // fails only for a flag that does not exist
 	return cmd
 }
 

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/store"
 )
 
@@ -40,8 +39,8 @@ func once[T any](ctx context.Context, a *API, route, key string, body any, do fu
 	case store.ClaimFinished:
 		var answer T
 		return answer, json.Unmarshal(claim.Body, &answer)
-	case store.ClaimInProgress:
-		return none, fault.New(fault.Conflict, "the same request is being answered right now; ask again in a moment")
+	case store.ClaimInProgress: // by somebody, or by a process that died: the id makes it one command all the same
+		return do(commandID(subject, route, key))
 	}
 	answer, err := do(commandID(subject, route, key))
 	if err != nil {

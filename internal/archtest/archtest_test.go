@@ -98,6 +98,7 @@ var layers = map[string][]string{
 	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/client/apitest":  {"..."}, // tests alone use it
 	"internal/sandbox":         {"internal/fault", "internal/sandbox/..."},
 	"internal/dev":             {"internal/fault", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/dev/..."},
 	"internal/kube":            {"internal/kube/..."},

@@ -68,8 +68,7 @@ func breaksOff(w http.ResponseWriter, _ *http.Request) {
 func TestAChangeIsSentAgainUnderOneKey(t *testing.T) {
 	for name, failure := range map[string]http.HandlerFunc{
 		"503": says(503, "{}"), "502": says(502, "{}"), "500": says(500, "{}"), "broken": breaksOff,
-		"no answer":         func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"still being asked": says(409, `{"detail":"the same request is being answered right now; ask again in a moment"}`),
+		"no answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, s := scripted(t, failure, failure, says(202, `{"id":"run-1","url":"/there"}`))

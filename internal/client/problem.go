@@ -111,8 +111,7 @@ func refused(resp *http.Response) *miss {
 	case http.StatusInternalServerError:
 		m.final, m.limit = false, 15*time.Second
 	case http.StatusConflict:
-		// An attempt before this one is still being answered, or its server died while it was: its claim runs out.
-		m.final = f.RetryAfter == 0 && !strings.Contains(f.Message, "the same request is being answered")
+		m.final = f.RetryAfter == 0 // one that names a time is about the moment, not about the request
 	}
 	return m
 }
