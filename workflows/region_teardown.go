@@ -65,7 +65,7 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 func (t *teardown) drain(ctx workflow.Context) error {
 	wait := watching(ctx, queue.Flows, "Wait for releases on their way into the region", releasesLimit)
 	err := workflow.ExecuteActivity(wait, traffic.AwaitReleases, t.region.Spec.Key()).Get(ctx, nil)
-	if temporal.IsTimeoutError(err) {
+	if err != nil && ctx.Err() == nil && !kindOf(err).Permanent() {
 		workflow.GetLogger(ctx).Warn("releases on their way were not waited for any longer", "region", t.region.Spec.Key().String())
 		return nil
 	}

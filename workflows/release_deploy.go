@@ -23,6 +23,9 @@ import (
 // elsewhere to further regions; a failure there takes it back from those alone.
 func DeployRelease(ctx workflow.Context, in release.DeployInput) (release.Outcome, error) {
 	d := &deploy{release: in.Release, before: in.Before, only: in.Only, version: in.Version}
+	if in.Only != nil {
+		d.others = without(in.Release.Regions, in.Only)
+	}
 	if err := workflow.SetQueryHandler(ctx, release.ProgressQuery, d.report); err != nil {
 		return release.Outcome{}, err
 	}
@@ -75,7 +78,6 @@ func (d *deploy) findPlaces(ctx workflow.Context) error {
 		return err
 	}
 	if d.only != nil {
-		d.others = without(d.release.Regions, d.only)
 		places = among(places, d.only)
 	}
 	if len(places) == 0 && d.only == nil {

@@ -51,7 +51,7 @@ func (o *serviceOperator) queue(ctx workflow.Context, id string, r release.Relea
 	if r.Status != release.Pending || o.state.Waiting != nil && o.state.Waiting.Number == r.Number {
 		return accepted, nil
 	}
-	if o.state.Started.IsZero() {
+	if o.state.Started.IsZero() || o.gone {
 		o.state.Started = workflow.Now(ctx).UTC()
 	}
 	displaced := &r

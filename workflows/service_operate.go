@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -297,7 +296,7 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 			return err
 		}
 	}
-	o.gone, o.state.Kill, o.state.Started = true, false, time.Time{}
+	o.gone, o.state.Kill = true, false
 	o.state.Current, o.state.Previous, o.state.RolledBack, o.state.Placed = nil, nil, nil, nil
 	return o.record(ctx, release.Killed, "")
 }

@@ -9,7 +9,11 @@ import (
 )
 
 func regionAttributes(key region.Key, provider region.Provider) temporal.SearchAttributes {
-	return temporal.NewSearchAttributes(attribute.Region.ValueSet(key.Name), attribute.Provider.ValueSet(string(provider)))
+	set := []temporal.SearchAttributeUpdate{attribute.Region.ValueSet(key.Name)}
+	if provider != "" {
+		set = append(set, attribute.Provider.ValueSet(string(provider)))
+	}
+	return temporal.NewSearchAttributes(set...)
 }
 
 func serviceAttributes(key release.Key) temporal.SearchAttributes {

@@ -32,6 +32,10 @@ func translate(err error) error {
 	var app *temporal.ApplicationError
 	var notFound *serviceerror.NotFound
 	var timeout *temporal.TimeoutError
+	var deadline *serviceerror.DeadlineExceeded
+	var argument *serviceerror.InvalidArgument
+	var ended *temporal.TerminatedError
+	var canceled *temporal.CanceledError
 	switch {
 	case err == nil:
 		return nil
@@ -43,7 +47,11 @@ func translate(err error) error {
 		return fault.Wrap(kind, err, "%s", app.Message())
 	case errors.As(err, &notFound):
 		return fault.Wrap(fault.NotFound, err, "nothing of that name is running")
-	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &ended), errors.As(err, &canceled):
+		return fault.Wrap(fault.Failed, err, "the workflow was ended before its work was done")
+	case errors.As(err, &argument):
+		return fault.Wrap(fault.Invalid, err, "the workflow engine refuses the request: %s", argument.Error())
+	case errors.As(err, &timeout), errors.As(err, &deadline), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(fault.Unavailable, err, "the workflow did not answer in time; the work itself goes on")
 	}
 	return fault.Wrap(fault.Unavailable, err, "the workflow engine does not answer")

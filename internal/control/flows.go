@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -97,13 +98,15 @@ func closedUnder(err error) bool {
 	}
 	var aborted *serviceerror.Aborted
 	var multi *serviceerror.MultiOperationExecution
-	return errors.As(err, &aborted) || errors.As(err, &multi)
+	var notFound *serviceerror.NotFound
+	return errors.As(err, &aborted) || errors.As(err, &multi) || errors.As(err, &notFound) && strings.Contains(notFound.Error(), "is closing")
 }
 
-// start starts a workflow whose id is a business key: one that runs or has run is left as it is.
+// start starts a workflow whose id is a business key: one that runs or has done its work is left as it is. One that failed
+// is tried again.
 func (f *Flows) start(ctx context.Context, workflow, id, summary string, input any) error {
 	_, err := f.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: queue.Flows, StaticSummary: summary,
-		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		WorkflowExecutionErrorWhenAlreadyStarted: true}, workflow, input)
 	var already *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &already) {
@@ -117,7 +120,7 @@ func (f *Flows) PlanPlatform(ctx context.Context, in region.PlanInput) error {
 	return f.start(ctx, region.PlanWorkflow, region.PlanID(in.ID), "Plan "+in.ID, in)
 }
 
-// ApplyPlan starts the carrying out of a stored plan. Starting it twice is once.
+// ApplyPlan starts the carrying out of a stored plan. Starting it twice is once; one that failed goes on where it can.
 func (f *Flows) ApplyPlan(ctx context.Context, in region.ApplyPlanInput) error {
 	return f.start(ctx, region.ApplyWorkflow, region.ApplyID(in.Plan), "Apply plan "+in.Plan, in)
 }
@@ -135,10 +138,12 @@ func (f *Flows) ApplyRegion(ctx context.Context, id string, in region.ApplyInput
 	return a, f.send(ctx, c, &a)
 }
 
-// RemoveRegion orders the end of a region under id.
+// RemoveRegion orders the end of a region under id. A region that lost its owner gets one; gone is fine.
 func (f *Flows) RemoveRegion(ctx context.Context, id string, key region.Key, in region.RemoveInput) (region.Accepted, error) {
 	var a region.Accepted
-	return a, f.ask(ctx, key.OperateID(), region.RemoveUpdate, id, in, &a)
+	c := regionCommand(key, "")
+	c.update, c.id, c.arg = region.RemoveUpdate, id, in
+	return a, f.send(ctx, c, &a)
 }
 
 // RetryRegion tells a bootstrap that waits to go on.
@@ -218,7 +223,7 @@ func (f *Flows) query(ctx context.Context, workflowID, name string, answer any) 
 
 func regionCommand(key region.Key, provider region.Provider) command {
 	return command{workflow: region.OperateWorkflow, workflowID: key.OperateID(), input: region.OperateInput{Key: key},
-		summary: fmt.Sprintf("Region %s of %s on %s", key.Name, key.Platform, provider), attributes: regionAttributes(key, provider)}
+		summary: fmt.Sprintf("Region %s of %s", key.Name, key.Platform), attributes: regionAttributes(key, provider)}
 }
 
 func serviceCommand(key release.Key) command {

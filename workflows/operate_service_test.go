@@ -1,0 +1,468 @@
+package workflows_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+func request() release.Request {
+	r := numbered(0)
+	return release.Request{Service: hello, Origin: r.Origin, Spec: r.Spec, By: "ada"}
+}
+
+// serving runs OperateService until it ends.
+func (p *play) serving(in release.OperateInput) error {
+	p.t.Helper()
+	in.Key = hello
+	err := p.run(release.OperateWorkflow, in)
+	if p.w.stale > 0 {
+		p.t.Errorf("%d records were older than what was recorded", p.w.stale)
+	}
+	return err
+}
+
+// served runs it with a kill at the end, and fails the test when it does not end well.
+func (p *play) served(d time.Duration) {
+	p.t.Helper()
+	kill := p.command(d, release.KillUpdate, "the-end", release.KillInput{By: "ada"})
+	if err := p.serving(release.OperateInput{}); err != nil {
+		p.t.Fatal(err)
+	}
+	kill.ok(p.t)
+	if got := p.w.runs(); got != "" {
+		p.t.Errorf("after the kill there still run %s", got)
+	}
+	if s := p.w.services[hello]; s.Status != release.Killed || len(s.Regions) > 0 || s.Current != 0 {
+		p.t.Errorf("the service is recorded as %+v", s)
+	}
+}
+
+func (p *play) deploy(d time.Duration, id string) *answer {
+	return p.command(d, release.DeployUpdate, id, request())
+}
+
+func (p *play) rollback(d time.Duration, id string, to int) *answer {
+	return p.command(d, release.RollbackUpdate, id, release.RollbackInput{To: to, By: "ada"})
+}
+
+func (a *answer) release(t *testing.T) int {
+	t.Helper()
+	a.ok(t)
+	return a.Value.(release.Accepted).Release
+}
+
+// expect looks at what runs at some moment.
+func (p *play) expect(d time.Duration, runs string, status release.ServiceStatus, current int) {
+	p.at(d, func() {
+		p.t.Helper()
+		same(p.t, fmt.Sprintf("runs after %s", d), p.w.runs(), runs)
+		if s := p.w.services[hello]; s.Status != status || s.Current != current {
+			p.t.Errorf("after %s the service is %s with release %d, want %s with %d (%s)", d, s.Status, s.Current, status, current, s.Message)
+		}
+	})
+}
+
+func TestAServiceLivesFromDeployToKill(t *testing.T) {
+	p := newPlay(t, worldWith("lon1", "nyc3"))
+	first, second := p.deploy(0, "a"), p.deploy(time.Hour, "b")
+	p.expect(30*time.Minute, "lon1 1, nyc3 1", release.Running, 1)
+	p.expect(2*time.Hour, "lon1 2, nyc3 2", release.Running, 2)
+	p.served(3 * time.Hour)
+	if first.release(t) != 1 || second.release(t) != 2 {
+		t.Errorf("releases %+v, %+v", first.Value, second.Value)
+	}
+	if a, b := p.w.releases[1], p.w.releases[2]; a.Status != release.Superseded || b.Status != release.Superseded {
+		t.Errorf("releases ended as %s and %s", a.Status, b.Status)
+	}
+	if s := p.w.services[hello]; s.Latest != 2 || s.CreatedAt.IsZero() {
+		t.Errorf("recorded %+v", s)
+	}
+}
+
+func TestOfReleasesThatWaitTheNewestWins(t *testing.T) {
+	w := worldWith("lon1")
+	w.later("AwaitService lon1/1", 30*time.Second)
+	p := newPlay(t, w)
+	answers := []*answer{p.deploy(0, "a"), p.deploy(5*time.Second, "b"), p.deploy(6*time.Second, "c"), p.deploy(7*time.Second, "d")}
+	p.expect(time.Hour, "lon1 4", release.Running, 4)
+	p.served(2 * time.Hour)
+	for i, a := range answers {
+		if a.release(t) != i+1 {
+			t.Errorf("command %d was given release %d", i+1, a.release(t))
+		}
+	}
+	if got := w.did("ApplyService"); got != "ApplyService lon1/1, ApplyService lon1/4" {
+		t.Errorf("brought out: %s", got)
+	}
+	for _, n := range []int{2, 3} {
+		if r := w.releases[n]; r.Status != release.Superseded || r.Message == "" {
+			t.Errorf("release %d is recorded as %s %q", n, r.Status, r.Message)
+		}
+	}
+}
+
+func TestAnOlderReleaseNeverReplacesANewer(t *testing.T) {
+	w := worldWith("lon1")
+	w.fails("AllocateRelease b", 1, fault.New(fault.Unavailable, "the answer was lost"))
+	w.byKey["b"], w.releases[1] = 1, numbered(1) // the database gave it its number already
+	p := newPlay(t, w)
+	p.deploy(0, "b")
+	p.deploy(0, "c") // is given 2 while b asks again
+	p.expect(time.Hour, "lon1 2", release.Running, 2)
+	p.served(2 * time.Hour)
+	if got := w.releases[1].Status; got != release.Superseded {
+		t.Errorf("release 1 is recorded as %s", got)
+	}
+}
+
+func TestAFirstReleaseThatFailsIsNoServiceThatStarts(t *testing.T) {
+	w := worldWith("lon1")
+	w.fails("BuildImage 1", 1, fault.New(fault.Failed, "main.go:1: expected 'package'"))
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.expect(time.Hour, "", release.Broken, 0)
+	p.at(time.Hour, func() {
+		s := w.services[hello]
+		if !strings.Contains(s.Message, "main.go:1: expected 'package'") || s.Access != release.Public {
+			t.Errorf("recorded %+v", s)
+		}
+	})
+	p.deploy(2*time.Hour, "b")
+	p.expect(3*time.Hour, "lon1 2", release.Running, 2)
+	p.served(4 * time.Hour)
+}
+
+func TestAReleaseThatFailsLeavesTheCurrentOne(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.fails("AwaitService nyc3/2", 1, fault.New(fault.Failed, "it exits with 1"))
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.deploy(time.Hour, "b")
+	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.at(2*time.Hour, func() {
+		if s := w.services[hello]; s.Message != "release 2 rolledback: nyc3: it exits with 1" {
+			t.Errorf("the service says %q", s.Message)
+		}
+	})
+	bad := p.rollback(2*time.Hour, "r", 2)
+	none := p.rollback(2*time.Hour, "s", 0)
+	p.served(3 * time.Hour)
+	for _, a := range []*answer{bad, none} {
+		if a.Rejected == nil || !strings.Contains(a.Rejected.Error(), "there is no earlier release to go back to") {
+			t.Errorf("a rollback to what never ran: %+v", a)
+		}
+	}
+}
+
+func TestRollbackGoesBackAndNotForthAgain(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	for i, id := range []string{"a", "b", "c"} {
+		p.deploy(time.Duration(i)*time.Hour, id)
+	}
+	p.rollback(3*time.Hour, "d", 0) // 4 = 2
+	p.rollback(4*time.Hour, "e", 0) // 5 = 1
+	none := p.rollback(5*time.Hour, "f", 0)
+	named := p.rollback(6*time.Hour, "g", 3) // 6 = 3
+	p.served(8 * time.Hour)
+	for n, want := range map[int]int{4: 2, 5: 1, 6: 3} {
+		if r := w.releases[n]; r.RollsBack != want || r.Image != w.releases[want].Image {
+			t.Errorf("release %d repeats %d with image %s, want %d", n, r.RollsBack, r.Image, want)
+		}
+	}
+	if none.Rejected == nil || !strings.Contains(none.Rejected.Error(), "no earlier release") {
+		t.Errorf("a third rollback: %+v", none)
+	}
+	if named.release(t) != 6 {
+		t.Error("a release that is named can be gone back to")
+	}
+	if got := strings.Count(w.did("BuildImage"), "BuildImage"); got != 3 {
+		t.Errorf("%d builds, want 3", got)
+	}
+}
+
+func TestARollbackThatFailsIsNotGoneBackFrom(t *testing.T) {
+	w := worldWith("lon1")
+	w.fails("AwaitService lon1/3", 1, fault.New(fault.Failed, "no room"))
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.deploy(time.Hour, "b")
+	p.rollback(2*time.Hour, "c", 0)
+	p.expect(3*time.Hour, "lon1 2", release.Running, 2)
+	p.rollback(3*time.Hour, "d", 0)
+	p.expect(4*time.Hour, "lon1 4", release.Running, 4)
+	p.served(5 * time.Hour)
+	if got := w.releases[4].RollsBack; got != 1 {
+		t.Errorf("the second attempt repeats %d", got)
+	}
+}
+
+func TestWhatAServiceRefuses(t *testing.T) {
+	p := newPlay(t, worldWith("lon1"))
+	p.deploy(0, "a")
+	other, broken := request(), request()
+	other.Service.Name, broken.Spec.Port = "bye", 99999
+	wrong, bad := p.command(time.Minute, release.DeployUpdate, "b", other), p.command(time.Minute, release.DeployUpdate, "c", broken)
+	p.at(time.Hour, func() { p.w.later("DeleteService lon1", 20*time.Second) })
+	late, back := p.deploy(time.Hour+5*time.Second, "d"), p.rollback(time.Hour+5*time.Second, "e", 0)
+	p.served(time.Hour)
+	for _, c := range []struct {
+		answer *answer
+		kind   fault.Kind
+		words  string
+	}{
+		{wrong, fault.Conflict, "the request names default/bye"}, {bad, fault.Invalid, "spec.port: 99999 is not a port"},
+		{late, fault.Conflict, "it is being killed: deploy again when it is gone"}, {back, fault.Conflict, "it is being killed"},
+	} {
+		var app *temporal.ApplicationError
+		if !errors.As(c.answer.Rejected, &app) || app.Type() != string(c.kind) || !strings.Contains(app.Message(), c.words) {
+			t.Errorf("want it refused as %s with %q, got %+v", c.kind, c.words, c.answer)
+		}
+	}
+}
+
+func TestAReleaseAskedForWhileTheEndIsRecordedIsNotLost(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	kill := p.command(time.Hour, release.KillUpdate, "k", release.KillInput{})
+	p.at(time.Hour, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.failing["RecordService hello"] = append([]error{nil}, unavailable(5)...) // deleting is recorded, deleted hangs
+	})
+	again := p.deploy(time.Hour+2*time.Second, "b")
+	p.expect(2*time.Hour, "lon1 2", release.Running, 2)
+	p.served(3 * time.Hour)
+	kill.ok(t)
+	if again.release(t) != 2 {
+		t.Errorf("it was given release %d", again.release(t))
+	}
+}
+
+func unavailable(times int) []error {
+	out := make([]error, times)
+	for i := range out {
+		out[i] = fault.New(fault.Unavailable, "the database is away")
+	}
+	return out
+}
+
+func TestAReleaseAskedForBeforeAKillDoesNotOutliveIt(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Minute, func() { w.fails("AllocateRelease b", 5, fault.New(fault.Unavailable, "the database is away")) })
+	p.deploy(time.Hour, "b")
+	p.served(time.Hour + time.Second)
+	if r := w.releases[2]; r.Status != release.Superseded || r.Message != "the service was killed" {
+		t.Errorf("release 2 is recorded as %s %q", r.Status, r.Message)
+	}
+}
+
+func TestAKillThatFailsCanBeRepeated(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Minute, func() { w.fails("DeleteService nyc3", 1, fault.New(fault.Denied, "no permission")) })
+	first := p.command(time.Hour, release.KillUpdate, "k", release.KillInput{})
+	p.at(2*time.Hour, func() {
+		if s := w.services[hello]; s.Status != release.Broken || s.Message != "kill: nyc3: no permission. Run `m3o kill hello` again" {
+			t.Errorf("recorded %s %q", s.Status, s.Message)
+		}
+	})
+	p.served(3 * time.Hour)
+	first.ok(t)
+}
+
+func TestAKillReachesRegionsThatTakeNoServicesNow(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Minute, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r := w.regions[place("nyc3").Key()]
+		r.Status = region.Failed
+		w.regions[r.Spec.Key()] = r
+	})
+	p.served(time.Hour)
+}
+
+func TestAKilledServiceIsDeployedAgain(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.served(time.Hour)
+	before := w.services[hello].Version
+	p = newPlay(t, w)
+	again := p.deploy(0, "b")
+	p.expect(time.Minute, "lon1 2", release.Running, 2)
+	p.at(time.Minute, func() {
+		if w.services[hello].Version <= before {
+			t.Error("its versions began anew")
+		}
+	})
+	p.served(time.Hour)
+	if again.release(t) != 2 {
+		t.Error("numbers began anew")
+	}
+}
+
+func TestACommandOfAnEarlierLifeIsNotDoneAgain(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.served(time.Hour)
+	p = newPlay(t, w)
+	w.calls = nil
+	again := p.deploy(0, "a")
+	if err := p.serving(release.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	if again.release(t) != 1 || w.did("ApplyService") != "" {
+		t.Errorf("it was answered with %+v and did %s", again.Value, w.did("ApplyService"))
+	}
+}
+
+// Regions come and go.
+
+func (p *play) ready(d time.Duration, name string) {
+	p.at(d, func() {
+		p.w.mu.Lock()
+		s := place(name)
+		p.w.regions[s.Key()] = region.Region{Spec: s, Status: region.Ready, Endpoints: region.Endpoints{API: "http://" + name + ".example/"}, Version: 1}
+		p.w.mu.Unlock()
+		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: name})
+	})
+}
+
+func (p *play) gone(d time.Duration, name string) {
+	p.at(d, func() {
+		p.w.mu.Lock()
+		delete(p.w.regions, place(name).Key())
+		delete(p.w.running, name+"/"+hello.String())
+		p.w.mu.Unlock()
+		p.SignalWorkflow(release.RegionRemovedSignal, release.RegionFact{Region: name})
+	})
+}
+
+func TestARegionThatBecomesReadyGetsTheCurrentRelease(t *testing.T) {
+	p := newPlay(t, worldWith("lon1"))
+	p.deploy(0, "a")
+	p.ready(time.Hour, "nyc3")
+	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.ready(2*time.Hour, "nyc3") // told twice
+	p.gone(3*time.Hour, "lon1")
+	p.at(4*time.Hour, func() { same(t, "regions", placed(p.w.services[hello].Regions), "nyc3 ready") })
+	p.deploy(4*time.Hour, "b")
+	p.expect(5*time.Hour, "nyc3 2", release.Running, 2)
+	p.served(6 * time.Hour)
+	if got := strings.Count(p.w.did("ApplyService nyc3/1"), "Apply"); got != 1 {
+		t.Errorf("the release was brought to the region %d times", got)
+	}
+}
+
+func TestARegionThatIsMadeAnewDuringADeployIsNotForgotten(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Minute, func() { w.later("AwaitService lon1/2", 40*time.Second) })
+	p.deploy(time.Hour, "b")
+	p.gone(time.Hour+5*time.Second, "nyc3")
+	p.ready(time.Hour+6*time.Second, "nyc3")
+	p.expect(2*time.Hour, "lon1 2, nyc3 2", release.Running, 2)
+	p.served(3 * time.Hour)
+}
+
+func TestAServiceContinuesAsNewOnlyWhenIdle(t *testing.T) {
+	w := worldWith("lon1")
+	w.later("AwaitService lon1/1", 20*time.Second)
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Second, func() { p.SetContinueAsNewSuggested(true) })
+	p.deploy(2*time.Second, "b")
+	p.ready(3*time.Second, "nyc3")
+	err := p.serving(release.OperateInput{})
+	var next *workflow.ContinueAsNewError
+	if !errors.As(err, &next) {
+		t.Fatalf("it ended with %v, want it to continue as new", err)
+	}
+	same(t, "runs", w.runs(), "lon1 2, nyc3 2")
+	in := carried[release.OperateInput](t, next)
+	if in.State.Current == nil || in.State.Current.Number != 2 || in.State.Latest != 2 || len(in.State.Previous) != 1 || len(in.State.Answers.Order) != 2 {
+		t.Errorf("it carries %+v", in.State)
+	}
+	p = newPlay(t, w) // the next run
+	repeated, back := p.deploy(0, "b"), p.rollback(time.Minute, "c", 0)
+	kill := p.command(time.Hour, release.KillUpdate, "k", release.KillInput{})
+	if err := p.serving(in); err != nil {
+		t.Fatal(err)
+	}
+	kill.ok(t)
+	if repeated.release(t) != 2 || back.release(t) != 3 || w.releases[3].RollsBack != 1 {
+		t.Errorf("answered %+v and %+v; release 3 repeats %d", repeated.Value, back.Value, w.releases[3].RollsBack)
+	}
+}
+
+func TestAFactThatComesWithTheLastEventIsCarriedOver(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Hour, func() {
+		p.SetContinueAsNewSuggested(true)
+		p.SignalWorkflowSkippingWorkflowTask(release.RegionReadySignal, release.RegionFact{Region: "nyc3"})
+		p.SignalWorkflow(release.RegionRemovedSignal, release.RegionFact{Region: "sgp1"})
+	})
+	p.ready(time.Hour, "nyc3")
+	err := p.serving(release.OperateInput{})
+	var next *workflow.ContinueAsNewError
+	if !errors.As(err, &next) {
+		t.Fatalf("it ended with %v", err)
+	}
+	in := carried[release.OperateInput](t, next)
+	if got := placed(in.State.Placed); got != "lon1 ready, nyc3 ready" && len(in.State.Regions) == 0 {
+		t.Errorf("the region was forgotten: placed %s, waiting %v", got, in.State.Regions)
+	}
+}
+
+func TestADeployThatSomebodyEndedIsAFailure(t *testing.T) {
+	w := worldWith("lon1")
+	w.later("AwaitService lon1/1", 40*time.Second)
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(10*time.Second, func() { p.CancelWorkflowByID(hello.DeployID(1), "") })
+	p.at(time.Hour, func() {
+		if r := w.releases[1]; r.Status != release.Failed {
+			t.Errorf("release 1 is recorded as %s", r.Status)
+		}
+	})
+	p.deploy(2*time.Hour, "b")
+	p.expect(3*time.Hour, "lon1 2", release.Running, 2)
+	p.served(4 * time.Hour)
+}
+
+func TestProgressOfAService(t *testing.T) {
+	w := worldWith("lon1")
+	w.later("AwaitService lon1/1", 40*time.Second)
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(10*time.Second, func() {
+		var got release.Progress
+		value, err := p.QueryWorkflow(release.ProgressQuery)
+		if err != nil || value.Get(&got) != nil || got.Release != 1 || got.Stage != "deploying" || !strings.Contains(got.Waiting, hello.DeployID(1)) {
+			t.Errorf("progress is %+v, %v", got, err)
+		}
+	})
+	p.served(time.Hour)
+}

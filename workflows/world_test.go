@@ -1,0 +1,428 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// world is everything outside of the workflows: a cloud account, clusters, gateways, the builder and the database, kept in
+// memory. It remembers every call in order, and fails the calls that it is told to.
+type world struct {
+	mu      sync.Mutex
+	calls   []string
+	failing map[string][]error
+	slow    map[string]time.Duration
+
+	obstacles []region.Obstacle
+	asked     []activities.PreflightInput
+	networks  map[string]bool
+	clusters  map[string]region.ClusterSpec
+	running   map[string]int // "lon1/default/hello" -> release
+	broken    string         // what InspectParts finds
+
+	regions  map[region.Key]region.Region
+	told     []string // statuses of regions as they were recorded: "lon1 creating"
+	stale    int      // records that the database ignored as older
+	plans    map[string]region.Plan
+	wanted   map[string][]region.Spec
+	releases map[int]release.Release
+	byKey    map[string]int
+	services map[release.Key]release.Service
+	heard    []string // statuses of services and releases as they were recorded
+	busy     int      // how often AwaitReleases still finds a release on its way
+	ordered  []string
+	answers  map[string]any
+}
+
+func newWorld() *world {
+	return &world{failing: map[string][]error{}, slow: map[string]time.Duration{}, networks: map[string]bool{}, clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
+		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
+		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}}
+}
+
+// fails makes the next calls of that name fail: fails("EnsureCluster lon1", 2, err).
+func (w *world) fails(call string, times int, err error) {
+	w.failing[call] = append(w.failing[call], slices.Repeat([]error{err}, times)...)
+}
+
+// later makes a call fail as unavailable until about that much of the workflow's time has gone by; a minute at most, for the
+// test environment asks ten times only.
+func (w *world) later(call string, d time.Duration) {
+	for step := 500 * time.Millisecond; d > 0; step = min(2*step, 10*time.Second) {
+		w.fails(call, 1, fault.New(fault.Unavailable, "not yet"))
+		d -= step
+	}
+}
+
+func (w *world) call(name, subject string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := name + " " + subject
+	w.calls = append(w.calls, key)
+	if list := w.failing[key]; len(list) > 0 {
+		w.failing[key] = list[1:]
+		return list[0]
+	}
+	return nil
+}
+
+// did lists the calls whose names begin with one of the prefixes, in order.
+func (w *world) did(prefixes ...string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, c := range w.calls {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(c, p) }) {
+			out = append(out, c)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// refused is what an activity's fail makes of a fault; for the stand-ins of activities that need a real cluster.
+func refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind := fault.Of(err)
+	return temporal.NewApplicationErrorWithOptions(fault.Message(err), string(kind), temporal.ApplicationErrorOptions{NonRetryable: kind.Permanent(), Cause: err})
+}
+
+// The cloud.
+
+func (w *world) EnsureNetwork(_ context.Context, s region.NetworkSpec) (region.Net, error) {
+	if err := w.call("EnsureNetwork", s.Owner.Name); err != nil {
+		return region.Net{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.networks[s.Owner.Name] = true
+	return region.Net{ID: "net-" + s.Owner.Name, Name: s.Name, CIDR: "10.0.0.0/20"}, nil
+}
+
+func (w *world) DeleteNetwork(_ context.Context, s region.NetworkSpec) error {
+	if err := w.call("DeleteNetwork", s.Owner.Name); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, lives := w.clusters[s.Owner.Name]; lives {
+		return fault.New(fault.Conflict, "a cluster lives in it")
+	}
+	delete(w.networks, s.Owner.Name)
+	return nil
+}
+
+func (w *world) EnsureCluster(_ context.Context, s region.ClusterSpec) (region.Cluster, error) {
+	if err := w.call("EnsureCluster", s.Owner.Name); err != nil {
+		return region.Cluster{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clusters[s.Owner.Name] = s
+	return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, State: "provisioning"}, nil
+}
+
+func (w *world) FindCluster(_ context.Context, s region.ClusterSpec) (region.Cluster, error) {
+	if err := w.call("FindCluster", s.Owner.Name); err != nil {
+		return region.Cluster{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	made, found := w.clusters[s.Owner.Name]
+	if !found {
+		return region.Cluster{}, fault.New(fault.NotFound, "no cluster %s", s.Name)
+	}
+	return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, State: "running", Ready: true, Nodes: made.Nodes.Count, Version: made.Version}, nil
+}
+
+func (w *world) DeleteCluster(_ context.Context, s region.ClusterSpec) error {
+	if err := w.call("DeleteCluster", s.Owner.Name); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.clusters, s.Owner.Name)
+	return nil
+}
+
+func (w *world) Access(_ context.Context, s region.ClusterSpec) (cloud.Access, error) {
+	return cloud.Access{Kubeconfig: []byte("kubeconfig of " + s.Name)}, w.call("Access", s.Owner.Name)
+}
+
+func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
+	if err := w.call("Preflight", want.Name); err != nil {
+		return region.Preflight{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, activities.PreflightInput{Want: want, Have: have})
+	return region.Preflight{Obstacles: w.obstacles, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
+}
+
+func (w *world) Owned(_ context.Context, owner region.Key) ([]region.Resource, error) {
+	if err := w.call("Sweep", owner.Name); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var left []region.Resource
+	if w.networks[owner.Name] {
+		left = append(left, region.Resource{Kind: "vpc", ID: "net-" + owner.Name, Name: owner.Name})
+	}
+	if _, lives := w.clusters[owner.Name]; lives {
+		left = append(left, region.Resource{Kind: "kubernetes cluster", ID: "k8s-" + owner.Name, Name: owner.Name})
+	}
+	return left, nil
+}
+
+// Stand-ins for the activities that need a cluster or a gateway; they bear the real ones' names.
+
+type parts struct{ w *world }
+
+func (p parts) ApplyParts(_ context.Context, s region.Spec) error {
+	return refused(p.w.call("ApplyParts", s.Name))
+}
+
+func (p parts) AwaitParts(_ context.Context, s region.Spec) (region.Endpoints, error) {
+	return region.Endpoints{API: "http://" + s.Name + ".example/"}, refused(p.w.call("AwaitParts", s.Name))
+}
+
+func (p parts) InspectParts(_ context.Context, s region.Spec) (activities.Inspection, error) {
+	err := p.w.call("InspectParts", s.Name)
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if p.w.broken != "" {
+		return activities.Inspection{Problems: []string{p.w.broken}}, refused(err)
+	}
+	return activities.Inspection{Healthy: true}, refused(err)
+}
+
+type gateways struct{ w *world }
+
+func (s gateways) CheckGateway(_ context.Context, r region.Region) error {
+	return refused(s.w.call("CheckGateway", r.Spec.Name))
+}
+
+func (s gateways) VerifyRelease(_ context.Context, p release.Placement) error {
+	return refused(s.w.call("VerifyRelease", fmt.Sprintf("%s/%d", p.Region.Name, p.Release.Number)))
+}
+
+type services struct{ w *world }
+
+func (s services) ApplyService(_ context.Context, p release.Placement) error {
+	if err := s.w.call("ApplyService", fmt.Sprintf("%s/%d", p.Region.Name, p.Release.Number)); err != nil {
+		return refused(err)
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.running[p.Region.Name+"/"+p.Release.Service.String()] = p.Release.Number
+	return nil
+}
+
+func (s services) AwaitService(_ context.Context, p release.Placement) error {
+	return refused(s.w.call("AwaitService", fmt.Sprintf("%s/%d", p.Region.Name, p.Release.Number)))
+}
+
+func (s services) DeleteService(_ context.Context, in activities.ServiceIn) error {
+	if err := s.w.call("DeleteService", in.Region.Name); err != nil {
+		return refused(err)
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	delete(s.w.running, in.Region.Name+"/"+in.Service.String())
+	return nil
+}
+
+// The builder.
+
+func (w *world) BuildImage(_ context.Context, in release.BuildInput) (release.Image, error) {
+	return release.Image{Reference: fmt.Sprintf("registry/%s@sha256:%d", in.Service.Name, in.Number)}, w.call("BuildImage", fmt.Sprint(in.Number))
+}
+
+func (w *world) ResolveImage(_ context.Context, reference string) (release.Image, error) {
+	return release.Image{Reference: reference + "@sha256:0"}, w.call("ResolveImage", reference)
+}
+
+// The database.
+
+func (w *world) RecordRegion(_ context.Context, r region.Region) error {
+	if err := w.call("RecordRegion", r.Spec.Name); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old, known := w.regions[r.Spec.Key()]; known && r.Version <= old.Version {
+		w.stale++
+		return nil
+	}
+	w.regions[r.Spec.Key()] = r
+	if line := r.Spec.Name + " " + string(r.Status); len(w.told) == 0 || w.told[len(w.told)-1] != line {
+		w.told = append(w.told, line)
+	}
+	return nil
+}
+
+func (w *world) Regions(_ context.Context, platform string, includeDeleted bool) ([]region.Region, error) {
+	if err := w.call("Regions", platform); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := []region.Region{}
+	for _, r := range w.regions {
+		if (platform == "" || r.Spec.Platform == platform) && (includeDeleted || r.Status != region.Deleted) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b region.Region) int { return strings.Compare(a.Spec.Key().String(), b.Spec.Key().String()) })
+	return out, nil
+}
+
+func (w *world) SavePlan(_ context.Context, p region.Plan, wanted []region.Spec) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.plans[p.ID], w.wanted[p.ID] = p, wanted
+	return nil
+}
+
+func (w *world) Plan(_ context.Context, id string) (region.Plan, []region.Spec, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, found := w.plans[id]
+	if !found {
+		return p, nil, fault.New(fault.NotFound, "no plan %s", id)
+	}
+	return p, w.wanted[id], nil
+}
+
+func (w *world) MovePlan(_ context.Context, id string, from, to region.PlanStatus) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.plans[id]
+	if p.Status != from {
+		return fault.New(fault.Conflict, "plan %s is %s", id, p.Status)
+	}
+	p.Status = to
+	w.plans[id] = p
+	return nil
+}
+
+func (w *world) AllocateRelease(_ context.Context, req release.Request, key string, rollsBack int) (release.Release, error) {
+	if err := w.call("AllocateRelease", key); err != nil {
+		return release.Release{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if number, known := w.byKey[key]; known {
+		return w.releases[number], nil
+	}
+	r := release.Release{Service: req.Service, Number: len(w.releases) + 1, Origin: req.Origin, Spec: req.Spec, Status: release.Pending, By: req.By}
+	if rollsBack != 0 {
+		r.RollsBack, r.Image = rollsBack, w.releases[rollsBack].Image
+	}
+	w.releases[r.Number], w.byKey[key] = r, r.Number
+	return r, nil
+}
+
+func (w *world) RecordRelease(_ context.Context, r release.Release) error {
+	if err := w.call("RecordRelease", fmt.Sprint(r.Number)); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old := w.releases[r.Number]; r.Version <= old.Version {
+		w.stale++
+		return nil
+	}
+	w.releases[r.Number] = r
+	w.hear(fmt.Sprintf("release %d %s", r.Number, r.Status))
+	return nil
+}
+
+func (w *world) RecordService(_ context.Context, s release.Service) error {
+	if err := w.call("RecordService", s.Key.Name); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old, known := w.services[s.Key]; known && s.Version <= old.Version {
+		return nil // a command and the loop may record at once: the later one counts
+	}
+	w.services[s.Key] = s
+	w.hear(fmt.Sprintf("service %s", s.Status))
+	return nil
+}
+
+func (w *world) hear(line string) {
+	if !slices.Contains(w.heard[max(0, len(w.heard)-1):], line) {
+		w.heard = append(w.heard, line)
+	}
+}
+
+func (w *world) ServiceVersion(_ context.Context, key release.Key) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.services[key].Version, nil
+}
+
+func (w *world) AllServices(context.Context) ([]release.Service, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []release.Service
+	for _, s := range w.services {
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (w *world) RunningReleases(_ context.Context, name string) ([]release.Release, error) {
+	if err := w.call("RunningReleases", name); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy > 0 {
+		w.busy--
+		return []release.Release{{Service: hello, Number: 1}}, nil
+	}
+	return nil, nil
+}
+
+// Other workflows.
+
+func (w *world) ApplyRegion(_ context.Context, id string, in region.ApplyInput) (region.Accepted, error) {
+	return region.Accepted{Operation: 1}, w.call("ApplyRegion", id)
+}
+
+func (w *world) RemoveRegion(_ context.Context, id string, _ region.Key, _ region.RemoveInput) (region.Accepted, error) {
+	return region.Accepted{Operation: 1}, w.call("RemoveRegion", id)
+}
+
+func (w *world) RegionReady(_ context.Context, key release.Key, fact release.RegionFact) error {
+	return w.call("RegionReady", key.Name+" "+fact.Region)
+}
+
+func (w *world) RegionRemoved(_ context.Context, key release.Key, fact release.RegionFact) error {
+	return w.call("RegionRemoved", key.Name+" "+fact.Region)
+}
+
+func (w *world) AwaitWorkflow(_ context.Context, id string) (json.RawMessage, error) {
+	if err := w.call("AwaitWorkflow", id); err != nil {
+		return nil, err
+	}
+	return json.Marshal(w.answers[id])
+}
