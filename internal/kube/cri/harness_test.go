@@ -175,7 +175,12 @@ type node struct {
 
 func startNode(t testing.TB) *node {
 	t.Helper()
-	n := &node{TB: t, root: filepath.Join(t.TempDir(), "root"), logs: t.TempDir(), network: &loopbackOnly{attached: map[string]bool{}}}
+	return startNodeAt(t, filepath.Join(t.TempDir(), "root"))
+}
+
+func startNodeAt(t testing.TB, root string) *node {
+	t.Helper()
+	n := &node{TB: t, root: root, logs: t.TempDir(), network: &loopbackOnly{attached: map[string]bool{}}}
 	t.Cleanup(func() {
 		if err := cri.RemoveRoot(n.root); err != nil {
 			t.Error(err)

@@ -349,9 +349,10 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// Real images have many layers, and the kernel takes one page of names.
+// Real images have many layers, the kernel takes one page of names, and the
+// runtime's folder may be deep.
 func TestManyLayers(t *testing.T) {
-	n := startNode(t)
+	n := startNodeAt(t, filepath.Join(t.TempDir(), strings.Repeat("deep/", 120), "root"))
 	layers := []v1.Layer{baseLayer(t)}
 	for i := range 126 {
 		layers = append(layers, layerOf(t, file{name: fmt.Sprintf("layer-%03d", i), body: hex.EncodeToString(sha256.New().Sum(nil))}))

@@ -20,13 +20,21 @@ type overlay struct {
 }
 
 // mountOverlay mounts the stack. It runs on the spawning thread, whose folder
-// is that of the layers: so their names are short, and the longest stack fits
-// into the one page that the kernel takes.
+// is that of the layers: so all names are short, and the longest stack fits
+// into the one page that the kernel takes, however deep the runtime's folder is.
 func (s *Server) mountOverlay(o overlay) error {
 	options := []string{"userxattr", "lowerdir=" + strings.Join(o.folders, ":")}
 	flags := uintptr(unix.MS_RDONLY)
 	if o.upper != "" {
-		options = append(options, "upperdir="+escape(o.upper), "workdir="+escape(o.work))
+		upper, err := filepath.Rel(s.images.LayersDir(), o.upper)
+		if err != nil {
+			return fmt.Errorf("mount the container's file system: %w", err)
+		}
+		work, err := filepath.Rel(s.images.LayersDir(), o.work)
+		if err != nil {
+			return fmt.Errorf("mount the container's file system: %w", err)
+		}
+		options = append(options, "upperdir="+escape(upper), "workdir="+escape(work))
 		flags = 0
 	}
 	err := s.spawner.Do(func() error {
