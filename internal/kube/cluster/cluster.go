@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,19 @@ import (
 // something that is fixed while a process lives, such as the version.
 var ErrRestart = errors.New("the cluster has to start again")
 
+// DefaultOwnerTimeout is how long a cluster lives without a touch of its owner.
+const DefaultOwnerTimeout = 10 * time.Minute
+
+// Config says which cluster to run.
+type Config struct {
+	// Dir is the cluster's directory.
+	Dir string
+	// OwnerTimeout is how long the file "owner" in Dir, if there ever is one, may
+	// stay untouched before the cluster stops.
+	OwnerTimeout time.Duration
+	Logger       *slog.Logger
+}
+
 // cluster is everything of one cluster while it runs.
 type cluster struct {
 	dir    *directory
@@ -42,15 +56,20 @@ type cluster struct {
 	changed chan struct{}
 }
 
-// Run runs the cluster of dir until ctx ends or something fails for good. Nodes
-// stop first, with their pods' grace, then the control plane. What a killed
-// process left is taken up where it was.
-func Run(ctx context.Context, path string, logger *slog.Logger) error {
-	dir, err := openDirectory(path)
+// Run runs a cluster until ctx ends, its owner is gone, or something fails for
+// good. Nodes stop first, with their pods' grace, then the control plane. What a
+// killed process left is taken up where it was.
+func Run(ctx context.Context, config Config) error {
+	if config.OwnerTimeout <= 0 {
+		return fmt.Errorf("an owner timeout of %s is not possible", config.OwnerTimeout)
+	}
+	dir, err := openDirectory(config.Dir)
 	if err != nil {
 		return err
 	}
-	c := &cluster{dir: dir, logger: logger, report: newReporter(dir.status()), changed: make(chan struct{}, 1)}
+	ctx, release := whileOwned(ctx, dir.owner(), config.OwnerTimeout, config.Logger)
+	defer release()
+	c := &cluster{dir: dir, logger: config.Logger, report: newReporter(dir.status()), changed: make(chan struct{}, 1)}
 	klog.OsExit = func(code int) {
 		c.end(errors.New("a component of Kubernetes gave up, the log says why"))
 		os.Exit(code)

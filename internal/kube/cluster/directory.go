@@ -25,6 +25,7 @@ type directory struct {
 
 func (d *directory) spec() string              { return filepath.Join(d.path, "cluster.json") }
 func (d *directory) status() string            { return filepath.Join(d.path, "status.json") }
+func (d *directory) owner() string             { return filepath.Join(d.path, "owner") }
 func (d *directory) token() string             { return filepath.Join(d.path, "admin.token") }
 func (d *directory) kubeconfig() string        { return filepath.Join(d.path, "admin.kubeconfig") }
 func (d *directory) authority() string         { return filepath.Join(d.path, "ca.crt") }

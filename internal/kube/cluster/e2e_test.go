@@ -43,9 +43,10 @@ type world struct {
 }
 
 // TestCluster is a cluster's life: what pods, services, volumes and nodes do, and
-// what is there again after a kill.
+// what is there again after a kill. All of it is in a deep directory.
 func TestCluster(t *testing.T) {
-	dir := t.TempDir()
+	t.Parallel()
+	dir := deepDir(t)
 	spec := cluster.Spec{
 		Name: "lon1", Version: "1.35", LoadBalancerCIDR: "127.18.4.0/28",
 		Nodes: []cluster.NodeSpec{member("node-a"), member("node-b")},

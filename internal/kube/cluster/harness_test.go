@@ -63,11 +63,23 @@ func writeSpec(t *testing.T, dir string, spec cluster.Spec) {
 	}
 }
 
+// deepDir is a directory whose name is far longer than a unix socket's may be.
+func deepDir(t *testing.T) string {
+	t.Helper()
+	const length = 240
+	dir := t.TempDir()
+	dir += "/" + strings.Repeat("d", max(1, length-len(dir)-1))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // start runs m3o-kube on dir in a process of its own.
-func start(t *testing.T, dir string) *process {
+func start(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
 	p := &process{dir: dir, ended: make(chan error, 1)}
-	p.cmd = exec.Command("/proc/self/exe", "cluster", "--dir", dir)
+	p.cmd = exec.Command("/proc/self/exe", append([]string{"cluster", "--dir", dir}, args...)...)
 	p.cmd.Args[0] = node.Program
 	p.cmd.Stderr = &p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

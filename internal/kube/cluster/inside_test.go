@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -110,6 +111,44 @@ func TestWatchSendsValidSpecsOnly(t *testing.T) {
 	}
 	write(`{"name": "lon2", "version": "1.37", "loadBalancerCIDR": "127.18.4.0/24"}`)
 	expect("lon2")
+}
+
+func TestOwnerWatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "owner")
+	w := ownerWatch{path: path, limit: 10 * time.Minute}
+	begin := time.Now()
+	look := func(after time.Duration, want bool) {
+		t.Helper()
+		if got := w.abandoned(begin.Add(after)); got != want {
+			t.Fatalf("after %s the cluster is abandoned: %v", after, got)
+		}
+	}
+	touch := func(modified time.Time) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, modified, modified)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(0, false)
+	look(time.Hour, false) // nobody ever touched it
+	look(time.Hour+time.Minute, false)
+	touch(begin.Add(-time.Hour))
+	look(2*time.Hour, false) // old by the clock, but we have only begun to look
+	look(2*time.Hour+10*time.Minute, false)
+	look(2*time.Hour+11*time.Minute, false) // late once
+	touch(begin)
+	look(2*time.Hour+12*time.Minute, false)
+	look(2*time.Hour+22*time.Minute, false)
+	look(2*time.Hour+23*time.Minute, false)
+	look(2*time.Hour+24*time.Minute, true)
+	touch(begin.Add(time.Minute))
+	look(3*time.Hour, false)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	look(3*time.Hour+time.Minute, false)
+	look(3*time.Hour+11*time.Minute, false)
+	look(3*time.Hour+12*time.Minute, true)
 }
 
 func TestLockIsOne(t *testing.T) {

@@ -28,6 +28,7 @@ func becomeWithoutNamespaces() error {
 }
 
 func TestRefusedNamespaces(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writeSpec(t, dir, cluster.Spec{Name: "lon1", Version: "1.37", LoadBalancerCIDR: "127.18.5.0/28"})
 	cmd := exec.Command("/proc/self/exe", "cluster", "--dir", dir)

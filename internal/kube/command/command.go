@@ -70,16 +70,18 @@ func command(logger *slog.Logger) *cobra.Command {
 }
 
 func clusterCommand(logger *slog.Logger) *cobra.Command {
-	var dir string
+	config := cluster.Config{Logger: logger}
 	cmd := &cobra.Command{
 		Use:   "cluster",
 		Short: "Run the cluster of a directory until told to stop",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cluster.Run(cmd.Context(), dir, logger)
+			return cluster.Run(cmd.Context(), config)
 		},
 	}
-	return withDir(cmd, &dir)
+	cmd.Flags().DurationVar(&config.OwnerTimeout, "owner-timeout", cluster.DefaultOwnerTimeout,
+		"stop when DIR/owner was not touched for so long")
+	return withDir(cmd, &config.Dir)
 }
 
 func nodeCommand(logger *slog.Logger) *cobra.Command {
