@@ -97,6 +97,7 @@ func TestRollingUpdateLosesNothing(t *testing.T) {
 	old := l.startPod(1, "pod0")
 	l.endpoints("app", endpoint(old, true))
 	addr := l.ingress("app")
+	settle(l, addr, old.name)
 	stop, done := make(chan struct{}), make(chan error)
 	requests := 0
 	go func() {
@@ -110,7 +111,7 @@ func TestRollingUpdateLosesNothing(t *testing.T) {
 			}
 			requests++
 			if _, err := exchange(direct(), Exchange{Network: "tcp", Address: addr + ":8080", Bytes: 1000, Parallel: 4}); err != nil {
-				errs = append(errs, err)
+				errs = append(errs, fmt.Errorf("round %d: %w", requests, err))
 			}
 		}
 	}()
@@ -118,7 +119,6 @@ func TestRollingUpdateLosesNothing(t *testing.T) {
 		fresh := l.startPod(1+i%2, fmt.Sprintf("pod%d", i))
 		l.endpoints("app", endpoint(old, true), endpoint(fresh, true))
 		l.endpoints("app", endpoint(old, false), endpoint(fresh, true))
-		l.eventually("requests go on", func() error { return nil })
 		settle(l, addr, fresh.name)
 		if err := l.nodes[old.node].Call("Lab.KillPod", old.name, &struct{}{}); err != nil {
 			t.Fatal(err)

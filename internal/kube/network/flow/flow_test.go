@@ -280,8 +280,10 @@ func TestRelayEnds(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	l := NewLimit(2)
-	if !l.Take() || !l.Take() || l.Take() {
-		t.Error("the limit is not 2")
+	for i, want := range []bool{true, true, false} {
+		if got := l.Take(); got != want {
+			t.Errorf("slot %d: %v, want %v", i+1, got, want)
+		}
 	}
 	l.Release()
 	if !l.Take() {
