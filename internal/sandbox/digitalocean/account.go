@@ -48,9 +48,13 @@ type wireSize struct {
 func listRegions(c *call) (reply, error) {
 	all := make([]wireRegion, 0, len(regions))
 	for _, r := range regions {
-		all = append(all, wireRegion{Name: r.Name, Slug: r.Slug, Features: regionFeatures, Available: r.Available, Sizes: sizesIn(r)})
+		all = append(all, r.wire())
 	}
 	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "regions", all)}, nil
+}
+
+func (r region) wire() wireRegion {
+	return wireRegion{Name: r.Name, Slug: r.Slug, Features: regionFeatures, Available: r.Available, Sizes: sizesIn(r)}
 }
 
 func sizesIn(r region) []string {
@@ -63,17 +67,22 @@ func sizesIn(r region) []string {
 	return slugs
 }
 
-func listSizes(c *call) (reply, error) {
+// wire is the size as the API shows it: every one is to be had wherever anything is.
+func (s size) wire() wireSize {
 	everywhere := []string{}
 	for _, r := range regions {
 		if r.Available {
 			everywhere = append(everywhere, r.Slug)
 		}
 	}
+	return wireSize{Slug: s.Slug, Memory: s.MemoryMiB, CPUs: s.CPUs, Disk: s.DiskGiB, Transfer: s.TransferTB,
+		Monthly: s.Monthly, Hourly: s.Hourly, Regions: everywhere, Available: true, Description: s.Description}
+}
+
+func listSizes(c *call) (reply, error) {
 	all := make([]wireSize, 0, len(sizes))
 	for _, s := range sizes {
-		all = append(all, wireSize{Slug: s.Slug, Memory: s.MemoryMiB, CPUs: s.CPUs, Disk: s.DiskGiB, Transfer: s.TransferTB,
-			Monthly: s.Monthly, Hourly: s.Hourly, Regions: everywhere, Available: true, Description: s.Description})
+		all = append(all, s.wire())
 	}
 	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "sizes", all)}, nil
 }

@@ -18,12 +18,25 @@ import (
 // at what there is from time to time, as there the cloud controllers would tell. They go with the Service or the volume,
 // but not with the cluster unless that is asked for: then they stay, and cost, until somebody deletes them.
 
-// takeInventory looks at what a cluster made in the account, unless it did so a moment ago.
-func (c *Cloud) takeInventory(ctx context.Context, one cluster) error {
+// inventory looks at what a cluster made in the account, unless it did so a moment ago. It does not wait: an API server that
+// has just come up answers slowly, and the cluster's state must not.
+func (c *Cloud) inventory(ctx context.Context, one cluster) {
 	inspector, can := c.Runner.(clusters.Inspector)
 	if !can || !c.inventoryDue(one.ID) {
-		return nil
+		return
 	}
+	c.attended.Go(func() {
+		err := c.takeInventory(ctx, inspector, one)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.looking, one.ID)
+		if err != nil && ctx.Err() == nil {
+			c.Logger.Debug("sandbox: digitalocean: no inventory", "cluster", one.Name, "error", err)
+		}
+	})
+}
+
+func (c *Cloud) takeInventory(ctx context.Context, inspector clusters.Inspector, one cluster) error {
 	found, err := inspector.Inspect(ctx, one.ID)
 	if err != nil {
 		return err
@@ -50,10 +63,10 @@ func (c *Cloud) takeInventory(ctx context.Context, one cluster) error {
 func (c *Cloud) inventoryDue(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked[id]) < inventoryPeriod {
+	if c.looking[id] || time.Since(c.looked[id]) < inventoryPeriod {
 		return false
 	}
-	c.looked[id] = time.Now()
+	c.looking[id], c.looked[id] = true, time.Now()
 	return true
 }
 
@@ -174,7 +187,7 @@ func (b belonging) wireBalancer() map[string]any {
 	return map[string]any{
 		"id": b.ID, "name": b.Name, "ip": b.IP, "size_unit": 1, "status": status, "created_at": stamp(b.CreatedAt), "vpc_uuid": b.VPC,
 		"forwarding_rules": rules, "droplet_ids": []int{}, "tag": "", "network": "EXTERNAL", "type": "REGIONAL_NETWORK",
-		"region": wireRegion{Name: where.Name, Slug: where.Slug, Features: regionFeatures, Available: where.Available, Sizes: sizesIn(where)},
+		"region": where.wire(),
 	}
 }
 
@@ -184,7 +197,7 @@ func (b belonging) wireVolume() map[string]any {
 		"id": b.ID, "name": b.Name, "description": "Created by the Kubernetes CSI driver", "size_gigabytes": b.SizeGiB,
 		"created_at": stamp(b.CreatedAt), "droplet_ids": []int{}, "filesystem_type": "", "filesystem_label": "",
 		"tags":   []string{"k8s:" + b.Cluster},
-		"region": wireRegion{Name: where.Name, Slug: where.Slug, Features: regionFeatures, Available: where.Available, Sizes: sizesIn(where)},
+		"region": where.wire(),
 	}
 }
 

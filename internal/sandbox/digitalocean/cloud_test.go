@@ -153,11 +153,13 @@ func TestClusterLife(t *testing.T) {
 	v := c.vpc("net-1")
 	request := clusterRequest("lon1", 2)
 	request.VPCUUID = v.ID
+	c.runner.SetReady("lon1", false)
 	started := time.Now()
 	cluster, _, err := c.Kubernetes.Create(c.ctx, request)
 	must(t, err)
 	_, _, err = c.Kubernetes.GetKubeConfig(c.ctx, cluster.ID, nil)
 	refused(t, err, http.StatusNotFound, "not ready")
+	c.runner.SetReady("lon1", true)
 	cluster = c.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
 	if took := time.Since(started); took < 270*time.Millisecond {
 		t.Errorf("five minutes at 1:1000 took %s", took)

@@ -39,11 +39,12 @@ type Cloud struct {
 	limiter *limiter
 	handler http.Handler
 
-	mu       sync.Mutex
-	busy     map[string]bool
-	looked   map[string]time.Time
-	troubles map[string]string
-	attended sync.WaitGroup
+	mu sync.Mutex
+	// busy are the clusters that are having a turn, looking those whose contents are looked at, which looked says when.
+	busy, looking map[string]bool
+	looked        map[string]time.Time
+	troubles      map[string]string
+	attended      sync.WaitGroup
 }
 
 // New makes the cloud. Its state is whatever the world has.
@@ -57,7 +58,7 @@ func New(config Config) (*Cloud, error) {
 	if config.DropletLimit == 0 {
 		config.DropletLimit = defaultDropletLimit
 	}
-	c := &Cloud{Config: config, busy: map[string]bool{}, looked: map[string]time.Time{}, troubles: map[string]string{}}
+	c := &Cloud{Config: config, busy: map[string]bool{}, looking: map[string]bool{}, looked: map[string]time.Time{}, troubles: map[string]string{}}
 	c.limiter = newLimiter(config.World.Clock)
 	c.handler = c.routes()
 	return c, nil
@@ -80,7 +81,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.Se
 
 const (
 	// busyPeriod and idlePeriod are how often we look at clusters: often while something is under way.
-	busyPeriod = 100 * time.Millisecond
+	busyPeriod = 50 * time.Millisecond
 	idlePeriod = time.Second
 )
 
@@ -163,7 +164,11 @@ func (c *Cloud) complain(id string, err error) {
 	if err != nil {
 		words = err.Error()
 	}
-	if words != "" && words != c.troubles[id] {
+	if words == "" {
+		delete(c.troubles, id)
+		return
+	}
+	if words != c.troubles[id] {
 		c.Logger.Warn("sandbox: digitalocean: will try again", "cluster", id, "error", words)
 	}
 	c.troubles[id] = words

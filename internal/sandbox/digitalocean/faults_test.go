@@ -186,9 +186,7 @@ func TestBelongingsOutliveTheClusterUnlessAskedFor(t *testing.T) {
 		cluster, _, err := c.Kubernetes.Create(c.ctx, request)
 		must(t, err)
 		c.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
-		balancers, _, err := c.LoadBalancers.List(c.ctx, nil)
-		must(t, err)
-		equal(t, "load balancers", len(balancers), 1)
+		balancers := c.belongings(cluster.ID, 1, 1).LoadBalancers
 		_, err = c.LoadBalancers.Delete(c.ctx, balancers[0].ID)
 		refused(t, err, http.StatusConflict, "in use")
 		if dangerous {
@@ -206,6 +204,48 @@ func TestBelongingsOutliveTheClusterUnlessAskedFor(t *testing.T) {
 	must(t, err)
 	equal(t, "what is left", len(c.existing()), 0)
 	c.balanced()
+}
+
+// belongings waits until the cloud has seen what the cluster made.
+func (c *cloud) belongings(id string, balancers, volumes int) *godo.KubernetesAssociatedResources {
+	c.t.Helper()
+	var all *godo.KubernetesAssociatedResources
+	eventually(c.t, "the cloud sees what the cluster made", func() (seen bool) {
+		var err error
+		all, _, err = c.Kubernetes.ListAssociatedResourcesForDeletion(c.ctx, id)
+		must(c.t, err)
+		return len(all.LoadBalancers) == balancers && len(all.Volumes) == volumes
+	})
+	return all
+}
+
+// TestSlowAPIServerHoldsNothingUp: an API server that has just come up answers slowly, and so does one with much in it.
+func TestSlowAPIServerHoldsNothingUp(t *testing.T) {
+	c := newCloudAt(t, 0.0001, 25)
+	answer := c.runner.HoldInspections()
+	var ids []string
+	for _, name := range []string{"lon1", "nyc3", "sgp1"} {
+		c.runner.SetReady(name, false)
+		ids = append(ids, c.cluster(name, 1).ID)
+	}
+	time.Sleep(200 * time.Millisecond) // until nothing but their clusters is missing
+	ready := time.Now()
+	for _, name := range []string{"lon1", "nyc3", "sgp1"} {
+		c.runner.SetReady(name, true)
+	}
+	for _, id := range ids {
+		c.waitState(id, godo.KubernetesClusterStatusRunning)
+	}
+	for _, e := range c.ledger() {
+		if e.State == "running" && e.Resource == "kubernetes_cluster" {
+			late := e.ReadyAt.Sub(ready)
+			t.Logf("%s is running %s after it was ready", e.Name, late)
+			if late > time.Second { // a tenth of that, on a machine that is not busy
+				t.Errorf("%s is running only %s after it was ready", e.Name, late)
+			}
+		}
+	}
+	answer()
 }
 
 // deleteLeftovers deletes what a cluster left: the load balancer keeps the VPC, the volume costs.
@@ -227,9 +267,8 @@ func TestSelectiveDeletion(t *testing.T) {
 	c.runner.Made(clusters.Inventory{Volumes: []clusters.Volume{{UID: "1", Name: "pvc-1"}, {UID: "2", Name: "pvc-2"}}})
 	cluster := c.cluster("lon1", 1)
 	c.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
-	associated, _, err := c.Kubernetes.ListAssociatedResourcesForDeletion(c.ctx, cluster.ID)
-	must(t, err)
-	_, err = c.Kubernetes.DeleteSelective(c.ctx, cluster.ID, &godo.KubernetesClusterDeleteSelectiveRequest{Volumes: []string{"none"}})
+	associated := c.belongings(cluster.ID, 0, 2)
+	_, err := c.Kubernetes.DeleteSelective(c.ctx, cluster.ID, &godo.KubernetesClusterDeleteSelectiveRequest{Volumes: []string{"none"}})
 	refused(t, err, http.StatusUnprocessableEntity, "not associated")
 	_, err = c.Kubernetes.DeleteSelective(c.ctx, cluster.ID, &godo.KubernetesClusterDeleteSelectiveRequest{Volumes: []string{associated.Volumes[0].ID}})
 	must(t, err)

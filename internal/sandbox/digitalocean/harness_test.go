@@ -160,13 +160,18 @@ func (c *cloud) inject(f world.Fault) {
 	}))
 }
 
-// balanced checks that the ledger tells of exactly what exists: each thing created once, and deleted at most once.
-func (c *cloud) balanced() {
+func (c *cloud) ledger() []world.Effect {
 	c.t.Helper()
 	effects, err := c.world.Effects(c.ctx, 0)
 	must(c.t, err)
+	return effects
+}
+
+// balanced checks that the ledger tells of exactly what exists: each thing created once, and deleted at most once.
+func (c *cloud) balanced() {
+	c.t.Helper()
 	living := map[string]bool{}
-	for _, e := range effects {
+	for _, e := range c.ledger() {
 		id := e.Resource + "/" + e.ID
 		switch {
 		case e.Kind == world.Created && living[id], e.Kind == world.Deleted && !living[id]:

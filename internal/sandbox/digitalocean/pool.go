@@ -29,16 +29,24 @@ func (f *family) wirePool(p pool) wirePool {
 }
 
 // addPool adds a pool with its nodes to the family. It writes nothing.
-func (f *family) addPool(_ *world.Tx, c *call, asked poolRequest, t transition) error {
+func (f *family) addPool(tx *world.Tx, c *call, asked poolRequest, t transition) error {
 	p := pool{ID: uuid.NewString(), Cluster: f.cluster.ID, Name: asked.Name, Size: asked.Size, Tags: asked.Tags,
 		Labels: asked.Labels, CreatedAt: c.at, Transition: t}
 	f.pools = append(f.pools, p)
-	return f.addNodes(c, p, asked.Count, t)
+	return f.addNodes(tx, c, p, asked.Count, t)
 }
 
 // addNodes adds nodes to a pool of the family. It writes nothing.
-func (f *family) addNodes(c *call, p pool, count int, t transition) error {
+func (f *family) addNodes(tx *world.Tx, c *call, p pool, count int, t transition) error {
+	free, err := addressesFor(tx, f)
+	if err != nil {
+		return err
+	}
 	for range count {
+		address, err := free.take()
+		if err != nil {
+			return err
+		}
 		suffix, err := randomName(5)
 		if err != nil {
 			return err
@@ -47,7 +55,7 @@ func (f *family) addNodes(c *call, p pool, count int, t transition) error {
 		if err != nil {
 			return err
 		}
-		n := node{ID: uuid.NewString(), Cluster: f.cluster.ID, Pool: p.ID, Name: p.Name + "-" + suffix, DropletID: droplet,
+		n := node{ID: uuid.NewString(), Cluster: f.cluster.ID, Pool: p.ID, Name: p.Name + "-" + suffix, DropletID: droplet, Address: address,
 			State: provisioning, CreatedAt: c.at, UpdatedAt: c.at, Transition: t}
 		if slices.ContainsFunc(f.nodes, func(o node) bool { return o.Name == n.Name }) {
 			return fmt.Errorf("two nodes drew the name %s", n.Name)
@@ -264,7 +272,7 @@ func (c *call) grow(tx *world.Tx, f *family, p pool, more int) error {
 		return err
 	}
 	before := len(f.nodes)
-	if err := f.addNodes(c, p, more, t); err != nil {
+	if err := f.addNodes(tx, c, p, more, t); err != nil {
 		return err
 	}
 	for _, n := range f.nodes[before:] {

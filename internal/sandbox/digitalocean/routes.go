@@ -31,6 +31,7 @@ var routes = []route{
 	{"GET", "/v2/account", "account_get", getAccount},
 	{"GET", "/v2/regions", "regions_list", listRegions},
 	{"GET", "/v2/sizes", "sizes_list", listSizes},
+	{"GET", "/v2/droplets", "droplets_list", listDroplets},
 
 	{"GET", "/v2/vpcs", "vpcs_list", listVPCs},
 	{"POST", "/v2/vpcs", "vpcs_create", createVPC},

@@ -100,11 +100,13 @@ type pool struct {
 
 // node is a worker as it is kept.
 type node struct {
-	ID         string     `json:"id"`
-	Cluster    string     `json:"cluster"`
-	Pool       string     `json:"pool"`
-	Name       string     `json:"name"`
-	DropletID  int        `json:"droplet_id"`
+	ID        string `json:"id"`
+	Cluster   string `json:"cluster"`
+	Pool      string `json:"pool"`
+	Name      string `json:"name"`
+	DropletID int    `json:"droplet_id"`
+	// Address is its Droplet's in the VPC.
+	Address    string     `json:"address,omitempty"`
 	State      string     `json:"state"`
 	Message    string     `json:"message"`
 	CreatedAt  time.Time  `json:"created_at"`

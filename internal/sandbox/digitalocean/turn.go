@@ -56,9 +56,7 @@ func (c *Cloud) run(ctx context.Context, f *family) (clusters.Status, error) {
 		return status, fmt.Errorf("look at the cluster %s: %w", one.Name, err)
 	}
 	if status.Ready {
-		if err := c.takeInventory(ctx, one); err != nil {
-			c.Logger.Debug("sandbox: digitalocean: no inventory", "cluster", one.Name, "error", err)
-		}
+		c.inventory(ctx, one)
 	}
 	return status, nil
 }
@@ -71,6 +69,7 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 	if !one.Transition.due(c.World.Clock.Now()) {
 		return nil
 	}
+	defer c.forget(one.ID)
 	return c.World.Update(ctx, func(tx *world.Tx) error {
 		f, err := loadFamily(tx, one.ID)
 		if err != nil {
@@ -78,6 +77,12 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 		}
 		return f.end(tx, c.World.Clock.Now())
 	})
+}
+
+func (c *Cloud) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.looked, id)
 }
 
 // wanted is what the real cluster should be.

@@ -19,6 +19,7 @@ type Runner struct {
 	failed   string
 	places   int
 	made     clusters.Inventory
+	held     chan struct{}
 }
 
 // New makes a runner with so many places.
@@ -54,8 +55,27 @@ func (r *Runner) Made(made clusters.Inventory) {
 	r.made = made
 }
 
+// HoldInspections keeps inspections from being answered until release is called, as an API server that is busy does.
+func (r *Runner) HoldInspections() (release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held := make(chan struct{})
+	r.held = held
+	return func() { close(held) }
+}
+
 // Inspect implements clusters.Inspector.
-func (r *Runner) Inspect(context.Context, string) (clusters.Inventory, error) {
+func (r *Runner) Inspect(ctx context.Context, _ string) (clusters.Inventory, error) {
+	r.mu.Lock()
+	held := r.held
+	r.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return clusters.Inventory{}, ctx.Err()
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.made, nil
