@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -65,6 +66,31 @@ func parseVersions(out []byte) ([]string, error) {
 		return nil, errors.New("it can present no version")
 	}
 	return told.Emulates, nil
+}
+
+// owner is a runner whose clusters stop by themselves when nobody owns them any more.
+type owner interface {
+	Own() error
+}
+
+// ownClusters tells the clusters that they have an owner, until ctx ends.
+func ownClusters(ctx context.Context, runner clusters.Runner, logger *slog.Logger) {
+	o, needed := runner.(owner)
+	if !needed {
+		return
+	}
+	ticker := time.NewTicker(ownPeriod)
+	defer ticker.Stop()
+	for {
+		if err := o.Own(); err != nil {
+			logger.Warn("sandbox: a cluster was not told that it has an owner", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // stopper is a runner whose clusters would go on without us.

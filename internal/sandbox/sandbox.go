@@ -35,6 +35,8 @@ const (
 	defaultLease = 10 * time.Minute
 	// stopTimeout is how long clusters may take to stop when the sandbox does.
 	stopTimeout = 40 * time.Second
+	// ownPeriod is how often clusters are told that they have an owner; they stop after ten minutes without a word.
+	ownPeriod = 30 * time.Second
 	// drainTimeout is how long requests under way may take when the sandbox stops.
 	drainTimeout = 2 * time.Second
 )
@@ -133,7 +135,7 @@ func Run(ctx context.Context, config Config) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &server{config: config, world: state, lease: newLease(config.LeaseTimeout)}
+	s := &server{config: config, world: state, runner: runner, lease: newLease(config.LeaseTimeout)}
 	for _, p := range providers {
 		provider, err := p.open(environment{config: config, world: state, runner: runner, versions: versions})
 		if err != nil {
@@ -190,6 +192,7 @@ func (c Config) complete() (Config, error) {
 type server struct {
 	config    Config
 	world     *world.World
+	runner    clusters.Runner
 	providers []Provider
 	lease     *lease
 	endpoints Endpoints
@@ -255,6 +258,10 @@ func (s *server) run(ctx context.Context) error {
 	for _, p := range s.providers {
 		group.Go(func() error { return p.Run(ctx) })
 	}
+	group.Go(func() error {
+		ownClusters(ctx, s.runner, s.config.Logger)
+		return nil
+	})
 	group.Go(func() error {
 		if s.lease.expired(ctx) {
 			s.config.Logger.Warn("sandbox: nobody renewed the lease: stopping", "after", s.config.LeaseTimeout)

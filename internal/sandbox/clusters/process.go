@@ -48,6 +48,8 @@ type process struct {
 	failed   string
 	trouble  string
 	stopping bool
+	// owned says that the process has been told that it has an owner again.
+	owned bool
 }
 
 // condition returns the running process' id or 0, why it cannot run at all, and what it last complained of.
@@ -70,6 +72,11 @@ func (p *process) keepAlive(_ context.Context, name string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pidFile = p.pidFileOf(name)
+	if !p.owned {
+		if err := p.own(); err != nil {
+			return err
+		}
+	}
 	if p.stopping || p.failed != "" || time.Now().Before(p.retryAt) {
 		return nil
 	}

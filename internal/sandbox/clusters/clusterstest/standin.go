@@ -20,14 +20,18 @@ func IsStandIn(args []string) bool {
 
 // StandIn keeps m3o-kube's contract with the process that starts it, without a Kubernetes: a real process with lock, status,
 // token and signals, to test how processes are started, found, stopped and lost. It returns the exit code. What the files
-// "refuse" and "crash" in the directory say is what it dies of. SIGUSR1 makes it start itself anew, as often as the file
-// "again" says.
+// "refuse" and "crash" in the directory say is what it dies of; with the file "needs-owner" it does so when it has not heard of an
+// owner for a minute. SIGUSR1 makes it start itself anew, as often as the file "again" says.
 func StandIn(args []string) int {
 	if args[1] == "version" {
 		fmt.Println(`{"kubernetes":"v1.37.2","emulates":["1.37","1.36","1.35","1.34"]}`)
 		return 0
 	}
 	dir := args[3]
+	if abandoned(dir) {
+		fmt.Fprintln(os.Stderr, "nobody owns the cluster")
+		return 1
+	}
 	for file, code := range map[string]int{"refuse": 3, "crash": 1} {
 		if words, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
 			fmt.Fprintln(os.Stderr, string(words))
@@ -43,6 +47,14 @@ func StandIn(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+func abandoned(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "needs-owner")); err != nil {
+		return false
+	}
+	info, err := os.Stat(filepath.Join(dir, "owner"))
+	return err != nil || time.Since(info.ModTime()) > time.Minute
 }
 
 func standIn(dir string) error {
