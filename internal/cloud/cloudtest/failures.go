@@ -167,8 +167,8 @@ func preflight(t *testing.T, s suite) {
 	if len(fine.Obstacles) > 0 || fine.Monthly.Amount == "0.00" {
 		t.Errorf("a region that fits: %+v", fine)
 	}
-	double := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count += 1 }, nil)
-	if double.Monthly == fine.Monthly {
+	larger := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count += 1 }, nil)
+	if larger.Monthly == fine.Monthly {
 		t.Error("one more node costs nothing")
 	}
 	obstacle(ask(func(r *region.Spec) { r.Location = "atlantis" }, nil), fault.Invalid, "atlantis")
@@ -182,6 +182,12 @@ func preflight(t *testing.T, s suite) {
 	}
 	if made := s.Effects(t); len(made) > 0 {
 		t.Errorf("looking changed something: %v", made)
+	}
+	s.ensureCluster(t, s.cluster(s.ensureNetwork(t)))
+	for name, have := range map[string]*region.Spec{"by our books": &s.Region, "by a lost answer": nil} {
+		if p := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count++ }, have); len(p.Obstacles) > 0 || p.Monthly != larger.Monthly {
+			t.Errorf("one more node for a region that is there %s: %+v", name, p)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package digitalocean
 import (
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,6 +92,59 @@ func TestObstaclesAreFoundAllAtOnce(t *testing.T) {
 	}
 }
 
+// What the region has already counts among what is used, not among what is to come.
+func TestOnlyWhatIsAddedIsCounted(t *testing.T) {
+	at := func(version string, count int) region.Spec {
+		return region.Spec{Platform: "micro", Name: "lon1", Location: "lon1",
+			Kubernetes: region.Kubernetes{Version: version, Nodes: region.Nodes{Count: count, Size: "s-2vcpu-4gb"}}}
+	}
+	have := at("1.33", 4)
+	for name, c := range map[string]struct {
+		state  string // of the region's cluster of 4 nodes; there are 8 droplets, and the limit is 10
+		want   region.Spec
+		have   *region.Spec
+		kinds  string
+		places string // where the size is to be had
+	}{
+		"a new region":                       {"", at("1.33", 4), nil, "quota", `"lon1"`},
+		"a new region that fits":             {"", at("1.33", 2), nil, "", `"lon1"`},
+		"one whose answer was lost":          {"running", at("1.33", 6), nil, "", `"lon1"`},
+		"one too many after a lost answer":   {"running", at("1.33", 7), nil, "quota", `"lon1"`},
+		"one in the place of one that goes":  {"deleted", at("1.33", 4), nil, "quota", `"lon1"`},
+		"two more":                           {"running", at("1.33", 6), &have, "", `"lon1"`},
+		"three more":                         {"running", at("1.33", 7), &have, "quota", `"lon1"`},
+		"fewer":                              {"running", at("1.33", 1), &have, "", `"lon1"`},
+		"no more, where there are no more":   {"running", at("1.33", 4), &have, "", ``},
+		"one more, where there are no more":  {"running", at("1.33", 5), &have, "invalid", ``},
+		"another version":                    {"running", at("1.34", 4), &have, "", `"lon1"`},
+		"another version that nobody offers": {"running", at("1.99", 4), &have, "invalid", `"lon1"`},
+	} {
+		ours := ""
+		if c.state != "" {
+			ours = `{"id":"c","name":"m3o-micro-lon1","tags":["m3o:micro:lon1"],"status":{"state":"` + c.state + `"},"node_pools":[{"count":4}]}`
+		}
+		p := answers(t, map[string]string{
+			"/v2/account": `{"account":{"droplet_limit":10,"status":"active"}}`,
+			"/v2/kubernetes/options": `{"options":{"versions":[{"slug":"1.34.1-do.0"},{"slug":"1.33.4-do.0"}],"regions":[{"slug":"lon1"}],
+				"sizes":[{"slug":"s-2vcpu-4gb"}]}}`,
+			"/v2/sizes":               `{"sizes":[{"slug":"s-2vcpu-4gb","price_monthly":24,"available":true,"regions":[` + c.places + `]}]}`,
+			"/v2/kubernetes/clusters": `{"kubernetes_clusters":[` + ours + `]}`,
+			"/v2/droplets":            `{"droplets":[],"meta":{"total":8}}`,
+		})
+		got, err := p.Preflight(t.Context(), c.want, c.have)
+		var kinds []string
+		for _, o := range got.Obstacles {
+			kinds = append(kinds, o.Kind)
+		}
+		if err != nil || strings.Join(kinds, " ") != c.kinds {
+			t.Errorf("%s: got %+v, %v, want %q", name, got.Obstacles, err, c.kinds)
+		}
+		if want := strconv.Itoa(24*c.want.Kubernetes.Nodes.Count) + ".00"; got.Monthly.Amount != want {
+			t.Errorf("%s: the price is %s, want %s", name, got.Monthly.Amount, want)
+		}
+	}
+}
+
 // A token that may not list droplets still gets an answer, by the nodes of the clusters.
 func TestNodesAreCountedWhenDropletsCannotBe(t *testing.T) {
 	p := account(t, func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +153,7 @@ func TestNodesAreCountedWhenDropletsCannotBe(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`{"kubernetes_clusters":[{"id":"c","node_pools":[{"count":2},{"count":3}]}]}`))
 	})
-	if got, err := p.droplets(t.Context()); err != nil || got != 5 {
-		t.Errorf("got %d, %v", got, err)
+	if used, own, err := p.droplets(t.Context(), region.ClusterSpec{}); err != nil || used != 5 || own != 0 {
+		t.Errorf("got %d, of which %d ours, %v", used, own, err)
 	}
 }

@@ -74,6 +74,38 @@ func TestAnswersHaveAKind(t *testing.T) {
 	}
 }
 
+// Something lives in the VPC: the API's description says 403, its users report 409. Whoever may not delete it gets 403, too.
+func TestInhabitedNetworksAreAConflict(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		words  string
+		want   fault.Kind
+	}{
+		{403, "Can not delete VPC with members", fault.Conflict},
+		{409, "Can not delete VPC with members", fault.Conflict},
+		{403, "The VPC is not empty", fault.Conflict},
+		{403, "You are not authorized to perform this operation", fault.Denied},
+		{403, "You do not have access for the attempted action.", fault.Denied},
+		{403, "Unauthorized: ask one of the team's members", fault.Denied},
+		{403, "Your role does not have permission to delete a VPC with members", fault.Denied},
+		{403, "Can not delete default VPCs", fault.Denied},
+		{403, "", fault.Denied},
+	} {
+		p := account(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				_, _ = w.Write([]byte(`{"vpcs":[{"id":"v","name":"m3o-role-attached","description":"m3o:role:attached","region":"lon1"}]}`))
+				return
+			}
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(`{"id":"x","message":` + strconv.Quote(c.words) + `}`))
+		})
+		err := p.DeleteNetwork(t.Context(), region.Spec{Platform: "role", Name: "attached", Location: "lon1"}.NetworkSpec())
+		if !fault.Is(err, c.want) || !strings.Contains(fault.Message(err), c.words) {
+			t.Errorf("%d %q: got kind %s, want %s: %v", c.status, c.words, fault.Of(err), c.want, err)
+		}
+	}
+}
+
 func TestThrottlingSaysWhenToComeBack(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, c := range []struct {

@@ -239,6 +239,15 @@ func (c *cluster) leaving() bool { return c.Status.State == "deleting" || c.Stat
 
 func (c *cluster) broken() bool { return c.Status.State == "error" || c.Status.State == "invalid" }
 
+// wanted is how many nodes it is to have.
+func (c *cluster) wanted() int {
+	n := 0
+	for _, pool := range c.Pools {
+		n += pool.Count
+	}
+	return n
+}
+
 // pool is the pool we made, else the first there is.
 func (c *cluster) pool(name string) *nodePool {
 	for i := range c.Pools {
@@ -255,10 +264,9 @@ func (c *cluster) pool(name string) *nodePool {
 // region is the cluster as the platform sees it: ready when the control plane and every node that was asked for runs, and
 // none is on its way out.
 func (c *cluster) region() region.Cluster {
-	wanted, listed, running := 0, 0, 0
+	wanted, listed, running := c.wanted(), 0, 0
 	var troubles []string
 	for _, pool := range c.Pools {
-		wanted += pool.Count
 		for _, n := range pool.Nodes {
 			listed++
 			if n.Status.State == "running" {

@@ -87,6 +87,29 @@ func TestPricesAreDecimals(t *testing.T) {
 	}
 }
 
+// A cluster that is running, and whose kubeconfig is not there, is only just coming up again: that passes.
+func TestAKubeconfigThatIsNotThereYetMayCome(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"not found": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"id":"not_found","message":"the cluster is not ready to be accessed yet"}`))
+		},
+		"empty": func(http.ResponseWriter, *http.Request) {},
+	} {
+		p := account(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v2/kubernetes/clusters" {
+				answer(w, r)
+				return
+			}
+			_, _ = w.Write([]byte(`{"kubernetes_clusters":[{"id":"c","name":"m3o-micro-lon1","tags":["m3o:micro:lon1"],"status":{"state":"running"}}]}`))
+		})
+		_, err := p.Access(t.Context(), region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{}))
+		if !fault.Is(err, fault.Unavailable) || fault.Of(err).Permanent() {
+			t.Errorf("%s: got %v of kind %s", name, err, fault.Of(err))
+		}
+	}
+}
+
 // A cluster that is being deleted keeps its name, but does not stand before one that lives.
 func TestTheLivingOfOneNameIsFound(t *testing.T) {
 	for state, want := range map[string]string{"deleting": "b", "deleted": "b", "running": "c"} {

@@ -40,8 +40,8 @@ func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) e
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil
-	case fault.Is(err, fault.Denied) && memberWords.MatchString(fault.Message(err)):
-		return fault.Wrap(fault.Conflict, err, "%s", fault.Message(err)) // 403 is how it says that something lives in it
+	case inhabited(err):
+		return fault.Wrap(fault.Conflict, err, "%s", fault.Message(err))
 	}
 	return err
 }

@@ -19,7 +19,7 @@ const loadBalancerMonthly = 12_00
 // Preflight asks the account for its limit, and the catalogue for version, place, size and price. What it is refused for want
 // of permission is an obstacle like the others.
 func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
-	seen, err := p.survey(ctx)
+	seen, err := p.survey(ctx, want.ClusterSpec(region.Net{}))
 	if fault.Is(err, fault.Denied) {
 		return region.Preflight{Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost(0)}, nil
 	}
@@ -35,9 +35,10 @@ type survey struct {
 	options *godo.KubernetesOptions
 	sizes   []godo.Size
 	used    int // droplets there are, or are on their way
+	own     int // those of them that are the region's
 }
 
-func (p *Provider) survey(ctx context.Context) (survey, error) {
+func (p *Provider) survey(ctx context.Context, spec region.ClusterSpec) (survey, error) {
 	var s survey
 	var err error
 	if s.account, _, err = p.api.Account.Get(ctx); err != nil {
@@ -49,7 +50,7 @@ func (p *Provider) survey(ctx context.Context) (survey, error) {
 	if s.sizes, err = every(ctx, p.api.Sizes.List); err != nil {
 		return s, explain(err, "list the sizes of nodes")
 	}
-	s.used, err = p.droplets(ctx)
+	s.used, s.own, err = p.droplets(ctx, spec)
 	return s, err
 }
 
@@ -61,30 +62,31 @@ func (p *Provider) options(ctx context.Context) (*godo.KubernetesOptions, error)
 	return options, nil
 }
 
-// droplets counts what the account's limit counts. The nodes of a cluster in the making are droplets only a little later, and
-// a token need not be allowed to list droplets: nothing else here does.
-func (p *Provider) droplets(ctx context.Context) (int, error) {
+// droplets counts what the account's limit counts, and how much of that is the region's. The nodes of a cluster in the making
+// are droplets only a little later, and a token need not be allowed to list droplets: nothing else here does.
+func (p *Provider) droplets(ctx context.Context, spec region.ClusterSpec) (used, own int, err error) {
 	clusters, err := p.clusters(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	nodes := 0
 	for _, c := range clusters {
-		for _, pool := range c.Pools {
-			nodes += pool.Count
+		nodes += c.wanted()
+		if c.Name == spec.Name && slices.Contains(c.Tags, spec.Owner.Owner()) && !c.leaving() {
+			own += c.wanted()
 		}
 	}
 	_, response, err := p.api.Droplets.List(ctx, &godo.ListOptions{Page: 1, PerPage: 1})
 	err = explain(err, "count the droplets")
 	switch {
 	case fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound):
-		return nodes, nil
+		return nodes, own, nil
 	case err != nil:
-		return 0, err
+		return 0, 0, err
 	case response.Meta == nil:
-		return nodes, nil
+		return nodes, own, nil
 	}
-	return max(nodes, response.Meta.Total), nil
+	return max(nodes, response.Meta.Total), own, nil
 }
 
 func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
@@ -92,23 +94,32 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	if s.account.Status == "locked" {
 		found = append(found, obstacle(fault.Denied, "the DigitalOcean account is locked: %s", s.account.StatusMessage))
 	}
-	if have == nil {
+	if have == nil || have.Kubernetes.Version != want.Kubernetes.Version {
 		if _, err := newest(s.options.Versions, want.Kubernetes.Version); err != nil {
 			found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
+	more := s.more(want, have)
 	elsewhere := s.place(want)
-	found = append(found, elsewhere...)
 	size, problems := s.size(want, len(elsewhere) == 0)
-	found = append(found, problems...)
-	more := want.Kubernetes.Nodes.Count
-	if have != nil {
-		more -= have.Kubernetes.Nodes.Count
+	if more > 0 || have == nil || have.Location != want.Location || have.Kubernetes.Nodes.Size != want.Kubernetes.Nodes.Size {
+		found = append(found, elsewhere...)
+		found = append(found, problems...)
 	}
 	if limit := s.account.DropletLimit; more > 0 && s.used+more > limit {
 		found = append(found, obstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
 	}
 	return region.Preflight{Obstacles: found, Monthly: monthly(want, size)}
+}
+
+// more is how many nodes are to be added: to what the region has by our books, or has already by an attempt whose answer was
+// lost.
+func (s survey) more(want region.Spec, have *region.Spec) int {
+	had := s.own
+	if have != nil {
+		had = max(had, have.Kubernetes.Nodes.Count)
+	}
+	return want.Kubernetes.Nodes.Count - had
 }
 
 func (s survey) place(want region.Spec) []region.Obstacle {

@@ -1,0 +1,149 @@
+// Package digitaloceantest has an account of a running sandbox's DigitalOcean as a harness for the conformance suite. It knows the
+// sandbox by its control routes alone, as anybody outside does.
+//
+// It is used by the adapter's own tests, and by the contract check, which has the same calls compared with the official
+// description on their way. Only tests import it.
+package digitaloceantest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/digitalocean/godo"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/digitalocean"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Account is an empty account.
+type Account struct {
+	URL     string // of the API
+	Control string // of the sandbox's control routes
+	Token   string
+	// Transport carries the adapter's requests; nil for http.DefaultTransport.
+	Transport http.RoundTripper
+}
+
+const limit = 10 * time.Second
+
+// Harness is the account as the suite wants it.
+func (a Account) Harness(t *testing.T) cloudtest.Harness {
+	t.Helper()
+	return cloudtest.Harness{
+		Provider: a.provider(t, a.Token), Stranger: a.provider(t, "another"),
+		Region: region.Spec{Platform: "micro", Domain: "micro.mu", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1",
+			Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 2, Size: "s-2vcpu-4gb"}}, Network: []region.Part{region.API}},
+		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign,
+		Within: 20 * time.Second,
+	}
+}
+
+func (a Account) provider(t *testing.T, token string) cloud.Provider {
+	t.Helper()
+	p, err := digitalocean.New(digitalocean.Config{Token: token, BaseURL: a.URL, Transport: a.Transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var operations = map[cloudtest.Call]string{
+	cloudtest.ListNetworks:  "vpcs_list",
+	cloudtest.CreateNetwork: "vpcs_create",
+	cloudtest.DeleteNetwork: "vpcs_delete",
+	cloudtest.ListClusters:  "kubernetes_list_clusters",
+	cloudtest.CreateCluster: "kubernetes_create_cluster",
+	cloudtest.ScaleCluster:  "kubernetes_update_nodePool",
+	cloudtest.DeleteCluster: "kubernetes_destroy_associatedResourcesDangerous",
+	cloudtest.GiveAccess:    "kubernetes_get_kubeconfig",
+	cloudtest.DescribeLimit: "account_get",
+}
+
+var ways = map[cloudtest.Way]string{
+	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostAfter: "lost", cloudtest.LostBefore: "lost-before",
+	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
+}
+
+func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
+	t.Helper()
+	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "digitalocean", "operation": operations[b.Call],
+		"fault": ways[b.Way], "times": 1, "after": 0})
+}
+
+var kinds = map[string]cloudtest.Kind{"vpc": cloudtest.Network, "kubernetes_cluster": cloudtest.Cluster}
+
+func (a Account) effects(t *testing.T) []cloudtest.Effect {
+	t.Helper()
+	var effects []cloudtest.Effect
+	lines := json.NewDecoder(bytes.NewReader(a.ask(t, http.MethodGet, "/_sandbox/effects", nil)))
+	for lines.More() {
+		var e struct{ Kind, Resource, Name string }
+		if err := lines.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		if kind, seen := kinds[e.Resource]; seen {
+			effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})
+		}
+	}
+	return effects
+}
+
+// foreign makes something with the SDK, as another user of the account would.
+func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
+	t.Helper()
+	client, err := godo.New(&http.Client{Transport: bearer(a.Token), Timeout: limit}, godo.SetBaseURL(a.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch kind {
+	case cloudtest.Network:
+		_, _, err = client.VPCs.Create(t.Context(), &godo.VPCCreateRequest{Name: name, RegionSlug: "lon1", Description: "somebody's"})
+	case cloudtest.Cluster:
+		_, _, err = client.Kubernetes.Create(t.Context(), &godo.KubernetesClusterCreateRequest{Name: name, RegionSlug: "lon1", VersionSlug: "1.34.1-do.0",
+			NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "pool", Size: "s-2vcpu-4gb", Count: 1}}})
+	default:
+		err = fmt.Errorf("nobody makes a %s", kind)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+type bearer string
+
+// RoundTrip implements http.RoundTripper.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// ask sends a request to a control route.
+func (a Account) ask(t *testing.T, method, path string, body any) []byte {
+	t.Helper()
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, a.Control+path, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := (&http.Client{Timeout: limit}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
+	if err != nil || answer.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %v: %s", method, path, answer.Status, err, text)
+	}
+	return text
+}
