@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/digitalocean/godo"
 )
 
 // alter changes an answer on its way.
@@ -65,6 +67,20 @@ func TestTheCheckNotices(t *testing.T) {
 		if len(problems) == 0 {
 			t.Errorf("%s is not noticed", name)
 		}
+	}
+}
+
+// TestTheCheckSaysWhere has one field of one entry of a list be wrong.
+func TestTheCheckSaysWhere(t *testing.T) {
+	e := newExchange(t)
+	var pointers []string
+	e.check.report = func(problem string) { pointers = append(pointers, problem) }
+	e.check.next = alter{next: http.DefaultTransport, change: func(_ *http.Response, body string) string {
+		return strings.NewReplacer(`"price_hourly":0.`, `"price_hourly":"0.`, `,"regions":`, `","regions":`).Replace(body)
+	}}
+	_, _, _ = e.Sizes.List(e.ctx, &godo.ListOptions{Page: 1, PerPage: 1}) // the SDK stumbles over it too
+	if len(pointers) != 1 || !strings.Contains(pointers[0], `"/sizes/*/price_hourly"`) {
+		t.Errorf("reported: %v", pointers)
 	}
 }
 

@@ -1,0 +1,129 @@
+//go:build contract
+
+package contract
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
+	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+)
+
+// adapterCalls are what our adapter calls of the SDK, and the operations that it means.
+var adapterCalls = map[string]string{
+	"Account.Get":                        "account_get",
+	"Droplets.List":                      "droplets_list",
+	"Kubernetes.Create":                  "kubernetes_create_cluster",
+	"Kubernetes.CreateNodePool":          "kubernetes_add_nodePool",
+	"Kubernetes.DeleteDangerous":         "kubernetes_destroy_associatedResourcesDangerous",
+	"Kubernetes.GetKubeConfigWithExpiry": "kubernetes_get_kubeconfig",
+	"Kubernetes.GetOptions":              "kubernetes_list_options",
+	"Kubernetes.UpdateNodePool":          "kubernetes_update_nodePool",
+	"LoadBalancers.List":                 "loadBalancers_list",
+	"NewRequest /v2/kubernetes/clusters": "kubernetes_list_clusters",
+	"Sizes.List":                         "sizes_list",
+	"Storage.ListVolumes":                "volumes_list",
+	"VPCs.Create":                        "vpcs_create",
+	"VPCs.Delete":                        "vpcs_delete",
+	"VPCs.List":                          "vpcs_list",
+}
+
+// unseen are those that the conformance suite cannot provoke. TestDigitalOcean sends them.
+var unseen = map[string]string{
+	"kubernetes_add_nodePool": "a cluster that has lost all its pools: the API does not let go of the last one",
+}
+
+// nodeMessages are why a node does not come up. The SDK reads them.
+var nodeMessages = []deviation{
+	{"kubernetes_list_clusters", "answer", "/kubernetes_clusters/*/node_pools/*/nodes/*/status/message", "the description leaves the SDK's field out"},
+}
+
+// TestDigitalOceanAdapter runs the adapter's conformance suite through the check, lost answers and all.
+func TestDigitalOceanAdapter(t *testing.T) {
+	check := newChecker(t, "digitalocean.json", append([]deviation{noBackups}, nodeMessages...))
+	t.Run("conformance", func(t *testing.T) {
+		cloudtest.Run(t, func(t *testing.T) cloudtest.Harness {
+			account := newAccount(t)
+			account.Transport = check
+			return account.Harness(t)
+		})
+	})
+	var expected []string
+	for _, operation := range adapterCalls {
+		if unseen[operation] == "" {
+			expected = append(expected, operation)
+		}
+	}
+	check.finish(expected)
+}
+
+// TestAdapterCallsAreKnown reads the adapter: a call that is new there must become one here.
+func TestAdapterCallsAreKnown(t *testing.T) {
+	files, err := filepath.Glob("../../cloud/digitalocean/*.go")
+	must(t, err)
+	call := regexp.MustCompile(`\.api\.([A-Z]\w+\.[A-Z]\w+)`)
+	path := regexp.MustCompile(`"(/v2/[^"?]*)`)
+	found := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		must(t, err)
+		for _, match := range call.FindAllStringSubmatch(string(text), -1) {
+			found[match[1]] = true
+		}
+		for _, match := range path.FindAllStringSubmatch(string(text), -1) {
+			found["NewRequest "+match[1]] = true
+		}
+	}
+	for name := range found {
+		if adapterCalls[name] == "" {
+			t.Errorf("the adapter calls %s, which is not checked: add it to adapterCalls", name)
+		}
+	}
+	for name := range adapterCalls {
+		if !found[name] {
+			t.Errorf("the adapter does not call %s any more: remove it from adapterCalls", name)
+		}
+	}
+	operations := newExchange(t).cloud.Operations()
+	for name, operation := range adapterCalls {
+		if !slices.Contains(operations, operation) {
+			t.Errorf("the sandbox does not have %s (%s)", operation, name)
+		}
+	}
+}
+
+// newAccount is the account of a sandbox of its own.
+func newAccount(t *testing.T) digitaloceantest.Account {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
+	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002, DropletLimit: 20,
+		Clusters: clusterstest.New(20), Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
+	go func() { done <- sandbox.Run(ctx, config) }()
+	t.Cleanup(func() {
+		stop()
+		must(t, <-done)
+	})
+	select {
+	case err := <-done:
+		done <- err
+		t.Fatalf("the sandbox does not start: %v", err)
+		return digitaloceantest.Account{}
+	case at := <-ready:
+		token, err := os.ReadFile(sandbox.TokenFile(dir, "digitalocean"))
+		must(t, err)
+		return digitaloceantest.Account{URL: at.Providers["digitalocean"], Control: at.Control, Token: strings.TrimSpace(string(token))}
+	}
+}
