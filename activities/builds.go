@@ -49,7 +49,7 @@ func beat(ctx context.Context, what string) (stop func()) {
 	go func() {
 		defer close(done)
 		for {
-			activity.RecordHeartbeat(ctx, what)
+			activity.RecordHeartbeat(ctx, Seen{Reason: what})
 			if pause(ctx, 2*time.Second) != nil {
 				return
 			}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -18,7 +16,7 @@ type Networks struct{ Cloud cloud.Networks }
 // EnsureNetwork makes the network of the spec exist and returns it. Asking twice returns the same network.
 func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
 	network, err := a.Cloud.EnsureNetwork(ctx, spec)
-	if err != nil {
+	if err := again(err); err != nil {
 		return region.Net{}, fail(fmt.Errorf("ensure network %s: %w", spec.Name, err))
 	}
 	return network, nil
@@ -61,44 +59,46 @@ func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (
 // AwaitCluster returns the cluster when it is ready, or why it never will be. It only reads; its heartbeats carry the
 // provider's own word for the state.
 func (a *Clusters) AwaitCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
+	w := watching(ctx, a.Poll)
+	defer w.close()
+	w.limit = min(w.limit, a.Limit)
 	for {
 		cluster, err := a.Cloud.FindCluster(ctx, spec)
+		switch {
+		case err != nil:
+			err = w.again(err)
+		case cluster.Broken:
+			err = fault.New(fault.Failed, "cluster %s is in state %q: %s", spec.Name, cluster.State, cluster.Reason)
+		case cluster.Ready:
+			return cluster, nil
+		default:
+			err = w.next(fmt.Sprintf("cluster %s is still %q", spec.Name, cluster.State))
+		}
 		if err != nil {
 			return region.Cluster{}, fail(fmt.Errorf("await cluster %s: %w", spec.Name, err))
-		}
-		if cluster.Broken {
-			return region.Cluster{}, fail(fault.New(fault.Failed, "cluster %s is in state %q: %s", spec.Name, cluster.State, cluster.Reason))
-		}
-		if cluster.Ready {
-			return cluster, nil
-		}
-		if waited := time.Since(activity.GetInfo(ctx).ScheduledTime); waited > a.Limit {
-			return region.Cluster{}, fail(fault.New(fault.Failed, "cluster %s is still %q after %s; the provider does not finish it", spec.Name, cluster.State,
-				waited.Round(time.Second)))
-		}
-		activity.RecordHeartbeat(ctx, cluster.State)
-		if err := pause(ctx, a.Poll); err != nil {
-			return region.Cluster{}, fail(err)
 		}
 	}
 }
 
 // DeleteCluster asks for the end of the cluster and returns when it is gone. Gone is fine.
 func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	if err := again(a.Cloud.DeleteCluster(ctx, spec)); err != nil {
 		return fail(fmt.Errorf("delete cluster %s: %w", spec.Name, err))
 	}
 	for {
 		cluster, err := a.Cloud.FindCluster(ctx, spec)
-		if fault.Is(err, fault.NotFound) {
+		switch {
+		case fault.Is(err, fault.NotFound):
 			return nil
+		case err != nil:
+			err = w.again(err)
+		default:
+			err = w.next(fmt.Sprintf("cluster %s is still %q", spec.Name, cluster.State))
 		}
 		if err != nil {
 			return fail(fmt.Errorf("watch cluster %s go: %w", spec.Name, err))
-		}
-		activity.RecordHeartbeat(ctx, cluster.State)
-		if err := pause(ctx, a.Poll); err != nil {
-			return fail(err)
 		}
 	}
 }

@@ -22,8 +22,8 @@ type Connections struct {
 }
 
 type connection struct {
-	client  *cluster.Client
-	expires time.Time
+	client        *cluster.Client
+	made, expires time.Time
 }
 
 // keep bounds how long a connection is used: a cluster that was made anew under its old name is noticed by then.
@@ -45,7 +45,7 @@ func (c *Connections) Cluster(ctx context.Context, spec region.Spec) (*cluster.C
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", spec.Key(), err)
 	}
-	c.remember(spec.Key(), connection{client, soonest(time.Now().Add(keep), access.Expires)})
+	c.remember(spec.Key(), connection{client, time.Now(), soonest(time.Now().Add(keep), access.Expires)})
 	return client, nil
 }
 
@@ -58,15 +58,27 @@ func (c *Connections) remember(key region.Key, made connection) {
 	c.open[key] = made
 }
 
-// Forget drops the region's connection if err says that it may have gone stale: a cluster that was made anew answers to
-// other credentials at another address.
-func (c *Connections) Forget(spec region.Spec, err error) {
-	switch fault.Of(err) {
-	case fault.Unauthenticated, fault.Denied, fault.Unavailable, fault.Unknown:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.open, spec.Key())
+// fresh is how long a connection is beyond doubt.
+const fresh = 10 * time.Second
+
+// Doubt drops the region's connection if err says that it may have gone stale: a cluster that was made anew answers to
+// other credentials at another address. What a stale connection was refused is asked again over a fresh one.
+func (c *Connections) Doubt(spec region.Spec, err error) error {
+	kind := fault.Of(err)
+	switch {
+	case err == nil:
+		return nil
+	case kind != fault.Unauthenticated && kind != fault.Denied && kind != fault.Unavailable && kind != fault.Unknown:
+		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := time.Since(c.open[spec.Key()].made) > fresh
+	delete(c.open, spec.Key())
+	if old && kind.Permanent() {
+		return fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
+	}
+	return err
 }
 
 func soonest(a, b time.Time) time.Time {

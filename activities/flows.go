@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
-	"go.temporal.io/sdk/activity"
 )
 
 // Awaiter waits for a workflow's answer, whichever run gives it.
@@ -29,6 +27,5 @@ func (a *Flows) AwaitWorkflow(ctx context.Context, in Awaited) (json.RawMessage,
 	if err != nil {
 		return nil, fail(fmt.Errorf("await workflow %s: %w", in.ID, err))
 	}
-	activity.RecordHeartbeat(ctx, "answered")
 	return answer, nil
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -32,13 +30,14 @@ type Gateways struct {
 
 // CheckGateway returns when the region's gateway answers from outside. It only reads.
 func (a *Gateways) CheckGateway(ctx context.Context, r region.Region) error {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	for {
 		_, err := a.get(ctx, r.Endpoints.API+"-/readyz", "")
 		if err == nil {
 			return nil
 		}
-		activity.RecordHeartbeat(ctx, err.Error())
-		if err := pause(ctx, a.Poll); err != nil {
+		if err := w.again(err); err != nil {
 			return fail(fmt.Errorf("gateway of %s: %w", r.Spec.Key(), err))
 		}
 	}
@@ -56,23 +55,20 @@ type releaseReport struct {
 // VerifyRelease returns when the region's gateway reaches every wanted instance of the release, or why it does not. It
 // only reads; the activity's deadline bounds the wait.
 func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) error {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	for {
 		report, err := a.report(ctx, in)
-		if err != nil && fault.Of(err).Permanent() {
-			return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Name, err))
-		}
-		reason := ""
 		switch {
 		case err != nil:
-			reason = err.Error()
+			err = w.again(err)
 		case report.reached() >= in.Release.Spec.Replicas:
 			return nil
 		default:
-			reason = report.reason(in.Release.Spec.Replicas)
+			err = w.next(report.reason(in.Release.Spec.Replicas))
 		}
-		activity.RecordHeartbeat(ctx, reason)
-		if err := pause(ctx, a.Poll); err != nil {
-			return fail(err)
+		if err != nil {
+			return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Name, err))
 		}
 	}
 }

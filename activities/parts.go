@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 	"golang.org/x/crypto/nacl/box"
 
 	"crypto/rand"
@@ -28,9 +27,7 @@ type Parts struct {
 // ApplyParts makes namespaces, policies and the parts of the spec exist as wanted, and removes parts that the spec no
 // longer lists. It is server-side apply throughout: repeating it changes nothing.
 func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
-	err := a.apply(ctx, spec)
-	if err != nil {
-		a.Connections.Forget(spec, err)
+	if err := a.Connections.Doubt(spec, a.apply(ctx, spec)); err != nil {
 		return fail(fmt.Errorf("apply parts of %s: %w", spec.Key(), err))
 	}
 	return nil
@@ -53,17 +50,20 @@ func (a *Parts) apply(ctx context.Context, spec region.Spec) error {
 // AwaitParts returns the region's endpoints when every part is ready. It only reads; its heartbeats say what waits and
 // why.
 func (a *Parts) AwaitParts(ctx context.Context, spec region.Spec) (region.Endpoints, error) {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	for {
 		state, err := a.state(ctx, spec)
+		switch {
+		case err != nil:
+			err = w.again(err)
+		case state.Ready:
+			return region.Endpoints{API: state.Gateway}, nil
+		default:
+			err = w.next(strings.Join(state.Waiting, "; "))
+		}
 		if err != nil {
 			return region.Endpoints{}, fail(fmt.Errorf("await parts of %s: %w", spec.Key(), err))
-		}
-		if state.Ready {
-			return region.Endpoints{API: state.Gateway}, nil
-		}
-		activity.RecordHeartbeat(ctx, strings.Join(state.Waiting, "; "))
-		if err := pause(ctx, a.Poll); err != nil {
-			return region.Endpoints{}, fail(err)
 		}
 	}
 }
@@ -74,10 +74,7 @@ func (a *Parts) state(ctx context.Context, spec region.Spec) (cluster.State, err
 		return cluster.State{}, err
 	}
 	state, err := client.PartsState(ctx, spec)
-	if err != nil {
-		a.Connections.Forget(spec, err)
-	}
-	return state, err
+	return state, a.Connections.Doubt(spec, err)
 }
 
 // Inspection is what a look at a region found.

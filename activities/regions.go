@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -132,17 +130,20 @@ type Traffic struct {
 // AwaitReleases returns when no release is on its way into the region any more. It only reads, and says in its heartbeats
 // what it waits for.
 func (a *Traffic) AwaitReleases(ctx context.Context, key region.Key) error {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	for {
 		running, err := a.Records.RunningReleases(ctx, key.Name)
+		switch {
+		case err != nil:
+			err = w.again(err)
+		case len(running) == 0:
+			return nil
+		default:
+			err = w.next(fmt.Sprintf("waiting for release %d of %s", running[0].Number, running[0].Service))
+		}
 		if err != nil {
 			return fail(fmt.Errorf("await releases in %s: %w", key, err))
-		}
-		if len(running) == 0 {
-			return nil
-		}
-		activity.RecordHeartbeat(ctx, fmt.Sprintf("waiting for release %d of %s", running[0].Number, running[0].Service))
-		if err := pause(ctx, a.Poll); err != nil {
-			return fail(err)
 		}
 	}
 }

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
+	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -18,44 +17,55 @@ type Services struct {
 	Poll        time.Duration
 }
 
-// ApplyService makes the region run the release. It is server-side apply: repeating it changes nothing, and it does not
-// wait.
+// ApplyService makes the region run the release. It is server-side apply: repeating it changes nothing. It does not wait
+// for instances, but it does for a cluster that is away for the moment.
 func (a *Services) ApplyService(ctx context.Context, in release.Placement) error {
-	client, err := a.Connections.Cluster(ctx, in.Region)
-	if err == nil {
-		err = client.ApplyService(ctx, in.Release)
+	w := watching(ctx, a.Poll)
+	defer w.close()
+	for {
+		client, err := a.Connections.Cluster(ctx, in.Region)
+		if err == nil {
+			err = client.ApplyService(ctx, in.Release)
+		}
+		if err = a.Connections.Doubt(in.Region, err); err == nil {
+			return nil
+		}
+		if err := w.again(err); err != nil {
+			return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Name, err))
+		}
 	}
-	if err != nil {
-		a.Connections.Forget(in.Region, err)
-		return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Name, err))
-	}
-	return nil
 }
 
 // AwaitService returns when the region runs the release and nothing else of the service, or why it never will. It only
 // reads; its heartbeats say what it waits for.
 func (a *Services) AwaitService(ctx context.Context, in release.Placement) error {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	for {
-		client, err := a.Connections.Cluster(ctx, in.Region)
-		if err != nil {
-			return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Name, err))
-		}
-		rollout, err := client.ServiceState(ctx, in.Release.Service, in.Release.Number)
-		if err != nil {
-			a.Connections.Forget(in.Region, err)
-			return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Name, err))
-		}
-		if rollout.Failed {
-			return fail(fault.New(fault.Failed, "%s: %s", in.Region.Name, rollout.Reason))
-		}
-		if rollout.Done {
+		rollout, err := a.rollout(ctx, in)
+		switch {
+		case err != nil:
+			err = w.again(err)
+		case rollout.Failed:
+			err = fault.New(fault.Failed, "%s: %s", in.Region.Name, rollout.Reason)
+		case rollout.Done:
 			return nil
+		default:
+			err = w.next(rollout.Reason)
 		}
-		activity.RecordHeartbeat(ctx, rollout.Reason)
-		if err := pause(ctx, a.Poll); err != nil {
-			return fail(err)
+		if err != nil {
+			return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Name, err))
 		}
 	}
+}
+
+func (a *Services) rollout(ctx context.Context, in release.Placement) (cluster.Rollout, error) {
+	client, err := a.Connections.Cluster(ctx, in.Region)
+	if err != nil {
+		return cluster.Rollout{}, err
+	}
+	rollout, err := client.ServiceState(ctx, in.Release.Service, in.Release.Number)
+	return rollout, a.Connections.Doubt(in.Region, err)
 }
 
 // ServiceIn names a service in a region.
@@ -66,18 +76,20 @@ type ServiceIn struct {
 
 // DeleteService removes the service from the region and returns when its last instance is gone. Gone is fine.
 func (a *Services) DeleteService(ctx context.Context, in ServiceIn) error {
+	w := watching(ctx, a.Poll)
+	defer w.close()
 	for {
 		gone, err := a.delete(ctx, in)
-		if err != nil {
-			a.Connections.Forget(in.Region, err)
-			return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Name, err))
-		}
 		if gone {
 			return nil
 		}
-		activity.RecordHeartbeat(ctx, "waiting for the last instance to go")
-		if err := pause(ctx, a.Poll); err != nil {
-			return fail(err)
+		if err = a.Connections.Doubt(in.Region, err); err != nil {
+			err = w.again(err)
+		} else {
+			err = w.next("waiting for the last instance to go")
+		}
+		if err != nil {
+			return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Name, err))
 		}
 	}
 }

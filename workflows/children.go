@@ -77,9 +77,9 @@ func timedOut(t *temporal.TimeoutError) string {
 	if errors.As(t.Unwrap(), &app) {
 		return "it took too long; the last attempt said: " + app.Message()
 	}
-	var last string
-	if t.HasLastHeartbeatDetails() && t.LastHeartbeatDetails(&last) == nil && last != "" {
-		return "it took too long; last seen: " + last
+	var last activities.Seen
+	if t.HasLastHeartbeatDetails() && t.LastHeartbeatDetails(&last) == nil && last.Reason != "" {
+		return "it took too long; last seen: " + last.Reason
 	}
 	return "it took too long"
 }

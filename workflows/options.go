@@ -5,32 +5,36 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/activities"
 )
 
-// quickly is for a read or write of our own store: milliseconds when all is well. The database may be away for a day; the
-// work waits for it rather than fail, and the pending activity says why.
+// quickly is for a read or write of our own store: milliseconds when all is well. The database may be away, or the whole
+// platform switched off, for as long as it takes: the work waits rather than fail, and the pending activity says why.
 func quickly(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 10 * time.Second, ScheduleToCloseTimeout: 24 * time.Hour, Summary: summary,
+		StartToCloseTimeout: 10 * time.Second, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 }
 
 // provisioning is for one call to a cloud's or a cluster's API that asks for something: seconds. A cloud that throttles or
-// is down for a while is asked again for two hours; what it refuses for good comes back at once. A call on its way is waited
-// for when it is cancelled: what it makes must be there before it can be removed.
+// is down is asked again until it answers; what it refuses for good comes back at once. There is no limit over all attempts:
+// it would run on while the platform is switched off, and what is built would be removed because nobody looked. A call on
+// its way is waited for when it is cancelled: what it makes must be there before it can be removed.
 func provisioning(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
-		StartToCloseTimeout: 45 * time.Second, ScheduleToCloseTimeout: 2 * time.Hour, Summary: summary, WaitForCancellation: true,
+		StartToCloseTimeout: 45 * time.Second, Summary: summary, WaitForCancellation: true,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
 	})
 }
 
-// watching is for waiting until something is so: it heartbeats at every look, so a dead worker is noticed within seconds
-// and another goes on looking. limit is how long the thing may take before that is a failure.
+// watching is for waiting until something is so. The activity heartbeats every two seconds, so a dead worker is noticed
+// and another goes on looking; it fails by itself after limit, in which only the time counts that somebody looked
+// (activities.Seen). So there is no limit over all attempts here either.
 func watching(ctx workflow.Context, queue, summary string, limit time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
-		StartToCloseTimeout: limit, ScheduleToCloseTimeout: limit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
+		StartToCloseTimeout: limit + activities.Slack, HeartbeatTimeout: 10 * time.Second, Summary: summary,
 		WaitForCancellation: true,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
@@ -42,8 +46,9 @@ const (
 	goneLimit     = 60 * time.Minute // to be gone
 	partsLimit    = 20 * time.Minute // images pulled, volumes bound, everything ready
 	gatewayLimit  = 10 * time.Minute // the load balancer answers from outside
+	applyLimit    = 10 * time.Minute // a cluster that is away for the moment is back
 	rolloutLimit  = 10 * time.Minute // a release's instances are ready
-	verifyLimit   = 1 * time.Minute  // the gateway sees them
+	verifyLimit   = 5 * time.Minute  // the gateway sees them
 	buildLimit    = 15 * time.Minute // compiling and pushing
 	sweepLimit    = 30 * time.Minute // leftovers that a cloud removes late
 	operatorLimit = 24 * time.Hour   // an operator answers a bootstrap that waits
@@ -58,7 +63,7 @@ const reconcileEvery = 10 * time.Minute
 // fault; a dead worker is noticed by its heartbeat.
 func building(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
-		StartToCloseTimeout: buildLimit, ScheduleToCloseTimeout: 4 * buildLimit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
+		StartToCloseTimeout: buildLimit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 	})
 }

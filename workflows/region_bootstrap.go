@@ -104,6 +104,9 @@ func (b *bootstrap) attempt(ctx workflow.Context, s step) error {
 	scope, stop := workflow.WithCancel(ctx)
 	b.stop = stop
 	defer func() { b.stop = nil; stop() }()
+	if b.giveUp { // while the step was recorded
+		return failure(fault.Conflict, "its removal was requested")
+	}
 	return s.do(scope)
 }
 

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 )
@@ -65,7 +66,7 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 func (t *teardown) drain(ctx workflow.Context) error {
 	wait := watching(ctx, queue.Flows, "Wait for releases on their way into the region", releasesLimit)
 	err := workflow.ExecuteActivity(wait, traffic.AwaitReleases, t.region.Spec.Key()).Get(ctx, nil)
-	if err != nil && ctx.Err() == nil && !kindOf(err).Permanent() {
+	if k := kindOf(err); err != nil && ctx.Err() == nil && (k == fault.Failed || !k.Permanent()) {
 		workflow.GetLogger(ctx).Warn("releases on their way were not waited for any longer", "region", t.region.Spec.Key().String())
 		return nil
 	}

@@ -147,7 +147,7 @@ func (d *deploy) settle(i int, err error) {
 // place makes one region run a release, and returns when the region's gateway reaches it.
 func (d *deploy) place(ctx workflow.Context, p release.Placement) error {
 	name, cloud := p.Region.Name, queue.Cloud(p.Region.Provider)
-	apply := provisioning(ctx, cloud, fmt.Sprintf("Apply release %d in %s", p.Release.Number, name))
+	apply := watching(ctx, cloud, fmt.Sprintf("Apply release %d in %s", p.Release.Number, name), applyLimit)
 	if err := workflow.ExecuteActivity(apply, services.ApplyService, p).Get(ctx, nil); err != nil {
 		return err
 	}

@@ -62,7 +62,9 @@ func (w *world) fails(call string, times int, err error) {
 // test environment asks ten times only.
 func (w *world) later(call string, d time.Duration) {
 	for step := 500 * time.Millisecond; d > 0; step = min(2*step, 10*time.Second) {
-		w.fails(call, 1, fault.New(fault.Unavailable, "not yet"))
+		notYet := fault.New(fault.Throttled, "not yet") // with a time of its own, which the clock of tests skips
+		notYet.RetryAfter = step
+		w.fails(call, 1, notYet)
 		d -= step
 	}
 }

@@ -2,7 +2,9 @@ package release
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,6 +133,7 @@ const (
 	MaxEnv      = 200
 	MaxEnvBytes = 32 << 10
 	MaxArgs     = 100
+	MaxArgBytes = 32 << 10
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -203,9 +206,11 @@ func (s Spec) problems() []fault.Problem {
 	check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "spec.replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
 	check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "spec.health", "%q is not a path", s.Health)
 	check(len(s.Args) <= MaxArgs, "spec.args", "%d arguments are more than %d", len(s.Args), MaxArgs)
+	check(len(strings.Join(s.Args, "")) <= MaxArgBytes, "spec.args", "%d bytes are more than %d", len(strings.Join(s.Args, "")), MaxArgBytes)
 	check(len(s.Env) <= MaxEnv, "spec.env", "%d settings are more than %d", len(s.Env), MaxEnv)
 	size := 0
-	for name, value := range s.Env {
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) { // in one order: validators run in workflows
+		value := s.Env[name]
 		size += len(name) + len(value)
 		check(envName.MatchString(name), "spec.env", "%q is not the name of a setting", name)
 		check(name != "PORT", "spec.env", "PORT is set from spec.port")

@@ -147,7 +147,8 @@ func (s *site) deployed(ctx context.Context, key release.Key, number int, posted
 	return way{region: name, part: pod.name, moments: []moment{
 		{"", false, posted},
 		{"ordered: request, update, first records", false, history.began},
-		{"regions found, on to the build", false, compile.started},
+		{"recorded, regions found, build begun", false, build.began},
+		{"the build's workflow, until it compiles", false, compile.started},
 		{compiles, true, compile.completed},
 		{"back from the build, recorded", false, in["ApplyService"].started},
 		{"applied, until the pod is made", false, pod.made},

@@ -36,11 +36,11 @@ type chaos struct {
 
 // cycle goes once through the life of a platform.
 func (c *chaos) cycle(t *testing.T) {
-	c.through(t, 20*time.Second, "apply", "-f", c.file, "--yes")
+	c.through(t, 12*time.Second, "apply", "-f", c.file, "--yes")
 	for i := range 3 {
 		number := c.releases
 		dir := variant(t, func(s string) string { return s + fmt.Sprintf("\nvar _ = %d\n", number*10+i) })
-		r := decode[ran](t, c.through(t, 15*time.Second, "run", dir, "--name", "hello", "--json").out)
+		r := decode[ran](t, c.through(t, 5*time.Second, "run", dir, "--name", "hello", "--json").out)
 		c.releases++
 		if r.Release != i+1 && i > 0 && r.Release == 0 {
 			t.Fatalf("release %d: %+v", c.releases, r)
@@ -54,18 +54,18 @@ func (c *chaos) cycle(t *testing.T) {
 			})
 		}
 	}
-	c.through(t, 15*time.Second, "kill", "hello", "--yes")
-	c.through(t, 20*time.Second, "destroy", "-f", c.file, "--yes")
+	c.through(t, 4*time.Second, "kill", "hello", "--yes")
+	c.through(t, 8*time.Second, "destroy", "-f", c.file, "--yes")
 }
 
-// through runs a command while the platform under it is killed at up to two random moments within the span.
+// through runs a command while the platform under it is killed at up to three random moments within the span.
 func (c *chaos) through(t *testing.T, span time.Duration, args ...string) result {
 	t.Helper()
 	done := make(chan result, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	go func() { done <- c.command(ctx, args...) }()
-	for range 1 + rand.IntN(2) {
+	for range 1 + rand.IntN(3) {
 		select {
 		case r := <-done:
 			done <- r

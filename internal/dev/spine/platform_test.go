@@ -24,10 +24,9 @@ import (
 
 // settings of one platform under test.
 type settings struct {
-	scale   float64
-	poll    string
-	more    []string // further flags of `m3o dev`
-	bigDisk bool
+	scale float64
+	poll  string
+	more  []string // further flags of `m3o dev`
 }
 
 // platform is `m3o dev` in a data directory of its own, on ports of its own.

@@ -1,0 +1,89 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Slack is what a watch's start-to-close timeout has above its limit, so that the watch itself says what it waited for.
+const Slack = time.Minute
+
+// Seen is what a watch tells in its heartbeats: how long somebody really looked, and what was seen last.
+type Seen struct {
+	Waited time.Duration `json:"waited"`
+	Reason string        `json:"reason"`
+}
+
+// watch looks at something until it is so, or has taken too long. Only the time in which somebody looked counts: a
+// platform that was switched off for a night has waited for nothing. A new attempt goes on where the last one's heartbeats ended.
+type watch struct {
+	ctx         context.Context
+	poll, limit time.Duration
+	end         context.CancelFunc
+	done        chan struct{}
+
+	mu   sync.Mutex
+	seen Seen
+}
+
+// watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
+func watching(ctx context.Context, poll time.Duration) *watch {
+	w := &watch{poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{})}
+	if activity.HasHeartbeatDetails(ctx) {
+		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
+	}
+	w.ctx, w.end = context.WithCancel(ctx)
+	go w.beat()
+	return w
+}
+
+func (w *watch) close() { w.end(); <-w.done }
+
+// beat sends heartbeats beside the looking, which may take longer than a heartbeat may be late.
+func (w *watch) beat() {
+	defer close(w.done)
+	for {
+		activity.RecordHeartbeat(w.ctx, w.now())
+		if pause(w.ctx, 2*time.Second) != nil {
+			return
+		}
+	}
+}
+
+func (w *watch) now() Seen {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen
+}
+
+// next waits until the next look. It fails when the limit is over, with what was seen last.
+func (w *watch) next(reason string) error {
+	began := time.Now()
+	if err := pause(w.ctx, w.poll); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen.Waited += time.Since(began)
+	w.seen.Reason = reason
+	if w.seen.Waited > w.limit {
+		return fault.New(fault.Failed, "it took longer than %s; last seen: %s", w.limit.Round(time.Second), reason)
+	}
+	return nil
+}
+
+// again waits until the next look after one that failed in passing. It returns what is for good, and what names its own
+// time to come back: Temporal keeps that, and the attempt's place is free meanwhile.
+func (w *watch) again(err error) error {
+	var f *fault.Error
+	if fault.Of(err).Permanent() || errors.Is(err, context.Canceled) || errors.As(err, &f) && f.RetryAfter > 0 {
+		return err
+	}
+	return w.next(fault.Message(err))
+}
