@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/dev"
 	"github.com/m3o/platform/internal/queue"
@@ -90,7 +91,12 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 
 // firstSteps does what a newcomer would do next, by the same commands, and ends with what there is to call.
 func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
-	at := []string{"--data-dir", dataDir(cmd)}
+	dir := dataDir(cmd) // this platform and no other, whatever the environment says
+	ports, err := dev.NewPorts(f.offset)
+	if err != nil {
+		return err
+	}
+	at := []string{"--data-dir", dir, "--api", dev.URL(ports.API), "--token-file", dev.TokenFile(dir), "--project", account.DefaultProject}
 	steps := [][]string{}
 	if f.apply != "" {
 		steps = append(steps, []string{"apply", "-f", f.apply, "--yes"})

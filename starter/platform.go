@@ -40,7 +40,7 @@ func connect(ctx context.Context, s config.Settings, signals *telemetry.Signals)
 	if s.PayloadKeys == "" || s.Temporal == "" {
 		return nil, misuse("M3O_TEMPORAL and M3O_PAYLOAD_KEYS must be set: the address of Temporal, and the file with the keys that encrypt payloads")
 	}
-	keys, err := control.LoadOrCreateKeys(s.PayloadKeys)
+	keys, err := control.LoadKeys(s.PayloadKeys)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ type CloudHoldings struct {
 func seats(h Holdings) []seat {
 	var table []seat
 	if f := h.Flows; f != nil {
-		table = append(table, seat{queue: queue.Flows, flows: flows(), atOnce: 100,
+		table = append(table, seat{queue: queue.Flows, flows: flows(), atOnce: 1000, // most of these watch: they must not keep a record from being written
 			activities: []any{f.Regions, f.Traffic, f.Releases, f.Gateways, f.Operators, f.Flows}})
 	}
 	if h.Build != nil { // a build uses every core it gets: more at once only makes each slower

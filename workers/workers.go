@@ -26,14 +26,19 @@ type Options struct {
 
 // Run serves every queue that the holdings allow, until ctx ends; then running activities get a moment to finish.
 func Run(ctx context.Context, c client.Client, h Holdings, o Options) error {
-	running := []worker.Worker{}
+	running, died := []worker.Worker{}, make(chan error, 1)
 	defer func() {
 		for _, w := range running {
 			w.Stop()
 		}
 	}()
 	for _, s := range seats(h) {
-		w := s.worker(ctx, c, o)
+		w := s.worker(ctx, c, o, func(err error) {
+			select {
+			case died <- fmt.Errorf("queue %s: %w", s.queue, err):
+			default: // the first one ends the process
+			}
+		})
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("serve queue %s: %w", s.queue, err)
 		}
@@ -44,16 +49,21 @@ func Run(ctx context.Context, c client.Client, h Holdings, o Options) error {
 			return err
 		}
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-died:
+		return err
+	}
 }
 
-func (s seat) worker(ctx context.Context, c client.Client, o Options) worker.Worker {
+func (s seat) worker(ctx context.Context, c client.Client, o Options, died func(error)) worker.Worker {
 	w := worker.New(c, s.queue, worker.Options{
 		MaxConcurrentActivityExecutionSize: s.atOnce,
 		BackgroundActivityContext:          ctx,
 		WorkerStopTimeout:                  2 * time.Second,
 		DisableRegistrationAliasing:        true,
+		OnFatalError:                       died,
 		MaxHeartbeatThrottleInterval:       2 * time.Second,
 		DefaultHeartbeatThrottleInterval:   2 * time.Second,
 		Interceptors:                       o.Interceptors,

@@ -53,8 +53,8 @@ const MaxBody = 2 << 20
 func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	config := huma.DefaultConfig("M3O Platform", a.Version)
-	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
-	config.CreateHooks = nil // no $schema links in answers
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard
+	config.CreateHooks = nil                                             // no $schema links in answers
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Info.Description = "Micro as a service on every cloud. Every request but health needs a bearer token."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}

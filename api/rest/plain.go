@@ -22,6 +22,9 @@ func (a *API) registerPlain() {
 	a.plain("ready", http.MethodGet, "/readyz", account.Anyone, false, a.ready)
 	a.plain("metrics", http.MethodGet, "/metrics", account.ReadEvents, false, a.Metrics.ServeHTTP)
 	a.plain("stream-events", http.MethodGet, "/v1/events", account.ReadEvents, false, a.streamEvents)
+	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", account.ReadRegions, false, func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, a.huma.OpenAPI())
+	})
 	codec := http.StripPrefix("/v1/codec", converter.NewPayloadCodecHTTPHandler(a.Codec))
 	a.plain("decode-payloads", http.MethodPost, "/v1/codec/decode", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
 	a.plain("encode-payloads", http.MethodPost, "/v1/codec/encode", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)

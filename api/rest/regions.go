@@ -102,11 +102,12 @@ type RegionCommand struct {
 
 // command does something to a region once, and answers where to follow it.
 func (a *API) command(ctx context.Context, in *RegionCommand, route string, do func(id string, key region.Key, by string) error) (*Body[Started], error) {
-	r, err := a.Regions.RegionNamed(ctx, in.Name)
-	if err != nil {
-		return nil, problem(err)
-	}
+	// The region is looked for within: a repetition must get the first answer though the region is gone by then.
 	started, err := once(ctx, a, route+" "+in.Name, in.IdempotencyKey, nil, func(id string) (Started, error) {
+		r, err := a.Regions.RegionNamed(ctx, in.Name)
+		if err != nil {
+			return Started{}, err
+		}
 		return Started{ID: r.Spec.Key().OperateID(), URL: "/v1/regions/" + in.Name}, do(id, r.Spec.Key(), caller(ctx).Subject)
 	})
 	if err != nil {

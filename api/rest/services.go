@@ -132,12 +132,16 @@ func (a *API) killService(ctx context.Context, in *struct {
 	ServicePath
 	Keyed
 }) (*Body[Ordered], error) {
-	s, err := a.find(ctx, in.ServicePath)
+	key, err := in.key(ctx)
 	if err != nil {
 		return nil, problem(err)
 	}
-	answer, err := once(ctx, a, "kill-service "+s.Key.String(), in.IdempotencyKey, nil, func(id string) (release.Accepted, error) {
-		return a.ServiceCommands.KillService(ctx, id, s.Key, release.KillInput{By: caller(ctx).Subject})
+	// The service is looked for within: a repetition must get the first answer though the service is gone by then.
+	answer, err := once(ctx, a, "kill-service "+key.String(), in.IdempotencyKey, nil, func(id string) (release.Accepted, error) {
+		if _, err := a.Services.Service(ctx, key); err != nil {
+			return release.Accepted{}, err
+		}
+		return a.ServiceCommands.KillService(ctx, id, key, release.KillInput{By: caller(ctx).Subject})
 	})
 	if err != nil {
 		return nil, problem(err)

@@ -31,11 +31,17 @@ type Keys struct {
 }
 
 // LoadOrCreateKeys reads the key file at path, made with one key if there is none. The file is only readable by its owner.
+// Only one process may be about to make it: two keys made at once would not read each other's payloads.
 func LoadOrCreateKeys(path string) (Keys, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return createKeys(path)
 	}
+	return LoadKeys(path)
+}
+
+// LoadKeys reads the key file at path.
+func LoadKeys(path string) (Keys, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return Keys{}, fmt.Errorf("read payload keys: %w", err)
 	}

@@ -71,6 +71,11 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.Ports.free(); err != nil {
 		return err
 	}
+	if c.Kubeconfig == "" {
+		if err := confines(ctx); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "log"), 0o700), writePID(dir, "dev", os.Getpid())); err != nil {
 		return fmt.Errorf("prepare the data directory: %w", err)
 	}
@@ -82,7 +87,8 @@ type run struct {
 	Config
 	settings config.Settings
 	sandbox  *outside
-	images   chan struct{} // closed when the regions' images are in the registry
+	images   chan struct{}     // closed when the regions' images are in the registry
+	packed   map[string]string // their references, once it is
 }
 
 // locate is where everything is in the data directory.
@@ -101,10 +107,14 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.serveRegistry(ctx, group); err != nil {
 		return err
 	}
+	defer func() {
+		if r.sandbox != nil {
+			r.sandbox.stop()
+		}
+	}()
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	defer r.sandbox.stop()
 	e, err := engine.Start(ctx, engine.Config{Dir: filepath.Join(r.DataDir, "temporal"), Port: r.Ports.Temporal, Namespace: control.Namespace,
 		Retention: Retention, Logger: r.Logger})
 	if err != nil {
@@ -196,7 +206,6 @@ func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
 
 // pack makes images of the programs that regions run, where official images cannot be had.
 func (r *run) pack(ctx context.Context, client image.Client) error {
-	defer close(r.images)
 	at := func(name string) string { return filepath.Join(r.Programs, "images", name) }
 	packer := image.Packer{Client: client, Registry: r.settings.Registry + "/m3o", Arch: runtime.GOARCH, Dir: filepath.Join(r.DataDir, "images")}
 	references, err := packer.Platform(ctx, []image.Program{
@@ -207,7 +216,8 @@ func (r *run) pack(ctx context.Context, client image.Client) error {
 	if err != nil {
 		return fmt.Errorf("make the regions' images (run make build): %w", err)
 	}
-	r.settings.ImageEtcd, r.settings.ImageNATS, r.settings.ImageGateway = references["etcd"], references["nats"], references["m3o"]
+	r.packed = references
+	close(r.images)
 	r.Say("Registry    %s  (images of etcd, NATS and the gateway are there)", URL(r.Ports.Registry))
 	return nil
 }
@@ -226,10 +236,14 @@ func (r *run) processes(ctx context.Context, group *errgroup.Group) {
 					return nil
 				}
 			}
-			if r.Split {
-				return r.supervise(ctx, p)
+			settings := r.settings
+			if p.Args[0] == "worker" {
+				settings.ImageEtcd, settings.ImageNATS, settings.ImageGateway = r.packed["etcd"], r.packed["nats"], r.packed["m3o"]
 			}
-			if err := p.Run(ctx, r.settings); err != nil && ctx.Err() == nil {
+			if r.Split {
+				return r.supervise(ctx, p, settings)
+			}
+			if err := p.Run(ctx, settings); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("%s: %w", p.Name, err)
 			}
 			return nil

@@ -3,14 +3,17 @@ package dev
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,11 +54,26 @@ func findOrStart(ctx context.Context, control, dir, logFile string, args []strin
 		o.pid = health.PID
 		return o, health, o.renew(ctx)
 	}
-	if err := o.start(logFile, args); err != nil {
-		return nil, health, err
+	health, err = o.startUntil(ctx, logFile, args)
+	if err != nil {
+		o.stop()
 	}
-	health, err = o.await(ctx, logFile)
 	return o, health, err
+}
+
+// startUntil starts the sandbox until one of the directory answers: one from before may be on its way up, or on its way
+// down, and holds the directory while it is.
+func (o *outside) startUntil(ctx context.Context, logFile string, args []string) (sandboxHealth, error) {
+	for deadline := time.Now().Add(2 * sandboxStart); ; {
+		if err := o.start(logFile, args); err != nil {
+			return sandboxHealth{}, err
+		}
+		health, err := o.await(ctx, logFile)
+		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+			return health, err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 }
 
 func (o *outside) start(logFile string, args []string) error {
@@ -84,8 +102,9 @@ func (o *outside) await(ctx context.Context, logFile string) (sandboxHealth, err
 	ended := make(chan error, 1)
 	go func() { ended <- o.child.Wait() }()
 	for {
-		if health, err := o.health(ctx); err == nil && health.PID == o.pid {
-			return health, nil
+		if health, err := o.health(ctx); err == nil && health.Dir == o.dir {
+			o.pid = health.PID // ours, or one that was there first
+			return health, o.renew(ctx)
 		}
 		select {
 		case err := <-ended:
@@ -161,12 +180,25 @@ func (o *outside) keep(ctx context.Context, logFile string, args []string) error
 	}
 }
 
-func alive(pid int) bool { return pid > 0 && syscall.Kill(pid, 0) == nil }
+// alive reports whether the process runs. One that has ended and waits to be reaped does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return pid > 0 && syscall.Kill(pid, 0) == nil && !errors.Is(err, fs.ErrNotExist)
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z")
+}
 
-// stop ends the sandbox and its clusters, and returns when they have ended.
+// stop ends the sandbox and its clusters, and returns when they have ended. It signals only what says that it is the
+// sandbox of this directory, or our own child: the number may be somebody else's by now.
 func (o *outside) stop() {
-	if err := syscall.Kill(o.pid, syscall.SIGTERM); err != nil {
-		return // it has ended
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	health, err := o.health(ctx)
+	ours := err == nil && health.Dir == o.dir && health.PID == o.pid
+	if !ours && o.child == nil || !alive(o.pid) || syscall.Kill(o.pid, syscall.SIGTERM) != nil {
+		return
 	}
 	for deadline := time.Now().Add(40 * time.Second); alive(o.pid) && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)

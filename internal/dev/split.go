@@ -9,13 +9,15 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"github.com/m3o/platform/internal/config"
 )
 
 // supervise runs a process as a child of ours until ctx ends, and starts it again, ever more slowly, when it dies.
-func (r *run) supervise(ctx context.Context, p Process) error {
+func (r *run) supervise(ctx context.Context, p Process, s config.Settings) error {
 	for delay := 100 * time.Millisecond; ctx.Err() == nil; delay = min(2*delay, 10*time.Second) {
 		began := time.Now()
-		err := r.child(ctx, p)
+		err := r.child(ctx, p, s)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -31,7 +33,7 @@ func (r *run) supervise(ctx context.Context, p Process) error {
 	return nil
 }
 
-func (r *run) child(ctx context.Context, p Process) error {
+func (r *run) child(ctx context.Context, p Process, s config.Settings) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find our own program: %w", err)
@@ -42,7 +44,7 @@ func (r *run) child(ctx context.Context, p Process) error {
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, self, p.Args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = r.settings.Environ(), log, log
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.Environ(), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
