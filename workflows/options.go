@@ -56,6 +56,11 @@ const (
 	answerLimit   = 36 * time.Hour   // the answer of a workflow that was found running; an operator may have a day for it
 )
 
+// placeAgainIn is how long a region rests in which a release could not be placed: a minute at first, half an hour at last.
+func placeAgainIn(tries int) time.Duration {
+	return min(time.Minute<<min(tries, 5), 30*time.Minute)
+}
+
 // reconcileEvery is how often a region that rests is looked at.
 const reconcileEvery = 10 * time.Minute
 

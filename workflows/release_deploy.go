@@ -176,7 +176,7 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 		if d.only != nil { // it still runs where it ran
 			d.release.Status = release.Ready
 		}
-		d.forget()
+		d.placed = nil // no region was touched
 		return d.end(ctx)
 	}
 	d.stage = "roll back"
@@ -197,12 +197,6 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 		d.release.Status = release.Ready
 	}
 	return d.end(ctx)
-}
-
-func (d *deploy) forget() {
-	for i := range d.placed {
-		d.placed[i].Status = release.Failed
-	}
 }
 
 // takeBack makes one region run what it ran before.

@@ -120,12 +120,38 @@ func (o *serviceOperator) run(ctx workflow.Context) error {
 			return o.continueAsNew(ctx)
 		}
 		o.describe(ctx)
-		if err := workflow.Await(ctx, o.due); err != nil {
+		if err := o.rest(ctx); err != nil {
 			return err
 		}
 		if err := o.turn(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+// rest waits until there is something to do. Regions where the current release could not be brought, or brought back, are
+// tried again by and by, ever more slowly.
+func (o *serviceOperator) rest(ctx workflow.Context) error {
+	if len(o.state.Unplaced) == 0 {
+		return workflow.Await(ctx, o.due)
+	}
+	due, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: placeAgainIn(o.state.Tries),
+		TimerOptions: workflow.TimerOptions{Summary: fmt.Sprintf("Try %v again", o.state.Unplaced)}}, o.due)
+	if err == nil && !due {
+		o.state.Regions, o.state.Unplaced, o.state.Tries = o.state.Unplaced, nil, o.state.Tries+1
+	}
+	return err
+}
+
+// unplaced notes the regions in which the release is not as it should be.
+func (o *serviceOperator) unplaced(names []string) {
+	for i, p := range o.state.Placed {
+		if slices.Contains(names, p.Region) {
+			o.state.Placed[i].Status = release.Failed
+		}
+	}
+	if o.state.Unplaced = names; len(names) == 0 {
+		o.state.Tries = 0
 	}
 }
 
@@ -204,6 +230,10 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 	if r.Status != release.Ready {
 		o.state.RolledBack = append(o.state.RolledBack, r.Number)
 		o.state.RolledBack = newest(o.state.RolledBack)
+		if o.state.Current != nil {
+			o.state.Placed = slices.Clone(o.state.Placed)
+			o.unplaced(failedIn(r, nil))
+		}
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("release %d %s: %s", r.Number, r.Status, r.Message))
 	}
 	if o.state.Current != nil {
@@ -218,7 +248,19 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 		}
 	}
 	o.state.Current, o.state.Placed = &r, r.Regions
+	o.unplaced(nil)
 	return o.record(ctx, release.Running, "")
+}
+
+// failedIn names the regions, of those given or of all, in which the release ended as a failure.
+func failedIn(r release.Release, among []string) []string {
+	var names []string
+	for _, p := range r.Regions {
+		if among == nil && p.Status == release.Failed || slices.Contains(among, p.Region) && p.Status != release.Ready {
+			names = append(names, p.Region)
+		}
+	}
+	return names
 }
 
 // remembered bounds what is kept of the past.
@@ -246,9 +288,12 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	var end release.Outcome
 	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names)}
 	if err := run.run(ctx, in, &end); err != nil {
+		o.state.Current.Version += 1000 // beyond what that run may have recorded
+		o.unplaced(names)
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("placing release %d in %v: %s", current.Number, names, words(err)))
 	}
-	o.state.Current, o.state.Placed = &end.Release, end.Release.Regions
+	o.state.Current, o.state.Placed = &end.Release, slices.Clone(end.Release.Regions)
+	o.unplaced(failedIn(end.Release, names))
 	return o.record(ctx, o.serviceStatus(), end.Release.Message)
 }
 
@@ -260,6 +305,7 @@ func (o *serviceOperator) runsIn(name string) bool {
 func (o *serviceOperator) forgetRegions(ctx workflow.Context) error {
 	gone := o.state.Removed
 	o.state.Removed = nil
+	o.state.Unplaced = slices.DeleteFunc(slices.Clone(o.state.Unplaced), func(name string) bool { return slices.Contains(gone, name) })
 	dropped := func(p release.Placed) bool { return slices.Contains(gone, p.Region) }
 	o.state.Placed = slices.DeleteFunc(slices.Clone(o.state.Placed), dropped)
 	if o.state.Current == nil {

@@ -38,8 +38,7 @@ func Dial(ctx context.Context, s Settings) (client.Client, error) {
 	return c, nil
 }
 
-// Failures leaves messages of failures readable in the Temporal UI, where operators look for them: messages carry no
-// secrets (package fault). Their details go through the codec like every payload.
+// Failures encrypts messages of failures like every payload: they quote what a stranger's program said last.
 func Failures(codec *Codec) converter.FailureConverter {
 	return newFailureConverter(codec)
 }

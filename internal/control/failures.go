@@ -13,7 +13,8 @@ import (
 
 func newFailureConverter(codec *Codec) converter.FailureConverter {
 	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
-		DataConverter: converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec),
+		EncodeCommonAttributes: true,
+		DataConverter:          converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec),
 	})
 }
 

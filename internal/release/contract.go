@@ -77,6 +77,8 @@ type State struct {
 	Previous   []Release             `json:"previous,omitempty"` // released before, newest last; bounded
 	Waiting    *Release              `json:"waiting,omitempty"`  // the newest release that waits its turn
 	RolledBack []int                 `json:"rolled_back,omitempty"`
+	Unplaced   []string              `json:"unplaced,omitempty"` // regions where bringing or taking back failed: tried again
+	Tries      int                   `json:"tries,omitempty"`
 	Removed    []string              `json:"removed,omitempty"` // regions that are gone
 	Latest     int                   `json:"latest"`
 	Kill       bool                  `json:"kill,omitempty"`

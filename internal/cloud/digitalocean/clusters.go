@@ -145,7 +145,7 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 
 // notYet: a cluster that was just seen, and for which a kubeconfig is "not found", is not up yet, or not up again.
 func notYet(err error) error {
-	if fault.Is(err, fault.NotFound) {
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Conflict) {
 		return fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
 	}
 	return err
