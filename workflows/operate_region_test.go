@@ -101,7 +101,11 @@ func TestOrdersAreDoneInTheOrderOfTheCommands(t *testing.T) {
 	w := newWorld()
 	w.later("RecordRegion lon1", 3*time.Second) // the first command hangs on the database while the others come
 	p := newPlay(t, w)
-	answers := []*answer{p.command(0, region.ApplyUpdate, "a", wants(1)), p.command(time.Second, region.ApplyUpdate, "b", wants(2)), p.command(2*time.Second, region.ApplyUpdate, "c", wants(3))}
+	answers := []*answer{p.command(0, region.ApplyUpdate, "a", wants(1)), {}, {}}
+	p.at(time.Second, func() {
+		p.UpdateWorkflow(region.ApplyUpdate, "b", answers[1], wants(2))
+		p.UpdateWorkflow(region.ApplyUpdate, "c", answers[2], wants(3))
+	})
 	p.at(time.Hour, func() {
 		if r := w.regions[lon1().Key()]; r.Spec.Kubernetes.Nodes.Count != 3 || r.Status != region.Ready {
 			t.Errorf("the last command wanted 3 nodes; there are %d, %s", r.Spec.Kubernetes.Nodes.Count, r.Status)

@@ -32,25 +32,40 @@ type play struct {
 	w *world
 }
 
+// all are the workflows by their names; workers has the table that counts.
+var all = map[string]any{
+	region.PlanWorkflow: workflows.PlanPlatform, region.ApplyWorkflow: workflows.ApplyPlan, region.OperateWorkflow: workflows.OperateRegion,
+	region.BootstrapWorkflow: workflows.BootstrapRegion, region.TeardownWorkflow: workflows.TeardownRegion,
+	release.OperateWorkflow: workflows.OperateService, release.DeployWorkflow: workflows.DeployRelease, release.BuildWorkflow: workflows.BuildImage,
+}
+
+// commander reaches workflows that run: the real ones, or the world's.
+type commander interface {
+	activities.RegionCommands
+	activities.ServiceFacts
+	activities.Awaiter
+}
+
+// activities are the real ones over the world, but for those that need a cluster or a gateway.
+func (w *world) activities(c commander) []any {
+	return []any{
+		&activities.Networks{Cloud: w}, &activities.Clusters{Cloud: w, Poll: time.Millisecond, Limit: time.Hour}, &activities.Accounts{Cloud: w},
+		&activities.Kubeconfigs{Cloud: w}, &activities.Regions{Records: w}, &activities.Releases{Records: w}, &activities.Builds{Builder: w},
+		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: c, Services: c, List: w}, &activities.Flows{Awaiter: c},
+		&parts{w}, &gateways{w}, &services{w},
+	}
+}
+
 func newPlay(t *testing.T, w *world) *play {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(30 * time.Second)
-	for name, function := range map[string]any{
-		region.PlanWorkflow: workflows.PlanPlatform, region.ApplyWorkflow: workflows.ApplyPlan, region.OperateWorkflow: workflows.OperateRegion,
-		region.BootstrapWorkflow: workflows.BootstrapRegion, region.TeardownWorkflow: workflows.TeardownRegion,
-		release.OperateWorkflow: workflows.OperateService, release.DeployWorkflow: workflows.DeployRelease, release.BuildWorkflow: workflows.BuildImage,
-	} {
+	for name, function := range all {
 		env.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
-	for _, a := range []any{
-		&activities.Networks{Cloud: w}, &activities.Clusters{Cloud: w, Poll: time.Millisecond, Limit: time.Hour}, &activities.Accounts{Cloud: w},
-		&activities.Kubeconfigs{Cloud: w}, &activities.Regions{Records: w}, &activities.Releases{Records: w}, &activities.Builds{Builder: w},
-		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: w, Services: w, List: w}, &activities.Flows{Awaiter: w},
-		&parts{w}, &gateways{w}, &services{w},
-	} {
+	for _, a := range w.activities(w) {
 		env.RegisterActivity(a)
 	}
 	return &play{TestWorkflowEnvironment: env, t: t, w: w}

@@ -11,7 +11,7 @@ import (
 )
 
 // The commands that OperateRegion takes. A command is recorded, remembered under its id, and answered; the loop does it in
-// turn. Validators see the state when the command comes; it is looked at again when the command's turn at the door comes.
+// turn. Validators see the state when the command comes; it is looked at again when the command's turn comes.
 
 func (o *regionOperator) mayApply(ctx workflow.Context, in region.ApplyInput) error {
 	if in.Spec.Key() != o.key {
@@ -91,11 +91,10 @@ func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (re
 
 // accept lets commands pass one by one, each once per id.
 func (o *regionOperator) accept(ctx workflow.Context, take func() (region.Accepted, error)) (region.Accepted, error) {
-	if err := o.door.Lock(ctx); err != nil {
-		return region.Accepted{}, err
-	}
-	defer o.door.Unlock()
-	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
+	turn := o.came
+	o.came++
+	defer func() { o.passed++ }()
+	if err := workflow.Await(ctx, func() bool { return o.begun && o.passed == turn }); err != nil {
 		return region.Accepted{}, err
 	}
 	id := workflow.GetCurrentUpdateInfo(ctx).ID

@@ -22,7 +22,7 @@ import (
 // when the region is provably gone; a failed operation leaves it running, with the reason in the region's message. Started
 // for a region that lost its owner, it goes on from what was recorded.
 func OperateRegion(ctx workflow.Context, in region.OperateInput) error {
-	o := &regionOperator{key: in.Key, state: in.State, door: workflow.NewMutex(ctx)}
+	o := &regionOperator{key: in.Key, state: in.State}
 	if err := o.listen(ctx); err != nil {
 		return err
 	}
@@ -36,9 +36,10 @@ type regionOperator struct {
 	progress region.Progress
 	running  *region.Order // the operation at work
 	begun    bool
-	child    string         // id of the bootstrap at work, to pass commands on to it
-	runs     bool           // the child can be told something
-	door     workflow.Mutex // commands pass one by one, in the order in which they came
+	child    string // id of the bootstrap at work, to pass commands on to it
+	runs     bool   // the child can be told something
+	came     int    // commands that came, and those whose turn is over: they pass one by one, in the order in which they came
+	passed   int    // (Temporal's mutex lets the last one in first)
 }
 
 func (o *regionOperator) listen(ctx workflow.Context) error {

@@ -1,0 +1,232 @@
+//go:build embedded && record
+
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/dev/engine"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+// TestRecordHistories runs every workflow on a real Temporal server over a world in memory, and keeps what Temporal wrote
+// down in testdata/replay: plain JSON, without what names the machine. Replaying these holds later versions of the workflows
+// to what running ones expect (workers/replay_test.go, replay_test.go). Run it with `make record` from code that is
+// released, never to make a failing replay pass; keep the old files for as long as runs of that age may live.
+func TestRecordHistories(t *testing.T) {
+	s := newStage(t)
+	s.regions()
+	s.services()
+	s.end()
+	s.keep("testdata/replay")
+}
+
+// stage is a server, a worker, and a world.
+type stage struct {
+	t     *testing.T
+	ctx   context.Context
+	c     client.Client
+	flows *control.Flows
+	w     *world
+}
+
+func newStage(t *testing.T) *stage {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server, err := engine.Start(ctx, engine.Config{Dir: t.TempDir(), Port: port, Namespace: control.Namespace, Retention: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	c, err := client.DialContext(ctx, client.Options{HostPort: server.Address, Namespace: control.Namespace, Logger: quiet{}, Identity: "recorder"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s := &stage{t: t, ctx: ctx, c: c, flows: control.NewFlows(c), w: newWorld()}
+	for _, name := range []string{queue.Flows, queue.Build, queue.Cloud(region.DigitalOcean)} {
+		w := worker.New(c, name, worker.Options{DisableRegistrationAliasing: true})
+		for name, function := range all {
+			w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
+		}
+		for _, a := range s.w.activities(s.flows) {
+			w.RegisterActivity(a)
+		}
+		if err := w.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.Stop)
+	}
+	return s
+}
+
+func (s *stage) must(what string, err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// until waits for something to become so.
+func (s *stage) until(what string, so func(*world) bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		s.w.mu.Lock()
+		done := so(s.w)
+		s.w.mu.Unlock()
+		if done {
+			return
+		}
+	}
+	s.t.Fatalf("%s does not happen; calls: %v", what, s.w.calls)
+}
+
+func (s *stage) region(spec region.Spec, status region.Status) {
+	s.t.Helper()
+	s.until(spec.Name+" "+string(status), func(w *world) bool { return w.regions[spec.Key()].Status == status })
+}
+
+// regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.
+func (s *stage) regions() {
+	nyc3, sgp1 := place("nyc3"), place("sgp1")
+	s.w.fails("EnsureNetwork lon1", 2, fault.New(fault.Throttled, "slow down"))
+	s.w.fails("EnsureCluster nyc3", 1, fault.New(fault.Quota, "droplet limit reached"))
+	s.w.fails("AwaitParts sgp1", 1, fault.New(fault.Failed, "nats does not start"))
+	s.apply("p1", []region.Spec{lon1(), nyc3, sgp1}, false)
+	s.region(lon1(), region.Ready)
+	s.region(nyc3, region.Failed)
+	s.region(sgp1, region.Failed)
+	_, err := s.flows.RetryRegion(s.ctx, "retry", nyc3.Key(), region.RetryInput{By: "ada"})
+	s.must("retry", err)
+	s.region(nyc3, region.Ready)
+	_, err = s.flows.Kubeconfig(s.ctx, "kubeconfig", lon1().Key(), region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+	s.must("kubeconfig", err)
+	s.until("sgp1 is removed", func(w *world) bool { return !w.networks["sgp1"] && len(w.failing["AwaitParts sgp1"]) == 0 })
+}
+
+func (s *stage) apply(id string, wanted []region.Spec, destroy bool) {
+	s.t.Helper()
+	s.must("plan", s.flows.PlanPlatform(s.ctx, region.PlanInput{ID: id, Wanted: wanted, Destroy: destroy, CreatedBy: "ada"}))
+	s.must("plan", s.flows.AwaitPlan(s.ctx, region.PlanID(id)))
+	s.must("apply", s.flows.ApplyPlan(s.ctx, region.ApplyPlanInput{Plan: id, By: "ada"}))
+	s.must("apply", s.flows.AwaitPlan(s.ctx, region.ApplyID(id)))
+}
+
+// services: releases go out, fail, do not compile, are gone back from, and follow a region that becomes ready.
+func (s *stage) services() {
+	s.w.fails("AwaitService lon1/2", 1, fault.New(fault.Failed, "lon1: it exits with 1"))
+	s.w.fails("BuildImage 3", 1, fault.New(fault.Failed, "./main.go:7:2: undefined: fmt.Printl"))
+	for i, want := range []release.Status{release.Ready, release.RolledBack, release.Failed, release.Ready} {
+		in := request()
+		if i == 3 {
+			in.Origin = release.Origin{Image: "registry/hello:v4"}
+		}
+		got, err := s.flows.DeployService(s.ctx, fmt.Sprintf("deploy-%d", i), in)
+		s.must("deploy", err)
+		s.until(fmt.Sprintf("release %d %s", got.Release, want), func(w *world) bool {
+			return w.releases[got.Release].Status == want && (want != release.Ready || w.services[hello].Current == got.Release)
+		})
+	}
+	_, err := s.flows.RollbackService(s.ctx, "rollback", hello, release.RollbackInput{By: "ada"})
+	s.must("rollback", err)
+	s.until("release 5 is ready", func(w *world) bool { return w.services[hello].Current == 5 })
+	s.apply("p2", []region.Spec{lon1(), place("nyc3"), place("sgp1")}, false) // sgp1 once more
+	s.until("release 5 is in sgp1", func(w *world) bool { return w.running["sgp1/"+hello.String()] == 5 })
+}
+
+func (s *stage) end() {
+	_, err := s.flows.KillService(s.ctx, "kill", hello, release.KillInput{By: "ada"})
+	s.must("kill", err)
+	s.until("hello is killed", func(w *world) bool { return w.services[hello].Status == release.Killed })
+	wanted := []region.Spec{lon1(), place("nyc3"), place("sgp1")}
+	s.apply("p3", wanted, true)
+	for _, r := range wanted {
+		s.region(r, region.Deleted)
+		s.must("wait for its end", s.c.GetWorkflow(s.ctx, r.Key().OperateID(), "").Get(s.ctx, nil))
+	}
+	s.must("wait for its end", s.c.GetWorkflow(s.ctx, hello.OperateID(), "").Get(s.ctx, nil))
+}
+
+// keep writes the histories. The names of files begin with the workflow's.
+func (s *stage) keep(dir string) {
+	s.must("make the folder", os.MkdirAll(dir, 0o755))
+	nyc3, sgp1 := place("nyc3").Key(), place("sgp1").Key()
+	for name, id := range map[string]string{
+		"PlanPlatform-create": region.PlanID("p1"), "PlanPlatform-destroy": region.PlanID("p3"), "ApplyPlan-create": region.ApplyID("p1"), "ApplyPlan-destroy": region.ApplyID("p3"),
+		"OperateRegion-plain": lon1().Key().OperateID(), "OperateRegion-retried": nyc3.OperateID(), "OperateRegion-failed-and-made-again": sgp1.OperateID(),
+		"BootstrapRegion-ready": lon1().Key().BootstrapID(1), "BootstrapRegion-waited-for-quota": nyc3.BootstrapID(1), "BootstrapRegion-removed": sgp1.BootstrapID(1),
+		"TeardownRegion": lon1().Key().TeardownID(2), "OperateService": hello.OperateID(),
+		"DeployRelease-ready": hello.DeployID(1), "DeployRelease-rolled-back": hello.DeployID(2), "DeployRelease-not-built": hello.DeployID(3), "DeployRelease-again": hello.DeployID(5),
+		"DeployRelease-placed": hello.PlaceID(5, 1), "BuildImage-compiled": hello.BuildID(1), "BuildImage-not-compiled": hello.BuildID(3), "BuildImage-pinned": hello.BuildID(4),
+	} {
+		data, err := s.history(id)
+		s.must("read "+id, err)
+		s.must("keep "+name, os.WriteFile(filepath.Join(dir, name+".json"), data, 0o644))
+	}
+}
+
+func (s *stage) history(id string) ([]byte, error) {
+	var h historypb.History
+	for events := s.c.GetWorkflowHistory(s.ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+		e, err := events.Next()
+		if err != nil {
+			return nil, err
+		}
+		h.Events = append(h.Events, e)
+	}
+	data, err := protojson.Marshal(&h)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		return nil, err
+	}
+	anonymous(tree)
+	data, err = json.MarshalIndent(tree, "", " ")
+	return append(data, '\n'), err
+}
+
+// anonymous drops what names the machine and the process that a history was recorded on.
+func anonymous(tree any) {
+	switch node := tree.(type) {
+	case map[string]any:
+		for _, name := range []string{"identity", "workerInstanceKey", "stackTrace", "binaryChecksum", "buildId", "workerVersion"} {
+			delete(node, name)
+		}
+		for _, child := range node {
+			anonymous(child)
+		}
+	case []any:
+		for _, child := range node {
+			anonymous(child)
+		}
+	}
+}
