@@ -344,7 +344,7 @@ func TestATeardownThatFailsKeepsTheRegion(t *testing.T) {
 func TestAReleaseThatNeverEndsDoesNotKeepARegionAlive(t *testing.T) {
 	w := newWorld()
 	r := readyRegion(t, w)
-	w.fails("RunningReleases lon1", 10000, fault.New(fault.Unavailable, "the database is away"))
+	w.fails("RunningReleases lon1", 20, fault.New(fault.Unavailable, "the database is away"))
 	if end := newPlay(t, w).tornDown(r); !end.Removed {
 		t.Errorf("it ended as %+v", end)
 	}
