@@ -68,7 +68,7 @@ func TestExecThatCannotBe(t *testing.T) {
 	if err := call(1, "probe", "sleep"); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("a command that takes too long: %v", err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("the timeout took %s", took)
 	}
 	if out, _ := c.exec("probe", "ps"); strings.Count(out, "sleep") != 1 {
@@ -90,7 +90,7 @@ func TestExecDoesNotWaitForOrphans(t *testing.T) {
 	if out, code := c.exec("probe", "orphan"); code != 0 || !strings.HasPrefix(out, "child ") {
 		t.Errorf("%q, %d", out, code)
 	}
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }

@@ -78,7 +78,7 @@ func TestStopAsksAndThenKills(t *testing.T) {
 	}
 	polite := p.run("polite", image, args("term", "5"))
 	polite.logged("ready")
-	if got, took := stop(polite, 30); got.GetExitCode() != 5 || took > 10*time.Second {
+	if got, took := stop(polite, 30); got.GetExitCode() != 5 || took > 25*time.Second {
 		t.Errorf("polite: %v after %s", got, took)
 	}
 	polite.logged("got terminated")

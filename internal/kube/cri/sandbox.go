@@ -122,13 +122,9 @@ func (s *Server) startSandbox(ctx context.Context, b *sandbox) error {
 	if err != nil {
 		return err
 	}
-	spaces, err := process.Open(first.PID, false)
 	s.mu.Lock()
-	b.first, b.spaces = first, spaces
+	b.first, b.spaces = first, first.Spaces
 	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	if err := s.connect(ctx, b); err != nil {
 		return err
 	}
@@ -152,7 +148,7 @@ func (s *Server) sandboxRequest(b *sandbox) process.Request {
 	if spec.OwnIPC {
 		clone |= unix.CLONE_NEWIPC
 	}
-	return process.Request{Kind: stage.KindSandbox, Spec: spec, Clone: clone}
+	return process.Request{Kind: stage.KindSandbox, Spec: spec, Clone: clone, Keep: true}
 }
 
 // connect attaches the pod's network. That it did is on disk first, so that a

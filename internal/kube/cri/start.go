@@ -90,29 +90,12 @@ func (s *Server) startContainer(ctx context.Context, c *container) error {
 		return err
 	}
 	pipes.drain(out)
-	spaces := openSpaces(started, !c.user.root())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.process, c.spaces, c.output, c.stdin, c.terminal = started, spaces, out, pipes.stdin, pipes.terminal
-	c.now.State, c.now.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, time.Now()
+	c.process, c.spaces, c.output, c.stdin, c.terminal = started, started.Spaces, out, pipes.stdin, pipes.terminal
+	c.now.State, c.now.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, started.StartedAt
 	go s.watchContainer(c, pipes)
 	return s.saveContainer(c)
-}
-
-// openSpaces opens the namespaces of a process, none if it has ended: its
-// number may then be another's.
-func openSpaces(p *process.Process, ownUser bool) process.Namespaces {
-	spaces, err := process.Open(p.PID, ownUser)
-	if err != nil {
-		return process.Namespaces{}
-	}
-	select {
-	case <-p.Done():
-		spaces.Close()
-		return process.Namespaces{}
-	default:
-		return spaces
-	}
 }
 
 // containerRequest says what to start and in which namespaces.
@@ -130,7 +113,7 @@ func (s *Server) containerRequest(ctx context.Context, c *container) (process.Re
 	if !c.box.ownIPC() {
 		spec.Shm = "/dev/shm"
 	}
-	request := process.Request{Kind: stage.KindContainer, Clone: unix.CLONE_NEWNS}
+	request := process.Request{Kind: stage.KindContainer, Clone: unix.CLONE_NEWNS, Keep: true}
 	request.Enter = process.Namespaces{Net: c.box.spaces.Net, IPC: c.box.spaces.IPC, UTS: c.box.spaces.UTS}
 	if !c.user.root() {
 		request.User = &process.IDs{UID: c.user.UID, GID: c.user.GID}

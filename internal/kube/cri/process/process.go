@@ -51,6 +51,8 @@ type Request struct {
 	Extra []*os.File
 	// TTY makes standard input the controlling terminal.
 	TTY bool
+	// Keep opens the namespaces that the process is in, as Process.Spaces.
+	Keep bool
 }
 
 // Process is a started process.
@@ -59,6 +61,10 @@ type Process struct {
 	PID int
 	// Reply is what the stage answered.
 	Reply stage.Reply
+	// StartedAt is never after the time of the end.
+	StartedAt time.Time
+	// Spaces are the namespaces that were asked for; the caller closes them.
+	Spaces Namespaces
 
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -81,15 +87,23 @@ func (s *Spawner) Start(ctx context.Context, r Request) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the %s stage: %w", r.Kind, err)
 	}
-	p := &Process{PID: cmd.Process.Pid, cmd: cmd, done: make(chan struct{})}
+	p := &Process{PID: cmd.Process.Pid, StartedAt: time.Now(), cmd: cmd, done: make(chan struct{})}
+	if r.Keep {
+		// The stage waits for its spec: later, the wanted program may have ended.
+		p.Spaces, err = Open(p.PID, r.User != nil)
+	}
 	go p.watch()
 	stop := context.AfterFunc(ctx, func() { ours.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if p.Reply, err = converse(ours, r.Spec); err == nil {
+	if err == nil {
+		p.Reply, err = converse(ours, r.Spec)
+	}
+	if err == nil {
 		return p, nil
 	}
 	p.Kill()
 	<-p.done
+	p.Spaces.Close()
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("start the %s stage: %w", r.Kind, ctx.Err())
 	}
