@@ -32,7 +32,6 @@ func (d *directory) authority() string         { return filepath.Join(d.path, "c
 func (d *directory) port() string              { return filepath.Join(d.path, "api.port") }
 func (d *directory) volumes() string           { return filepath.Join(d.path, "volumes") }
 func (d *directory) controlPlane() string      { return filepath.Join(d.path, "control-plane") }
-func (d *directory) network() string           { return filepath.Join(d.path, "network") }
 func (d *directory) nodes() string             { return filepath.Join(d.path, "nodes") }
 func (d *directory) node(name string) string   { return filepath.Join(d.nodes(), name) }
 func (d *directory) indexes() string           { return filepath.Join(d.path, "nodes.json") }
