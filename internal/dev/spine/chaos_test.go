@@ -93,7 +93,8 @@ func TestSpineSurvivesClouds(t *testing.T) {
 	file := p.file("lon1")
 	for _, f := range []struct{ operation, fault string }{
 		{"vpcs_create", "throttle"}, {"kubernetes_create_cluster", "throttle"},
-		{"vpcs_create", "5xx"}, {"kubernetes_create_cluster", "5xx"}, {"kubernetes_get_cluster", "5xx"}, {"kubernetes_list_clusters", "5xx"},
+		{"vpcs_create", "5xx"}, {"kubernetes_create_cluster", "5xx"}, {"kubernetes_list_clusters", "5xx"}, {"kubernetes_get_kubeconfig", "5xx"},
+		{"droplets_list", "5xx"}, {"kubernetes_destroy_associatedResourcesDangerous", "5xx"},
 		{"vpcs_create", "lost"}, {"kubernetes_create_cluster", "lost"}, {"vpcs_delete", "lost"}, {"vpcs_delete", "5xx"},
 	} {
 		p.fault(f.operation, f.fault, 2, 0)
@@ -102,7 +103,7 @@ func TestSpineSurvivesClouds(t *testing.T) {
 	p.must("destroy", "-f", file, "--yes")
 	created, deleted := p.once(true)
 	p.nothingLeft()
-	t.Logf("429, 500 and lost answers, twice each on 10 operations: %d resources created once, %d deleted once", created, deleted)
+	t.Logf("429, 500 and lost answers, twice each on 12 operations: %d resources created once, %d deleted once", created, deleted)
 	t.Run("a cluster that never becomes running", func(t *testing.T) {
 		p.fault("kubernetes_create_cluster", "stuck", 1, 0)
 		r := p.m3o("apply", "-f", file, "--yes")
