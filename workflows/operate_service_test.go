@@ -473,3 +473,35 @@ func TestProgressOfAService(t *testing.T) {
 	})
 	p.served(time.Hour)
 }
+
+func TestARegionThatCouldNotBeServedIsTriedAgain(t *testing.T) {
+	w := worldWith("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Hour, func() { w.fails("AwaitService nyc3/1", 3, fault.New(fault.Failed, "no room")) })
+	p.ready(time.Hour, "nyc3")
+	p.expect(time.Hour+10*time.Second, "lon1 1", release.Running, 1)
+	p.ready(time.Hour+20*time.Second, "sgp1") // another one comes in between
+	p.at(time.Hour+30*time.Second, func() { w.fails("BuildImage 2", 1, fault.New(fault.Failed, "does not compile")) })
+	p.deploy(time.Hour+40*time.Second, "b") // and a release that does not come to any region
+	p.expect(3*time.Hour, "lon1 1, nyc3 1, sgp1 1", release.Running, 1)
+	p.served(4 * time.Hour)
+	if got := strings.Count(w.did("ApplyService nyc3/1"), "Apply"); got != 4 {
+		t.Errorf("the region was tried %d times, want 4", got)
+	}
+}
+
+func TestARegionThatCannotGoBackIsTriedAgain(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Minute, func() {
+		w.fails("AwaitService lon1/2", 1, fault.New(fault.Failed, "it exits with 1"))
+		w.fails("ApplyService nyc3/1", 2, fault.New(fault.Denied, "no permission"))
+	})
+	p.deploy(time.Hour, "b")
+	p.at(time.Hour+20*time.Second, func() { same(t, "regions", placed(w.services[hello].Regions), "lon1 ready, nyc3 failed") })
+	p.expect(3*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.at(3*time.Hour, func() { same(t, "regions", placed(w.services[hello].Regions), "lon1 ready, nyc3 ready") })
+	p.served(4 * time.Hour)
+}

@@ -232,7 +232,7 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 		o.state.RolledBack = newest(o.state.RolledBack)
 		if o.state.Current != nil {
 			o.state.Placed = slices.Clone(o.state.Placed)
-			o.unplaced(failedIn(r, nil))
+			o.unplaced(append(failedIn(r, nil), o.untouched(r)...))
 		}
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("release %d %s: %s", r.Number, r.Status, r.Message))
 	}
@@ -250,6 +250,13 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 	o.state.Current, o.state.Placed = &r, r.Regions
 	o.unplaced(nil)
 	return o.record(ctx, release.Running, "")
+}
+
+// untouched names the regions that wait to be tried again and that the release did not come to.
+func (o *serviceOperator) untouched(r release.Release) []string {
+	return slices.DeleteFunc(slices.Clone(o.state.Unplaced), func(name string) bool {
+		return slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Region == name })
+	})
 }
 
 // failedIn names the regions, of those given or of all, in which the release ended as a failure.
@@ -270,7 +277,9 @@ func newest[T any](list []T) []T { return list[max(0, len(list)-remembered):] }
 
 // place brings the current release to regions that became ready.
 func (o *serviceOperator) place(ctx workflow.Context) error {
-	names := o.state.Regions
+	names := append(o.state.Regions, o.state.Unplaced...)
+	slices.Sort(names)
+	names = slices.Compact(names)
 	o.state.Regions = nil
 	if o.state.Current == nil {
 		return nil // the first release goes to every region that is ready then
@@ -343,7 +352,7 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 		}
 	}
 	o.gone, o.state.Kill = true, false
-	o.state.Current, o.state.Previous, o.state.RolledBack, o.state.Placed = nil, nil, nil, nil
+	o.state.Current, o.state.Previous, o.state.RolledBack, o.state.Placed, o.state.Unplaced = nil, nil, nil, nil, nil
 	return o.record(ctx, release.Killed, "")
 }
 
