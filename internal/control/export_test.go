@@ -1,0 +1,4 @@
+package control
+
+// Translate is translate, for tests.
+var Translate = translate
