@@ -207,12 +207,14 @@ func (s Spec) problems() []fault.Problem {
 	check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "spec.health", "%q is not a path", s.Health)
 	check(len(s.Args) <= MaxArgs, "spec.args", "%d arguments are more than %d", len(s.Args), MaxArgs)
 	check(len(strings.Join(s.Args, "")) <= MaxArgBytes, "spec.args", "%d bytes are more than %d", len(strings.Join(s.Args, "")), MaxArgBytes)
+	check(!strings.Contains(strings.Join(s.Args, ""), "\x00"), "spec.args", "arguments cannot hold NUL characters")
 	check(len(s.Env) <= MaxEnv, "spec.env", "%d settings are more than %d", len(s.Env), MaxEnv)
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) { // in one order: validators run in workflows
 		value := s.Env[name]
 		size += len(name) + len(value)
 		check(envName.MatchString(name), "spec.env", "%q is not the name of a setting", name)
+		check(!strings.Contains(value, "\x00"), "spec.env", "%q cannot hold NUL characters", name)
 		check(name != "PORT", "spec.env", "PORT is set from spec.port")
 	}
 	check(size <= MaxEnvBytes, "spec.env", "%d bytes are more than %d", size, MaxEnvBytes)

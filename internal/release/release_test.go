@@ -1,0 +1,151 @@
+package release_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+)
+
+func asked() release.Request {
+	return release.Request{Service: release.Key{Project: "default", Name: "hello"}, Origin: release.Origin{Source: "sha256:" + strings.Repeat("0a", 32)}}
+}
+
+func TestWhatADeveloperLeavesOutIsFilledIn(t *testing.T) {
+	r := asked().WithDefaults()
+	if r.Spec.Access != release.ByKey || r.Spec.Port != release.DefaultPort || r.Spec.Replicas != 1 || r.Origin.Package != "." {
+		t.Errorf("filled in: %+v %+v", r.Spec, r.Origin)
+	}
+	if err := r.Validate(); err != nil {
+		t.Error(err)
+	}
+	image := asked()
+	image.Origin = release.Origin{Image: "registry/hello:v1"}
+	if r := image.WithDefaults(); r.Origin.Package != "" || r.Validate() != nil {
+		t.Errorf("an image was given package %q; %v", r.Origin.Package, r.Validate())
+	}
+	kept := asked()
+	kept.Spec = release.Spec{Access: release.Public, Port: 9000, Replicas: 3}
+	if r := kept.WithDefaults(); r.Spec.Port != 9000 || r.Spec.Replicas != 3 || r.Spec.Access != release.Public {
+		t.Errorf("what was said was changed: %+v", r.Spec)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	env := func(n, size int) map[string]string {
+		m := map[string]string{}
+		for i := range n {
+			m[fmt.Sprintf("K%d", i)] = strings.Repeat("x", size)
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		change func(*release.Request)
+		want   string
+	}{
+		"a name with capitals":       {func(r *release.Request) { r.Service.Name = "Hello" }, `service.name: "Hello" must be a DNS label`},
+		"no name":                    {func(r *release.Request) { r.Service.Name = "" }, `service.name: "" must be a DNS label`},
+		"a name that is too long":    {func(r *release.Request) { r.Service.Name = strings.Repeat("a", 41) }, "at most 40 characters"},
+		"a project with a slash":     {func(r *release.Request) { r.Service.Project = "a/b" }, `service.project: "a/b" must be a DNS label`},
+		"neither source nor image":   {func(r *release.Request) { r.Origin = release.Origin{} }, "origin: name either a source or an image"},
+		"both":                       {func(r *release.Request) { r.Origin.Image = "x" }, "origin: name either a source or an image"},
+		"a source that is no digest": {func(r *release.Request) { r.Origin.Source = "main.go" }, `origin.source: "main.go" is not a digest`},
+		"a digest of another kind":   {func(r *release.Request) { r.Origin.Source = "sha512:" + strings.Repeat("a", 64) }, "is not a digest"},
+		"a package outside":          {func(r *release.Request) { r.Origin.Package = "../other" }, `origin.package: "../other" is not a folder inside the source`},
+		"a package that climbs":      {func(r *release.Request) { r.Origin.Package = "cmd/../../other" }, "is not a folder inside the source"},
+		"a package at the root":      {func(r *release.Request) { r.Origin.Package = "/etc" }, "is not a folder inside the source"},
+		"a package that is a flag":   {func(r *release.Request) { r.Origin.Package = "-toolexec=sh" }, "is not a folder inside the source"},
+		"an image with a space":      {func(r *release.Request) { r.Origin = release.Origin{Image: "a b"} }, "origin.image: is not an image reference"},
+		"an image without end":       {func(r *release.Request) { r.Origin = release.Origin{Image: strings.Repeat("a", 600)} }, "is not an image reference"},
+		"an access there is not":     {func(r *release.Request) { r.Spec.Access = "secret" }, `spec.access: "secret" is neither "public" nor "key"`},
+		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "spec.port: 70000 is not a port"},
+		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "spec.port: -1 is not a port"},
+		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "spec.replicas: 51 is not between 1 and 50"},
+		"a health that is no path":   {func(r *release.Request) { r.Spec.Health = "healthz" }, `spec.health: "healthz" is not a path`},
+		"too many arguments":         {func(r *release.Request) { r.Spec.Args = make([]string, 101) }, "spec.args: 101 arguments are more than 100"},
+		"arguments too large":        {func(r *release.Request) { r.Spec.Args = []string{strings.Repeat("x", 40000)} }, "spec.args: 40000 bytes are more than 32768"},
+		"an argument with a NUL":     {func(r *release.Request) { r.Spec.Args = []string{"a\x00b"} }, "spec.args: arguments cannot hold NUL characters"},
+		"too many settings":          {func(r *release.Request) { r.Spec.Env = env(201, 1) }, "spec.env: 201 settings are more than 200"},
+		"settings too large":         {func(r *release.Request) { r.Spec.Env = env(10, 4000) }, "bytes are more than 32768"},
+		"a setting's name":           {func(r *release.Request) { r.Spec.Env = map[string]string{"A-B": "1"} }, `spec.env: "A-B" is not the name of a setting`},
+		"a setting with a NUL":       {func(r *release.Request) { r.Spec.Env = map[string]string{"A": "1\x00"} }, `spec.env: "A" cannot hold NUL characters`},
+		"PORT":                       {func(r *release.Request) { r.Spec.Env = map[string]string{"PORT": "1"} }, "spec.env: PORT is set from spec.port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := asked().WithDefaults()
+			c.change(&r)
+			err := r.Validate()
+			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if err != nil && len(err.Error()) > 4000 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+func TestEverythingThatIsWrongIsSaidAtOnceAndAlwaysInOneOrder(t *testing.T) {
+	r := asked().WithDefaults()
+	r.Service.Name, r.Spec.Port, r.Spec.Env = "X", 0, map[string]string{"a-b": "", "c-d": "", "e-f": "", "g-h": ""}
+	first := r.Validate()
+	var f *fault.Error
+	if !errors.As(first, &f) || len(f.Problems) != 6 {
+		t.Fatalf("got %v", first)
+	}
+	for range 20 {
+		if again := r.Validate(); again.Error() != first.Error() {
+			t.Fatalf("told once as\n%v\nand once as\n%v", first, again)
+		}
+	}
+}
+
+func TestPackagesInsideASource(t *testing.T) {
+	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b"} {
+		r := asked().WithDefaults()
+		r.Origin.Package = p
+		if err := r.Validate(); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+}
+
+func TestIds(t *testing.T) {
+	k := release.Key{Project: "default", Name: "hello"}
+	ids := map[string]bool{}
+	for _, id := range []string{k.OperateID(), k.DeployID(1), k.DeployID(11), k.PlaceID(1, 1), k.PlaceID(1, 2), k.BuildID(1), k.BuildID(11)} {
+		if ids[id] {
+			t.Errorf("%s names two things", id)
+		}
+		ids[id] = true
+	}
+	if got := k.OperateID(); got != "service/default/hello" {
+		t.Errorf("the service's workflow is %s", got)
+	}
+	b := release.BuildInput{Service: k, Number: 3}
+	if got := b.LogName(); got != "builds/default/hello/3.log" {
+		t.Errorf("the build's log is %s", got)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	p := release.Placement{Endpoint: region.Endpoints{API: "http://lon1/"}, Release: release.Release{Service: release.Key{Project: "default", Name: "hello"}}}
+	if got := p.URL(); got != "http://lon1/hello/" {
+		t.Errorf("the URL is %s", got)
+	}
+	if p.Endpoint.API = ""; p.URL() != "" {
+		t.Error("a region without a gateway has a URL")
+	}
+}
+
+func TestStatusesThatEnd(t *testing.T) {
+	for status, ended := range map[release.Status]bool{release.Pending: false, release.Deploying: false, release.Ready: true, release.Failed: true, release.RolledBack: true, release.Superseded: true} {
+		if status.Ended() != ended {
+			t.Errorf("%s has ended: %t", status, !ended)
+		}
+	}
+}
