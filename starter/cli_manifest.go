@@ -44,6 +44,9 @@ var manifestFields = []string{"name", "package", "access", "port", "replicas", "
 
 // readManifest reads the manifest of a source; a source without one wants nothing special.
 func readManifest(dir string) (manifest, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return manifest{}, misuse("%s is a file: name the folder that holds the source", dir)
+	}
 	path := filepath.Join(dir, manifestFile)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -160,5 +163,18 @@ func (m *manifest) check(project, image string) error {
 	}
 	request := release.Request{Service: release.Key{Project: project, Name: m.Name}, Origin: origin,
 		Spec: release.Spec{Access: m.Access, Port: m.Port, Replicas: m.Replicas, Health: m.Health, Env: m.Env, Args: m.Args}}
-	return request.WithDefaults().Validate()
+	return plainly(request.WithDefaults().Validate())
+}
+
+// plainly calls the fields of the API's request what manifests and flags call them: port, not spec.port.
+func plainly(err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) || len(f.Problems) == 0 {
+		return err
+	}
+	lines := make([]string, len(f.Problems))
+	for i, p := range f.Problems {
+		lines[i] = p.Field[strings.LastIndex(p.Field, ".")+1:] + ": " + p.Message
+	}
+	return fault.New(fault.Invalid, "%s", strings.Join(lines, "\n"))
 }

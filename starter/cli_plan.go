@@ -78,6 +78,10 @@ func readFile(name string, stdin io.Reader, limit int64) ([]byte, error) {
 		r = f
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	var named *os.PathError // it says what was read
+	if err != nil && errors.As(err, &named) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -117,7 +117,7 @@ func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
 // upload packs a folder and sends it, unless the API has it already. It returns the source's digest.
 func (s *session) upload(dir, pkg string) (string, error) {
 	if err := source.CheckGo(dir, pkg); err != nil {
-		return "", err
+		return "", fault.Wrap(fault.Of(err), err, "%s: %s", dir, fault.Message(err))
 	}
 	file, err := os.CreateTemp("", "m3o-source-*.tar.gz")
 	if err != nil {

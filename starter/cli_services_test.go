@@ -98,14 +98,15 @@ func TestBadSourcesAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		words []string
 	}{
 		"no folder":         {[]string{"nowhere"}, exitFailed, []string{"nowhere"}},
-		"no main package":   {[]string{"empty"}, exitFailed, []string{"no main package"}},
+		"no main package":   {[]string{"empty"}, exitFailed, []string{"empty: no main package"}},
+		"a file":            {[]string{"good/main.go"}, exitMisused, []string{"good/main.go is a file"}},
 		"no such package":   {[]string{"good", "--package", "./cmd"}, exitFailed, []string{"cmd"}},
 		"unknown field":     {[]string{"typo"}, exitFailed, []string{`unknown field "acces"`, `did you mean "access"`, "m3o.yaml"}},
 		"anchors":           {[]string{"bomb"}, exitFailed, []string{"anchors"}},
 		"access":            {[]string{"wrong"}, exitFailed, []string{`"everybody"`}},
 		"name":              {[]string{"good", "--name", "No_Label"}, exitMisused, []string{"DNS label"}},
 		"setting":           {[]string{"good", "--env", "A"}, exitMisused, []string{"NAME=VALUE"}},
-		"port":              {[]string{"good", "--port", "70000"}, exitFailed, []string{"70000 is not a port"}},
+		"port":              {[]string{"good", "--port", "70000"}, exitFailed, []string{"m3o: port: 70000 is not a port"}},
 		"nothing":           {nil, exitMisused, []string{"--image"}},
 		"both":              {[]string{"good", "--image", "x"}, exitMisused, []string{"either"}},
 		"image, no name":    {[]string{"--image", "x"}, exitMisused, []string{"--name"}},

@@ -105,6 +105,9 @@ func (c *Client) Logs(ctx context.Context, q LogQuery, do func(Line) error) erro
 	if err != nil {
 		return err
 	}
+	if len(sites) == 0 {
+		return fault.New(fault.NotFound, "service %s runs in no region now; `m3o status %s` says why", q.Service, q.Service)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := merged{}

@@ -55,6 +55,9 @@ func read(r io.Reader, limits Limits, into sink) (Stats, error) {
 	packed := &bounded{r: r, limit: limits.Packed, over: tooPacked(limits)}
 	buffered := bufio.NewReader(packed) // gzip reads from it byte by byte, and so leaves what is behind its end
 	zip, err := gzip.NewReader(buffered)
+	if errors.Is(err, gzip.ErrHeader) {
+		return Stats{}, fault.Wrap(fault.Invalid, err, "the source archive is not a gzipped tar")
+	}
 	if err != nil {
 		return Stats{}, badArchive(err)
 	}
