@@ -8,6 +8,7 @@ import (
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/fault"
 )
 
 func (a *API) registerAccount() {
@@ -20,6 +21,9 @@ func (a *API) whoami(ctx context.Context, _ *struct{}) (*Body[account.Principal]
 }
 
 func (a *API) listAudit(ctx context.Context, in *Paging) (*Body[List[event.Audit]], error) {
+	if who := caller(ctx); who.Project != "" { // the log is the whole platform's
+		return nil, problem(fault.New(fault.Denied, "%s may not read the audit log: it acts in project %q alone", who.Subject, who.Project))
+	}
 	items, next, err := a.Accounts.Audits(ctx, in.page())
 	if err != nil {
 		return nil, problem(err)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/fault"
 )
 
 // API is what the handlers need. All of it must be set.
@@ -65,6 +67,7 @@ func (a *API) Handler() http.Handler {
 	a.registerReleases()
 	a.registerAccount()
 	a.registerPlain()
+	a.mux.HandleFunc("/", nowhere)
 	return otelhttp.NewHandler(bounded(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
 }
 
@@ -106,9 +109,32 @@ func (a *API) enforce(action string, need account.Permission) func(huma.Context,
 }
 
 // plain registers a route whose body is a stream.
-func (a *API) plain(id, method, path string, need account.Permission, cookies bool, handler http.HandlerFunc) {
+func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, handler http.HandlerFunc) {
 	a.routes = append(a.routes, Route{Method: method, Path: path, Action: id, Permission: need})
 	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, handler))
+	if method != http.MethodOptions {
+		a.huma.OpenAPI().AddOperation(describe(id, method, path, summary, need))
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{([a-z]+)\}`)
+
+// describe is what the document says of a plain route.
+func describe(id, method, path, summary string, need account.Permission) *huma.Operation {
+	o := &huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Extensions: map[string]any{"x-permission": string(need)},
+		Responses: map[string]*huma.Response{"default": {Description: "The answer, or a problem document (RFC 9457)"}}}
+	if need != account.Anyone {
+		o.Security = []map[string][]string{{"token": {}}}
+	}
+	for _, name := range placeholder.FindAllStringSubmatch(path, -1) {
+		o.Parameters = append(o.Parameters, &huma.Param{Name: name[1], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
+	}
+	return o
+}
+
+// nowhere answers what no route does.
+func nowhere(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, fault.New(fault.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
 }
 
 // bounded sets what every answer says to browsers.

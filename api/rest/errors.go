@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -31,7 +32,10 @@ func problem(err error) error {
 		return already
 	}
 	kind := fault.Of(err)
-	status := statuses[kind]
+	status, known := statuses[kind]
+	if !known {
+		status = http.StatusInternalServerError
+	}
 	detail := fault.Message(err)
 	if errors.Is(err, store.ErrKeyReused) {
 		status = http.StatusUnprocessableEntity
@@ -57,9 +61,14 @@ func problem(err error) error {
 
 // writeProblem answers a plain handler's request with a problem document.
 func writeProblem(w http.ResponseWriter, err error) {
-	document, ok := problem(err).(*huma.ErrorModel)
-	if !ok {
+	answer := problem(err)
+	var document *huma.ErrorModel
+	if !errors.As(answer, &document) {
 		document = &huma.ErrorModel{Status: http.StatusInternalServerError, Title: http.StatusText(http.StatusInternalServerError)}
+	}
+	var more huma.HeadersError
+	if errors.As(answer, &more) {
+		maps.Copy(w.Header(), more.GetHeaders())
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(document.Status)

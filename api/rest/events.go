@@ -17,6 +17,7 @@ const (
 	lookEvery = time.Second
 	pingEvery = 15 * time.Second
 	atOnce    = 200
+	patience  = 30 * time.Second // with a reader that does not read
 )
 
 // streamEvents sends events as they happen (server-sent events). Last-Event-ID goes on after that event; after=0 begins
@@ -51,7 +52,8 @@ func (a *API) position(r *http.Request) (int64, error) {
 	if err != nil || after < 0 {
 		return 0, fault.New(fault.Invalid, "Last-Event-ID: %q is not the id of an event", text)
 	}
-	return after, nil
+	last, err := a.Events.LastEvent(r.Context())
+	return min(after, last), err // an id of another database than this one must not silence the stream
 }
 
 type stream struct {
@@ -81,6 +83,7 @@ func (s *stream) run(r *http.Request) {
 }
 
 func (s *stream) send(r *http.Request) error {
+	_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(patience)) // where there is none, the connection's own limits hold
 	for {
 		events, err := s.api.Events.Events(r.Context(), s.after, s.project, atOnce)
 		if err != nil {

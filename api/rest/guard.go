@@ -84,7 +84,11 @@ func (a *API) audit(r *http.Request, p account.Principal, action, id string, sta
 	if err != nil {
 		from = r.RemoteAddr
 	}
-	entry := event.Audit{Time: time.Now().UTC(), Subject: p.Subject, Kind: string(p.Kind), Project: p.Project, Action: action,
+	project := p.Project
+	if project == "" {
+		project = r.URL.Query().Get("project")
+	}
+	entry := event.Audit{Time: time.Now().UTC(), Subject: p.Subject, Kind: string(p.Kind), Project: project, Action: action,
 		Target: r.URL.Path, From: from, RequestID: id, Status: status}
 	if err := a.Accounts.AppendAudit(ctx, entry); err != nil {
 		slog.ErrorContext(ctx, "the audit log could not be written", "error", err, "action", action, "subject", p.Subject, "request_id", id)

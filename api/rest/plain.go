@@ -16,21 +16,21 @@ import (
 
 // registerPlain registers what is no JSON request and answer: health, streams, and the codec that Temporal's UI calls.
 func (a *API) registerPlain() {
-	a.plain("health", http.MethodGet, "/healthz", account.Anyone, false, func(w http.ResponseWriter, _ *http.Request) {
+	a.plain("health", http.MethodGet, "/healthz", "Say that the process lives", account.Anyone, false, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": a.Version})
 	})
-	a.plain("ready", http.MethodGet, "/readyz", account.Anyone, false, a.ready)
-	a.plain("metrics", http.MethodGet, "/metrics", account.ReadEvents, false, a.Metrics.ServeHTTP)
-	a.plain("stream-events", http.MethodGet, "/v1/events", account.ReadEvents, false, a.streamEvents)
-	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", account.ReadRegions, false, func(w http.ResponseWriter, _ *http.Request) {
+	a.plain("ready", http.MethodGet, "/readyz", "Say whether the API is of use", account.Anyone, false, a.ready)
+	a.plain("metrics", http.MethodGet, "/metrics", "Metrics for Prometheus", account.ReadEvents, false, a.Metrics.ServeHTTP)
+	a.plain("stream-events", http.MethodGet, "/v1/events", "Stream events as they happen (text/event-stream); Last-Event-ID or ?after= goes on after that event", account.ReadEvents, false, a.streamEvents)
+	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", "This document", account.ReadRegions, false, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.huma.OpenAPI())
 	})
 	codec := http.StripPrefix("/v1/codec", converter.NewPayloadCodecHTTPHandler(a.Codec))
-	a.plain("decode-payloads", http.MethodPost, "/v1/codec/decode", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
-	a.plain("encode-payloads", http.MethodPost, "/v1/codec/encode", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
-	a.plain("codec-preflight", http.MethodOptions, "/v1/codec/", account.Anyone, false, a.forUI(http.HandlerFunc(noContent)).ServeHTTP)
-	a.plain("login-page", http.MethodGet, "/login", account.Anyone, false, a.loginPage)
-	a.plain("login", http.MethodPost, "/login", account.Anyone, false, a.login)
+	a.plain("decode-payloads", http.MethodPost, "/v1/codec/decode", "Decrypt payloads for the Temporal UI", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
+	a.plain("encode-payloads", http.MethodPost, "/v1/codec/encode", "Encrypt payloads for the Temporal UI", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
+	a.plain("codec-preflight", http.MethodOptions, "/v1/codec/", "Tell a browser that it may ask", account.Anyone, false, a.forUI(http.HandlerFunc(noContent)).ServeHTTP)
+	a.plain("login-page", http.MethodGet, "/login", "Log in with a browser", account.Anyone, false, a.loginPage)
+	a.plain("login", http.MethodPost, "/login", "Log in with a browser", account.Anyone, false, a.login)
 }
 
 func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }

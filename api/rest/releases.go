@@ -48,8 +48,8 @@ func (a *API) registerReleases() {
 	huma.Register(a.huma, a.operation("create-release", http.MethodPost, "/v1/services/{name}/releases", "Bring out a new release", account.WriteServices, 202), a.createRelease)
 	huma.Register(a.huma, a.operation("list-releases", http.MethodGet, "/v1/services/{name}/releases", "List a service's releases", account.ReadServices, 200), a.listReleases)
 	huma.Register(a.huma, a.operation("get-release", http.MethodGet, "/v1/services/{name}/releases/{number}", "Show a release", account.ReadServices, 200), a.getRelease)
-	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", account.ReadServices, false, a.buildLog)
-	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", account.WriteServices, false, a.putSource)
+	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", "Read a build's log; with ?follow=true to its end", account.ReadServices, false, a.buildLog)
+	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", "Upload a source under its digest", account.WriteServices, false, a.putSource)
 }
 
 func (a *API) createRelease(ctx context.Context, in *struct {
@@ -123,7 +123,12 @@ func (a *API) getRelease(ctx context.Context, in *ReleasePath) (*Body[release.Re
 
 // putSource takes an archive as package source packs it, under the digest of what is in it.
 func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
-	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), r.Body, source.Limits{})
+	limits := source.Limits{}.WithDefaults()
+	if r.ContentLength > limits.Packed { // before a byte of it is read
+		writeProblem(w, fault.New(fault.Invalid, "the source is larger than %d MB when packed", limits.Packed>>20))
+		return
+	}
+	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), r.Body, limits)
 	if err != nil {
 		writeProblem(w, err)
 		return

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -182,7 +183,7 @@ type PermitSite struct {
 	Service string `json:"service"`
 }
 
-// permit signs a ticket for a verb. Only the regions where the service runs are named.
+// permit signs a ticket for a verb.
 func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Permit], error) {
 	return func(ctx context.Context, in *ServicePath) (*Body[Permit], error) {
 		s, err := a.find(ctx, *in)
@@ -194,7 +195,7 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 		if err != nil {
 			return nil, problem(err)
 		}
-		sites, err := a.sites(ctx, s)
+		sites, err := a.sites(ctx, s, verb == ticket.Logs)
 		if err != nil {
 			return nil, problem(err)
 		}
@@ -202,17 +203,18 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 	}
 }
 
-func (a *API) sites(ctx context.Context, s release.Service) ([]PermitSite, error) {
+// sites are the gateways of the regions where the service runs, or, for logs, of all: an instance that is not ready yet
+// has most to say.
+func (a *API) sites(ctx context.Context, s release.Service, everywhere bool) ([]PermitSite, error) {
 	all, err := a.Regions.Regions(ctx, "", false)
 	if err != nil {
 		return nil, err
 	}
 	sites := []PermitSite{}
 	for _, r := range all {
-		for _, p := range s.Regions {
-			if p.Region == r.Spec.Name && r.Endpoints.API != "" {
-				sites = append(sites, PermitSite{Region: p.Region, Gateway: r.Endpoints.API, Service: r.Endpoints.API + s.Key.Name + "/"})
-			}
+		runs := everywhere || slices.ContainsFunc(s.Regions, func(p release.Placed) bool { return p.Region == r.Spec.Name })
+		if runs && r.Endpoints.API != "" {
+			sites = append(sites, PermitSite{Region: r.Spec.Name, Gateway: r.Endpoints.API, Service: r.Endpoints.API + s.Key.Name + "/"})
 		}
 	}
 	return sites, nil

@@ -1,0 +1,189 @@
+package rest_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/account"
+)
+
+// concrete fills in the places of a route's path.
+func concrete(path string) string {
+	return strings.NewReplacer("{name}", "hello", "{number}", "1", "{id}", "abc", "{digest}", sourceDigest).Replace(path)
+}
+
+func open(action string) bool {
+	return map[string]bool{"health": true, "ready": true, "login-page": true, "login": true, "codec-preflight": true}[action]
+}
+
+func TestEveryRouteWantsAToken(t *testing.T) {
+	s := newSite(t)
+	for _, r := range s.api.Routes() {
+		if open(r.Action) {
+			continue
+		}
+		t.Run(r.Action, func(t *testing.T) {
+			for name, h := range map[string]header{"none": {}, "wrong": as("thief"), "expired": as("past"), "empty": {"Authorization", "Bearer "},
+				"another scheme": {"Authorization", "Basic dG9rZW4tb2YtYWRtaW46"}, "in the query": {}} {
+				path := concrete(r.Path)
+				if name == "in the query" {
+					path += "?token=token-of-admin&access_token=token-of-admin"
+				}
+				if h.name == "" {
+					h = header{"X-Nothing", "1"}
+				}
+				got := s.do(r.Method, path, "{}", h)
+				if got.refused(t, http.StatusUnauthorized); got.header.Get("WWW-Authenticate") == "" {
+					t.Errorf("%s: no WWW-Authenticate", name)
+				}
+			}
+		})
+	}
+	if s.commands.count() > 0 {
+		t.Errorf("without a token was done: %v", s.commands.done)
+	}
+}
+
+func TestEveryRouteWantsItsPermission(t *testing.T) {
+	s := newSite(t)
+	for _, r := range s.api.Routes() {
+		if !open(r.Action) {
+			s.do(r.Method, concrete(r.Path), "{}", as("nobody")).refused(t, http.StatusForbidden, string(r.Permission))
+		}
+	}
+	if s.commands.count() > 0 {
+		t.Errorf("without permission was done: %v", s.commands.done)
+	}
+}
+
+func TestAReaderMayNotWrite(t *testing.T) {
+	s := newSite(t)
+	s.service("default", "hello")
+	s.do("GET", "/v1/services/hello", nil, as("reader")).ok(t, 200, nil)
+	s.do("DELETE", "/v1/services/hello", nil, as("reader")).refused(t, 403, string(account.WriteServices))
+	s.do("POST", "/v1/services/hello/call-tickets", nil, as("reader")).refused(t, 403, string(account.CallServices))
+}
+
+func TestACookieIsNoTokenButForTheCodec(t *testing.T) {
+	s := newSite(t)
+	cookie := header{"Cookie", "m3o_session=token-of-admin"}
+	for _, r := range s.api.Routes() {
+		if open(r.Action) || strings.Contains(r.Path, "/codec/") {
+			continue
+		}
+		s.do(r.Method, concrete(r.Path), "{}", cookie).refused(t, http.StatusUnauthorized)
+	}
+}
+
+func TestProjectsAreKeptApart(t *testing.T) {
+	s := newSite(t)
+	s.service("default", "hello")
+	s.service("shop", "cart")
+	for _, path := range []string{"/v1/services/hello?project=default", "/v1/services/hello/releases?project=default", "/v1/services/hello/releases/1?project=default",
+		"/v1/services/hello/releases/1/log?project=default", "/v1/services?project=default", "/v1/services/hello/progress?project=default"} {
+		s.do("GET", path, nil, as("shop")).refused(t, 403, `may not act in project \"default\"`)
+	}
+	for _, r := range []struct{ method, path string }{{"DELETE", "/v1/services/hello?project=default"}, {"POST", "/v1/services/hello/rollback?project=default"},
+		{"POST", "/v1/services/hello/releases?project=default"}, {"POST", "/v1/services/hello/call-tickets?project=default"}, {"POST", "/v1/services/hello/log-tickets?project=default"}} {
+		body := "{}"
+		if strings.Contains(r.path, "/releases") {
+			body = `{"image": "x"}`
+		}
+		s.do(r.method, r.path, body, as("shop")).refused(t, 403, `may not act in project \"default\"`)
+	}
+	s.do("GET", "/v1/services/hello", nil, as("shop")).refused(t, 404)
+	var list struct {
+		Items []struct{ Key struct{ Name string } }
+	}
+	s.do("GET", "/v1/services", nil, as("shop")).ok(t, 200, &list)
+	if len(list.Items) != 1 || list.Items[0].Key.Name != "cart" {
+		t.Errorf("the list of the shop's services is %+v", list)
+	}
+	s.do("GET", "/v1/services/cart?project=shop", nil, as("admin")).ok(t, 200, nil)
+	s.do("GET", "/v1/audit", nil, as("shop")).refused(t, 403, "may not read the audit log")
+	if s.commands.count() > 0 {
+		t.Errorf("in another's project was done: %v", s.commands.done)
+	}
+}
+
+func TestATicketIsForItsServiceAndTheRegionsWhereItRuns(t *testing.T) {
+	s := newSite(t)
+	must(t, s.store.RecordRegion(t.Context(), lon1()))
+	s.service("default", "hello")
+	var permit struct {
+		Ticket  string
+		Regions []struct{ Region, Gateway, Service string }
+	}
+	s.do("POST", "/v1/services/hello/call-tickets", nil, as("admin")).ok(t, 201, &permit)
+	if permit.Ticket == "" || len(permit.Regions) != 1 || permit.Regions[0].Service != "http://lon1/hello/" {
+		t.Errorf("permitted %+v", permit)
+	}
+}
+
+func TestEveryChangeIsAudited(t *testing.T) {
+	s := newSite(t)
+	s.service("default", "hello")
+	s.do("DELETE", "/v1/services/hello", nil, as("admin"), header{"X-Request-Id", "abc-1"}).ok(t, 202, nil)
+	s.do("DELETE", "/v1/services/hello", nil, as("reader")).refused(t, 403)
+	s.do("DELETE", "/v1/services/hello", nil).refused(t, 401)
+	s.do("DELETE", "/v1/services/nothing", nil, as("admin")).refused(t, 404)
+	s.do("POST", "/v1/plans", "{", as("admin"))
+	s.do("POST", "/v1/services/hello/rollback?project=shop", "{}", as("admin"))
+	s.do("PUT", "/v1/sources/"+sourceDigest, "not an archive", as("admin"))
+	s.do("GET", "/v1/services/hello", nil, as("admin"))
+	list := s.audits()
+	if len(list) != 7 {
+		t.Fatalf("%d entries, want one for each of the 7 changes: %+v", len(list), list)
+	}
+	first, refused, stranger := list[6], list[5], list[4]
+	if first.Subject != "admin" || first.Action != "kill-service" || first.Target != "/v1/services/hello" || first.Status != 202 || first.RequestID != "abc-1" || first.From != "127.0.0.1" || first.Kind != "user" {
+		t.Errorf("the first entry is %+v", first)
+	}
+	if refused.Subject != "reader" || refused.Status != 403 || stranger.Subject != "" || stranger.Status != 401 {
+		t.Errorf("refused ones are %+v and %+v", refused, stranger)
+	}
+	if list[1].Project != "shop" || list[0].Action != "put-source" || list[0].Status < 400 {
+		t.Errorf("the last ones are %+v and %+v", list[1], list[0])
+	}
+}
+
+func TestTheAuditLogIsPaged(t *testing.T) {
+	s := newSite(t)
+	for range 5 {
+		s.do("DELETE", "/v1/services/nothing", nil, as("admin"))
+	}
+	var page struct {
+		Items []struct{ Action string }
+		Next  string
+	}
+	s.do("GET", "/v1/audit?limit=3", nil, as("admin")).ok(t, 200, &page)
+	if len(page.Items) != 3 || page.Next == "" {
+		t.Fatalf("the first page is %+v", page)
+	}
+	s.do("GET", "/v1/audit?limit=3&cursor="+page.Next, nil, as("admin")).ok(t, 200, &page)
+	if len(page.Items) != 2 {
+		t.Errorf("the second page is %+v", page)
+	}
+	s.do("GET", "/v1/audit?cursor=nonsense", nil, as("admin")).refused(t, 422)
+	s.do("GET", "/v1/audit?limit=9999", nil, as("admin")).refused(t, 422)
+}
+
+func TestRequestIds(t *testing.T) {
+	s := newSite(t)
+	for given, kept := range map[string]bool{"abc-1": true, "": false, strings.Repeat("a", 65): false, "a b": false, "<script>": false} {
+		got := s.do("GET", "/healthz", nil, header{"X-Request-Id", given}).header.Get("X-Request-Id")
+		if got == "" || (got == given) != kept {
+			t.Errorf("given %q, answered %q", given, got)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	s := newSite(t)
+	s.do("GET", "/healthz", nil).ok(t, 200, nil)
+	s.do("GET", "/readyz", nil).ok(t, 200, nil)
+	s.api.Ready = func(*http.Request) error { return http.ErrServerClosed }
+	s.do("GET", "/healthz", nil).ok(t, 200, nil)
+	s.do("GET", "/readyz", nil).refused(t, 503, "not ready")
+}

@@ -1,0 +1,267 @@
+package rest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/store"
+	"github.com/m3o/platform/internal/ticket"
+)
+
+const ui = "http://127.0.0.1:8233"
+
+// tokens of the callers in these tests, by who they are.
+var callers = map[string]account.Principal{
+	"admin":  {Subject: "admin", Kind: account.User, Scopes: []string{account.All}},
+	"nobody": {Subject: "nobody", Kind: account.User},
+	"reader": {Subject: "reader", Kind: account.User, Scopes: []string{"services:read", "regions:read", "events:read"}},
+	"shop":   {Subject: "shop", Kind: account.Machine, Project: "shop", Scopes: []string{account.All}},
+}
+
+// site is the API over a real database, with commands that are only noted down.
+type site struct {
+	t        *testing.T
+	store    *store.Store
+	blobs    *blob.Folder
+	codec    *control.Codec
+	api      *rest.API
+	server   *httptest.Server
+	commands *commands
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db"))
+	must(t, err)
+	must(t, db.Migrate(t.Context()))
+	for _, project := range []string{"default", "shop"} {
+		must(t, db.EnsureProject(t.Context(), project))
+	}
+	for name, p := range callers {
+		must(t, db.SaveToken(t.Context(), rest.HashToken("token-of-"+name), p, name, time.Time{}))
+	}
+	must(t, db.SaveToken(t.Context(), rest.HashToken("token-of-past"), callers["admin"], "past", time.Now().Add(-time.Hour)))
+	blobs, err := blob.OpenFolder(filepath.Join(t.TempDir(), "blobs"), blob.Limits{})
+	must(t, err)
+	keys, err := control.LoadOrCreateKeys(filepath.Join(t.TempDir(), "keys.json"))
+	must(t, err)
+	codec, err := control.NewCodec(keys)
+	must(t, err)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
+	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands,
+		Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
+		Version: "test", TemporalUI: ui}
+	s.server = httptest.NewServer(s.api.Handler())
+	t.Cleanup(func() { s.server.CloseClientConnections(); s.server.Close(); must(t, db.Close()) })
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+type header struct{ name, value string }
+
+func as(who string) header { return header{"Authorization", "Bearer token-of-" + who} }
+func once(key string) header {
+	return header{"Idempotency-Key", key}
+}
+
+// do sends a request; a body that is no string or reader is sent as JSON.
+func (s *site) do(method, path string, body any, headers ...header) reply {
+	s.t.Helper()
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		r = strings.NewReader(b)
+	case io.Reader:
+		r = b
+	default:
+		data, err := json.Marshal(b)
+		must(s.t, err)
+		r = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+path, r)
+	must(s.t, err)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		req.Header.Set(h.name, h.value)
+	}
+	resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	must(s.t, err)
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	must(s.t, err)
+	return reply{resp.StatusCode, resp.Header, string(data)}
+}
+
+// refused fails the test unless the reply is a problem document with that status and those words.
+func (r reply) refused(t *testing.T, status int, words ...string) {
+	t.Helper()
+	var p struct {
+		Status int
+		Title  string
+		Detail string
+	}
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil || p.Status != status || p.Title == "" {
+		t.Errorf("want a problem document of status %d, got %s", status, r.body)
+	}
+	if r.status != status || !strings.HasPrefix(r.header.Get("Content-Type"), "application/problem+json") {
+		t.Errorf("answered %d with %s: %s", r.status, r.header.Get("Content-Type"), r.body)
+	}
+	for _, w := range words {
+		if !strings.Contains(r.body, w) {
+			t.Errorf("the answer does not say %q: %s", w, r.body)
+		}
+	}
+}
+
+// ok fails the test unless the reply has that status, and reads its body.
+func (r reply) ok(t *testing.T, status int, into any) {
+	t.Helper()
+	if r.status != status {
+		t.Fatalf("answered %d: %s", r.status, r.body)
+	}
+	if into != nil {
+		if err := json.Unmarshal([]byte(r.body), into); err != nil {
+			t.Fatalf("%v: %s", err, r.body)
+		}
+	}
+}
+
+func lon1() region.Region {
+	return region.Region{Spec: region.Spec{Platform: "micro", Domain: "micro.mu", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1",
+		Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 1, Size: "s"}}}, Status: region.Ready, Version: 1,
+		Endpoints: region.Endpoints{API: "http://lon1/"}}
+}
+
+const sourceDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+// service records a service with one release.
+func (s *site) service(project, name string) release.Key {
+	s.t.Helper()
+	key := release.Key{Project: project, Name: name}
+	spec := release.Spec{Access: release.Public, Port: 8080, Replicas: 1}
+	r, err := s.store.AllocateRelease(s.t.Context(), release.Request{Service: key, Origin: release.Origin{Image: "x"}, Spec: spec}, "first", 0)
+	must(s.t, err)
+	must(s.t, s.store.RecordService(s.t.Context(), release.Service{Key: key, Status: release.Running, Current: r.Number, Latest: r.Number, Version: 1,
+		Regions: []release.Placed{{Region: "lon1", Status: release.Ready, URL: "http://lon1/" + name + "/"}}}))
+	return key
+}
+
+func (s *site) audits() []event.Audit {
+	s.t.Helper()
+	list, _, err := s.store.Audits(s.t.Context(), store.Page{})
+	must(s.t, err)
+	return list
+}
+
+// commands notes what was commanded. It is given ids by which the real workflows would know a repetition.
+type commands struct {
+	mu      sync.Mutex
+	store   *store.Store
+	done    []string // "DeployService default/hello"
+	ids     []string
+	failing map[string]error
+	gate    chan struct{}
+}
+
+func (c *commands) note(what, subject, id string) error {
+	c.mu.Lock()
+	gate := c.gate
+	err := c.failing[what]
+	if err == nil {
+		c.done, c.ids = append(c.done, what+" "+subject), append(c.ids, id)
+	}
+	c.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return err
+}
+
+func (c *commands) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.done)
+}
+
+func (c *commands) PlanPlatform(ctx context.Context, in region.PlanInput) error {
+	if err := c.note("PlanPlatform", in.ID, in.ID); err != nil {
+		return err
+	}
+	return c.store.SavePlan(ctx, region.Plan{ID: in.ID, Status: region.PlanOpen, CreatedBy: in.CreatedBy, Steps: region.Compare(in.Wanted, nil, in.Destroy)}, in.Wanted)
+}
+
+func (c *commands) ApplyPlan(_ context.Context, in region.ApplyPlanInput) error {
+	return c.note("ApplyPlan", in.Plan, in.Plan)
+}
+
+func (c *commands) AwaitPlan(context.Context, string) error { return nil }
+
+func (c *commands) RemoveRegion(_ context.Context, id string, key region.Key, _ region.RemoveInput) (region.Accepted, error) {
+	return region.Accepted{}, c.note("RemoveRegion", key.String(), id)
+}
+
+func (c *commands) RetryRegion(_ context.Context, id string, key region.Key, _ region.RetryInput) (region.Accepted, error) {
+	return region.Accepted{}, c.note("RetryRegion", key.String(), id)
+}
+
+func (c *commands) Kubeconfig(_ context.Context, id string, key region.Key, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
+	return region.SealedKubeconfig{Sealed: in.PublicKey}, c.note("Kubeconfig", key.String(), id)
+}
+
+func (c *commands) RegionProgress(_ context.Context, key region.Key) (region.Progress, error) {
+	return region.Progress{Stage: "network"}, nil
+}
+
+func (c *commands) DeployService(_ context.Context, id string, in release.Request) (release.Accepted, error) {
+	err := c.note("DeployService", in.Service.String(), id)
+	return release.Accepted{Service: in.Service, Release: c.count()}, err
+}
+
+func (c *commands) RollbackService(_ context.Context, id string, key release.Key, _ release.RollbackInput) (release.Accepted, error) {
+	return release.Accepted{Service: key, Release: 9}, c.note("RollbackService", key.String(), id)
+}
+
+func (c *commands) KillService(_ context.Context, id string, key release.Key, _ release.KillInput) (release.Accepted, error) {
+	return release.Accepted{Service: key}, c.note("KillService", key.String(), id)
+}
+
+func (c *commands) ServiceProgress(_ context.Context, key release.Key) (release.Progress, error) {
+	return release.Progress{}, fault.New(fault.NotFound, "nothing of that name is running")
+}
