@@ -64,6 +64,9 @@ func placeAgainIn(tries int) time.Duration {
 // reconcileEvery is how often a region that rests is looked at.
 const reconcileEvery = 10 * time.Minute
 
+// lookAgainIn is how often one that is not well is looked at.
+const lookAgainIn = 20 * time.Second
+
 // building is for compiling strangers' source: minutes of CPU, then a push. It is not repeated when the source is at
 // fault; a dead worker is noticed by its heartbeat.
 func building(ctx workflow.Context, queue, summary string) workflow.Context {

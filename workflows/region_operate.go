@@ -80,7 +80,7 @@ func (o *regionOperator) run(ctx workflow.Context) error {
 			return o.continueAsNew(ctx)
 		}
 		o.describe(ctx)
-		due, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: reconcileEvery,
+		due, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: o.restFor(),
 			TimerOptions: workflow.TimerOptions{Summary: "Next look at the region"}}, func() bool { return len(o.state.Queue) > 0 || o.over() })
 		if err != nil {
 			return err

@@ -43,7 +43,6 @@ type world struct {
 	services map[release.Key]release.Service
 	heard    []string // statuses of services and releases as they were recorded
 	busy     int      // how often AwaitReleases still finds a release on its way
-	ordered  []string
 	answers  map[string]any
 }
 

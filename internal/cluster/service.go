@@ -22,7 +22,7 @@ import (
 const (
 	serviceLinger   = 3   // seconds between "nobody new" and SIGTERM
 	serviceGrace    = 30  // seconds a pod has to end, lingering included
-	serviceDeadline = 300 // seconds without progress until a rollout has failed
+	serviceDeadline = 120 // seconds without progress until a rollout has failed
 	lastSystemPort  = 1023
 )
 

@@ -46,7 +46,7 @@ func (p Ports) free() error {
 		listener.Close()
 	}
 	if len(taken) > 0 {
-		return fault.New(fault.Conflict, "ports are taken: %s. Stop what holds them, or move ours: m3o dev --port-offset 1000", strings.Join(taken, ", "))
+		return fault.New(fault.Conflict, "ports are taken: %s. Stop what holds them, or move ours: m3o dev --port-offset 100", strings.Join(taken, ", "))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ package engine
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,7 @@ import (
 	sqliteschema "go.temporal.io/server/schema/sqlite"
 	"go.temporal.io/server/temporal"
 	"google.golang.org/protobuf/types/known/durationpb"
+	_ "modernc.org/sqlite" // the driver that Temporal's plugin uses too
 
 	"github.com/m3o/platform/internal/attribute"
 )
@@ -160,6 +162,9 @@ func (c Config) prepare(s *config.Config) error {
 			return fmt.Errorf("make the engine's %s file: %w", name, err)
 		}
 	}
+	if err := forgetMembers(s.Persistence.DataStores[executions].SQL.DatabaseName); err != nil {
+		return fmt.Errorf("forget the engine's former members: %w", err)
+	}
 	attributes := map[string]enumspb.IndexedValueType{}
 	for _, name := range attribute.Names() {
 		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
@@ -173,6 +178,17 @@ func (c Config) prepare(s *config.Config) error {
 		return fmt.Errorf("make namespace %s: %w", c.Namespace, err)
 	}
 	return nil
+}
+
+// forgetMembers removes the addresses of the run before. The server would take them for live members of its cluster for
+// most of a minute, and send half of its calls to ports where nobody is. We hold the directory: there is no other member.
+func forgetMembers(file string) error {
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec("DELETE FROM cluster_membership")
+	return errors.Join(err, db.Close())
 }
 
 func makeSchema(final *config.SQL) error {
