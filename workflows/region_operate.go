@@ -116,6 +116,15 @@ func (o *regionOperator) recorded(ctx workflow.Context) (region.Region, error) {
 	return found, err
 }
 
+// restFor is how long the region may rest: one that is not well is looked at sooner, so that it is not called so for long
+// after it got well.
+func (o *regionOperator) restFor() time.Duration {
+	if o.state.Region.Status == region.Degraded {
+		return lookAgainIn
+	}
+	return reconcileEvery
+}
+
 // over reports whether there is no region and nobody asks for one.
 func (o *regionOperator) over() bool { return !o.exists() && len(o.state.Queue) == 0 }
 
