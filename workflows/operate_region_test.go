@@ -345,8 +345,8 @@ func TestACloudThatCannotBeAskedMakesARegionDegraded(t *testing.T) {
 	w := newWorld()
 	p := newPlay(t, w)
 	p.command(0, region.ApplyUpdate, "a", wants(1))
-	p.at(time.Minute, func() { w.fails("InspectParts lon1", 1, fault.New(fault.Denied, "the token was withdrawn")) })
-	p.at(15*time.Minute, func() {
+	p.at(time.Minute, func() { w.fails("InspectParts lon1", 100, fault.New(fault.Denied, "the token was withdrawn")) })
+	p.at(10*time.Minute+15*time.Second, func() {
 		if r := w.regions[lon1().Key()]; r.Status != region.Degraded || r.Message != "the token was withdrawn" {
 			t.Errorf("recorded %s %q", r.Status, r.Message)
 		}

@@ -19,7 +19,8 @@ func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) er
 	if o.state.Kill && !o.answered(ctx) {
 		return o.refused("it is being killed: deploy again when it is gone")
 	}
-	if err := in.Validate(); err != nil { //workflowcheck:ignore (it takes the settings in the order of their names)
+	err := in.Validate() //workflowcheck:ignore (it takes the settings in the order of their names)
+	if err != nil {
 		return failure(fault.Invalid, err.Error())
 	}
 	return nil

@@ -92,7 +92,7 @@ func (c *contest) rounds(t *testing.T, atOnce int) {
 		row := []string{fmt.Sprint(i + 1)}
 		for _, way := range c.ways {
 			h := results[i][way.name]
-			row = append(row, fmt.Sprintf("%.0f/s, p50 %s", h.rate, millis(h.p50)))
+			row = append(row, fmt.Sprintf("%.1f/s, p50 %s", h.rate, millis(h.p50)))
 		}
 		rows = append(rows, append(row, w.cells()...))
 	}
@@ -107,7 +107,7 @@ func (c *contest) rounds(t *testing.T, atOnce int) {
 		rows = append(rows, compared(way.name, results))
 	}
 	printTable(fmt.Sprintf("%s: medians of %d rounds (goal: >= 0.90 of the bare SDK's throughput, p50 <= 1.15 of its)", title, len(results)),
-		[]string{"way", "starts/s", "p50 ms", "p99 ms", "CPU ms per start", "throughput over bare", "p50 over bare", "CPU over bare"}, rows)
+		[]string{"way", "starts/s", "p50 ms", "p99 ms", "CPU ms per start", "throughput over bare (middle half)", "p50 over bare", "CPU over bare"}, rows)
 }
 
 // compared is one contender's line: medians of its own figures, and of its ratios within each round.
@@ -119,13 +119,18 @@ func compared(name string, results []map[string]heat) []string {
 		}
 		return median(values)
 	}
+	over := func(r map[string]heat) float64 { return r[name].rate / r[bare].rate }
+	var ratios []float64
+	for _, r := range results {
+		ratios = append(ratios, over(r))
+	}
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
 	return []string{name,
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return r[name].rate })),
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return ms(r[name].p50) })),
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return ms(r[name].p99) })),
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return r[name].cpu * 1000 })),
-		fmt.Sprintf("%.3f", middle(func(r map[string]heat) float64 { return r[name].rate / r[bare].rate })),
+		fmt.Sprintf("%.3f (%.2f to %.2f)", middle(over), quantile(ratios, 0.25), quantile(ratios, 0.75)),
 		fmt.Sprintf("%.3f", middle(func(r map[string]heat) float64 { return float64(r[name].p50) / float64(r[bare].p50) })),
 		fmt.Sprintf("%.3f", middle(func(r map[string]heat) float64 { return r[name].cpu / r[bare].cpu })),
 	}
