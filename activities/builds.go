@@ -44,13 +44,13 @@ func (a *Builds) ResolveImage(ctx context.Context, in release.BuildInput) (relea
 
 // beat sends heartbeats beside a call that cannot, so that a dead worker is noticed.
 func beat(ctx context.Context, what string) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	beating, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			activity.RecordHeartbeat(ctx, Seen{Reason: what})
-			if pause(ctx, 2*time.Second) != nil {
+			activity.RecordHeartbeat(ctx, Seen{Reason: what}) // not cut off on its way
+			if pause(beating, 2*time.Second) != nil {
 				return
 			}
 		}

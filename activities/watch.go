@@ -23,6 +23,7 @@ type Seen struct {
 // watch looks at something until it is so, or has taken too long. Only the time in which somebody looked counts: a
 // platform that was switched off for a night has waited for nothing. A new attempt goes on where the last one's heartbeats ended.
 type watch struct {
+	activity    context.Context // the activity's own, for heartbeats: one on its way is not cut off
 	ctx         context.Context
 	poll, limit time.Duration
 	end         context.CancelFunc
@@ -34,7 +35,7 @@ type watch struct {
 
 // watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
 func watching(ctx context.Context, poll time.Duration) *watch {
-	w := &watch{poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{})}
+	w := &watch{activity: ctx, poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{})}
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
 	}
@@ -49,7 +50,7 @@ func (w *watch) close() { w.end(); <-w.done }
 func (w *watch) beat() {
 	defer close(w.done)
 	for {
-		activity.RecordHeartbeat(w.ctx, w.now())
+		activity.RecordHeartbeat(w.activity, w.now())
 		if pause(w.ctx, 2*time.Second) != nil {
 			return
 		}

@@ -102,7 +102,7 @@ func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 		steps = append(steps, []string{"apply", "-f", f.apply, "--yes"})
 	}
 	if f.run != "" {
-		steps = append(steps, []string{"run", f.run}, []string{"services"})
+		steps = append(steps, []string{"run", f.run})
 	}
 	for _, args := range steps {
 		fmt.Fprintf(cmd.OutOrStdout(), "\n$ m3o %s\n", strings.Join(args, " "))
@@ -113,6 +113,10 @@ func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 		if err := root.ExecuteContext(ctx); err != nil {
 			return fmt.Errorf("m3o %s: %w", strings.Join(args, " "), err)
 		}
+	}
+	if len(steps) > 0 {
+		fmt.Fprintf(cmd.OutOrStdout(), "\nTemporal UI  %s\nAPI          %s\nCtrl-C stops everything; started again, it goes on with what is there.\n",
+			dev.URL(ports.UI), dev.URL(ports.API))
 	}
 	return nil
 }

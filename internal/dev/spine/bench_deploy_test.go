@@ -24,10 +24,10 @@ func (s *site) deployOften(t *testing.T) {
 		w := observe(t, s.dir)
 		d := s.deploy(t, i+1)
 		ways = append(ways, d)
-		rows = append(rows, append([]string{fmt.Sprint(i + 1), secs(d.wall()), secs(d.stretch(compiles)), secs(d.stretch(isReady)), secs(d.wall() - d.path()), d.region}, w.cells()...))
+		rows = append(rows, append([]string{fmt.Sprint(i + 1), secs(d.wall()), secs(d.stretch(compiles)), secs(d.stretch(isReady)), secs(d.wall() - d.path()), d.longest(), d.region}, w.cells()...))
 	}
 	count := fmt.Sprintf("%d region(s)", len(s.regions))
-	printTable("Deploys to "+count+", rounds (seconds)", append([]string{"round", "total", "compile and push", "pod ready", "control plane", "slowest region"}, weatherHeader...), rows)
+	printTable("Deploys to "+count+", rounds (seconds)", append([]string{"round", "total", "compile and push", "pod ready", "control plane", "longest stretch of it", "slowest region"}, weatherHeader...), rows)
 	rows = nil
 	for i := 1; i < len(ways[0].moments); i++ {
 		m := ways[0].moments[i]
@@ -56,6 +56,17 @@ const (
 	compiles = "compile and push (activity)"
 	isReady  = "pod made, until available (image, start, probe, minReadySeconds 1)"
 )
+
+// longest names the stretch of ours that took most.
+func (w way) longest() string {
+	name, most := "", time.Duration(0)
+	for i, m := range w.moments {
+		if i > 0 && !m.path && m.at.Sub(w.moments[i-1].at) > most {
+			name, most = m.stretch, m.at.Sub(w.moments[i-1].at)
+		}
+	}
+	return secs(most) + " " + name
+}
 
 // stretch is how long the named part of the way took.
 func (w way) stretch(name string) time.Duration {
