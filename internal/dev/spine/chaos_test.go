@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -132,4 +133,10 @@ func TestSpineSurvivesClouds(t *testing.T) {
 		p.once(true)
 		p.nothingLeft()
 	})
+}
+
+// fault makes the sandbox misbehave.
+func (p *platform) fault(operation, kind string, times, after int) {
+	p.t.Helper()
+	p.sandbox(http.MethodPost, "/_sandbox/faults", fmt.Sprintf(`{"provider":"digitalocean","operation":%q,"fault":%q,"times":%d,"after":%d}`, operation, kind, times, after))
 }

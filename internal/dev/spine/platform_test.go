@@ -292,12 +292,6 @@ func (p *platform) effects() []effect {
 	return all
 }
 
-// fault makes the sandbox misbehave.
-func (p *platform) fault(operation, kind string, times, after int) {
-	p.t.Helper()
-	p.sandbox(http.MethodPost, "/_sandbox/faults", fmt.Sprintf(`{"provider":"digitalocean","operation":%q,"fault":%q,"times":%d,"after":%d}`, operation, kind, times, after))
-}
-
 // once fails the test unless the ledger shows each resource created once, and, if all are to be gone, deleted once.
 func (p *platform) once(gone bool) (created, deleted int) {
 	p.t.Helper()
