@@ -4,12 +4,12 @@ package spine
 
 import (
 	"crypto/sha256"
+	"debug/buildinfo"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,17 +88,19 @@ func printTable(title string, header []string, rows [][]string) {
 func describeMachine(t *testing.T) {
 	p := &platform{t: t, dir: t.TempDir()}
 	version := strings.TrimSpace(p.must("version"))
+	info, err := buildinfo.ReadFile(program(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	modules := []string{}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if slices.Contains([]string{"go.temporal.io/server", "go.temporal.io/sdk", "k8s.io/client-go"}, m.Path) {
-				modules = append(modules, m.Path+" "+m.Version)
-			}
+	for _, m := range info.Deps {
+		if slices.Contains([]string{"go.temporal.io/server", "go.temporal.io/sdk", "k8s.io/client-go", "modernc.org/sqlite"}, m.Path) {
+			modules = append(modules, m.Path+" "+m.Version)
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	say("\nFigures of %s", time.Now().UTC().Format("2006-01-02 15:04 UTC"))
-	say("m3o: %s; %s; %s", version, runtime.Version(), strings.Join(modules, ", "))
+	say("m3o: %s; %s; %s", version, info.GoVersion, strings.Join(modules, ", "))
 	say("machine: %d cores, %s, %s MiB of memory, Linux %s", runtime.NumCPU(), runtime.GOARCH, memoryMiB(), strings.TrimSpace(string(kernel)))
 	say("durable: the store (SQLite) syncs every commit before the answer; Temporal's SQLite writes a log that is not synced at every commit")
 	say("beside the figures: load is the 1-minute load average, cpu the time to hash 32 MiB on one core, fsync the median of 9 writes of 4 KiB with fsync")
