@@ -24,7 +24,7 @@ type world struct {
 	mu      sync.Mutex
 	calls   []string
 	failing map[string][]error
-	slow    map[string]time.Duration
+	during  map[string]func() // what happens while a call is at work
 
 	obstacles []region.Obstacle
 	asked     []activities.PreflightInput
@@ -47,13 +47,15 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{failing: map[string][]error{}, slow: map[string]time.Duration{}, networks: map[string]bool{}, clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
+	return &world{failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
 		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}}
 }
 
 // fails makes the next calls of that name fail: fails("EnsureCluster lon1", 2, err).
 func (w *world) fails(call string, times int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.failing[call] = append(w.failing[call], slices.Repeat([]error{err}, times)...)
 }
 
@@ -69,6 +71,12 @@ func (w *world) later(call string, d time.Duration) {
 }
 
 func (w *world) call(name, subject string) error {
+	w.mu.Lock()
+	do := w.during[name+" "+subject]
+	w.mu.Unlock()
+	if do != nil {
+		do()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := name + " " + subject
