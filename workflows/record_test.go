@@ -139,3 +139,11 @@ func anonymous(tree any) {
 		}
 	}
 }
+
+func (s *stage) apply(id string, wanted []region.Spec, destroy bool) {
+	s.t.Helper()
+	s.must("plan", s.flows.PlanPlatform(s.ctx, region.PlanInput{ID: id, Wanted: wanted, Destroy: destroy, CreatedBy: "ada"}))
+	s.must("plan", s.flows.AwaitPlan(s.ctx, region.PlanID(id)))
+	s.must("apply", s.flows.ApplyPlan(s.ctx, region.ApplyPlanInput{Plan: id, By: "ada"}))
+	s.must("apply", s.flows.AwaitPlan(s.ctx, region.ApplyID(id)))
+}

@@ -91,11 +91,3 @@ func (s *stage) region(spec region.Spec, status region.Status) {
 	s.t.Helper()
 	s.until(spec.Name+" "+string(status), func(w *world) bool { return w.regions[spec.Key()].Status == status })
 }
-
-func (s *stage) apply(id string, wanted []region.Spec, destroy bool) {
-	s.t.Helper()
-	s.must("plan", s.flows.PlanPlatform(s.ctx, region.PlanInput{ID: id, Wanted: wanted, Destroy: destroy, CreatedBy: "ada"}))
-	s.must("plan", s.flows.AwaitPlan(s.ctx, region.PlanID(id)))
-	s.must("apply", s.flows.ApplyPlan(s.ctx, region.ApplyPlanInput{Plan: id, By: "ada"}))
-	s.must("apply", s.flows.AwaitPlan(s.ctx, region.ApplyID(id)))
-}
