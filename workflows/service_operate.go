@@ -35,6 +35,8 @@ type serviceOperator struct {
 	begun    bool
 	gone     bool
 	ordering int // commands that are being given their release
+
+	ready, removed workflow.ReceiveChannel
 }
 
 func (o *serviceOperator) listen(ctx workflow.Context) error {
@@ -56,37 +58,19 @@ func (o *serviceOperator) listen(ctx workflow.Context) error {
 			return err
 		}
 	}
-	workflow.Go(ctx, o.hear)
+	o.ready, o.removed = workflow.GetSignalChannel(ctx, release.RegionReadySignal), workflow.GetSignalChannel(ctx, release.RegionRemovedSignal)
 	return nil
 }
 
-// hear takes facts about regions, at any time.
-func (o *serviceOperator) hear(ctx workflow.Context) {
-	ready, removed := workflow.GetSignalChannel(ctx, release.RegionReadySignal), workflow.GetSignalChannel(ctx, release.RegionRemovedSignal)
-	s := workflow.NewSelector(ctx)
-	s.AddReceive(ready, func(c workflow.ReceiveChannel, _ bool) {
-		var fact release.RegionFact
-		c.Receive(ctx, &fact)
-		o.regionReady(fact)
-	})
-	s.AddReceive(removed, func(c workflow.ReceiveChannel, _ bool) {
-		var fact release.RegionFact
-		c.Receive(ctx, &fact)
-		o.regionRemoved(fact)
-	})
-	for {
-		s.Select(ctx)
-	}
-}
-
-// hearAll takes the facts that came since: what a run does not hear before it continues as new is lost.
-func (o *serviceOperator) hearAll(ctx workflow.Context) {
-	ready, removed := workflow.GetSignalChannel(ctx, release.RegionReadySignal), workflow.GetSignalChannel(ctx, release.RegionRemovedSignal)
+// hear takes the facts about regions that came. Nothing else receives them: a fact that waits in its channel is seen by
+// whoever looks before the run continues as new. Of a region that went and came again both are true in this order, and of
+// one that came and went the release is brought nowhere.
+func (o *serviceOperator) hear() {
 	var fact release.RegionFact
-	for removed.ReceiveAsync(&fact) {
+	for o.removed.ReceiveAsync(&fact) {
 		o.regionRemoved(fact)
 	}
-	for ready.ReceiveAsync(&fact) {
+	for o.ready.ReceiveAsync(&fact) {
 		o.regionReady(fact)
 	}
 }
@@ -173,7 +157,9 @@ func (o *serviceOperator) begin(ctx workflow.Context) error {
 	return nil
 }
 
+// due reports whether there is something to do.
 func (o *serviceOperator) due() bool {
+	o.hear()
 	return o.state.Kill || o.state.Waiting != nil || len(o.state.Regions) > 0 || len(o.state.Removed) > 0
 }
 
@@ -195,7 +181,7 @@ func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return err
 	}
-	if o.hearAll(ctx); o.due() {
+	if o.due() {
 		return o.run(ctx)
 	}
 	return workflow.NewContinueAsNewError(ctx, OperateService, release.OperateInput{Key: o.key, State: o.state})
