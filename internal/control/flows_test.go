@@ -134,12 +134,26 @@ func operateService(ctx workflow.Context, in release.OperateInput) error {
 
 // operateRegion refuses, fails or takes its time, as the plan's name says.
 func operateRegion(ctx workflow.Context, in region.OperateInput) error {
-	over := false
+	over, abandons := false, false
+	var first bool
+	count := func(workflow.Context) any {
+		ledger.Lock()
+		defer ledger.Unlock()
+		ledger.runs[in.Key.Name]++
+		return ledger.runs[in.Key.Name] == 1
+	}
+	if err := workflow.SideEffect(ctx, count).Get(&first); err != nil {
+		return err
+	}
 	handler := func(ctx workflow.Context, a region.ApplyInput) (region.Accepted, error) {
 		defer func() { over = a.Plan == "close" }()
 		switch a.Plan {
 		case "fail":
 			return region.Accepted{}, temporal.NewNonRetryableApplicationError("the cloud says no", string(fault.Quota), nil)
+		case "abandon": // its first life ends with the command in its hands
+			if abandons = first; abandons {
+				return region.Accepted{}, workflow.Sleep(ctx, time.Hour)
+			}
 		case "sleep":
 			return region.Accepted{}, workflow.Sleep(ctx, time.Hour)
 		}
@@ -157,7 +171,7 @@ func operateRegion(ctx workflow.Context, in region.OperateInput) error {
 	if err := workflow.SetQueryHandler(ctx, region.ProgressQuery, func() (region.Progress, error) { return region.Progress{Stage: "network", Of: 5}, nil }); err != nil {
 		return err
 	}
-	return workflow.Await(ctx, func() bool { return over && workflow.AllHandlersFinished(ctx) })
+	return workflow.Await(ctx, func() bool { return abandons || over && workflow.AllHandlersFinished(ctx) })
 }
 
 // plan fails for the first time when it is to be destroyed.
@@ -241,6 +255,16 @@ func TestNoCommandIsLostThoughItsWorkflowCloses(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+func TestACommandThatAWorkflowTookToItsGraveIsSentAgain(t *testing.T) {
+	got, err := flows.ApplyRegion(within(t, 30*time.Second), "grave", applyTo("grave", "abandon"))
+	if err != nil || got.Operation != 1 {
+		t.Errorf("answered %+v, %v", got, err)
+	}
+	if n := begun("grave"); n != 2 {
+		t.Errorf("the workflow had %d lives, want 2", n)
+	}
 }
 
 func TestTheAnswerOutlivesContinueAsNewAndTheEnd(t *testing.T) {
