@@ -50,7 +50,7 @@ vulnerabilities: ## Look our dependencies up in the vulnerability database (need
 check: lint test ## What must pass before a change lands
 
 record: ## Record the histories that workflows are replayed against
-	go test $(EMBED),record -count=1 -v -run TestRecord ./workers
+	go test $(EMBED),record -count=1 -v -run TestRecordHistories ./workflows
 
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	go test $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
