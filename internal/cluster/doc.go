@@ -17,9 +17,10 @@
 //
 // # Images
 //
-// Parts.Images says which images run; DefaultImages holds the ones we name by tag. No digest is written here, since none
-// was verified: production pins digests in its configuration. Whoever makes an image puts the program where the official
-// one has it, because the command is given here: see programs in images.go.
+// Parts.Images says which images run; DefaultImages fill in. All are pinned by digest: a tag that moves would change what
+// runs without a release. The digests of the official images are as their publishers' registries gave them in September
+// 2026; none was pulled from here. Whoever makes an image puts the program where the official one has it, because the command
+// is given here: see programs in images.go.
 //
 // # What an operator should know
 //

@@ -52,7 +52,7 @@ func TestDriftIsFoundNamedAndPutRight(t *testing.T) {
 	slices.Sort(drift)
 	want := []string{
 		"deployment m3o-network/gateway: replicas 0, wanted 2",
-		"deployment m3o-network/gateway: template.spec.containers[gateway].image evil.example/m3o, wanted registry.example/m3o:1",
+		"deployment m3o-network/gateway: template.spec.containers[gateway].image evil.example/m3o, wanted " + images.Images[region.API],
 		"missing: configmap m3o-resource/nats",
 		"missing: networkpolicy m3o-resource/deny",
 		"missing: secret m3o-resource/cockroachdb-root",

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -125,7 +126,7 @@ var wholeRegion = region.Spec{
 }
 
 var images = cluster.Parts{
-	Images:  map[region.Part]string{region.API: "registry.example/m3o:1"},
+	Images:  map[region.Part]string{region.API: "registry.example/m3o@sha256:" + strings.Repeat("1", 64)},
 	Gateway: cluster.Gateway{Keys: []byte(`{"keys":[]}`)},
 }
 

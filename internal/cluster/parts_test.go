@@ -285,3 +285,11 @@ func TestPartsStateSaysWhatWaits(t *testing.T) {
 		return ok, said
 	})
 }
+
+func TestAnImageThatIsNotPinnedIsRefused(t *testing.T) {
+	loose := cluster.Parts{Images: map[region.Part]string{region.Etcd: "quay.io/coreos/etcd:v3.7.0", region.API: images.Images[region.API]}}
+	err := client.ApplyParts(t.Context(), wholeRegion, loose)
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Message(err), `images.etcd: "quay.io/coreos/etcd:v3.7.0" is not pinned`) {
+		t.Errorf("got %v", err)
+	}
+}
