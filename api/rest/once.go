@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/store"
 )
 
@@ -40,12 +41,15 @@ func once[T any](ctx context.Context, a *API, route, key string, body any, do fu
 		var answer T
 		return answer, json.Unmarshal(claim.Body, &answer)
 	case store.ClaimInProgress: // by somebody, or by a process that died: the id makes it one command all the same
-		return do(commandID(subject, route, key))
+		return do(claim.Command)
 	}
-	answer, err := do(commandID(subject, route, key))
+	answer, err := do(claim.Command)
 	if err != nil {
-		// What a workflow refused may be asked again under the same key; what it accepted is found by the id.
-		_ = a.Claims.Abandon(context.WithoutCancel(ctx), claim)
+		// What was refused may be asked again under the same key, with another body too. What was not answered in time may
+		// have been accepted: the key stays this request's.
+		if fault.Of(err).Permanent() {
+			_ = a.Claims.Abandon(context.WithoutCancel(ctx), claim)
+		}
 		return none, err
 	}
 	kept, err := json.Marshal(answer)
@@ -53,10 +57,4 @@ func once[T any](ctx context.Context, a *API, route, key string, body any, do fu
 		return none, err
 	}
 	return answer, a.Claims.Finish(context.WithoutCancel(ctx), claim, http.StatusOK, kept)
-}
-
-// commandID scopes a key to the caller and the route.
-func commandID(subject, route, key string) string {
-	sum := sha256.Sum256([]byte(subject + "\x00" + route + "\x00" + key))
-	return hex.EncodeToString(sum[:16])
 }

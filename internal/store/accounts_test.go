@@ -99,8 +99,8 @@ func TestARequestIsAnsweredOnce(t *testing.T) {
 	}
 	second, err := claim("body")
 	must(t, err)
-	if second.State != store.ClaimInProgress {
-		t.Fatalf("got %+v", second)
+	if second.State != store.ClaimInProgress || second.Command != first.Command {
+		t.Fatalf("got %+v after %+v", second, first)
 	}
 	_, err = claim("another")
 	wantFault(t, err, fault.Conflict, "key-1")
@@ -120,7 +120,7 @@ func TestARequestIsAnsweredOnce(t *testing.T) {
 	for _, other := range [][2]string{{"eve", "POST /v1/services"}, {"ada", "POST /v1/plans"}} {
 		c, err := s.Claim(t.Context(), other[0], other[1], "key-1", hash("another"))
 		must(t, err)
-		if c.State != store.ClaimNew {
+		if c.State != store.ClaimNew || c.Command == first.Command {
 			t.Errorf("keys belong to a caller and a route: got %+v", c)
 		}
 	}
@@ -150,7 +150,7 @@ func TestClaimsAreTakenOverAbandonedAndForgotten(t *testing.T) {
 	dead := claim("body")
 	now = now.Add(store.ClaimLease)
 	heir := claim("body")
-	if heir.State != store.ClaimNew {
+	if heir.State != store.ClaimNew || heir.Command != dead.Command {
 		t.Fatalf("a dead attempt must be taken over: %+v", heir)
 	}
 	must(t, s.Finish(t.Context(), dead, 500, nil))
@@ -165,7 +165,7 @@ func TestClaimsAreTakenOverAbandonedAndForgotten(t *testing.T) {
 	}
 	must(t, s.Finish(t.Context(), third, 200, nil))
 	now = now.Add(store.ClaimLife)
-	if c := claim("yet another"); c.State != store.ClaimNew {
-		t.Errorf("a finished claim is forgotten after %s: %+v", store.ClaimLife, c)
+	if c := claim("another body"); c.State != store.ClaimNew || c.Command == third.Command {
+		t.Errorf("a finished claim is forgotten after %s, and the key free for another command: %+v", store.ClaimLife, c)
 	}
 }

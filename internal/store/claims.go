@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -44,6 +46,9 @@ type Claim struct {
 	State  ClaimState
 	Status int
 	Body   []byte
+	// Command names what the request asks for: the same in every attempt at it, another when the key is used again after it
+	// was given up or forgotten.
+	Command string
 
 	principal, route, key string
 	attempt               int64
@@ -69,7 +74,7 @@ func (s *Store) Claim(ctx context.Context, principal, route, key string, bodyHas
 	if err != nil {
 		return Claim{}, err
 	}
-	c := Claim{State: ClaimState(got.State), Status: got.Status, Body: got.Body,
+	c := Claim{State: ClaimState(got.State), Status: got.Status, Body: got.Body, Command: got.command(),
 		principal: got.Principal, route: got.Route, key: got.RequestKey, attempt: got.Attempt}
 	if fresh {
 		c.State = ClaimNew
@@ -90,12 +95,20 @@ func claim(ctx context.Context, tx bun.Tx, want claimRow, now time.Time) (row cl
 		return row, false, nil
 	}
 	want.Attempt, want.State = row.Attempt+1, string(ClaimInProgress)
-	want.LeasedTo, want.ExpiresAt = now.Add(ClaimLease), now.Add(ClaimLife)
+	want.LeasedTo, want.ExpiresAt = now.Add(ClaimLease), now.Add(ClaimLife).Truncate(time.Second) // a database may keep no more
+	if known && now.Before(row.ExpiresAt) {
+		want.ExpiresAt = row.ExpiresAt // one request for as long as it is remembered
+	}
 	if _, err := tx.NewDelete().Model(&want).WherePK().Exec(ctx); err != nil {
 		return row, false, err
 	}
 	_, err = tx.NewInsert().Model(&want).Exec(ctx)
 	return want, true, err
+}
+
+func (r claimRow) command() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%d", r.Principal, r.Route, r.RequestKey, r.BodyHash, r.ExpiresAt.Unix()))
+	return hex.EncodeToString(sum[:16])
 }
 
 // prune forgets some claims that have expired; each new claim does a little of it.
