@@ -21,6 +21,7 @@ func PlanPlatform(ctx workflow.Context, in region.PlanInput) (region.Plan, error
 		return region.Plan{}, err
 	}
 	plan.CreatedAt = workflow.Now(ctx).UTC()
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plan **%s** has %d steps. Asking the clouds what stands in their way.", in.ID, len(plan.Steps)))
 	if err := askClouds(ctx, &plan); err != nil {
 		return region.Plan{}, err
 	}
@@ -38,18 +39,16 @@ func askClouds(ctx workflow.Context, plan *region.Plan) error {
 		ctx := planning(ctx, queue.Cloud(step.Region.Provider), "Ask "+string(step.Region.Provider)+" about "+step.Region.Name)
 		answers[i] = workflow.ExecuteActivity(ctx, accounts.Preflight, activities.PreflightInput{Want: step.Region, Have: step.Before})
 	}
+	found := make([]region.Preflight, len(plan.Steps))
 	for i, answer := range answers {
 		if answer == nil {
 			continue
 		}
-		var found region.Preflight
-		if err := answer.Get(ctx, &found); err != nil {
+		if err := answer.Get(ctx, &found[i]); err != nil {
 			return err
 		}
-		step := &plan.Steps[i]
-		step.Obstacles = append(step.Obstacles, found.Obstacles...)
-		step.Monthly = found.Monthly
 	}
+	plan.Judge(found)
 	return nil
 }
 
@@ -63,6 +62,7 @@ func ApplyPlan(ctx workflow.Context, in region.ApplyPlanInput) (region.Plan, err
 	if err := workflow.ExecuteActivity(quickly(ctx, "Claim the plan"), regions.ClaimPlan, in.Plan).Get(ctx, &plan); err != nil {
 		return region.Plan{}, err
 	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Plan **%s**: ordering %d steps from the workflows that own the regions.", plan.ID, len(plan.Steps)))
 	orders := make([]workflow.Future, len(plan.Steps))
 	for i, step := range plan.Steps {
 		order := activities.OrderInput{ID: fmt.Sprintf("%s/%s", plan.ID, step.Region.Key()), Step: step, Plan: plan.ID, By: in.By, Keep: plan.Keep}

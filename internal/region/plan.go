@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/m3o/platform/internal/fault"
 )
 
 // Action is what a plan would do to one region.
@@ -42,10 +45,29 @@ type Cost struct {
 	Currency string `json:"currency"`
 }
 
-// Preflight is a provider's answer to a region that is about to be made or changed.
+// Preflight is a provider's answer to a region that is about to be made or changed. Adds is how many nodes more it needs,
+// Left how many more the account can have.
 type Preflight struct {
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
 	Monthly   Cost       `json:"monthly"`
+	Adds      int        `json:"adds,omitempty"`
+	Left      int        `json:"left,omitempty"`
+}
+
+// Judge takes over what the clouds say of a plan's steps, one answer a step. Each was asked of its region alone: regions
+// that fit one by one, but not together, are obstacles from the first one on that has no room.
+func (p *Plan) Judge(answers []Preflight) {
+	added := map[Provider]int{}
+	for i, a := range answers {
+		step := &p.Steps[i]
+		provider := step.Region.Provider
+		step.Obstacles, step.Monthly = append(step.Obstacles, a.Obstacles...), a.Monthly
+		added[provider] += a.Adds
+		if a.Adds > 0 && a.Adds <= a.Left && added[provider] > a.Left {
+			step.Obstacles = append(step.Obstacles, Obstacle{Kind: string(fault.Quota), Message: fmt.Sprintf(
+				"with the regions before it the plan needs %d more nodes, and the %s account can have %d more: ask for a higher limit", added[provider], provider, a.Left)})
+		}
+	}
 }
 
 // PlanStatus is the life of a stored plan.

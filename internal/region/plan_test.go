@@ -142,3 +142,21 @@ func TestWhereServicesGo(t *testing.T) {
 		}
 	}
 }
+
+func TestRegionsThatFitOneByOneMustFitTogether(t *testing.T) {
+	plan := region.Plan{Steps: []region.Step{{Region: region.Spec{Name: "a", Provider: region.DigitalOcean}}, {Region: region.Spec{Name: "b", Provider: region.DigitalOcean}},
+		{Region: region.Spec{Name: "c", Provider: region.AWS}}, {Region: region.Spec{Name: "d", Provider: region.DigitalOcean}}}}
+	cost := region.Cost{Amount: "1.00", Currency: "USD"}
+	plan.Judge([]region.Preflight{{Adds: 3, Left: 5, Monthly: cost}, {Adds: 3, Left: 5}, {Adds: 3, Left: 5}, {Adds: 0, Left: 5}})
+	for i, blocked := range []bool{false, true, false, false} {
+		if got := len(plan.Steps[i].Obstacles) > 0; got != blocked {
+			t.Errorf("region %s: obstacles %v", plan.Steps[i].Region.Name, plan.Steps[i].Obstacles)
+		}
+	}
+	if o := plan.Steps[1].Obstacles; len(o) != 1 || o[0].Kind != "quota" || !strings.Contains(o[0].Message, "needs 6 more nodes, and the digitalocean account can have 5 more") {
+		t.Errorf("the obstacle is %+v", o)
+	}
+	if plan.Steps[0].Monthly != cost {
+		t.Error("the price is lost")
+	}
+}

@@ -232,7 +232,7 @@ func TestHostileFilesAreRefusedSoon(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			_, err := region.ParsePlatform([]byte(file))
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > time.Minute { // what takes its square takes hours
 				t.Errorf("%d bytes took %s", len(file), took)
 			}
 			if err == nil {
@@ -254,7 +254,7 @@ func FuzzParsePlatform(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		began := time.Now()
 		specs, err := region.ParsePlatform(data)
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > time.Minute { // what takes its square takes hours
 			t.Fatalf("%d bytes took %s", len(data), took)
 		}
 		if err != nil {

@@ -109,7 +109,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	if limit := s.account.DropletLimit; more > 0 && s.used+more > limit {
 		found = append(found, obstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
 	}
-	return region.Preflight{Obstacles: found, Monthly: monthly(want, size)}
+	return region.Preflight{Obstacles: found, Monthly: monthly(want, size), Adds: max(0, more), Left: max(0, s.account.DropletLimit-s.used)}
 }
 
 // more is how many nodes are to be added: to what the region has by our books, or has already by an attempt whose answer was
