@@ -33,9 +33,15 @@ func (a *Builds) CompileSource(ctx context.Context, in release.BuildInput) (rele
 	return image, nil
 }
 
-// ResolveImage pins an image that exists to its digest. It only reads.
+// ResolveImage pins an image that exists to its digest. It only reads, and waits for a registry that is away for the moment.
 func (a *Builds) ResolveImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
-	image, err := a.Builder.ResolveImage(ctx, in.Origin.Image)
+	w := watching(ctx, time.Second)
+	defer w.close()
+	var image release.Image
+	err := w.until(func() (_ string, _ bool, err error) {
+		image, err = a.Builder.ResolveImage(ctx, in.Origin.Image)
+		return "", true, err
+	})
 	if err != nil {
 		return release.Image{}, fail(fmt.Errorf("resolve image of %s: %w", in.Service, err))
 	}

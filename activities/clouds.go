@@ -10,8 +10,12 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// Networks makes and removes private networks in one cloud account.
-type Networks struct{ Cloud cloud.Networks }
+// Networks makes and removes private networks in one cloud account. Poll is how often it asks for the end of one that is
+// still lived in.
+type Networks struct {
+	Cloud cloud.Networks
+	Poll  time.Duration
+}
 
 // EnsureNetwork makes the network of the spec exist and returns it. Asking twice returns the same network.
 func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
@@ -22,10 +26,13 @@ func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (
 	return network, nil
 }
 
-// DeleteNetwork removes the network. Gone is fine. While something still lives in it the provider refuses, and Temporal
-// asks again.
+// DeleteNetwork removes the network. Gone is fine. While something still lives in it the provider refuses, and is asked
+// again; its heartbeats say what it waits for.
 func (a *Networks) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) error {
-	if err := again(a.Cloud.DeleteNetwork(ctx, spec)); err != nil {
+	w := watching(ctx, a.Poll)
+	defer w.close()
+	err := w.until(func() (string, bool, error) { return "", true, again(a.Cloud.DeleteNetwork(ctx, spec)) })
+	if err != nil {
 		return fail(fmt.Errorf("delete network %s: %w", spec.Name, err))
 	}
 	return nil
@@ -62,49 +69,47 @@ func (a *Clusters) AwaitCluster(ctx context.Context, spec region.ClusterSpec) (r
 	w := watching(ctx, a.Poll)
 	defer w.close()
 	w.limit = min(w.limit, a.Limit)
-	for {
-		cluster, err := a.Cloud.FindCluster(ctx, spec)
-		switch {
-		case err != nil:
-			err = w.again(err)
-		case cluster.Broken:
+	var cluster region.Cluster
+	err := w.until(func() (_ string, ready bool, err error) {
+		cluster, err = a.Cloud.FindCluster(ctx, spec)
+		if err == nil && cluster.Broken {
 			err = fault.New(fault.Failed, "cluster %s is in state %q: %s", spec.Name, cluster.State, cluster.Reason)
-		case cluster.Ready:
-			return cluster, nil
-		default:
-			err = w.next(fmt.Sprintf("cluster %s is still %q", spec.Name, cluster.State))
 		}
-		if err != nil {
-			return region.Cluster{}, fail(fmt.Errorf("await cluster %s: %w", spec.Name, err))
-		}
+		return still(cluster), cluster.Ready, err
+	})
+	if err != nil {
+		return region.Cluster{}, fail(fmt.Errorf("await cluster %s: %w", spec.Name, err))
 	}
+	return cluster, nil
 }
+
+func still(c region.Cluster) string { return fmt.Sprintf("cluster %s is still %q", c.Name, c.State) }
 
 // DeleteCluster asks for the end of the cluster and returns when it is gone. Gone is fine.
 func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	if err := again(a.Cloud.DeleteCluster(ctx, spec)); err != nil {
+	err := w.until(func() (string, bool, error) { return "", true, again(a.Cloud.DeleteCluster(ctx, spec)) })
+	if err == nil {
+		err = w.until(func() (string, bool, error) {
+			cluster, err := a.Cloud.FindCluster(ctx, spec)
+			if fault.Is(err, fault.NotFound) {
+				return "", true, nil
+			}
+			return still(cluster), false, err
+		})
+	}
+	if err != nil {
 		return fail(fmt.Errorf("delete cluster %s: %w", spec.Name, err))
 	}
-	for {
-		cluster, err := a.Cloud.FindCluster(ctx, spec)
-		switch {
-		case fault.Is(err, fault.NotFound):
-			return nil
-		case err != nil:
-			err = w.again(err)
-		default:
-			err = w.next(fmt.Sprintf("cluster %s is still %q", spec.Name, cluster.State))
-		}
-		if err != nil {
-			return fail(fmt.Errorf("watch cluster %s go: %w", spec.Name, err))
-		}
-	}
+	return nil
 }
 
-// Accounts asks one cloud account about itself.
-type Accounts struct{ Cloud cloud.Account }
+// Accounts asks one cloud account about itself. Poll is how often it looks for what a cloud removes late.
+type Accounts struct {
+	Cloud cloud.Account
+	Poll  time.Duration
+}
 
 // PreflightInput is a region that is about to be made (Have nil) or changed.
 type PreflightInput struct {

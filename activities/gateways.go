@@ -32,15 +32,14 @@ type Gateways struct {
 func (a *Gateways) CheckGateway(ctx context.Context, r region.Region) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
+	err := w.until(func() (string, bool, error) {
 		_, err := a.get(ctx, r.Endpoints.API+"-/readyz", "")
-		if err == nil {
-			return nil
-		}
-		if err := w.again(err); err != nil {
-			return fail(fmt.Errorf("gateway of %s: %w", r.Spec.Key(), err))
-		}
+		return "", true, err
+	})
+	if err != nil {
+		return fail(fmt.Errorf("gateway of %s: %w", r.Spec.Key(), err))
 	}
+	return nil
 }
 
 // releaseReport is what a gateway says of a release.
@@ -57,20 +56,15 @@ type releaseReport struct {
 func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
+	wanted := in.Release.Spec.Replicas
+	err := w.until(func() (string, bool, error) {
 		report, err := a.report(ctx, in)
-		switch {
-		case err != nil:
-			err = w.again(err)
-		case report.reached() >= in.Release.Spec.Replicas:
-			return nil
-		default:
-			err = w.next(report.reason(in.Release.Spec.Replicas))
-		}
-		if err != nil {
-			return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Name, err))
-		}
+		return report.reason(wanted), report.reached() >= wanted, err
+	})
+	if err != nil {
+		return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Name, err))
 	}
+	return nil
 }
 
 // reached counts the instances that answer the gateway.

@@ -1,8 +1,12 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+
+	"go.temporal.io/sdk/activity"
 
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -73,10 +77,22 @@ func (a *Operators) announce(ctx context.Context, key region.Key, tell func(cont
 	if err != nil {
 		return fail(fmt.Errorf("list services for %s: %w", key, err))
 	}
-	for _, s := range services {
+	for _, s := range untold(ctx, services) {
 		if err := tell(ctx, s.Key, release.RegionFact{Region: key.Name}); err != nil {
 			return fail(fmt.Errorf("tell %s of region %s: %w", s.Key, key, err))
 		}
+		activity.RecordHeartbeat(ctx, s.Key)
 	}
 	return nil
+}
+
+// untold leaves out the services, in the order of their names, that an earlier attempt told.
+func untold(ctx context.Context, services []release.Service) []release.Service {
+	var last release.Key
+	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &last) != nil {
+		return services
+	}
+	return slices.DeleteFunc(services, func(s release.Service) bool {
+		return cmp.Or(cmp.Compare(s.Key.Project, last.Project), cmp.Compare(s.Key.Name, last.Name)) <= 0
+	})
 }

@@ -25,9 +25,13 @@ type Parts struct {
 }
 
 // ApplyParts makes namespaces, policies and the parts of the spec exist as wanted, and removes parts that the spec no
-// longer lists. It is server-side apply throughout: repeating it changes nothing.
+// longer lists. It is server-side apply throughout: repeating it changes nothing. It waits for a cluster that is away for
+// the moment.
 func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
-	if err := a.Connections.Doubt(spec, a.apply(ctx, spec)); err != nil {
+	w := watching(ctx, a.Poll)
+	defer w.close()
+	err := w.until(func() (string, bool, error) { return "", true, a.Connections.Doubt(spec, a.apply(ctx, spec)) })
+	if err != nil {
 		return fail(fmt.Errorf("apply parts of %s: %w", spec.Key(), err))
 	}
 	return nil
@@ -52,20 +56,15 @@ func (a *Parts) apply(ctx context.Context, spec region.Spec) error {
 func (a *Parts) AwaitParts(ctx context.Context, spec region.Spec) (region.Endpoints, error) {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
-		state, err := a.state(ctx, spec)
-		switch {
-		case err != nil:
-			err = w.again(err)
-		case state.Ready:
-			return region.Endpoints{API: state.Gateway}, nil
-		default:
-			err = w.next(strings.Join(state.Waiting, "; "))
-		}
-		if err != nil {
-			return region.Endpoints{}, fail(fmt.Errorf("await parts of %s: %w", spec.Key(), err))
-		}
+	var state cluster.State
+	err := w.until(func() (_ string, ready bool, err error) {
+		state, err = a.state(ctx, spec)
+		return strings.Join(state.Waiting, "; "), state.Ready, err
+	})
+	if err != nil {
+		return region.Endpoints{}, fail(fmt.Errorf("await parts of %s: %w", spec.Key(), err))
 	}
+	return region.Endpoints{API: state.Gateway}, nil
 }
 
 func (a *Parts) state(ctx context.Context, spec region.Spec) (cluster.State, error) {

@@ -132,20 +132,17 @@ type Traffic struct {
 func (a *Traffic) AwaitReleases(ctx context.Context, key region.Key) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
+	err := w.until(func() (string, bool, error) {
 		running, err := a.Records.RunningReleases(ctx, key.Name)
-		switch {
-		case err != nil:
-			err = w.again(err)
-		case len(running) == 0:
-			return nil
-		default:
-			err = w.next(fmt.Sprintf("waiting for release %d of %s", running[0].Number, running[0].Service))
+		if err != nil || len(running) == 0 {
+			return "", true, err
 		}
-		if err != nil {
-			return fail(fmt.Errorf("await releases in %s: %w", key, err))
-		}
+		return fmt.Sprintf("waiting for release %d of %s", running[0].Number, running[0].Service), false, nil
+	})
+	if err != nil {
+		return fail(fmt.Errorf("await releases in %s: %w", key, err))
 	}
+	return nil
 }
 
 // pause waits for d, or returns why it need not go on.

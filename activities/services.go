@@ -22,18 +22,19 @@ type Services struct {
 func (a *Services) ApplyService(ctx context.Context, in release.Placement) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
-		client, err := a.Connections.Cluster(ctx, in.Region)
-		if err == nil {
-			err = client.ApplyService(ctx, in.Release)
-		}
-		if err = a.Connections.Doubt(in.Region, err); err == nil {
-			return nil
-		}
-		if err := w.again(err); err != nil {
-			return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Name, err))
-		}
+	err := w.until(func() (string, bool, error) { return "", true, a.Connections.Doubt(in.Region, a.apply(ctx, in)) })
+	if err != nil {
+		return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Name, err))
 	}
+	return nil
+}
+
+func (a *Services) apply(ctx context.Context, in release.Placement) error {
+	client, err := a.Connections.Cluster(ctx, in.Region)
+	if err != nil {
+		return err
+	}
+	return client.ApplyService(ctx, in.Release)
 }
 
 // AwaitService returns when the region runs the release and nothing else of the service, or why it never will. It only
@@ -41,22 +42,17 @@ func (a *Services) ApplyService(ctx context.Context, in release.Placement) error
 func (a *Services) AwaitService(ctx context.Context, in release.Placement) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
+	err := w.until(func() (string, bool, error) {
 		rollout, err := a.rollout(ctx, in)
-		switch {
-		case err != nil:
-			err = w.again(err)
-		case rollout.Failed:
+		if err == nil && rollout.Failed {
 			err = fault.New(fault.Failed, "%s: %s", in.Region.Name, rollout.Reason)
-		case rollout.Done:
-			return nil
-		default:
-			err = w.next(rollout.Reason)
 		}
-		if err != nil {
-			return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Name, err))
-		}
+		return rollout.Reason, rollout.Done, err
+	})
+	if err != nil {
+		return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Name, err))
 	}
+	return nil
 }
 
 func (a *Services) rollout(ctx context.Context, in release.Placement) (cluster.Rollout, error) {
@@ -78,20 +74,14 @@ type ServiceIn struct {
 func (a *Services) DeleteService(ctx context.Context, in ServiceIn) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	for {
+	err := w.until(func() (string, bool, error) {
 		gone, err := a.delete(ctx, in)
-		if gone {
-			return nil
-		}
-		if err = a.Connections.Doubt(in.Region, err); err != nil {
-			err = w.again(err)
-		} else {
-			err = w.next("waiting for the last instance to go")
-		}
-		if err != nil {
-			return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Name, err))
-		}
+		return "waiting for the last instance to go", gone, a.Connections.Doubt(in.Region, err)
+	})
+	if err != nil {
+		return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Name, err))
 	}
+	return nil
 }
 
 func (a *Services) delete(ctx context.Context, in ServiceIn) (gone bool, err error) {

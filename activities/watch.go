@@ -29,13 +29,17 @@ type watch struct {
 	end         context.CancelFunc
 	done        chan struct{}
 
-	mu   sync.Mutex
-	seen Seen
+	since time.Time // when the present look began
+	mu    sync.Mutex
+	seen  Seen
 }
 
 // watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
 func watching(ctx context.Context, poll time.Duration) *watch {
-	w := &watch{activity: ctx, poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{})}
+	w := &watch{activity: ctx, poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{}), since: time.Now()}
+	if w.limit <= 0 { // asked for by a version in which it did not watch
+		w.limit = activity.GetInfo(ctx).StartToCloseTimeout
+	}
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
 	}
@@ -63,15 +67,35 @@ func (w *watch) now() Seen {
 	return w.seen
 }
 
-// next waits until the next look. It fails when the limit is over, with what was seen last.
+// until looks until it is so, has failed for good, or has taken too long. What look says it waits for is told in heartbeats.
+func (w *watch) until(look func() (waitsFor string, done bool, err error)) error {
+	for {
+		reason, done, err := look()
+		switch {
+		case err != nil:
+			err = w.again(err)
+		case done:
+			return nil
+		default:
+			err = w.next(reason)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// next waits until the next look. It fails when the limit is over, with what was seen last. The looking itself counts: a
+// server that drops packets makes it long.
 func (w *watch) next(reason string) error {
-	began := time.Now()
 	if err := pause(w.ctx, w.poll); err != nil {
 		return err
 	}
+	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen.Waited += time.Since(began)
+	w.seen.Waited += now.Sub(w.since)
+	w.since = now
 	w.seen.Reason = reason
 	if w.seen.Waited > w.limit {
 		return fault.New(fault.Failed, "it took longer than %s; last seen: %s", w.limit.Round(time.Second), reason)

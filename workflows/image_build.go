@@ -21,7 +21,7 @@ func BuildImage(ctx workflow.Context, in release.BuildInput) (release.Image, err
 	var image release.Image
 	if in.Origin.Image != "" {
 		workflow.SetCurrentDetails(ctx, "Pinning "+in.Origin.Image+" to its digest.")
-		err := workflow.ExecuteActivity(planning(ctx, queue.Build, "Pin the image to its digest"), builds.ResolveImage, in).Get(ctx, &image)
+		err := workflow.ExecuteActivity(looking(ctx, queue.Build, "Pin the image to its digest", resolveLimit), builds.ResolveImage, in).Get(ctx, &image)
 		return image, err
 	}
 	workflow.SetCurrentDetails(ctx, "Compiling `"+in.Origin.Package+"` of source "+in.Origin.Source+". Log: "+in.LogName())

@@ -40,6 +40,14 @@ func watching(ctx workflow.Context, queue, summary string, limit time.Duration) 
 	})
 }
 
+// looking is for a watch that only reads: whoever gives up on it need not wait until it has noticed.
+func looking(ctx workflow.Context, queue, summary string, limit time.Duration) workflow.Context {
+	ctx = watching(ctx, queue, summary, limit)
+	options := workflow.GetActivityOptions(ctx)
+	options.WaitForCancellation = false
+	return workflow.WithActivityOptions(ctx, options)
+}
+
 // How long things may take before that is a failure. The clouds' own figures are well below (a cluster 4 to 12 minutes).
 const (
 	clusterLimit  = 3 * time.Hour    // to become ready; the worker gives up sooner, with the provider's last word
@@ -53,6 +61,8 @@ const (
 	sweepLimit    = 30 * time.Minute // leftovers that a cloud removes late
 	operatorLimit = 24 * time.Hour   // an operator answers a bootstrap that waits
 	releasesLimit = 30 * time.Minute // releases on their way into a region that closes
+	tellingLimit  = 10 * time.Minute // every service hears of a region
+	resolveLimit  = 2 * time.Minute  // a registry says what an image's digest is
 	answerLimit   = 36 * time.Hour   // the answer of a workflow that was found running; an operator may have a day for it
 )
 
@@ -85,10 +95,11 @@ func planning(ctx workflow.Context, queue, summary string) workflow.Context {
 	})
 }
 
-// ordering is for handing work to another workflow: an update that is answered within a second or so.
+// ordering is for handing work to another workflow: an update that is answered within a second or so. What is refused for
+// good comes back at once; a plan that is half ordered waits for the rest.
 func ordering(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 30 * time.Second, ScheduleToCloseTimeout: time.Hour, Summary: summary,
+		StartToCloseTimeout: 30 * time.Second, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
 	})
 }
