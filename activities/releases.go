@@ -14,7 +14,7 @@ type ServiceRecords interface {
 	AllocateRelease(ctx context.Context, req release.Request, requestKey string, rollsBack int) (release.Release, error)
 	RecordRelease(context.Context, release.Release) error
 	RecordService(context.Context, release.Service) error
-	ServiceVersion(ctx context.Context, key release.Key) (int64, error)
+	ServiceHistory(ctx context.Context, key release.Key) (release.Service, []release.Release, error)
 	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
 }
 
@@ -54,14 +54,24 @@ func (a *Releases) RecordService(ctx context.Context, s release.Service) error {
 	return nil
 }
 
-// RecordedService returns the version that the service's record came to, 0 when there never was one: a service that is
-// deployed again after it was killed goes on from there.
+// RecallService returns where the service stands by what was recorded of it: who owns it after its owner was lost, or
+// after it was killed, goes on from there. It only reads.
+func (a *Releases) RecallService(ctx context.Context, key release.Key) (release.Recalled, error) {
+	service, newest, err := a.Records.ServiceHistory(ctx, key)
+	if err != nil {
+		return release.Recalled{}, fail(fmt.Errorf("recall service %s: %w", key, err))
+	}
+	return release.Recall(service, newest), nil
+}
+
+// RecordedService returns the version that the service's record came to, 0 when there never was one. Owners that began
+// before they recalled their service ask for it.
 func (a *Releases) RecordedService(ctx context.Context, key release.Key) (int64, error) {
-	version, err := a.Records.ServiceVersion(ctx, key)
+	service, _, err := a.Records.ServiceHistory(ctx, key)
 	if err != nil {
 		return 0, fail(fmt.Errorf("find the version of service %s: %w", key, err))
 	}
-	return version, nil
+	return service.Version, nil
 }
 
 // ListPlaces returns the regions that take services now. It only reads.
@@ -72,19 +82,19 @@ func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
 	}
 	places := []region.Region{}
 	for _, r := range all {
-		if r.Status.Takes() && r.Endpoints.API != "" {
+		if r.Takes() && r.Endpoints.API != "" {
 			places = append(places, r)
 		}
 	}
 	return places, nil
 }
 
-// ListHolders returns the regions where a service may run, whether or not they take services now: all that have been ready
-// and are not on their way out. It only reads.
+// ListHolders returns the regions where a service may run, whether or not they take services now: all that have been ready.
+// One on its way out may yet stay. It only reads.
 func (a *Releases) ListHolders(ctx context.Context) ([]region.Region, error) {
 	all, err := a.Records.Regions(ctx, "", false)
 	if err != nil {
 		return nil, fail(fmt.Errorf("list regions that hold services: %w", err))
 	}
-	return slices.DeleteFunc(all, func(r region.Region) bool { return r.Endpoints.API == "" || r.Status == region.Deleting }), nil
+	return slices.DeleteFunc(all, func(r region.Region) bool { return r.Endpoints.API == "" }), nil
 }

@@ -46,8 +46,8 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	}
 	connections := &activities.Connections{Cloud: provider}
 	return workers.CloudHoldings{
-		Networks: &activities.Networks{Cloud: provider}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
-		Accounts: &activities.Accounts{Cloud: provider}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
+		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
+		Accounts: &activities.Accounts{Cloud: provider, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
 		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: signer.Document()}}},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil

@@ -19,7 +19,6 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
-	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/telemetry"
 	"github.com/m3o/platform/internal/ticket"
@@ -127,12 +126,13 @@ func (b *base) flowHoldings(ctx context.Context) (*workers.FlowHoldings, func() 
 	if err != nil {
 		return nil, nil, fmt.Errorf("M3O_TICKET_KEY: %w", err)
 	}
-	flows := control.NewFlows(b.temporal)
+	flows := control.NewFlows(b.temporal, b.codec)
+	go b.own(ctx, db, flows)
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return &workers.FlowHoldings{
 		Regions: &activities.Regions{Records: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
 		Releases: &activities.Releases{Records: db}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
-		Operators: &activities.Operators{Regions: flows, Services: flows, List: everyService{db}}, Flows: &activities.Flows{Awaiter: flows},
+		Operators: &activities.Operators{Regions: flows, Services: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
 	}, db.Close, nil
 }
 
@@ -141,25 +141,6 @@ type permits struct{ signer *ticket.Signer }
 
 func (p permits) Permit(region, scope string) (string, error) {
 	return p.signer.Sign(ticket.Grant{Subject: "m3o", Regions: []string{region}, Scopes: []string{scope}})
-}
-
-// everyService lists the services of all projects, page by page.
-type everyService struct{ db *store.Store }
-
-func (e everyService) AllServices(ctx context.Context) ([]release.Service, error) {
-	var all []release.Service
-	page := store.Page{Limit: 200}
-	for {
-		items, next, err := e.db.Services(ctx, "", page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, items...)
-		if next == "" {
-			return all, nil
-		}
-		page.Cursor = next
-	}
 }
 
 // readSecret reads a secret from its file.

@@ -112,7 +112,7 @@ func TestOneRegionThatFailsRollsBackAll(t *testing.T) {
 			same(t, "runs", w.runs(), "lon1 1, nyc3 1, sgp1 1")
 			same(t, "regions", placed(r.Regions), "lon1 rolledback, nyc3 rolledback, sgp1 rolledback")
 			same(t, "message", r.Message, "nyc3: it exits with 1")
-			if r.Status != release.RolledBack || r.Regions[1].Message != "nyc3: it exits with 1" || r.Regions[0].URL != "" {
+			if r.Status != release.RolledBack || r.Regions[1].Message != "nyc3: it exits with 1" || r.Regions[0].URL != "http://lon1.example/hello/" {
 				t.Errorf("it ended as %+v", r)
 			}
 			if got := strings.Count(w.did("VerifyRelease"), "/1"); got != 3 {

@@ -92,6 +92,7 @@ func TestAServiceLivesFromDeployToKill(t *testing.T) {
 func TestOfReleasesThatWaitTheNewestWins(t *testing.T) {
 	w := worldWith("lon1")
 	w.later("AwaitService lon1/1", 30*time.Second)
+	w.later("DeleteService lon1", 30*time.Second) // being overtaken, it takes its time to go
 	p := newPlay(t, w)
 	answers := []*answer{p.deploy(0, "a"), {}, {}, {}}
 	p.at(5*time.Second, func() {
@@ -394,12 +395,14 @@ func TestARegionThatIsMadeAnewDuringADeployIsNotForgotten(t *testing.T) {
 
 func TestAServiceContinuesAsNewOnlyWhenIdle(t *testing.T) {
 	w := worldWith("lon1")
-	w.later("AwaitService lon1/1", 20*time.Second)
 	p := newPlay(t, w)
 	p.deploy(0, "a")
-	p.at(time.Second, func() { p.SetContinueAsNewSuggested(true) })
-	p.deploy(2*time.Second, "b")
-	p.ready(3*time.Second, "nyc3")
+	p.at(time.Minute, func() {
+		p.SetContinueAsNewSuggested(true)
+		w.later("AwaitService lon1/2", 20*time.Second)
+	})
+	p.deploy(time.Minute, "b")
+	p.ready(time.Minute+3*time.Second, "nyc3")
 	err := p.serving(release.OperateInput{})
 	var next *workflow.ContinueAsNewError
 	if !errors.As(err, &next) {

@@ -60,7 +60,7 @@ func (b *bootstrap) steps() []step {
 }
 
 func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, error) {
-	b.ran = b.built.Endpoints.API != ""
+	b.ran = b.built.Served || b.built.Endpoints.API != ""
 	b.built.Spec, b.built.Message = b.spec, ""
 	if b.built.Status = region.Creating; b.ran {
 		b.built.Status = region.Updating
@@ -72,7 +72,7 @@ func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, err
 		}
 	}
 	b.progress = region.Progress{Done: len(steps), Of: len(steps)}
-	b.built.Status, b.built.Message = region.Ready, ""
+	b.built.Status, b.built.Message, b.built.Served = region.Ready, "", true
 	return region.Outcome{Region: b.built}, b.record(ctx)
 }
 
@@ -120,8 +120,8 @@ func waitsForOperator(err error) bool {
 func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
 	name := b.spec.Name
 	b.built.Status = region.Failed
-	b.built.Message = fmt.Sprintf("%s: %s. What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`; without an answer it is removed in 24 hours",
-		b.progress.Stage, words(why), name, name)
+	b.built.Message = fmt.Sprintf("%s: %s. What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`; without an answer %s",
+		b.progress.Stage, words(why), name, name, b.unanswered())
 	b.progress.Waiting = b.built.Message
 	if err := b.record(ctx); err != nil {
 		return err
@@ -141,17 +141,26 @@ func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
 	return nil
 }
 
+// unanswered says what comes of a region whose operator does not answer.
+func (b *bootstrap) unanswered() string {
+	if b.ran || b.keep {
+		return "this attempt ends in 24 hours"
+	}
+	return "it is removed in 24 hours"
+}
+
 // fail undoes what was done, unless it is to stay, and records how it ended.
 func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.Outcome, error) {
 	if temporal.IsCanceledError(ctx.Err()) {
 		return region.Outcome{}, why
 	}
+	b.retry = false
 	b.built.Status = region.Failed
 	stage := b.progress.Stage
 	b.built.Message = fmt.Sprintf("%s: %s", stage, words(why))
 	if b.ran || b.keep {
 		b.built.Message += ". What is built stays"
-		return region.Outcome{Region: b.built}, b.record(ctx)
+		return b.end(ctx, false)
 	}
 	reason := b.built.Message
 	b.built.Message = reason + ". Removing what was built"
@@ -165,16 +174,22 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 		b.progress.Stage = "remove " + done[i].name
 		if err := done[i].undo(ctx); err != nil {
 			b.built.Message = fmt.Sprintf("%s. Removing the %s failed: %s; run `m3o region teardown %s`", reason, done[i].name, words(err), b.spec.Name)
-			return region.Outcome{Region: b.built}, b.record(ctx)
+			return b.end(ctx, false)
 		}
 	}
 	if err := sweep(ctx, b.spec); err != nil {
 		b.built.Message = fmt.Sprintf("%s. Something is left: %s", reason, words(err))
-		return region.Outcome{Region: b.built}, b.record(ctx)
+		return b.end(ctx, false)
 	}
 	b.built.Network, b.built.Cluster, b.built.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
 	b.built.Message = reason + ". Everything that was built is removed"
-	return region.Outcome{Region: b.built, Removed: true}, b.record(ctx)
+	return b.end(ctx, true)
+}
+
+// end records how a bootstrap failed. The operator may have asked for another attempt meanwhile.
+func (b *bootstrap) end(ctx workflow.Context, removed bool) (region.Outcome, error) {
+	err := b.record(ctx)
+	return region.Outcome{Region: b.built, Removed: removed, Again: b.retry}, err
 }
 
 func (b *bootstrap) cloud() string { return queue.Cloud(b.spec.Provider) }
@@ -214,7 +229,7 @@ func (b *bootstrap) buildCluster(ctx workflow.Context) error {
 	if err := b.record(ctx); err != nil {
 		return err
 	}
-	wait := watching(ctx, b.cloud(), "Wait until cluster "+spec.Name+" is ready", clusterLimit)
+	wait := looking(ctx, b.cloud(), "Wait until cluster "+spec.Name+" is ready", clusterLimit)
 	return workflow.ExecuteActivity(wait, clusters.AwaitCluster, spec).Get(ctx, &b.built.Cluster)
 }
 
@@ -223,19 +238,20 @@ func (b *bootstrap) removeCluster(ctx workflow.Context) error {
 }
 
 func (b *bootstrap) installParts(ctx workflow.Context) error {
-	apply := provisioning(ctx, b.cloud(), "Apply namespaces, policies and parts")
-	if err := workflow.ExecuteActivity(apply, parts.ApplyParts, b.spec).Get(ctx, nil); err != nil {
+	spec := b.spec // the operator may want another one meanwhile: what is applied is waited for
+	apply := watching(ctx, b.cloud(), "Apply namespaces, policies and parts", applyLimit)
+	if err := workflow.ExecuteActivity(apply, parts.ApplyParts, spec).Get(ctx, nil); err != nil {
 		return err
 	}
-	wait := watching(ctx, b.cloud(), "Wait until every part is ready", partsLimit)
-	return workflow.ExecuteActivity(wait, parts.AwaitParts, b.spec).Get(ctx, &b.built.Endpoints)
+	wait := looking(ctx, b.cloud(), "Wait until every part is ready", partsLimit)
+	return workflow.ExecuteActivity(wait, parts.AwaitParts, spec).Get(ctx, &b.built.Endpoints)
 }
 
 func (b *bootstrap) checkGateway(ctx workflow.Context) error {
 	if b.built.Endpoints.API == "" {
 		return nil
 	}
-	ctx = watching(ctx, queue.Flows, "Call the gateway from outside", gatewayLimit)
+	ctx = looking(ctx, queue.Flows, "Call the gateway from outside", gatewayLimit)
 	return workflow.ExecuteActivity(ctx, gateways.CheckGateway, b.built).Get(ctx, nil)
 }
 

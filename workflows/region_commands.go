@@ -113,25 +113,24 @@ func (o *regionOperator) order(ctx workflow.Context, order region.Order) (region
 	o.state.Operation++
 	order.Operation = o.state.Operation
 	o.state.Queue = append(o.state.Queue, order)
-	return region.Accepted{Operation: order.Operation, Status: o.status()}, o.passOn(ctx, order)
+	_, err := o.passOn(ctx, order)
+	return region.Accepted{Operation: order.Operation, Status: o.status()}, err
 }
 
-// passOn tells a bootstrap that waits for the operator what the operator wants now.
-func (o *regionOperator) passOn(ctx workflow.Context, order region.Order) error {
+// passOn tells a bootstrap that waits for the operator what the operator wants now. One that has ended by now cannot be told.
+func (o *regionOperator) passOn(ctx workflow.Context, order region.Order) (told bool, err error) {
 	if err := workflow.Await(ctx, func() bool { return o.child == "" || o.runs }); err != nil || o.child == "" {
-		return err
+		return false, err
 	}
 	signal, payload := region.RetrySignal, order.Spec
 	if order.Action == region.Delete {
 		signal = region.GiveUpSignal
 	}
-	// A bootstrap that has ended by now cannot be told, and need not be: the order is in the queue.
-	_ = workflow.SignalExternalWorkflow(ctx, o.child, "", signal, payload).Get(ctx, nil)
-	return nil
+	return workflow.SignalExternalWorkflow(ctx, o.child, "", signal, payload).Get(ctx, nil) == nil, nil
 }
 
 func (o *regionOperator) mayRetry(ctx workflow.Context, _ region.RetryInput) error {
-	if o.answered(ctx) {
+	if !o.begun || o.answered(ctx) {
 		return nil
 	}
 	return o.retriable()
@@ -159,23 +158,44 @@ func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (regi
 		if n := len(o.state.Queue); n > 0 {
 			newest = o.state.Queue[n-1]
 		}
-		return region.Accepted{Operation: operation, Status: o.status()}, o.passOn(ctx, newest)
+		told, err := o.passOn(ctx, newest)
+		if err != nil || told || !keepsRetries(ctx) {
+			return region.Accepted{Operation: operation, Status: o.status()}, err
+		}
+		if o.child == "" { // its end was heard of meanwhile
+			return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		}
+		o.again = true
+		return region.Accepted{Operation: operation, Status: o.status()}, nil
 	})
 }
 
 func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInput) error {
-	if o.state.Region.Cluster.ID == "" {
-		return refuse("region %s has no cluster yet", o.key.Name)
-	}
 	if len(in.PublicKey) != 32 {
 		return refuse("public_key must be 32 bytes, not %d", len(in.PublicKey))
+	}
+	if o.begun {
+		return o.connects()
+	}
+	return nil
+}
+
+func (o *regionOperator) connects() error {
+	if o.state.Region.Cluster.ID == "" {
+		return refuse("region %s has no cluster yet", o.key.Name)
 	}
 	return nil
 }
 
 func (o *regionOperator) kubeconfig(ctx workflow.Context, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
-	spec := o.state.Region.Spec
 	var sealed region.SealedKubeconfig
+	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
+		return sealed, err
+	}
+	if err := o.connects(); err != nil {
+		return sealed, err
+	}
+	spec := o.state.Region.Spec
 	ctx = planning(ctx, queue.Cloud(spec.Provider), "Seal a kubeconfig for "+in.By)
 	err := workflow.ExecuteActivity(ctx, kubeconfigs.SealKubeconfig, activities.SealInput{Spec: spec, PublicKey: in.PublicKey}).Get(ctx, &sealed)
 	return sealed, err

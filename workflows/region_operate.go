@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,6 +39,7 @@ type regionOperator struct {
 	begun    bool
 	child    string // id of the bootstrap at work, to pass commands on to it
 	runs     bool   // the child can be told something
+	again    bool   // a retry came too late for the child
 	came     int    // commands that came, and those whose turn is over: they pass one by one, in the order in which they came
 	passed   int    // (Temporal's mutex lets the last one in first)
 }
@@ -104,10 +106,41 @@ func (o *regionOperator) begin(ctx workflow.Context) error {
 		if err != nil {
 			return err
 		}
-		o.state.Region, o.state.Version = found, found.Version+1
+		o.state.Region, o.state.Version, o.state.Operation = found, found.Version+1, found.Operation
+		if found.Version > 0 && recallsRegion(ctx) {
+			o.resume(ctx)
+			return nil
+		}
 	}
 	o.begun = true
 	return nil
+}
+
+// resume orders once more what was at work when the region lost its owner: run under its old id it is found if it still
+// runs. Of a region that became ready services may not have heard.
+func (o *regionOperator) resume(ctx workflow.Context) {
+	r := o.state.Region
+	o.state.Operation = max(1, r.Operation)
+	order := region.Order{Operation: o.state.Operation, Action: region.Change, Spec: r.Spec, By: "recovery"}
+	if r.Status == region.Deleting {
+		order.Action = region.Delete
+	}
+	interrupted := slices.Contains([]region.Status{region.Planned, region.Creating, region.Updating, region.Deleting}, r.Status)
+	if interrupted {
+		o.state.Queue = append(o.state.Queue, order)
+	}
+	o.begun = true
+	if !interrupted && r.Takes() {
+		o.announce(ctx)
+	}
+}
+
+// announce tells every service that the region takes services now. The region does not end because one cannot be told.
+func (o *regionOperator) announce(ctx workflow.Context) {
+	tell := watching(ctx, queue.Flows, "Tell services of the region", tellingLimit)
+	if err := workflow.ExecuteActivity(tell, operators.AnnounceReady, o.key).Get(ctx, nil); err != nil && ctx.Err() == nil {
+		workflow.GetLogger(ctx).Error("services were not told of the region", "region", o.key.String(), "error", err)
+	}
 }
 
 func (o *regionOperator) recorded(ctx workflow.Context) (region.Region, error) {
@@ -147,7 +180,7 @@ func (o *regionOperator) next() region.Order {
 
 func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error {
 	o.running = &order
-	defer func() { o.running, o.child, o.runs, o.progress = nil, "", false, region.Progress{} }()
+	defer func() { o.running, o.child, o.runs, o.again, o.progress = nil, "", false, false, region.Progress{} }()
 	if order.Action == region.Delete {
 		return o.teardown(ctx, order)
 	}
@@ -155,7 +188,7 @@ func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error
 }
 
 func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) error {
-	o.child = o.key.BootstrapID(order.Operation)
+	o.child, o.state.Region.Operation = o.key.BootstrapID(order.Operation), order.Operation
 	in := region.BootstrapInput{Region: o.state.Region, Spec: order.Spec, Keep: order.Keep, Version: o.state.Version}
 	o.progress = region.Progress{Stage: "bootstrap", Waiting: "workflow " + o.child}
 	o.describe(ctx)
@@ -166,14 +199,18 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 		return o.recordFailure(ctx, order.Spec, err)
 	}
 	o.adopt(end.Region)
-	if end.Region.Status != region.Ready {
-		return nil
+	if end.Region.Status == region.Ready {
+		o.announce(ctx)
+	} else if (end.Again || o.again) && len(o.state.Queue) == 0 {
+		o.state.Operation++
+		o.state.Queue = append(o.state.Queue, region.Order{Operation: o.state.Operation, Action: region.Change, Spec: end.Region.Spec, By: order.By, Keep: order.Keep})
 	}
-	return workflow.ExecuteActivity(quickly(ctx, "Tell services of the region"), operators.AnnounceReady, o.key).Get(ctx, nil)
+	return ctx.Err()
 }
 
 func (o *regionOperator) teardown(ctx workflow.Context, order region.Order) error {
 	id := o.key.TeardownID(order.Operation)
+	o.state.Region.Operation = order.Operation
 	o.progress = region.Progress{Stage: "teardown", Waiting: "workflow " + id}
 	o.describe(ctx)
 	var end region.Outcome
@@ -224,7 +261,12 @@ func (o *regionOperator) reconcile(ctx workflow.Context) error {
 	spec := o.state.Region.Spec
 	var found activities.Inspection
 	look := planning(ctx, queue.Cloud(spec.Provider), "Look for what is broken or drifted")
-	if err := workflow.ExecuteActivity(look, parts.InspectParts, spec).Get(ctx, &found); err != nil {
+	err := workflow.ExecuteActivity(look, parts.InspectParts, spec).Get(ctx, &found)
+	var unseen *temporal.TimeoutError
+	if errors.As(err, &unseen) {
+		return nil // nobody looked: that says nothing of the region
+	}
+	if err != nil {
 		found = activities.Inspection{Problems: []string{words(err)}}
 	}
 	status, message := found.Verdict()

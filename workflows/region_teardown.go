@@ -34,7 +34,7 @@ type teardown struct {
 }
 
 func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
-	t.region.Status, t.region.Message = region.Deleting, ""
+	t.region.Status, t.region.Message, t.region.Served = region.Deleting, "", false
 	steps := []step{
 		{name: "drain", do: t.drain},
 		{name: "cluster", do: func(ctx workflow.Context) error {
@@ -58,8 +58,9 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 	if err := t.record(ctx); err != nil {
 		return region.Outcome{}, err
 	}
-	tell := workflow.ExecuteActivity(quickly(ctx, "Tell services that the region is gone"), operators.AnnounceRemoved, t.region.Spec.Key())
-	return region.Outcome{Region: t.region, Removed: true}, tell.Get(ctx, nil)
+	tell := watching(ctx, queue.Flows, "Tell services that the region is gone", tellingLimit)
+	err := workflow.ExecuteActivity(tell, operators.AnnounceRemoved, t.region.Spec.Key()).Get(ctx, nil)
+	return region.Outcome{Region: t.region, Removed: true}, err
 }
 
 // drain waits until no release is on its way into the region. One that never ends does not keep the region alive.
@@ -110,7 +111,7 @@ func removeCluster(ctx workflow.Context, spec region.ClusterSpec) error {
 }
 
 func removeNetwork(ctx workflow.Context, spec region.Spec) error {
-	ctx = provisioning(ctx, queue.Cloud(spec.Provider), "Remove network "+spec.NetworkSpec().Name)
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove network "+spec.NetworkSpec().Name, goneLimit)
 	return workflow.ExecuteActivity(ctx, networks.DeleteNetwork, spec.NetworkSpec()).Get(ctx, nil)
 }
 

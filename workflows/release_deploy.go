@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/temporal"
@@ -18,17 +19,18 @@ import (
 // DeployRelease brings one release to every region, all at once, and says how it ended.
 //
 // It ends with the release ready in all of them: its instances run, and each region's gateway reaches them. If one region
-// fails, every region that the release touched goes back to what ran before. It changes only what the service's owner
-// lets it, one deploy at a time, so running it again for the same release is safe. With Only it brings a release that runs
-// elsewhere to further regions; a failure there takes it back from those alone.
+// fails, every region that the release touched goes back to what ran before; so it does when a newer release overtakes it.
+// It changes only what the service's owner lets it, one deploy at a time, so running it again for the same release is safe.
+// With Only it brings a release that runs elsewhere to further regions; a failure there takes it back from those alone.
 func DeployRelease(ctx workflow.Context, in release.DeployInput) (release.Outcome, error) {
-	d := &deploy{release: in.Release, before: in.Before, only: in.Only, version: in.Version}
+	d := &deploy{release: in.Release, before: in.Before, only: in.Only, ran: in.Ran, version: in.Version}
 	if in.Only != nil {
 		d.others = without(in.Release.Regions, in.Only)
 	}
 	if err := workflow.SetQueryHandler(ctx, release.ProgressQuery, d.report); err != nil {
 		return release.Outcome{}, err
 	}
+	d.listen(ctx)
 	return d.run(ctx)
 }
 
@@ -37,33 +39,73 @@ type deploy struct {
 	release release.Release
 	before  *release.Release
 	only    []string
+	ran     []string // regions in which the release ran before, with only
 	version int64
 
 	stage  string
 	places []region.Region
 	placed []release.Placed // in the order of places
 	others []release.Placed // where the release runs already, with only
+
+	overtaken *release.Overtaken
+	stop      workflow.CancelFunc // ends the stage at work
+}
+
+// listen hears that the deploy is overtaken, at any time.
+func (d *deploy) listen(ctx workflow.Context) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		var why release.Overtaken
+		workflow.GetSignalChannel(ctx, release.OvertakenSignal).Receive(ctx, &why)
+		d.overtaken = &why
+		if d.stop != nil {
+			d.stop()
+		}
+	})
 }
 
 func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
+	waits := !recordsBesides(ctx)
 	for _, stage := range []struct {
-		name string
-		do   func(workflow.Context) error
+		name  string
+		do    func(workflow.Context) error
+		first bool // it begins when it is recorded: a region that closes must see the release before the release sees the region
 	}{
-		{"find regions", d.findPlaces},
-		{"image", d.makeImage},
-		{"rollout", d.rollOut},
+		{"find regions", d.findPlaces, true},
+		{"image", d.makeImage, waits},
+		{"rollout", d.rollOut, waits},
 	} {
 		d.stage = stage.name
-		if err := d.record(ctx); err != nil {
+		recorded := d.note(ctx)
+		if stage.first {
+			if err := recorded.Get(ctx, nil); err != nil {
+				return release.Outcome{}, err
+			}
+		}
+		failed := d.attempt(ctx, stage.do)
+		if err := recorded.Get(ctx, nil); err != nil {
 			return release.Outcome{}, err
 		}
-		if err := stage.do(ctx); err != nil {
-			return d.fail(ctx, err)
+		if failed != nil {
+			return d.fail(ctx, failed)
 		}
 	}
 	d.release.Status, d.release.Message = release.Ready, ""
 	return d.end(ctx)
+}
+
+// attempt does a stage in a scope of its own, which being overtaken cancels.
+func (d *deploy) attempt(ctx workflow.Context, stage func(workflow.Context) error) error {
+	scope, stop := workflow.WithCancel(ctx)
+	d.stop = stop
+	defer func() { d.stop = nil; stop() }()
+	if d.overtaken != nil {
+		return failure(fault.Conflict, d.overtaken.String())
+	}
+	err := stage(scope)
+	if err != nil && d.overtaken != nil {
+		return failure(fault.Conflict, d.overtaken.String())
+	}
+	return err
 }
 
 func (d *deploy) end(ctx workflow.Context) (release.Outcome, error) {
@@ -151,11 +193,11 @@ func (d *deploy) place(ctx workflow.Context, p release.Placement) error {
 	if err := workflow.ExecuteActivity(apply, services.ApplyService, p).Get(ctx, nil); err != nil {
 		return err
 	}
-	wait := watching(ctx, cloud, "Wait for instances in "+name, rolloutLimit)
+	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit)
 	if err := workflow.ExecuteActivity(wait, services.AwaitService, p).Get(ctx, nil); err != nil {
 		return err
 	}
-	verify := watching(ctx, queue.Flows, "Reach it through the gateway of "+name, verifyLimit)
+	verify := looking(ctx, queue.Flows, "Reach it through the gateway of "+name, verifyLimit)
 	return workflow.ExecuteActivity(verify, gateways.VerifyRelease, p).Get(ctx, nil)
 }
 
@@ -171,12 +213,12 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 	}
 	touched := d.stage == "rollout"
 	d.release.Message = words(why)
+	if touched && d.stays() {
+		return d.leave(ctx)
+	}
 	if !touched {
-		d.release.Status = release.Failed
-		if d.only != nil { // it still runs where it ran
-			d.release.Status = release.Ready
-		}
 		d.placed = nil // no region was touched
+		d.release.Status = d.failed(release.Failed)
 		return d.end(ctx)
 	}
 	d.stage = "roll back"
@@ -186,29 +228,73 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 	failed := append([]release.Placed(nil), d.placed...)
 	d.each(ctx, release.Deploying, d.takeBack)
 	for i, p := range d.placed {
-		if p.Status == release.Failed {
+		switch {
+		case p.Status == release.Failed:
 			d.release.Message += "; going back failed in " + p.Message
-			continue
+		case slices.Contains(d.ran, p.Region):
+			d.placed[i] = failed[i]
+		case d.overtaken != nil:
+			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p)}
+		default:
+			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p), Message: failed[i].Message}
 		}
-		d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, Message: failed[i].Message}
 	}
-	d.release.Status = release.RolledBack
-	if d.only != nil {
-		d.release.Status = release.Ready
-	}
+	d.release.Status = d.failed(release.RolledBack)
 	return d.end(ctx)
 }
 
-// takeBack makes one region run what it ran before.
+// failed is how a release ends that does not get to all its regions.
+func (d *deploy) failed(otherwise release.Status) release.Status {
+	switch {
+	case d.only != nil: // it still runs where it ran
+		return release.Ready
+	case d.overtaken != nil:
+		return release.Superseded
+	}
+	return otherwise
+}
+
+// stays reports whether the regions can be left as they are: what overtook the deploy goes over them all. A newer release
+// that fails goes back only to what is current.
+func (d *deploy) stays() bool {
+	return d.overtaken != nil && (d.overtaken.Killed || d.only != nil)
+}
+
+// leave ends the deploy where it is.
+func (d *deploy) leave(ctx workflow.Context) (release.Outcome, error) {
+	for i, p := range d.placed {
+		if p.Status != release.Ready {
+			d.placed[i] = release.Placed{Region: p.Region, Status: release.Failed, Message: d.release.Message}
+		}
+	}
+	d.release.Status = d.failed(release.Superseded)
+	return d.end(ctx)
+}
+
+// answers is where a region that went back answers: with what ran before, if anything did.
+func (d *deploy) answers(p release.Placed) string {
+	if d.before == nil {
+		return ""
+	}
+	return p.URL
+}
+
+// takeBack makes one region run what it ran before. Where the release itself ran before, there is nothing to go back to.
 func (d *deploy) takeBack(ctx workflow.Context, i int) error {
 	spec := d.places[i].Spec
+	if slices.Contains(d.ran, spec.Name) {
+		return nil
+	}
 	if d.before == nil {
 		return deleteService(ctx, spec, d.release.Service).Get(ctx, nil)
 	}
 	return d.place(ctx, d.placement(i, *d.before))
 }
 
-func (d *deploy) record(ctx workflow.Context) error {
+func (d *deploy) record(ctx workflow.Context) error { return d.note(ctx).Get(ctx, nil) }
+
+// note begins to record where the release is.
+func (d *deploy) note(ctx workflow.Context) workflow.Future {
 	d.version++
 	if d.stage != "" && d.only == nil {
 		d.release.Status = release.Deploying
@@ -217,7 +303,7 @@ func (d *deploy) record(ctx workflow.Context) error {
 	d.release.Regions = append(append([]release.Placed(nil), d.others...), d.placed...)
 	d.describe(ctx)
 	summary := fmt.Sprintf("Record release %d: %s %s", d.release.Number, d.release.Status, d.stage)
-	return workflow.ExecuteActivity(quickly(ctx, strings.TrimSpace(summary)), releases.RecordRelease, d.release).Get(ctx, nil)
+	return workflow.ExecuteActivity(quickly(ctx, strings.TrimSpace(summary)), releases.RecordRelease, d.release)
 }
 
 func (d *deploy) describe(ctx workflow.Context) {

@@ -3,6 +3,8 @@
 package workflows_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,58 @@ func TestOnARealServer(t *testing.T) {
 	t.Run("a removal tells a bootstrap that waits", func(t *testing.T) { removalTells(t, s) })
 	t.Run("a region that lost its owner is removed", func(t *testing.T) { orphan(t, s) })
 	t.Run("a deploy that was found is not done again", func(t *testing.T) { found(t, s) })
+	t.Run("what keeps a region is said", func(t *testing.T) { kept(t, s) })
+	t.Run("a deploy survives its owner", func(t *testing.T) { survives(t, s) })
+}
+
+// kept: the cloud is away, and who asks hears in its words what the region waits for.
+func kept(t *testing.T, s *stage) {
+	spec := place("kept")
+	s.w.fails("EnsureNetwork kept", 5, fault.New(fault.Unavailable, "DigitalOcean answered 503"))
+	s.order(spec, "kept-apply")
+	said := false
+	for deadline := time.Now().Add(20 * time.Second); !said && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		p, err := s.flows.RegionProgress(s.ctx, spec.Key())
+		s.must("ask what it waits for", err)
+		said = strings.Contains(p.Waiting, "EnsureNetwork, attempt") && strings.HasSuffix(p.Waiting, ": DigitalOcean answered 503")
+	}
+	if !said {
+		t.Error("nobody hears what the region waits for")
+	}
+	s.region(spec, region.Ready)
+	s.takeDown(spec, "kept-remove")
+}
+
+// survives: the owner of a service is terminated while a deploy is on its way. The deploy goes on, and the next command's
+// owner takes over how it ended.
+func survives(t *testing.T, s *stage) {
+	spec := place("survivor")
+	s.order(spec, "survivor-apply")
+	s.region(spec, region.Ready)
+	key := release.Key{Project: "default", Name: "orphaned"}
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	s.w.mu.Lock()
+	first := len(s.w.releases) + 1
+	call := fmt.Sprintf("AwaitService survivor/%d", first)
+	s.w.during[call] = func() { close(begun); <-goOn }
+	s.w.mu.Unlock()
+	in := request()
+	in.Service = key
+	_, err := s.flows.DeployService(s.ctx, "survivor-deploy", in)
+	s.must("deploy", err)
+	<-begun
+	s.w.mu.Lock()
+	delete(s.w.during, call)
+	s.w.mu.Unlock()
+	s.must("terminate the owner", s.c.TerminateWorkflow(s.ctx, key.OperateID(), "", "by hand"))
+	close(goOn)
+	_, err = s.flows.DeployService(s.ctx, "survivor-again", in)
+	s.must("deploy again", err)
+	s.until("the second release runs", func(w *world) bool { return w.services[key].Current == first+1 })
+	_, err = s.flows.KillService(s.ctx, "survivor-kill", key, release.KillInput{By: "ada"})
+	s.must("kill", err)
+	s.until("it is gone", func(w *world) bool { return w.services[key].Status == release.Killed })
+	s.takeDown(spec, "survivor-remove")
 }
 
 func (s *stage) order(spec region.Spec, id string) {

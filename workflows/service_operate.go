@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -15,9 +16,10 @@ import (
 
 // OperateService owns one service from its first deploy until it is killed.
 //
-// Releases are brought out one at a time; of those that wait, the newest wins and the others are recorded as superseded.
-// A region that becomes ready gets the current release. A release that is rolled back is remembered and never taken for
-// something to go back to. It ends when the service is gone from every region.
+// Releases are brought out one at a time; the newest wins: one that is on its way is told that it is overtaken, and those
+// that wait are recorded as superseded. A region that becomes ready gets the current release. A release that is rolled back
+// is remembered and never taken for something to go back to. It ends when the service is gone from every region. Started
+// for a service that lost its owner, it goes on from what was recorded.
 func OperateService(ctx workflow.Context, in release.OperateInput) error {
 	o := &serviceOperator{key: in.Key, state: in.State}
 	if err := o.listen(ctx); err != nil {
@@ -89,7 +91,8 @@ func (o *serviceOperator) regionRemoved(fact release.RegionFact) {
 	}
 }
 
-// run does one thing after the other: a kill before a release, a release before a region that wants the current one.
+// run does one thing after the other: what was on its way before a kill, that before a release, that before a region that
+// wants the current one.
 func (o *serviceOperator) run(ctx workflow.Context) error {
 	if err := o.begin(ctx); err != nil {
 		return err
@@ -141,14 +144,13 @@ func (o *serviceOperator) unplaced(names []string) {
 
 // over reports whether there is no service: it was killed, or never had a release, and none waits.
 func (o *serviceOperator) over() bool {
-	return (o.gone || o.state.Latest == 0) && o.state.Waiting == nil
+	return (o.gone || o.state.Latest == 0) && !o.state.Kill && o.state.Waiting == nil && o.state.Interrupted == nil
 }
 
-// begin goes on from the version that the service's record came to in an earlier life. Commands wait for it.
+// begin goes on from what was recorded of the service in an earlier life. Commands wait for it.
 func (o *serviceOperator) begin(ctx workflow.Context) error {
 	if o.state.Version == 0 {
-		call := quickly(ctx, "Find what was recorded before")
-		if err := workflow.ExecuteActivity(call, releases.RecordedService, o.key).Get(ctx, &o.state.Version); err != nil {
+		if err := o.recall(ctx); err != nil {
 			return err
 		}
 		o.state.Version++
@@ -157,21 +159,53 @@ func (o *serviceOperator) begin(ctx workflow.Context) error {
 	return nil
 }
 
+// recall finds what was recorded before: what runs, what was on its way, and what was asked for and never had its turn.
+func (o *serviceOperator) recall(ctx workflow.Context) error {
+	call := quickly(ctx, "Find what was recorded before")
+	if !recallsService(ctx) {
+		return workflow.ExecuteActivity(call, releases.RecordedService, o.key).Get(ctx, &o.state.Version)
+	}
+	var found release.Recalled
+	if err := workflow.ExecuteActivity(call, releases.RecallService, o.key).Get(ctx, &found); err != nil {
+		return err
+	}
+	o.state = found.State
+	for _, r := range found.Pending {
+		if err := o.enqueue(ctx, r); err != nil {
+			return err
+		}
+	}
+	if o.state.Current == nil {
+		return nil
+	}
+	places, err := listPlaces(ctx) // regions may have become ready while there was no owner
+	for _, p := range places {
+		o.state.Regions = append(o.state.Regions, p.Spec.Name)
+	}
+	return err
+}
+
 // due reports whether there is something to do.
 func (o *serviceOperator) due() bool {
 	o.hear()
-	return o.state.Kill || o.state.Waiting != nil || len(o.state.Regions) > 0 || len(o.state.Removed) > 0
+	return o.state.Kill || o.state.Interrupted != nil || o.state.Waiting != nil || len(o.state.Regions) > 0 || len(o.state.Removed) > 0
 }
 
 func (o *serviceOperator) turn(ctx workflow.Context) error {
 	defer func() { o.running, o.progress = nil, release.Progress{} }()
 	switch {
+	case o.state.Interrupted != nil: // it may still be at work
+		next := *o.state.Interrupted
+		o.state.Interrupted = nil
+		return o.bringOut(ctx, next)
 	case o.state.Kill:
 		return o.remove(ctx)
 	case len(o.state.Removed) > 0:
 		return o.forgetRegions(ctx)
 	case o.state.Waiting != nil:
-		return o.bringOut(ctx)
+		next := *o.state.Waiting
+		o.state.Waiting = nil
+		return o.bringOut(ctx, next)
 	default:
 		return o.place(ctx)
 	}
@@ -187,10 +221,9 @@ func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, OperateService, release.OperateInput{Key: o.key, State: o.state})
 }
 
-// bringOut runs the deploy of the release that waits.
-func (o *serviceOperator) bringOut(ctx workflow.Context) error {
-	next := *o.state.Waiting
-	o.state.Waiting, o.running = nil, &next
+// bringOut runs the deploy of a release whose turn it is.
+func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) error {
+	o.running = &next
 	o.progress = release.Progress{Release: next.Number, Stage: "deploying", Waiting: "workflow " + o.key.DeployID(next.Number)}
 	o.describe(ctx)
 	if err := o.record(ctx, o.serviceStatus(), ""); err != nil {
@@ -199,7 +232,7 @@ func (o *serviceOperator) bringOut(ctx workflow.Context) error {
 	in := release.DeployInput{Release: next, Before: o.state.Current, Version: next.Version}
 	var end release.Outcome
 	run := childRun{workflow: release.DeployWorkflow, id: o.key.DeployID(next.Number), summary: fmt.Sprintf("Release %d of %s", next.Number, o.key)}
-	err := run.run(ctx, in, &end)
+	err := o.attend(ctx, run, in, &end)
 	o.progress = release.Progress{}
 	if err != nil { // the deploy's stages never fail it: someone ended the workflow
 		next.Status, next.Message, next.Version = release.Failed, words(err), next.Version+1000
@@ -207,8 +240,50 @@ func (o *serviceOperator) bringOut(ctx workflow.Context) error {
 		if err := o.recordRelease(ctx, next); err != nil {
 			return err
 		}
+		o.mend(ctx)
 	}
+	o.state.Overtook = end.Release.Status == release.Superseded
 	return o.settle(ctx, end.Release)
+}
+
+// mend has the current release brought back to every region: the deploy that was ended left them in whatever state.
+func (o *serviceOperator) mend(ctx workflow.Context) {
+	if o.state.Current == nil || !mendsRegions(ctx) {
+		return
+	}
+	var names []string
+	for _, p := range o.state.Placed {
+		names = append(names, p.Region)
+	}
+	o.unplaced(names)
+}
+
+// attend runs a deploy, and tells it when something newer has overtaken it.
+func (o *serviceOperator) attend(ctx workflow.Context, deploy childRun, in release.DeployInput, end *release.Outcome) error {
+	runs, over := false, false
+	deploy.begun = func() { runs = true }
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		err := workflow.Await(ctx, func() bool { return over || runs && o.overtaken() })
+		if err != nil || over || !overtakesDeploys(ctx) {
+			return
+		}
+		why := release.Overtaken{Killed: o.state.Kill}
+		if !why.Killed {
+			why.By = o.state.Waiting.Number
+		}
+		// A deploy that has ended by now cannot be told, and need not be.
+		_ = workflow.SignalExternalWorkflow(ctx, deploy.id, "", release.OvertakenSignal, why).Get(ctx, nil)
+	})
+	err := deploy.run(ctx, in, end)
+	over = true
+	return err
+}
+
+// overtaken reports whether the deploy on its way need not go on: the service is to end, or a newer release is asked for.
+// Of those, two in a row are not overtaken: with a change every minute nothing would ever come out.
+func (o *serviceOperator) overtaken() bool {
+	w := o.state.Waiting
+	return o.state.Kill || w != nil && (w.RollsBack != 0 || !o.state.Overtook || !o.newer())
 }
 
 // settle takes over how a deploy ended.
@@ -217,7 +292,7 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 		o.state.RolledBack = append(o.state.RolledBack, r.Number)
 		o.state.RolledBack = newest(o.state.RolledBack)
 		if o.state.Current != nil {
-			o.state.Placed = slices.Clone(o.state.Placed)
+			o.state.Placed = wentBack(o.state.Placed, r)
 			o.unplaced(append(failedIn(r, nil), o.untouched(r)...))
 		}
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("release %d %s: %s", r.Number, r.Status, r.Message))
@@ -227,13 +302,13 @@ func (o *serviceOperator) settle(ctx workflow.Context, r release.Release) error 
 		if r.RollsBack != 0 { // neither it nor what it repeated is to be gone back to
 			o.state.RolledBack = newest(append(o.state.RolledBack, old.Number, old.RollsBack))
 		}
-		o.state.Previous = newest(append(o.state.Previous, old))
+		o.state.Previous = newest(append(o.state.Previous, old.Brief()))
 		old.Status, old.Version = release.Superseded, old.Version+1
 		if err := o.recordRelease(ctx, old); err != nil {
 			return err
 		}
 	}
-	o.state.Current, o.state.Placed = &r, r.Regions
+	o.state.Current, o.state.Placed, o.state.HalfKilled = &r, r.Regions, false
 	o.unplaced(nil)
 	return o.record(ctx, release.Running, "")
 }
@@ -243,6 +318,23 @@ func (o *serviceOperator) untouched(r release.Release) []string {
 	return slices.DeleteFunc(slices.Clone(o.state.Unplaced), func(name string) bool {
 		return slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Region == name })
 	})
+}
+
+// wentBack is where the current release runs after another one was taken back: everywhere that that went well, too.
+func wentBack(placed []release.Placed, r release.Release) []release.Placed {
+	placed = slices.Clone(placed)
+	for _, p := range r.Regions {
+		if p.Status != release.RolledBack {
+			continue
+		}
+		now := release.Placed{Region: p.Region, Status: release.Ready, URL: p.URL}
+		if i := slices.IndexFunc(placed, func(old release.Placed) bool { return old.Region == p.Region }); i >= 0 {
+			placed[i] = now
+		} else {
+			placed = append(placed, now)
+		}
+	}
+	return placed
 }
 
 // failedIn names the regions, of those given or of all, in which the release ended as a failure.
@@ -267,8 +359,8 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	o.state.Regions = nil
-	if o.state.Current == nil {
-		return nil // the first release goes to every region that is ready then
+	if o.state.Current == nil || o.state.HalfKilled {
+		return nil // the next release goes to every region that is ready then
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return o.runsIn(name) })
 	if len(names) == 0 {
@@ -280,9 +372,12 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	o.describe(ctx)
 	id := o.key.PlaceID(current.Number, o.state.Placements)
 	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
+	for _, p := range o.state.Placed {
+		in.Ran = append(in.Ran, p.Region)
+	}
 	var end release.Outcome
 	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names)}
-	if err := run.run(ctx, in, &end); err != nil {
+	if err := o.attend(ctx, run, in, &end); err != nil {
 		o.state.Current.Version += 1000 // beyond what that run may have recorded
 		o.unplaced(names)
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("placing release %d in %v: %s", current.Number, names, words(err)))
@@ -323,7 +418,8 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 		return err
 	}
 	if err := o.removeEverywhere(ctx); err != nil {
-		o.state.Kill = false
+		o.state.Kill, o.state.HalfKilled = false, true
+		o.unplaced(nil)
 		return o.record(ctx, release.Broken, "kill: "+words(err)+". Run `m3o kill "+o.key.Name+"` again")
 	}
 	if o.state.Waiting != nil {
@@ -337,7 +433,7 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 			return err
 		}
 	}
-	o.gone, o.state.Kill = true, false
+	o.gone, o.state.Kill, o.state.HalfKilled, o.state.Overtook = true, false, false, false
 	o.state.Current, o.state.Previous, o.state.RolledBack, o.state.Placed, o.state.Unplaced = nil, nil, nil, nil, nil
 	return o.record(ctx, release.Killed, "")
 }
@@ -352,12 +448,21 @@ func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
 	for i, place := range places {
 		deletes[i] = deleteService(ctx, place.Spec, o.key)
 	}
+	var kind fault.Kind
+	var reasons []string
+	left := []release.Placed{}
 	for i, d := range deletes {
 		if err := d.Get(ctx, nil); err != nil {
-			return failure(kindOf(err), places[i].Spec.Name+": "+words(err))
+			name := places[i].Spec.Name
+			kind, reasons = kindOf(err), append(reasons, name+": "+words(err))
+			left = append(left, release.Placed{Region: name, Status: release.Failed, Message: words(err)})
 		}
 	}
-	return nil
+	if len(reasons) == 0 {
+		return nil
+	}
+	o.state.Placed = left
+	return failure(kind, strings.Join(reasons, "; "))
 }
 
 // supersede records that the release that waits will not run.
@@ -388,6 +493,8 @@ func (o *serviceOperator) record(ctx workflow.Context, status release.ServiceSta
 
 func (o *serviceOperator) serviceStatus() release.ServiceStatus {
 	switch {
+	case o.state.HalfKilled && o.running == nil:
+		return release.Broken
 	case o.state.Current != nil:
 		return release.Running
 	case o.running != nil && o.progress.Stage != "" || o.state.Waiting != nil:

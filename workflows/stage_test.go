@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -49,7 +50,15 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	s := &stage{t: t, ctx: ctx, c: c, flows: control.NewFlows(c), w: newWorld()}
+	keys, err := control.LoadOrCreateKeys(filepath.Join(t.TempDir(), "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec, err := control.NewCodec(keys) // decodes what is plain, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{t: t, ctx: ctx, c: c, flows: control.NewFlows(c, codec), w: newWorld()}
 	for _, name := range []string{queue.Flows, queue.Build, queue.Cloud(region.DigitalOcean)} {
 		w := worker.New(c, name, worker.Options{DisableRegistrationAliasing: true})
 		for name, function := range all {

@@ -1,4 +1,40 @@
 package workflows
 
+import "go.temporal.io/sdk/workflow"
+
 // Changes to workflows that may be running stand here, one named function each around workflow.GetVersion, with a recorded
-// history in testdata/replay that ran before the change. There are none yet: these are the first.
+// history in testdata/replay that ran before the change.
+
+// recallsService: an owner that begins anew reads back what its service runs and what was on its way. Before, it read the
+// version of the record alone.
+func recallsService(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "recall service", workflow.DefaultVersion, 1) >= 1
+}
+
+// recallsRegion: an owner that begins anew goes on with the operation that was at work, and tells services of a region that
+// is ready. Before, it waited for the next command.
+func recallsRegion(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "recall region", workflow.DefaultVersion, 1) >= 1
+}
+
+// keepsRetries: a retry that comes too late for the bootstrap at work is an order of its own. Before, it was forgotten.
+func keepsRetries(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "keep retries", workflow.DefaultVersion, 1) >= 1
+}
+
+// mendsRegions: after a deploy that somebody ended, the current release is brought back to every region. Before, the
+// regions were left as that deploy left them.
+func mendsRegions(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "mend regions", workflow.DefaultVersion, 1) >= 1
+}
+
+// recordsBesides: a deploy goes on while the stage that it came to is recorded. Before, every stage waited for its record.
+func recordsBesides(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "record besides", workflow.DefaultVersion, 1) >= 1
+}
+
+// overtakesDeploys: a deploy on its way is told when a newer release or the end of the service is asked for. Before, these
+// waited for its end.
+func overtakesDeploys(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "overtake deploys", workflow.DefaultVersion, 1) >= 1
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -341,7 +342,7 @@ func (w *world) AllocateRelease(_ context.Context, req release.Request, key stri
 	}
 	r := release.Release{Service: req.Service, Number: len(w.releases) + 1, Origin: req.Origin, Spec: req.Spec, Status: release.Pending, By: req.By}
 	if rollsBack != 0 {
-		r.RollsBack, r.Image = rollsBack, w.releases[rollsBack].Image
+		r.RollsBack, r.Image, r.Spec = rollsBack, w.releases[rollsBack].Image, w.releases[rollsBack].Spec
 	}
 	w.releases[r.Number], w.byKey[key] = r, r.Number
 	return r, nil
@@ -382,10 +383,16 @@ func (w *world) hear(line string) {
 	}
 }
 
-func (w *world) ServiceVersion(_ context.Context, key release.Key) (int64, error) {
+func (w *world) ServiceHistory(_ context.Context, key release.Key) (release.Service, []release.Release, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.services[key].Version, nil
+	var all []release.Release
+	for _, n := range slices.Sorted(maps.Keys(w.releases)) {
+		if r := w.releases[n]; r.Service == key {
+			all = append(all, r)
+		}
+	}
+	return w.services[key], all, nil
 }
 
 func (w *world) AllServices(context.Context) ([]release.Service, error) {

@@ -13,7 +13,6 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -26,10 +25,13 @@ const answerIn = 30 * time.Second
 const closing = 5
 
 // Flows commands the platform's workflows.
-type Flows struct{ temporal client.Client }
+type Flows struct {
+	temporal client.Client
+	codec    *Codec
+}
 
-// NewFlows commands through the client.
-func NewFlows(c client.Client) *Flows { return &Flows{temporal: c} }
+// NewFlows commands through the client. The codec is the client's: what running work says of itself is encrypted with it.
+func NewFlows(c client.Client, codec *Codec) *Flows { return &Flows{temporal: c, codec: codec} }
 
 // command is one update that starts the workflow it is for if need be.
 type command struct {
@@ -39,6 +41,11 @@ type command struct {
 	arg                  any
 	summary              string
 	attributes           temporal.SearchAttributes
+}
+
+func (c command) options() client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{ID: c.workflowID, TaskQueue: queue.Flows, StaticSummary: c.summary, TypedSearchAttributes: c.attributes,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING}
 }
 
 // send delivers the command and waits for its answer. The same id is one command, whatever happens in between; when the
@@ -56,10 +63,7 @@ func (f *Flows) send(ctx context.Context, c command, answer any) error {
 }
 
 func (f *Flows) sendOnce(ctx context.Context, c command, answer any) error {
-	start := f.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID: c.workflowID, TaskQueue: queue.Flows, StaticSummary: c.summary, TypedSearchAttributes: c.attributes,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, c.workflow, c.input)
+	start := f.temporal.NewWithStartWorkflowOperation(c.options(), c.workflow, c.input)
 	handle, err := f.temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
 		UpdateOptions: client.UpdateWorkflowOptions{UpdateID: c.id, UpdateName: c.update, WorkflowID: c.workflowID, Args: []any{c.arg},
@@ -69,25 +73,6 @@ func (f *Flows) sendOnce(ctx context.Context, c command, answer any) error {
 		return err
 	}
 	return handle.Get(ctx, answer)
-}
-
-// ask sends an update to a workflow that must be there.
-func (f *Flows) ask(ctx context.Context, workflowID, update, id string, arg, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, answerIn)
-	defer cancel()
-	var err error
-	for range closing {
-		var handle client.WorkflowUpdateHandle
-		handle, err = f.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{UpdateID: id, UpdateName: update, WorkflowID: workflowID,
-			Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted})
-		if err == nil {
-			err = handle.Get(ctx, answer)
-		}
-		if !closedUnder(err) {
-			break
-		}
-	}
-	return translate(err)
 }
 
 // closedUnder reports whether the workflow ended while the update was on its way to it.
@@ -149,19 +134,25 @@ func (f *Flows) RemoveRegion(ctx context.Context, id string, key region.Key, in 
 // RetryRegion tells a bootstrap that waits to go on.
 func (f *Flows) RetryRegion(ctx context.Context, id string, key region.Key, in region.RetryInput) (region.Accepted, error) {
 	var a region.Accepted
-	return a, f.ask(ctx, key.OperateID(), region.RetryUpdate, id, in, &a)
+	c := regionCommand(key, "")
+	c.update, c.id, c.arg = region.RetryUpdate, id, in
+	return a, f.send(ctx, c, &a)
 }
 
 // Kubeconfig asks for a kubeconfig sealed to the caller's key.
 func (f *Flows) Kubeconfig(ctx context.Context, id string, key region.Key, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
 	var s region.SealedKubeconfig
-	return s, f.ask(ctx, key.OperateID(), region.KubeconfigUpdate, id, in, &s)
+	c := regionCommand(key, "")
+	c.update, c.id, c.arg = region.KubeconfigUpdate, id, in
+	return s, f.send(ctx, c, &s)
 }
 
 // RegionProgress tells where the region's operation is.
 func (f *Flows) RegionProgress(ctx context.Context, key region.Key) (region.Progress, error) {
 	var p region.Progress
-	return p, f.query(ctx, key.OperateID(), region.ProgressQuery, &p)
+	err := f.query(ctx, key.OperateID(), region.ProgressQuery, &p)
+	p.Waiting = f.why(ctx, p.Waiting)
+	return p, err
 }
 
 // DeployService orders a release under id.
@@ -175,37 +166,55 @@ func (f *Flows) DeployService(ctx context.Context, id string, in release.Request
 // RollbackService orders an earlier release again under id.
 func (f *Flows) RollbackService(ctx context.Context, id string, key release.Key, in release.RollbackInput) (release.Accepted, error) {
 	var a release.Accepted
-	return a, f.ask(ctx, key.OperateID(), release.RollbackUpdate, id, in, &a)
+	c := serviceCommand(key)
+	c.update, c.id, c.arg = release.RollbackUpdate, id, in
+	return a, f.send(ctx, c, &a)
 }
 
 // KillService orders the end of a service under id.
 func (f *Flows) KillService(ctx context.Context, id string, key release.Key, in release.KillInput) (release.Accepted, error) {
 	var a release.Accepted
-	return a, f.ask(ctx, key.OperateID(), release.KillUpdate, id, in, &a)
+	c := serviceCommand(key)
+	c.update, c.id, c.arg = release.KillUpdate, id, in
+	return a, f.send(ctx, c, &a)
 }
 
 // ServiceProgress tells where the service's deploy is.
 func (f *Flows) ServiceProgress(ctx context.Context, key release.Key) (release.Progress, error) {
 	var p release.Progress
-	return p, f.query(ctx, key.OperateID(), release.ProgressQuery, &p)
+	err := f.query(ctx, key.OperateID(), release.ProgressQuery, &p)
+	p.Waiting = f.why(ctx, p.Waiting)
+	return p, err
 }
 
-// RegionReady tells a service that a region takes services now. A service that is gone need not know.
+// RegionReady tells a service that a region takes services now. A service that lost its owner gets one.
 func (f *Flows) RegionReady(ctx context.Context, key release.Key, fact release.RegionFact) error {
-	return f.tell(ctx, key.OperateID(), release.RegionReadySignal, fact)
+	return f.tell(ctx, serviceCommand(key), release.RegionReadySignal, fact)
 }
 
-// RegionRemoved tells a service that a region is no longer a place. A service that is gone need not know.
+// RegionRemoved tells a service that a region is no longer a place. A service that lost its owner gets one.
 func (f *Flows) RegionRemoved(ctx context.Context, key release.Key, fact release.RegionFact) error {
-	return f.tell(ctx, key.OperateID(), release.RegionRemovedSignal, fact)
+	return f.tell(ctx, serviceCommand(key), release.RegionRemovedSignal, fact)
 }
 
-func (f *Flows) tell(ctx context.Context, workflowID, signal string, fact any) error {
-	err := translate(f.temporal.SignalWorkflow(ctx, workflowID, "", signal, fact))
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	return err
+func (f *Flows) tell(ctx context.Context, c command, signal string, fact any) error {
+	_, err := f.temporal.SignalWithStartWorkflow(ctx, c.workflowID, signal, fact, c.options(), c.workflow, c.input)
+	return translate(err)
+}
+
+// OwnRegion and OwnService give a region or a service its owner, should it have lost it: with Temporal's database, or to
+// somebody who terminated it. One that has an owner is left as it is.
+func (f *Flows) OwnRegion(ctx context.Context, key region.Key) error {
+	return f.own(ctx, regionCommand(key, ""))
+}
+
+func (f *Flows) OwnService(ctx context.Context, key release.Key) error {
+	return f.own(ctx, serviceCommand(key))
+}
+
+func (f *Flows) own(ctx context.Context, c command) error {
+	_, err := f.temporal.ExecuteWorkflow(ctx, c.options(), c.workflow, c.input)
+	return translate(err)
 }
 
 func (f *Flows) query(ctx context.Context, workflowID, name string, answer any) error {

@@ -79,7 +79,7 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer dialled.Close()
-	flows = control.NewFlows(dialled)
+	flows = control.NewFlows(dialled, codec)
 	w := worker.New(dialled, queue.Flows, worker.Options{DisableRegistrationAliasing: true})
 	for name, function := range map[string]any{release.OperateWorkflow: operateService, region.OperateWorkflow: operateRegion, region.PlanWorkflow: plan} {
 		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
@@ -361,9 +361,6 @@ func TestACommandThatIsNotAnsweredInTime(t *testing.T) {
 func TestWhoIsNotThere(t *testing.T) {
 	ctx := within(t, 30*time.Second)
 	nobody := release.Key{Project: "default", Name: "nobody"}
-	if _, err := flows.KillService(ctx, "k", nobody, release.KillInput{}); !fault.Is(err, fault.NotFound) {
-		t.Errorf("a kill: %v", err)
-	}
 	if _, err := flows.ServiceProgress(ctx, nobody); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a question: %v", err)
 	}

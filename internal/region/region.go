@@ -48,6 +48,9 @@ const (
 // Takes reports whether services are placed in a region of this status.
 func (s Status) Takes() bool { return slices.Contains([]Status{Ready, Updating, Degraded}, s) }
 
+// Takes reports whether services are placed in the region. One that was ready goes on taking them when a change of it fails.
+func (r Region) Takes() bool { return r.Status.Takes() || r.Status == Failed && r.Served }
+
 // Key names a region: platform and name, both DNS labels.
 type Key struct {
 	Platform string `json:"platform"`
@@ -64,7 +67,9 @@ type Region struct {
 	Network   Net       `json:"network"`
 	Cluster   Cluster   `json:"cluster"`
 	Endpoints Endpoints `json:"endpoints"`
-	Version   int64     `json:"version"` // grows with every record; older writes are ignored
+	Served    bool      `json:"served,omitempty"`    // it was ready and is not on its way out: a failed change never removes it
+	Operation int       `json:"operation,omitempty"` // the newest operation that began
+	Version   int64     `json:"version"`             // grows with every record; older writes are ignored
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }

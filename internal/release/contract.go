@@ -26,6 +26,9 @@ const (
 	RegionRemovedSignal = "RegionRemoved" // RegionFact: it is no longer a place for the service
 )
 
+// OvertakenSignal tells DeployRelease that its release need not be brought out any more. -> Overtaken
+const OvertakenSignal = "Overtaken"
+
 // OperateID is the id of the workflow that owns the service.
 func (k Key) OperateID() string { return "service/" + k.Project + "/" + k.Name }
 
@@ -58,6 +61,20 @@ type RegionFact struct {
 	Region string `json:"region"`
 }
 
+// Overtaken tells why a deploy on its way need not go on: a newer release was asked for, or the end of the service, which
+// takes away whatever the deploy placed.
+type Overtaken struct {
+	By     int  `json:"by,omitempty"` // the newer release
+	Killed bool `json:"killed,omitempty"`
+}
+
+func (o Overtaken) String() string {
+	if o.Killed {
+		return "the service was killed while it was on its way"
+	}
+	return fmt.Sprintf("release %d was asked for while it was on its way", o.By)
+}
+
 // Accepted is the answer to a command: it is recorded and will be done in turn. Release is 0 for a kill.
 type Accepted struct {
 	Service Key `json:"service"`
@@ -72,21 +89,24 @@ type OperateInput struct {
 
 // State is what OperateService remembers.
 type State struct {
-	Version    int64                 `json:"version"`
-	Current    *Release              `json:"current,omitempty"`  // what is meant to run
-	Previous   []Release             `json:"previous,omitempty"` // released before, newest last; bounded
-	Waiting    *Release              `json:"waiting,omitempty"`  // the newest release that waits its turn
-	RolledBack []int                 `json:"rolled_back,omitempty"`
-	Unplaced   []string              `json:"unplaced,omitempty"` // regions where bringing or taking back failed: tried again
-	Tries      int                   `json:"tries,omitempty"`
-	Removed    []string              `json:"removed,omitempty"` // regions that are gone
-	Latest     int                   `json:"latest"`
-	Kill       bool                  `json:"kill,omitempty"`
-	Regions    []string              `json:"regions,omitempty"` // that became ready and wait for the current release
-	Placements int                   `json:"placements"`
-	Placed     []Placed              `json:"placed,omitempty"` // where the current release runs
-	Started    time.Time             `json:"started"`
-	Answers    answer.Book[Accepted] `json:"answers"`
+	Version     int64                 `json:"version"`
+	Current     *Release              `json:"current,omitempty"`     // what is meant to run
+	Previous    []Release             `json:"previous,omitempty"`    // released before, newest last; bounded
+	Waiting     *Release              `json:"waiting,omitempty"`     // the newest release that waits its turn
+	Interrupted *Release              `json:"interrupted,omitempty"` // on its way when the owner was lost; its turn is first
+	RolledBack  []int                 `json:"rolled_back,omitempty"`
+	Unplaced    []string              `json:"unplaced,omitempty"` // regions where bringing or taking back failed: tried again
+	Tries       int                   `json:"tries,omitempty"`
+	Removed     []string              `json:"removed,omitempty"` // regions that are gone
+	Latest      int                   `json:"latest"`
+	Kill        bool                  `json:"kill,omitempty"`
+	HalfKilled  bool                  `json:"half_killed,omitempty"` // a kill failed somewhere: it is brought nowhere until it is deployed again
+	Overtook    bool                  `json:"overtook,omitempty"`    // the last deploy was overtaken: the next one is not, or nothing would ever come out
+	Regions     []string              `json:"regions,omitempty"`     // that became ready and wait for the current release
+	Placements  int                   `json:"placements"`
+	Placed      []Placed              `json:"placed,omitempty"` // where the current release runs
+	Started     time.Time             `json:"started"`
+	Answers     answer.Book[Accepted] `json:"answers"`
 }
 
 // DeployInput starts DeployRelease. Before is what ran until now, to go back to; nil when nothing did. Only limits the
@@ -95,6 +115,7 @@ type DeployInput struct {
 	Release Release  `json:"release"`
 	Before  *Release `json:"before,omitempty"`
 	Only    []string `json:"only,omitempty"`
+	Ran     []string `json:"ran,omitempty"` // regions of Only where it ran before: it is never taken away from there
 	Version int64    `json:"version"`
 }
 

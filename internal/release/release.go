@@ -105,6 +105,11 @@ type Release struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
+// Brief is what must be remembered of a release to go back to it: the rest is recorded.
+func (r Release) Brief() Release {
+	return Release{Service: r.Service, Number: r.Number, Image: r.Image, RollsBack: r.RollsBack}
+}
+
 // Placed is a release in one region. URL is the service's base there, ending in a slash.
 type Placed struct {
 	Region  string `json:"region"`

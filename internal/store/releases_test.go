@@ -171,8 +171,8 @@ func TestAKilledServiceIsGoneUntilItIsDeployedAgain(t *testing.T) {
 	wantFault(t, err, fault.NotFound, `"hello"`, "the only service is web")
 	_, err = s.Service(t.Context(), release.Key{Project: "default", Name: "webb"})
 	wantFault(t, err, fault.NotFound, `did you mean "web"?`)
-	if version, err := s.ServiceVersion(t.Context(), hello); err != nil || version != 2 {
-		t.Errorf("version %d, %v", version, err)
+	if last, _, err := s.ServiceHistory(t.Context(), hello); err != nil || last.Version != 2 || last.Status != release.Killed {
+		t.Errorf("the last record is %+v, %v", last, err)
 	}
 	v.Status, v.Version = release.Starting, 2
 	must(t, s.RecordService(t.Context(), v)) // not newer: ignored

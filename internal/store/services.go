@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -68,11 +69,23 @@ func (s *Store) Service(ctx context.Context, key release.Key) (release.Service, 
 	return decode[release.Service](row.Doc)
 }
 
-// ServiceVersion returns the version of the last record of a service, of one that was killed too, and 0 when there is none:
-// who deploys it again goes on from there, for older records are ignored.
-func (s *Store) ServiceVersion(ctx context.Context, key release.Key) (int64, error) {
-	row, _, err := findService(ctx, s.read, key)
-	return row.Version, s.explain(err, "read service "+key.String())
+// ServiceHistory returns the last record of a service, of one that was killed too and zero when there is none, and its
+// newest releases (a page of them) in the order of their numbers: who owns the service after its owner was lost goes on
+// from there.
+func (s *Store) ServiceHistory(ctx context.Context, key release.Key) (release.Service, []release.Release, error) {
+	row, known, err := findService(ctx, s.read, key)
+	if err != nil {
+		return release.Service{}, nil, s.explain(err, "read service "+key.String())
+	}
+	var service release.Service
+	if known {
+		if service, err = decode[release.Service](row.Doc); err != nil {
+			return release.Service{}, nil, fmt.Errorf("read service %s: %w", key, err)
+		}
+	}
+	newest, _, err := s.Releases(ctx, key, Page{Limit: MaxLimit})
+	slices.Reverse(newest)
+	return service, newest, err
 }
 
 func (s *Store) noService(ctx context.Context, key release.Key) error {

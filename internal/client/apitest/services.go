@@ -34,9 +34,9 @@ func (s services) deploy(ctx context.Context, id string, in release.Request, bac
 }
 
 func (s services) recordService(v *release.Service) {
-	version, err := s.Store.ServiceVersion(context.Background(), v.Key)
+	before, _, err := s.Store.ServiceHistory(context.Background(), v.Key)
 	s.must(err)
-	v.Version, v.UpdatedAt = version+1, time.Time{}
+	v.Version, v.UpdatedAt = before.Version+1, time.Time{}
 	s.must(s.Store.RecordService(context.Background(), *v))
 }
 

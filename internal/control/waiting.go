@@ -1,0 +1,60 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+)
+
+// waitingFor is how an owner's progress names the workflow that it waits for.
+const waitingFor = "workflow "
+
+// nested bounds how deep the look for what keeps a workflow goes: an owner, its operation, a build.
+const nested = 3
+
+// why says what keeps the workflow that an owner waits for: what its call to the outside failed with last, or saw last.
+// The owner's own words stay when nothing better is known.
+func (f *Flows) why(ctx context.Context, words string) string {
+	id, found := strings.CutPrefix(words, waitingFor)
+	for range nested {
+		if !found {
+			break
+		}
+		d, err := f.temporal.DescribeWorkflowExecution(ctx, id, "")
+		if err != nil {
+			break
+		}
+		for _, a := range d.GetPendingActivities() {
+			if text := f.sees(a); text != "" {
+				return text
+			}
+		}
+		if found = len(d.GetPendingChildren()) > 0; found {
+			id = d.GetPendingChildren()[0].GetWorkflowId()
+		}
+	}
+	return words
+}
+
+func (f *Flows) sees(a *workflowpb.PendingActivityInfo) string {
+	if failed := a.GetLastFailure(); failed != nil && a.GetAttempt() > 1 {
+		err := newFailureConverter(f.codec).FailureToError(failed)
+		var app *temporal.ApplicationError
+		if errors.As(err, &app) {
+			return fmt.Sprintf("%s, attempt %d: %s", a.GetActivityType().GetName(), a.GetAttempt(), app.Message())
+		}
+	}
+	var seen struct {
+		Reason string `json:"reason"`
+	}
+	payloads := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), f.codec)
+	if payloads.FromPayloads(a.GetHeartbeatDetails(), &seen) != nil {
+		return ""
+	}
+	return seen.Reason
+}
