@@ -182,6 +182,7 @@ func sandboxCommand() *cobra.Command {
 	flags.Float64Var(&c.TimeScale, "time-scale", 1, "what simulated durations are multiplied by")
 	flags.StringVar(&c.KubeBinary, "kube", "", "the program m3o-kube")
 	flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "take the contexts of this file for clusters instead")
+	flags.BoolVar(&c.NewAccount, "new-account", false, "begin with an account that nobody has used yet: no region of it has its default VPC")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
 	return cmd
 }

@@ -276,10 +276,19 @@ func (v *victim) checkLedger() {
 	if len(created) != len(deleted) || len(created) == 0 {
 		v.t.Errorf("%d things were created, %d deleted", len(created), len(deleted))
 	}
-	var state struct{ Providers map[string]map[string][]any }
+	var state struct {
+		Providers map[string]map[string][]struct {
+			Name    string
+			Default bool
+		}
+	}
 	must(v.t, json.Unmarshal(v.ask(http.MethodGet, "/_sandbox/state", nil, http.StatusOK), &state))
-	if len(state.Providers["digitalocean"]) > 0 {
-		v.t.Errorf("left over: %v", state.Providers)
+	for kind, all := range state.Providers["digitalocean"] {
+		for _, one := range all {
+			if !one.Default { // the default VPCs were there before
+				v.t.Errorf("left over: %s %s", kind, one.Name)
+			}
+		}
 	}
 	v.t.Logf("%d lines in the ledger, %d things created once and deleted once", last, len(created))
 }

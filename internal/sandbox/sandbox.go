@@ -61,7 +61,9 @@ type Config struct {
 	LeaseTimeout time.Duration
 	// DropletLimit is how many nodes the DigitalOcean account can have, 25 by default.
 	DropletLimit int
-	Logger       *slog.Logger
+	// NewAccount makes the DigitalOcean account one that nobody has used yet: without the default VPCs that one in use has.
+	NewAccount bool
+	Logger     *slog.Logger
 	// Ready is called when all ports listen.
 	Ready func(Endpoints)
 }
@@ -111,7 +113,7 @@ func openDigitalOcean(env environment) (Provider, error) {
 		return nil, err
 	}
 	return digitalocean.New(digitalocean.Config{World: env.world, Runner: env.runner, Versions: env.versions, Token: token,
-		DropletLimit: env.config.DropletLimit, Logger: env.config.Logger})
+		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Logger: env.config.Logger})
 }
 
 // Run runs the sandbox until ctx ends or its owner has been gone for too long; then it stops its clusters and keeps their

@@ -327,10 +327,23 @@ func (p *platform) once(gone bool) (created, deleted int) {
 	return created, deleted
 }
 
-// nothingLeft fails the test if anything exists in the sandbox.
+// nothingLeft fails the test if anything exists in the sandbox but the default VPCs, which were there before.
 func (p *platform) nothingLeft() {
 	p.t.Helper()
-	if state := string(p.sandbox(http.MethodGet, "/_sandbox/state", "")); strings.Contains(state, `"id"`) {
-		p.t.Errorf("the sandbox still has: %s", state)
+	type thing struct {
+		ID, Name string
+		Default  bool
+	}
+	state := decode[struct {
+		Providers map[string]map[string][]thing
+	}](p.t, string(p.sandbox(http.MethodGet, "/_sandbox/state", "")))
+	for _, kinds := range state.Providers {
+		for kind, all := range kinds {
+			for _, one := range all {
+				if !one.Default {
+					p.t.Errorf("the sandbox still has the %s %s (%s)", kind, one.Name, one.ID)
+				}
+			}
+		}
 	}
 }

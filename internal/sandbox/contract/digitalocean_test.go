@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -146,6 +147,7 @@ func (e *exchange) vpcs() *godo.VPC {
 	must(e.t, err)
 	_, _, err = e.VPCs.Set(e.ctx, other.ID, godo.VPCSetDescription("changed"))
 	must(e.t, err)
+	e.defaults(other)
 	_, _, err = e.VPCs.List(e.ctx, &godo.ListOptions{Page: 1, PerPage: 1})
 	must(e.t, err)
 	_, _, err = e.VPCs.Get(e.ctx, other.ID)
@@ -155,6 +157,21 @@ func (e *exchange) vpcs() *godo.VPC {
 	response, _ = e.VPCs.Delete(e.ctx, other.ID)
 	status(e.t, response, http.StatusNotFound)
 	return network
+}
+
+// defaults makes a VPC its region's default, and takes that from it again.
+func (e *exchange) defaults(other *godo.VPC) {
+	all, _, err := e.VPCs.List(e.ctx, &godo.ListOptions{PerPage: 200})
+	must(e.t, err)
+	i := slices.IndexFunc(all, func(v *godo.VPC) bool { return v.Default && v.RegionSlug == other.RegionSlug })
+	_, _, err = e.VPCs.Set(e.ctx, other.ID, godo.VPCSetDefault())
+	must(e.t, err)
+	response, _ := e.VPCs.Delete(e.ctx, other.ID)
+	status(e.t, response, http.StatusForbidden)
+	_, response, _ = e.VPCs.Update(e.ctx, other.ID, &godo.VPCUpdateRequest{Name: other.Name, Default: godo.PtrTo(false)})
+	status(e.t, response, http.StatusForbidden)
+	_, _, err = e.VPCs.Set(e.ctx, all[i].ID, godo.VPCSetDefault())
+	must(e.t, err)
 }
 
 func (e *exchange) create(name string, network *godo.VPC) *godo.KubernetesCluster {

@@ -30,7 +30,9 @@ type Config struct {
 	Token string
 	// DropletLimit is how many nodes the account can have; 0 means 25.
 	DropletLimit int
-	Logger       *slog.Logger
+	// NewAccount makes it an account that nobody has used yet. One in use has a default VPC in every region.
+	NewAccount bool
+	Logger     *slog.Logger
 }
 
 // Cloud is one DigitalOcean account.
@@ -47,7 +49,7 @@ type Cloud struct {
 	attended      sync.WaitGroup
 }
 
-// New makes the cloud. Its state is whatever the world has.
+// New makes the cloud. Its state is whatever the world has, and the default VPCs that it lacks.
 func New(config Config) (*Cloud, error) {
 	if config.Token == "" {
 		return nil, errors.New("the sandbox's DigitalOcean needs a token")
@@ -61,6 +63,12 @@ func New(config Config) (*Cloud, error) {
 	c := &Cloud{Config: config, busy: map[string]bool{}, looking: map[string]bool{}, looked: map[string]time.Time{}, troubles: map[string]string{}}
 	c.limiter = newLimiter(config.World.Clock)
 	c.handler = c.routes()
+	if config.NewAccount {
+		return c, nil
+	}
+	if err := c.furnish(); err != nil {
+		return nil, fmt.Errorf("make the default VPCs: %w", err)
+	}
 	return c, nil
 }
 

@@ -3,11 +3,11 @@ package digitalocean_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +29,8 @@ type cloud struct {
 	world  *world.World
 	runner *clusterstest.Runner
 	url    string
+	before map[string]bool // what there was before anything happened
+	stop   func()
 }
 
 // newCloud starts a cloud in which five minutes take 300 ms.
@@ -36,22 +38,40 @@ func newCloud(t *testing.T) *cloud { return newCloudAt(t, 0.001, 25) }
 
 func newCloudAt(t *testing.T, scale float64, droplets int) *cloud {
 	t.Helper()
+	return open(t, t.TempDir(), scale, digitalocean.Config{DropletLimit: droplets})
+}
+
+// newAccount is an account that nobody has used yet.
+func newAccount(t *testing.T) *cloud {
+	t.Helper()
+	return open(t, t.TempDir(), 0.001, digitalocean.Config{NewAccount: true})
+}
+
+// open starts a cloud on a directory, which may hold the state of another.
+func open(t *testing.T, dir string, scale float64, config digitalocean.Config) *cloud {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	w, err := world.Open(t.TempDir(), world.Clock{Scale: scale})
+	w, err := world.Open(dir, world.Clock{Scale: scale})
 	must(t, err)
 	runner := clusterstest.New(8)
-	do, err := digitalocean.New(digitalocean.Config{World: w, Runner: runner, Token: token, DropletLimit: droplets,
-		Versions: []string{"1.37", "1.36", "1.35", "1.34"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	config.World, config.Runner, config.Token, config.Logger = w, runner, token, slog.New(slog.DiscardHandler)
+	config.Versions = []string{"1.37", "1.36", "1.35", "1.34"}
+	do, err := digitalocean.New(config)
 	must(t, err)
 	server := httptest.NewServer(do)
 	stopped := make(chan error, 1)
 	go func() { stopped <- do.Run(ctx) }()
-	t.Cleanup(func() {
+	c := &cloud{Client: client(t, server.URL, token), t: t, ctx: ctx, world: w, runner: runner, url: server.URL, before: map[string]bool{}}
+	c.stop = sync.OnceFunc(func() {
 		server.Close()
 		cancel()
 		must(t, errors.Join(<-stopped, w.Close()))
 	})
-	return &cloud{Client: client(t, server.URL, token), t: t, ctx: ctx, world: w, runner: runner, url: server.URL}
+	t.Cleanup(c.stop)
+	for _, id := range c.existing() {
+		c.before[id] = true
+	}
+	return c
 }
 
 func client(t *testing.T, url, token string) *godo.Client {

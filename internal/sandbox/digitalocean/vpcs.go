@@ -80,6 +80,8 @@ func createVPC(c *call) (reply, error) {
 		if err := v.fit(others); err != nil {
 			return err
 		}
+		_, has := defaultOf(others, v.Region)
+		v.Default = !has
 		return c.addVPC(tx, v, ready)
 	})
 	if err != nil {
@@ -199,6 +201,9 @@ func (c *call) changeVPC(tx *world.Tx, all []vpc, v vpc, asked vpcRequest) (vpc,
 	if asked.Description != nil {
 		v.Description = *asked.Description
 	}
+	if asked.Default != nil && !*asked.Default && v.Default {
+		return v, forbidden("Can not unset default VPCs")
+	}
 	if asked.Default != nil && *asked.Default {
 		for _, o := range all {
 			if o.Region == v.Region && o.Default {
@@ -280,22 +285,4 @@ func membersOf(tx *world.Tx, id string) ([]wireMember, error) {
 		}
 	}
 	return members, nil
-}
-
-// defaultVPC returns the region's default VPC, and makes it for the first that needs it.
-func (c *call) defaultVPC(tx *world.Tx, where string) (string, error) {
-	all, err := world.List[vpc](tx, ref(kindVPC, ""))
-	if err != nil {
-		return "", err
-	}
-	for _, v := range all {
-		if v.Region == where && v.Default {
-			return v.ID, nil
-		}
-	}
-	v := vpc{ID: uuid.NewString(), Name: "default-" + where, Region: where, Default: true, CreatedAt: c.at}
-	if err := v.fit(all); err != nil {
-		return "", err
-	}
-	return v.ID, c.addVPC(tx, v, c.at)
 }
