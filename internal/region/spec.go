@@ -73,7 +73,12 @@ func (s Spec) Wants(p Part) bool {
 
 // Owner is the tag that marks everything made for the region, in every cloud. Characters that some clouds refuse in tags
 // do not occur, since platforms and names are labels.
-func (k Key) Owner() string { return "m3o:" + k.Platform + ":" + k.Name }
+func (k Key) Owner() string { return ownerPrefix + k.Platform + ":" + k.Name }
+
+const ownerPrefix = "m3o:"
+
+// IsOwner reports whether the tag marks something as some region's.
+func IsOwner(tag string) bool { return strings.HasPrefix(tag, ownerPrefix) }
 
 // resourceName is the deterministic name of what is made for the region, so that a lost answer is found again.
 func (k Key) resourceName() string { return "m3o-" + k.Platform + "-" + k.Name }

@@ -16,11 +16,12 @@ import (
 
 // DigitalOcean says most things with 422 and 403, and what it means in words alone.
 var (
-	quotaWords  = regexp.MustCompile(`(?i)\b(exceed|reach|over|hit|maximum|more than)\w*\b.*\b(limit|quota)|\b(limit|quota)s?\b.*\b(exceed|reach|hit)|\bquota\b`)
-	takenWords  = regexp.MustCompile(`(?i)\balready (exists|in use|taken|been taken|used)\b|\bmust be unique\b|\bduplicate\b|\bis not unique\b`)
-	busyWords   = regexp.MustCompile(`(?i)\b(in progress|pending|being (created|deleted|updated|provisioned)|is (provisioning|not running|busy|locked)|has pending|try again)\b`)
-	memberWords = regexp.MustCompile(`(?i)\bwith members\b|\bhas members\b|\bin use\b|\bnot empty\b|\battached\b`)
-	rightWords  = regexp.MustCompile(`(?i)\b(un)?(authori[sz]|permission|permitted|allowed|scope|role|access)`)
+	quotaWords   = regexp.MustCompile(`(?i)\b(exceed|reach|over|hit|maximum|more than)\w*\b.*\b(limit|quota)|\b(limit|quota)s?\b.*\b(exceed|reach|hit)|\bquota\b`)
+	takenWords   = regexp.MustCompile(`(?i)\balready (exists|in use|taken|been taken|used)\b|\bmust be unique\b|\bduplicate\b|\bis not unique\b`)
+	busyWords    = regexp.MustCompile(`(?i)\b(in progress|pending|being (created|deleted|updated|provisioned)|is (provisioning|not running|busy|locked)|has pending|try again)\b`)
+	memberWords  = regexp.MustCompile(`(?i)\bwith members\b|\bhas members\b|\bin use\b|\bnot empty\b|\battached\b`)
+	defaultWords = regexp.MustCompile(`(?i)\bdefault VPCs?\b`)
+	rightWords   = regexp.MustCompile(`(?i)\b(un)?(authori[sz]|permission|permitted|allowed|scope|role|access)`)
 )
 
 const longestWait = time.Hour
@@ -70,14 +71,15 @@ func kindOf(answer *godo.ErrorResponse) fault.Kind {
 	return fault.Unknown
 }
 
-// inhabited says that a VPC cannot be deleted for what lives in it: 403 is how the API's description says that, besides 409.
-// Only the API's own words are looked at, not ours with the VPC's name in them.
-func inhabited(err error) bool {
+// undeletableYet says that a VPC cannot be deleted for what lives in it, for which 403 is what the API's description says
+// besides 409, or because it has become a default since we looked. Only the API's own words are looked at, not ours with the
+// VPC's name in them.
+func undeletableYet(err error) bool {
 	var answer *godo.ErrorResponse
 	if !errors.As(err, &answer) || answer.Response == nil || answer.Response.StatusCode != http.StatusForbidden {
 		return false
 	}
-	return memberWords.MatchString(answer.Message) && !rightWords.MatchString(answer.Message)
+	return (memberWords.MatchString(answer.Message) || defaultWords.MatchString(answer.Message)) && !rightWords.MatchString(answer.Message)
 }
 
 func words(answer *godo.ErrorResponse) string {

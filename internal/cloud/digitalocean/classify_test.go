@@ -88,7 +88,8 @@ func TestInhabitedNetworksAreAConflict(t *testing.T) {
 		{403, "You do not have access for the attempted action.", fault.Denied},
 		{403, "Unauthorized: ask one of the team's members", fault.Denied},
 		{403, "Your role does not have permission to delete a VPC with members", fault.Denied},
-		{403, "Can not delete default VPCs", fault.Denied},
+		{403, "Can not delete default VPCs", fault.Conflict}, // it was none when the list was read
+		{403, "Your role does not have permission to delete the default VPC", fault.Denied},
 		{403, "", fault.Denied},
 	} {
 		p := account(t, func(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,16 +18,33 @@ import (
 const sandboxScale = 0.002
 
 func TestDigitalOceanIsAProvider(t *testing.T) {
-	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t).Harness(t) })
+	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return accountInUse(t).Harness(t) })
+}
+
+func TestANewAccountIsAProvider(t *testing.T) {
+	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness {
+		h := newUnused(t).Harness
+		all := h.Effects
+		h.Effects = func(t *testing.T) []cloudtest.Effect { // what happens to the locations' defaults is not the suite's business
+			return slices.DeleteFunc(all(t), func(e cloudtest.Effect) bool { return strings.HasPrefix(e.Name, "default-") })
+		}
+		return h
+	})
+}
+
+// accountInUse is an account that has a default VPC in every region.
+func accountInUse(t *testing.T) digitaloceantest.Account {
+	t.Helper()
+	return newAccount(t, sandbox.Config{})
 }
 
 // newAccount is the account of a sandbox of its own, whose clusters are only numbers.
-func newAccount(t *testing.T) digitaloceantest.Account {
+func newAccount(t *testing.T, config sandbox.Config) digitaloceantest.Account {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: sandboxScale, DropletLimit: 20,
-		Clusters: clusterstest.New(20), Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
+	config.Dir, config.RunDir, config.BasePort, config.TimeScale, config.DropletLimit = dir, t.TempDir(), sandbox.AnyPort, sandboxScale, 20
+	config.Clusters, config.Logger, config.Ready = clusterstest.New(20), slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }
 	go func() { done <- sandbox.Run(ctx, config) }()
 	t.Cleanup(func() {
 		stop()

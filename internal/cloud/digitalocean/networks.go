@@ -9,49 +9,81 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// EnsureNetwork returns the VPC of the spec's name and owner, made if there is none. DigitalOcean picks its addresses.
+// EnsureNetwork returns the VPC of the spec's name and owner, made if there is none. DigitalOcean picks its addresses. It is
+// never the first of its location: that one becomes the default, in which everything lands that names no network.
 func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
-	found, err := p.findNetwork(ctx, spec)
+	all, err := p.vpcs(ctx)
+	if err != nil {
+		return region.Net{}, err
+	}
+	ours := func(all []*godo.VPC) (*godo.VPC, error) { return vpcOf(all, spec) }
+	found, err := ours(all)
 	if err != nil || found != nil {
 		return networkOf(found), err
 	}
-	made, _, err := p.api.VPCs.Create(ctx, &godo.VPCCreateRequest{Name: spec.Name, RegionSlug: spec.Location, Description: spec.Owner.Owner()})
-	err = explain(err, "create the VPC "+spec.Name)
-	if fault.Is(err, fault.Exists) {
-		// It was made since we looked: by our own lost attempt, or by somebody else.
-		if found, again := p.findNetwork(ctx, spec); again != nil || found != nil {
-			return networkOf(found), again
-		}
+	if err := p.ensureDefault(ctx, all, spec.Location); err != nil {
+		return region.Net{}, err
 	}
+	request := godo.VPCCreateRequest{Name: spec.Name, RegionSlug: spec.Location, Description: spec.Owner.Owner()}
+	made, err := p.createVPC(ctx, request, ours)
 	return networkOf(made), err
 }
 
-// DeleteNetwork removes the VPC of the spec's name and owner. What is not ours stays.
+// DeleteNetwork removes the VPC of the spec's name and owner. What is not ours stays. If it has become its location's default,
+// which cannot be deleted, another is made that first.
 func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) error {
-	found, err := p.findNetwork(ctx, spec)
+	all, err := p.vpcs(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := vpcOf(all, spec)
 	if fault.Is(err, fault.Exists) || err == nil && found == nil {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	if found.Default {
+		if err := p.replaceDefault(ctx, all, spec.Location); err != nil {
+			return err
+		}
+	}
 	_, err = p.api.VPCs.Delete(ctx, found.ID)
 	err = explain(err, "delete the VPC "+spec.Name)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil
-	case inhabited(err):
+	case undeletableYet(err):
 		return fault.Wrap(fault.Conflict, err, "%s", fault.Message(err))
 	}
 	return err
 }
 
-// findNetwork returns nil when there is none of that name, and an Exists fault when there is one that is not ours.
-func (p *Provider) findNetwork(ctx context.Context, spec region.NetworkSpec) (*godo.VPC, error) {
+func (p *Provider) vpcs(ctx context.Context) ([]*godo.VPC, error) {
 	all, err := every(ctx, p.api.VPCs.List)
-	if err != nil {
-		return nil, explain(err, "list the VPCs")
+	return all, explain(err, "list the VPCs")
+}
+
+// createVPC makes a VPC that was not there. find looks for it, should it have been made since: by our own lost attempt, or by
+// somebody else.
+func (p *Provider) createVPC(ctx context.Context, request godo.VPCCreateRequest, find func([]*godo.VPC) (*godo.VPC, error)) (*godo.VPC, error) {
+	made, _, err := p.api.VPCs.Create(ctx, &request)
+	err = explain(err, "create the VPC "+request.Name)
+	if !fault.Is(err, fault.Exists) {
+		return made, err
 	}
+	all, again := p.vpcs(ctx)
+	if again != nil {
+		return nil, again
+	}
+	if found, again := find(all); again != nil || found != nil {
+		return found, again
+	}
+	return nil, err
+}
+
+// vpcOf returns nil when there is none of the spec's name, and an Exists fault when there is one that is not ours.
+func vpcOf(all []*godo.VPC, spec region.NetworkSpec) (*godo.VPC, error) {
 	for _, v := range all {
 		switch {
 		case v.Name != spec.Name:

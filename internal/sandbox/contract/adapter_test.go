@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/digitalocean/godo"
+
 	"github.com/m3o/platform/internal/cloud/cloudtest"
 	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
 	"github.com/m3o/platform/internal/sandbox"
@@ -35,6 +37,7 @@ var adapterCalls = map[string]string{
 	"VPCs.Create":                        "vpcs_create",
 	"VPCs.Delete":                        "vpcs_delete",
 	"VPCs.List":                          "vpcs_list",
+	"VPCs.Set":                           "vpcs_patch",
 }
 
 // unseen are those that the conformance suite cannot provoke. TestDigitalOcean sends them.
@@ -52,10 +55,18 @@ func TestDigitalOceanAdapter(t *testing.T) {
 	check := newChecker(t, "digitalocean.json", append([]deviation{noBackups}, nodeMessages...))
 	t.Run("conformance", func(t *testing.T) {
 		cloudtest.Run(t, func(t *testing.T) cloudtest.Harness {
-			account := newAccount(t)
+			account := newAccount(t, false)
 			account.Transport = check
 			return account.Harness(t)
 		})
+	})
+	t.Run("a network that became its region's default", func(t *testing.T) {
+		account := newAccount(t, true)
+		account.Transport = check
+		ours := account.Harness(t).Region.NetworkSpec()
+		_, _, err := account.SDK(t).VPCs.Create(t.Context(), &godo.VPCCreateRequest{Name: ours.Name, RegionSlug: ours.Location, Description: ours.Owner.Owner()})
+		must(t, err)
+		must(t, account.Harness(t).Provider.DeleteNetwork(t.Context(), ours))
 	})
 	var expected []string
 	for _, operation := range adapterCalls {
@@ -104,12 +115,12 @@ func TestAdapterCallsAreKnown(t *testing.T) {
 	}
 }
 
-// newAccount is the account of a sandbox of its own.
-func newAccount(t *testing.T) digitaloceantest.Account {
+// newAccount is the account of a sandbox of its own; unused is one that has no default VPCs yet.
+func newAccount(t *testing.T, unused bool) digitaloceantest.Account {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002, DropletLimit: 20,
+	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002, DropletLimit: 20, NewAccount: unused,
 		Clusters: clusterstest.New(20), Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
 	go func() { done <- sandbox.Run(ctx, config) }()
 	t.Cleanup(func() {

@@ -73,8 +73,14 @@ var ways = map[cloudtest.Way]string{
 
 func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
 	t.Helper()
-	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "digitalocean", "operation": operations[b.Call],
-		"fault": ways[b.Way], "times": 1, "after": 0})
+	a.Fault(t, operations[b.Call], ways[b.Way], 0)
+}
+
+// Fault has the operation misbehave once, after so many calls of it.
+func (a Account) Fault(t *testing.T, operation, fault string, after int) {
+	t.Helper()
+	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "digitalocean", "operation": operation,
+		"fault": fault, "times": 1, "after": after})
 }
 
 var kinds = map[string]cloudtest.Kind{"vpc": cloudtest.Network, "kubernetes_cluster": cloudtest.Cluster}
@@ -98,10 +104,8 @@ func (a Account) effects(t *testing.T) []cloudtest.Effect {
 // foreign makes something with the SDK, as another user of the account would.
 func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
 	t.Helper()
-	client, err := godo.New(&http.Client{Transport: bearer(a.Token), Timeout: limit}, godo.SetBaseURL(a.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := a.SDK(t)
+	var err error
 	switch kind {
 	case cloudtest.Network:
 		_, _, err = client.VPCs.Create(t.Context(), &godo.VPCCreateRequest{Name: name, RegionSlug: "lon1", Description: "somebody's"})
@@ -114,6 +118,16 @@ func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// SDK is the official client, as another user of the account has it.
+func (a Account) SDK(t *testing.T) *godo.Client {
+	t.Helper()
+	client, err := godo.New(&http.Client{Transport: bearer(a.Token), Timeout: limit}, godo.SetBaseURL(a.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 type bearer string
