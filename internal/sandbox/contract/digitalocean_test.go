@@ -119,6 +119,7 @@ func TestDigitalOcean(t *testing.T) {
 	network := e.vpcs()
 	e.clusters(network)
 	e.belongings(network)
+	e.volumes()
 	e.refusals()
 	e.check.finish(e.cloud.Operations())
 }
@@ -309,6 +310,24 @@ func (e *exchange) belongings(network *godo.VPC) {
 	_, err = e.Kubernetes.DeleteDangerous(e.ctx, cluster.ID)
 	must(e.t, err)
 	e.wait(cluster.ID, "")
+}
+
+// volumes are those that no cluster made.
+func (e *exchange) volumes() {
+	request := godo.VolumeCreateRequest{Region: "lon1", Name: "disk-1", Description: "somebody's", SizeGigaBytes: 5, Tags: []string{"a:b"}}
+	made, _, err := e.Storage.CreateVolume(e.ctx, &request)
+	must(e.t, err)
+	_, response, _ := e.Storage.CreateVolume(e.ctx, &request)
+	status(e.t, response, http.StatusConflict)
+	request.Name, request.Tags = "disk-2", nil
+	bare, _, err := e.Storage.CreateVolume(e.ctx, &request)
+	must(e.t, err)
+	_, _, err = e.Storage.ListVolumes(e.ctx, nil)
+	must(e.t, err)
+	for _, id := range []string{made.ID, bare.ID} {
+		_, err = e.Storage.DeleteVolume(e.ctx, id)
+		must(e.t, err)
+	}
 }
 
 // refusals are errors of all kinds.

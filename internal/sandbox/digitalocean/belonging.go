@@ -193,10 +193,14 @@ func (b belonging) wireBalancer() map[string]any {
 
 func (b belonging) wireVolume() map[string]any {
 	where, _ := findRegion(b.Region)
+	description, tags := b.Description, append([]string{}, b.Tags...)
+	if b.Cluster != "" {
+		description, tags = "Created by the Kubernetes CSI driver", []string{"k8s:" + b.Cluster}
+	}
 	return map[string]any{
-		"id": b.ID, "name": b.Name, "description": "Created by the Kubernetes CSI driver", "size_gigabytes": b.SizeGiB,
+		"id": b.ID, "name": b.Name, "description": description, "size_gigabytes": b.SizeGiB,
 		"created_at": stamp(b.CreatedAt), "droplet_ids": []int{}, "filesystem_type": "", "filesystem_label": "",
-		"tags":   []string{"k8s:" + b.Cluster},
+		"tags":   tags,
 		"region": where.wire(),
 	}
 }

@@ -68,6 +68,7 @@ var routes = []route{
 	{"GET", "/v2/load_balancers/{lb_id}", "loadBalancers_get", getLoadBalancer},
 	{"DELETE", "/v2/load_balancers/{lb_id}", "loadBalancers_delete", deleteLoadBalancer},
 	{"GET", "/v2/volumes", "volumes_list", listVolumes},
+	{"POST", "/v2/volumes", "volumes_create", createVolume},
 	{"GET", "/v2/volumes/{volume_id}", "volumes_get", getVolume},
 	{"DELETE", "/v2/volumes/{volume_id}", "volumes_delete", deleteVolume},
 }

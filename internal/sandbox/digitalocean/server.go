@@ -136,8 +136,10 @@ func (c *call) misbehave(header http.Header, r route) error {
 
 // quotaRefusal is what the API says when the account's limit is in the way of an operation.
 func quotaRefusal(operation string) error {
-	if strings.HasPrefix(operation, "vpcs_") {
-		return invalid("You have reached your VPC limit. Please contact support to request an increase.")
+	for prefix, what := range map[string]string{"vpcs_": "VPC", "volumes_": "volume"} {
+		if strings.HasPrefix(operation, prefix) {
+			return invalid("You have reached your %s limit. Please contact support to request an increase.", what)
+		}
 	}
 	return unprocessable("creating this/these droplet(s) will exceed your droplet limit")
 }

@@ -117,7 +117,8 @@ type node struct {
 // leaving says that the node is on its way out.
 func (n node) leaving() bool { return n.State == draining || n.State == deleting }
 
-// belonging is a load balancer or a volume that something in a cluster asked for.
+// belonging is a load balancer or a volume that something in a cluster asked for, or a volume that a caller did: then Cluster
+// is empty, and Description and Tags are the caller's.
 type belonging struct {
 	ID        string    `json:"id"`
 	Kind      string    `json:"kind"`
@@ -129,6 +130,9 @@ type belonging struct {
 	Ports     []port    `json:"ports,omitempty"`
 	SizeGiB   int       `json:"size_gigabytes,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
+
+	Description string   `json:"description,omitempty"`
+	Tags        []string `json:"tags,omitempty"`
 }
 
 type port struct {
