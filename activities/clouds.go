@@ -126,15 +126,22 @@ func (a *Accounts) Preflight(ctx context.Context, in PreflightInput) (region.Pre
 	return answer, nil
 }
 
+// SweepInput is a region that is to be gone, and the ids of the clusters that it had: what they made can outlive them. It was
+// the key alone once, so the key's fields are its own.
+type SweepInput struct {
+	region.Key
+	Clusters []string `json:"clusters,omitempty"`
+}
+
 // Sweep proves that nothing in the account is the region's any more. What is left is named, and looked for again: things
 // that a cloud removes late (load balancers, volumes) are the usual reason.
-func (a *Accounts) Sweep(ctx context.Context, owner region.Key) error {
-	left, err := a.Cloud.Owned(ctx, owner)
+func (a *Accounts) Sweep(ctx context.Context, in SweepInput) error {
+	left, err := a.Cloud.Owned(ctx, in.Key, in.Clusters...)
 	if err != nil {
-		return fail(fmt.Errorf("sweep %s: %w", owner, err))
+		return fail(fmt.Errorf("sweep %s: %w", in.Key, err))
 	}
 	if len(left) > 0 {
-		return fail(fault.New(fault.Unavailable, "%d resources of %s are still there: %v", len(left), owner, left))
+		return fail(fault.New(fault.Unavailable, "%d resources of %s are still there: %v", len(left), in.Key, left))
 	}
 	return nil
 }

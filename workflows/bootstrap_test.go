@@ -272,6 +272,24 @@ func TestWhatIsLeftIsNamed(t *testing.T) {
 	}
 }
 
+func TestWhatOutlivesTheClusterIsNamed(t *testing.T) {
+	w := newWorld()
+	w.volumes = []string{"k8s-nyc3", "k8s-lon1"}
+	w.fails("ApplyParts lon1", 1, fault.New(fault.Invalid, "refused"))
+	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
+	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "[volume of k8s-lon1 (vol-1)]") {
+		t.Errorf("it ended as %+v", end)
+	}
+	end = newPlay(t, w).tornDown(end.Region)
+	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "teardown, inventory: 1 resources of micro/lon1 are still there: [volume of k8s-lon1 (vol-1)]") {
+		t.Errorf("it ended as %+v", end)
+	}
+	w.volumes = nil
+	if end = newPlay(t, w).tornDown(end.Region); !end.Removed {
+		t.Errorf("with the volume deleted it ended as %+v", end)
+	}
+}
+
 // Teardown.
 
 func (p *play) tornDown(r region.Region) region.Outcome {

@@ -177,7 +177,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 			return b.end(ctx, false)
 		}
 	}
-	if err := sweep(ctx, b.spec); err != nil {
+	if err := sweep(ctx, b.spec, b.built.Cluster); err != nil {
 		b.built.Message = fmt.Sprintf("%s. Something is left: %s", reason, words(err))
 		return b.end(ctx, false)
 	}

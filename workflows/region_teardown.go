@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
@@ -41,7 +42,7 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 			return removeCluster(ctx, t.region.Spec.ClusterSpec(t.region.Network))
 		}},
 		{name: "network", do: func(ctx workflow.Context) error { return removeNetwork(ctx, t.region.Spec) }},
-		{name: "inventory", do: func(ctx workflow.Context) error { return sweep(ctx, t.region.Spec) }},
+		{name: "inventory", do: func(ctx workflow.Context) error { return sweep(ctx, t.region.Spec, t.region.Cluster) }},
 	}
 	for i, s := range steps {
 		t.progress = region.Progress{Stage: s.name, Done: i, Of: len(steps)}
@@ -115,7 +116,11 @@ func removeNetwork(ctx workflow.Context, spec region.Spec) error {
 	return workflow.ExecuteActivity(ctx, networks.DeleteNetwork, spec.NetworkSpec()).Get(ctx, nil)
 }
 
-// sweep proves that nothing in the account carries the region's tag any more.
-func sweep(ctx workflow.Context, spec region.Spec) error {
-	return workflow.ExecuteActivity(sweeping(ctx, queue.Cloud(spec.Provider)), accounts.Sweep, spec.Key()).Get(ctx, nil)
+// sweep proves that nothing in the account carries the region's tag any more, or that of the cluster it had.
+func sweep(ctx workflow.Context, spec region.Spec, had region.Cluster) error {
+	in := activities.SweepInput{Key: spec.Key()}
+	if had.ID != "" {
+		in.Clusters = []string{had.ID}
+	}
+	return workflow.ExecuteActivity(sweeping(ctx, queue.Cloud(spec.Provider)), accounts.Sweep, in).Get(ctx, nil)
 }

@@ -31,6 +31,7 @@ type world struct {
 	asked     []activities.PreflightInput
 	networks  map[string]bool
 	clusters  map[string]region.ClusterSpec
+	volumes   []string       // ids of the clusters that made them, and that they outlive
 	running   map[string]int // "lon1/default/hello" -> release
 	broken    string         // what InspectParts finds
 
@@ -183,7 +184,7 @@ func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec
 	return region.Preflight{Obstacles: w.obstacles, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
 }
 
-func (w *world) Owned(_ context.Context, owner region.Key) ([]region.Resource, error) {
+func (w *world) Owned(_ context.Context, owner region.Key, had ...string) ([]region.Resource, error) {
 	if err := w.call("Sweep", owner.Name); err != nil {
 		return nil, err
 	}
@@ -195,6 +196,11 @@ func (w *world) Owned(_ context.Context, owner region.Key) ([]region.Resource, e
 	}
 	if _, lives := w.clusters[owner.Name]; lives {
 		left = append(left, region.Resource{Kind: "kubernetes cluster", ID: "k8s-" + owner.Name, Name: owner.Name})
+	}
+	for _, volume := range w.volumes {
+		if slices.Contains(had, volume) {
+			left = append(left, region.Resource{Kind: "volume", ID: "vol-1", Name: "of " + volume})
+		}
 	}
 	return left, nil
 }

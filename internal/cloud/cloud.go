@@ -48,8 +48,9 @@ type Account interface {
 	// Preflight says what would keep the region from being made or changed, and what it would cost. have is what it has
 	// now: nil for a new one.
 	Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error)
-	// Owned lists everything in the account that carries the owner's tag or name, whatever state it is in.
-	Owned(ctx context.Context, owner region.Key) ([]region.Resource, error)
+	// Owned lists everything in the account that carries the owner's tag or name, whatever state it is in, and what the
+	// clusters of these ids made, which can outlive them.
+	Owned(ctx context.Context, owner region.Key, clusters ...string) ([]region.Resource, error)
 }
 
 // Access is a kubeconfig and when it ends. It is a secret: it stays in the process that holds the cloud's identity, and

@@ -22,10 +22,11 @@ type Harness struct {
 	Region   region.Spec    // that the account can hold, with room for three more nodes but not for a hundred
 	Stranger cloud.Provider // the same account with credentials that are not valid
 
-	Break   func(t *testing.T, b Breakage)             // makes the next calls fail
-	Effects func(t *testing.T) []Effect                // everything that happened in the account, in order
-	Foreign func(t *testing.T, kind Kind, name string) // makes a thing of that name that is nobody's region's
-	Within  time.Duration                              // how long anything may take there; each poll is a hundredth
+	Break   func(t *testing.T, b Breakage)              // makes the next calls fail
+	Effects func(t *testing.T) []Effect                 // everything that happened in the account, in order
+	Foreign func(t *testing.T, kind Kind, name string)  // makes a thing of that name that is nobody's region's
+	Outlive func(t *testing.T, c region.Cluster) string // makes a volume as the cluster would have, which outlives it; its id
+	Within  time.Duration                               // how long anything may take there; each poll is a hundredth
 }
 
 // Kind is what the suite makes.
@@ -89,6 +90,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		run  func(*testing.T, suite)
 	}{
 		{"a region's life leaves nothing behind", life},
+		{"what outlives its cluster is found by the cluster's id", outlived},
 		{"asking again makes nothing twice", again},
 		{"asking at the same time makes nothing twice", together},
 		{"lost answers are adopted", lost},
@@ -198,9 +200,9 @@ func (s suite) remove(t *testing.T, spec region.ClusterSpec) {
 	}
 }
 
-func (s suite) owned(t *testing.T) []region.Resource {
+func (s suite) owned(t *testing.T, clusters ...string) []region.Resource {
 	t.Helper()
-	owned, err := s.Provider.Owned(t.Context(), s.Region.Key())
+	owned, err := s.Provider.Owned(t.Context(), s.Region.Key(), clusters...)
 	if err != nil {
 		t.Fatalf("list what is ours: %v", err)
 	}

@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +47,32 @@ func life(t *testing.T, s suite) {
 	for _, kind := range []Kind{Network, Cluster} {
 		s.wantHappened(t, "created", kind, 1)
 		s.wantHappened(t, "deleted", kind, 1)
+	}
+}
+
+func outlived(t *testing.T, s suite) {
+	spec := s.cluster(s.ensureNetwork(t))
+	s.ensureCluster(t, spec)
+	c := s.untilReady(t, spec, spec.Nodes.Count)
+	volume := s.Outlive(t, c)
+	owns := func(clusters ...string) bool {
+		return slices.ContainsFunc(s.owned(t, clusters...), func(r region.Resource) bool { return r.ID == volume })
+	}
+	if !owns() {
+		t.Errorf("the volume %s of a cluster that is there is not listed: %v", volume, s.owned(t))
+	}
+	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	s.untilGone(t, spec)
+	s.untilNetworkGone(t)
+	if left := s.owned(t, "another", c.ID); !owns("another", c.ID) || len(left) != 1 {
+		t.Errorf("left is the volume %s, listed is %v", volume, left)
+	}
+	other := s.Region.Key()
+	other.Name += "-other"
+	if owned, err := s.Provider.Owned(t.Context(), other, "another"); err != nil || len(owned) > 0 {
+		t.Errorf("another region owns %v, %v", owned, err)
 	}
 }
 

@@ -30,12 +30,14 @@ func TestWhatOurClusterMadeIsOurs(t *testing.T) {
 			{"id":"v3","name":"renamed","description":"m3o:micro:lon1"}]}`,
 		"/v2/kubernetes/clusters": `{"kubernetes_clusters":[{"id":"c1","name":"m3o-micro-lon1","tags":["k8s","m3o:micro:lon1"],"status":{"state":"deleting"}},
 			{"id":"c2","name":"other","tags":["m3o","m3o:micro:lon1b"],"vpc_uuid":"v2","status":{"state":"running"}},
-			{"id":"c3","name":"other","tags":["other"],"vpc_uuid":"v3","status":{"state":"deleted"}}]}`,
+			{"id":"c3","name":"other","tags":["other"],"vpc_uuid":"v3","status":{"state":"deleted"}},
+			{"id":"c4","name":"untagged","tags":["k8s","k8s:c4"],"status":{"state":"deleted"}}]}`,
 		"/v2/load_balancers": `{"load_balancers":[{"id":"l1","name":"by network","vpc_uuid":"v1"},{"id":"l2","name":"by tag","tag":"k8s:c1"},
 			{"id":"l3","name":"other","vpc_uuid":"v2"},{"id":"l4","name":"nobody's"}]}`,
-		"/v2/volumes": `{"volumes":[{"id":"o1","name":"pvc-1","tags":["k8s:c1"]},{"id":"o2","name":"pvc-2","tags":["k8s:c2"]},{"id":"o3","name":"pvc-3"}]}`,
+		"/v2/volumes": `{"volumes":[{"id":"o1","name":"pvc-1","tags":["k8s:c1"]},{"id":"o2","name":"pvc-2","tags":["k8s:c2"]},{"id":"o3","name":"pvc-3"},
+			{"id":"o4","name":"pvc-4","tags":["k8s:c4"]},{"id":"o5","name":"pvc-5","tags":["k8s","k8s:gone"]},{"id":"o6","name":"pvc-6","tags":["k8s:another"]}]}`,
 	})
-	got, err := p.Owned(t.Context(), region.Key{Platform: "micro", Name: "lon1"})
+	got, err := p.Owned(t.Context(), region.Key{Platform: "micro", Name: "lon1"}, "gone", "c4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +46,12 @@ func TestWhatOurClusterMadeIsOurs(t *testing.T) {
 		{Kind: "vpc", ID: "v3", Name: "renamed"},
 		{Kind: "kubernetes cluster", ID: "c1", Name: "m3o-micro-lon1"},
 		{Kind: "kubernetes cluster", ID: "c3", Name: "other"},
+		{Kind: "kubernetes cluster", ID: "c4", Name: "untagged"},
 		{Kind: "load balancer", ID: "l1", Name: "by network"},
 		{Kind: "load balancer", ID: "l2", Name: "by tag"},
 		{Kind: "volume", ID: "o1", Name: "pvc-1"},
+		{Kind: "volume", ID: "o4", Name: "pvc-4"},
+		{Kind: "volume", ID: "o5", Name: "pvc-5"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

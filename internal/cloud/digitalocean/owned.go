@@ -9,11 +9,14 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// Owned lists what carries the owner's tag, what lies in its network, and what its cluster made: what a cluster makes
-// (load balancers, volumes) carries only the cluster's own tag. A droplet that outlived its cluster keeps the network from
-// being deleted, and so from this list.
-func (p *Provider) Owned(ctx context.Context, owner region.Key) ([]region.Resource, error) {
+// Owned lists what carries the owner's tag, what lies in its network, and what its clusters made: what a cluster makes
+// (load balancers, volumes) carries only the cluster's own tag, so of a cluster that is gone the id must be known. A droplet
+// that outlived its cluster keeps the network from being deleted, and so from this list.
+func (p *Provider) Owned(ctx context.Context, owner region.Key, clusters ...string) ([]region.Resource, error) {
 	o := inventory{provider: p, tags: []string{owner.Owner()}}
+	for _, id := range clusters {
+		o.tags = append(o.tags, clusterTag(id))
+	}
 	for _, look := range []func(context.Context) error{o.vpcs, o.clusters, o.loadBalancers, o.volumes} {
 		if err := look(ctx); err != nil {
 			return nil, err
@@ -21,6 +24,9 @@ func (p *Provider) Owned(ctx context.Context, owner region.Key) ([]region.Resour
 	}
 	return o.found, nil
 }
+
+// clusterTag is what DigitalOcean marks a cluster with, and all that the cluster makes.
+func clusterTag(id string) string { return "k8s:" + id }
 
 // inventory gathers. Networks and clusters come first: they say by what else the rest is known.
 type inventory struct {
@@ -52,8 +58,8 @@ func (o *inventory) vpcs(ctx context.Context) error {
 func (o *inventory) clusters(ctx context.Context) error {
 	all, err := o.provider.clusters(ctx)
 	for _, c := range all {
-		if slices.Contains(c.Tags, o.tags[0]) || slices.Contains(o.networks, c.VPC) {
-			o.tags = append(o.tags, "k8s:"+c.ID)
+		if o.tagged(c.Tags) || slices.Contains(o.networks, c.VPC) {
+			o.tags = append(o.tags, clusterTag(c.ID))
 			o.add("kubernetes cluster", c.ID, c.Name)
 		}
 	}

@@ -40,7 +40,7 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 		Provider: a.provider(t, a.Token), Stranger: a.provider(t, "another"),
 		Region: region.Spec{Platform: "micro", Domain: "micro.mu", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1",
 			Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 2, Size: "s-2vcpu-4gb"}}, Network: []region.Part{region.API}},
-		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign,
+		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive,
 		Within: 20 * time.Second,
 	}
 }
@@ -118,6 +118,18 @@ func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// outlive makes a volume with the tag that all volumes of the cluster have. The sandbox knows its clusters' own by other means,
+// so this one stays.
+func (a Account) outlive(t *testing.T, c region.Cluster) string {
+	t.Helper()
+	made, _, err := a.SDK(t).Storage.CreateVolume(t.Context(), &godo.VolumeCreateRequest{Region: "lon1", Name: "pvc-outlives", SizeGigaBytes: 5,
+		Tags: []string{"k8s", "k8s:" + c.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID
 }
 
 // SDK is the official client, as another user of the account has it.
