@@ -105,10 +105,12 @@ func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) e
 	return nil
 }
 
-// Accounts asks one cloud account about itself. Poll is how often it looks for what a cloud removes late.
+// Accounts asks one cloud account about itself. Poll is how often it looks for what a cloud removes late, Limit how long that
+// may take; 0 is as long as the workflow has patience.
 type Accounts struct {
 	Cloud cloud.Account
 	Poll  time.Duration
+	Limit time.Duration
 }
 
 // PreflightInput is a region that is about to be made (Have nil) or changed.
@@ -136,12 +138,17 @@ type SweepInput struct {
 // Sweep proves that nothing in the account is the region's any more. What is left is named, and looked for again: things
 // that a cloud removes late (load balancers, volumes) are the usual reason.
 func (a *Accounts) Sweep(ctx context.Context, in SweepInput) error {
-	left, err := a.Cloud.Owned(ctx, in.Key, in.Clusters...)
+	w := watching(ctx, a.Poll)
+	defer w.close()
+	if a.Limit > 0 {
+		w.limit = min(w.limit, a.Limit)
+	}
+	err := w.until(func() (string, bool, error) {
+		left, err := a.Cloud.Owned(ctx, in.Key, in.Clusters...)
+		return fmt.Sprintf("%d resources of %s are still there: %v", len(left), in.Key, left), len(left) == 0, err
+	})
 	if err != nil {
 		return fail(fmt.Errorf("sweep %s: %w", in.Key, err))
-	}
-	if len(left) > 0 {
-		return fail(fault.New(fault.Unavailable, "%d resources of %s are still there: %v", len(left), in.Key, left))
 	}
 	return nil
 }

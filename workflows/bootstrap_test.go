@@ -267,7 +267,7 @@ func TestWhatIsLeftIsNamed(t *testing.T) {
 	w.fails("ApplyParts lon1", 1, fault.New(fault.Invalid, "refused"))
 	w.fails("Sweep lon1", 1000, fault.New(fault.Unavailable, "1 resources of micro/lon1 are still there: [load balancer lb (7)]"))
 	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
-	if end.Removed || !strings.Contains(end.Region.Message, "Something is left: 1 resources of micro/lon1 are still there: [load balancer lb (7)]") {
+	if end.Removed || !strings.Contains(end.Region.Message, "last seen: 1 resources of micro/lon1 are still there: [load balancer lb (7)]") {
 		t.Errorf("it ended as %+v", end)
 	}
 }
@@ -281,7 +281,7 @@ func TestWhatOutlivesTheClusterIsNamed(t *testing.T) {
 		t.Errorf("it ended as %+v", end)
 	}
 	end = newPlay(t, w).tornDown(end.Region)
-	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "teardown, inventory: 1 resources of micro/lon1 are still there: [volume of k8s-lon1 (vol-1)]") {
+	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "last seen: 1 resources of micro/lon1 are still there: [volume of k8s-lon1 (vol-1)]. Run `m3o region teardown lon1` again") {
 		t.Errorf("it ended as %+v", end)
 	}
 	w.volumes = nil

@@ -103,11 +103,3 @@ func ordering(ctx workflow.Context, summary string) workflow.Context {
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
 	})
 }
-
-// sweeping is for looking until nothing is left: clouds remove load balancers and volumes minutes after their cluster.
-func sweeping(ctx workflow.Context, queue string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
-		StartToCloseTimeout: 45 * time.Second, ScheduleToCloseTimeout: sweepLimit, Summary: "Prove that nothing of the region is left",
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1.5, MaximumInterval: 30 * time.Second},
-	})
-}

@@ -122,5 +122,6 @@ func sweep(ctx workflow.Context, spec region.Spec, had region.Cluster) error {
 	if had.ID != "" {
 		in.Clusters = []string{had.ID}
 	}
-	return workflow.ExecuteActivity(sweeping(ctx, queue.Cloud(spec.Provider)), accounts.Sweep, in).Get(ctx, nil)
+	look := looking(ctx, queue.Cloud(spec.Provider), "Prove that nothing of the region is left", sweepLimit)
+	return workflow.ExecuteActivity(look, accounts.Sweep, in).Get(ctx, nil)
 }
