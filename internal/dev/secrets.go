@@ -17,21 +17,22 @@ import (
 
 // Tokens keeps who holds which token, by its hash.
 type Tokens interface {
-	SaveToken(ctx context.Context, hash []byte, p account.Principal, name string, expires time.Time) error
+	ReplaceToken(ctx context.Context, hash []byte, p account.Principal, name string, expires time.Time) error
 	EnsureProject(ctx context.Context, name string) error
 }
 
 // TokenFile is where the administrator's token is in a data directory.
 func TokenFile(dir string) string { return filepath.Join(dir, "admin.token") }
 
-// admit makes the administrator's token at the first start, and lets its holder do everything.
+// admit makes the administrator's token at the first start, and lets its holder do everything. Without the file it makes a new
+// one, and the old one is good no more: that is how a token that leaked is revoked.
 func admit(ctx context.Context, dir string, tokens Tokens, hash func(string) []byte) error {
 	token, err := secretIn(TokenFile(dir), "m3o_")
 	if err != nil {
 		return err
 	}
 	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
-	return errors.Join(tokens.EnsureProject(ctx, account.DefaultProject), tokens.SaveToken(ctx, hash(token), admin, "admin.token", time.Time{}))
+	return errors.Join(tokens.EnsureProject(ctx, account.DefaultProject), tokens.ReplaceToken(ctx, hash(token), admin, "admin.token", time.Time{}))
 }
 
 // secretIn returns the secret in the file, made with the prefix if there is none. The file is only readable by its owner.

@@ -58,6 +58,21 @@ func TestTokensTellWhoCalls(t *testing.T) {
 	wantFault(t, s.SaveToken(t.Context(), []byte("the token itself"), admin, "x", time.Time{}), fault.Invalid)
 }
 
+func TestATokenThatIsReplacedIsGoodNoMore(t *testing.T) {
+	s := fresh(t)
+	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
+	must(t, s.SaveToken(t.Context(), hash("of another"), admin, "laptop", time.Time{}))
+	for _, token := range []string{"leaked", "new", "new"} {
+		must(t, s.ReplaceToken(t.Context(), hash(token), admin, "admin.token", time.Time{}))
+	}
+	_, err := s.Principal(t.Context(), hash("leaked"))
+	wantFault(t, err, fault.Unauthenticated, "not known")
+	for _, token := range []string{"new", "of another"} {
+		_, err := s.Principal(t.Context(), hash(token))
+		must(t, err)
+	}
+}
+
 func TestTheAuditLogIsPagedNewestFirst(t *testing.T) {
 	s := fresh(t)
 	entry := event.Audit{Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Subject: "ada", Kind: "user", Project: "default", Action: "deploy-service",
