@@ -4,16 +4,14 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 )
 
 func (a *API) registerAccount() {
-	huma.Register(a.huma, a.operation("whoami", http.MethodGet, "/v1/whoami", "Show who calls", account.ReadServices, 200), a.whoami)
-	huma.Register(a.huma, a.operation("list-audit", http.MethodGet, "/v1/audit", "List who changed what, newest first", account.ReadAudit, 200), a.listAudit)
+	typed(a, "whoami", http.MethodGet, "/v1/whoami", "Show who calls", account.ReadServices, 200, a.whoami)
+	typed(a, "list-audit", http.MethodGet, "/v1/audit", "List who changed what, newest first", account.ReadAudit, 200, a.listAudit)
 }
 
 func (a *API) whoami(ctx context.Context, _ *struct{}) (*Body[account.Principal], error) {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"net/http"
 	"path"
 	"reflect"
@@ -90,12 +91,20 @@ func schemaName(t reflect.Type, hint string) string {
 // Routes lists every route with its permission; Handler must have been called.
 func (a *API) Routes() []Route { return a.routes }
 
-// operation describes a typed route. The permission is part of what makes one: there is no route without.
-func (a *API) operation(id, method, path, summary string, need account.Permission, status int) huma.Operation {
-	a.routes = append(a.routes, Route{Method: method, Path: path, Action: id, Permission: need})
-	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
+// declare notes a route. There is none without a permission.
+func (a *API) declare(r Route) {
+	if r.Permission == "" {
+		panic("rest: the route " + r.Action + " declares no permission")
+	}
+	a.routes = append(a.routes, r)
+}
+
+// typed registers a route whose request and answer are JSON. This and plain are the only ways to register one.
+func typed[I, O any](a *API, id, method, path, summary string, need account.Permission, status int, handler func(context.Context, *I) (*O, error)) {
+	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
+	huma.Register(a.huma, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
 		Security: []map[string][]string{{"token": {}}}, Middlewares: huma.Middlewares{a.enforce(id, need)},
-		Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: 30 * time.Second}
+		Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: 30 * time.Second}, handler)
 }
 
 // enforce is guard for typed routes.
@@ -110,7 +119,7 @@ func (a *API) enforce(action string, need account.Permission) func(huma.Context,
 
 // plain registers a route whose body is a stream.
 func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, handler http.HandlerFunc) {
-	a.routes = append(a.routes, Route{Method: method, Path: path, Action: id, Permission: need})
+	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
 	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, handler))
 	if method != http.MethodOptions {
 		a.huma.OpenAPI().AddOperation(describe(id, method, path, summary, need))

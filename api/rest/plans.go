@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/region"
 )
@@ -22,10 +20,10 @@ type PlanRequest struct {
 }
 
 func (a *API) registerPlans() {
-	huma.Register(a.huma, a.operation("create-plan", http.MethodPost, "/v1/plans", "Make and store a plan", account.WriteRegions, 201), a.createPlan)
-	huma.Register(a.huma, a.operation("get-plan", http.MethodGet, "/v1/plans/{id}", "Show a plan", account.ReadRegions, 200), a.getPlan)
-	huma.Register(a.huma, a.operation("apply-plan", http.MethodPost, "/v1/plans/{id}/apply", "Carry out a plan, if the world has not moved",
-		account.WriteRegions, 202), a.applyPlan)
+	typed(a, "create-plan", http.MethodPost, "/v1/plans", "Make and store a plan", account.WriteRegions, 201, a.createPlan)
+	typed(a, "get-plan", http.MethodGet, "/v1/plans/{id}", "Show a plan", account.ReadRegions, 200, a.getPlan)
+	typed(a, "apply-plan", http.MethodPost, "/v1/plans/{id}/apply", "Carry out a plan, if the world has not moved",
+		account.WriteRegions, 202, a.applyPlan)
 }
 
 func (a *API) createPlan(ctx context.Context, in *struct {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/region"
 )
@@ -49,15 +47,15 @@ type Started struct {
 }
 
 func (a *API) registerRegions() {
-	huma.Register(a.huma, a.operation("list-regions", http.MethodGet, "/v1/regions", "List the regions", account.ReadRegions, 200), a.listRegions)
-	huma.Register(a.huma, a.operation("get-region", http.MethodGet, "/v1/regions/{name}", "Show a region", account.ReadRegions, 200), a.getRegion)
-	huma.Register(a.huma, a.operation("get-region-progress", http.MethodGet, "/v1/regions/{name}/progress", "Show where a region's operation is",
-		account.ReadRegions, 200), a.getRegionProgress)
-	huma.Register(a.huma, a.operation("retry-region", http.MethodPost, "/v1/regions/{name}/retry", "Go on with a bootstrap that waits or failed",
-		account.WriteRegions, 202), a.retryRegion)
-	huma.Register(a.huma, a.operation("delete-region", http.MethodDelete, "/v1/regions/{name}", "Take a region down", account.WriteRegions, 202), a.deleteRegion)
-	huma.Register(a.huma, a.operation("get-region-kubeconfig", http.MethodPost, "/v1/regions/{name}/kubeconfig",
-		"Make a kubeconfig, sealed to the caller's one-time key", account.AccessRegions, 200), a.getKubeconfig)
+	typed(a, "list-regions", http.MethodGet, "/v1/regions", "List the regions", account.ReadRegions, 200, a.listRegions)
+	typed(a, "get-region", http.MethodGet, "/v1/regions/{name}", "Show a region", account.ReadRegions, 200, a.getRegion)
+	typed(a, "get-region-progress", http.MethodGet, "/v1/regions/{name}/progress", "Show where a region's operation is",
+		account.ReadRegions, 200, a.getRegionProgress)
+	typed(a, "retry-region", http.MethodPost, "/v1/regions/{name}/retry", "Go on with a bootstrap that waits or failed",
+		account.WriteRegions, 202, a.retryRegion)
+	typed(a, "delete-region", http.MethodDelete, "/v1/regions/{name}", "Take a region down", account.WriteRegions, 202, a.deleteRegion)
+	typed(a, "get-region-kubeconfig", http.MethodPost, "/v1/regions/{name}/kubeconfig",
+		"Make a kubeconfig, sealed to the caller's one-time key", account.AccessRegions, 200, a.getKubeconfig)
 }
 
 func (a *API) listRegions(ctx context.Context, in *struct {

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
@@ -45,9 +43,9 @@ type ReleasePath struct {
 }
 
 func (a *API) registerReleases() {
-	huma.Register(a.huma, a.operation("create-release", http.MethodPost, "/v1/services/{name}/releases", "Bring out a new release", account.WriteServices, 202), a.createRelease)
-	huma.Register(a.huma, a.operation("list-releases", http.MethodGet, "/v1/services/{name}/releases", "List a service's releases", account.ReadServices, 200), a.listReleases)
-	huma.Register(a.huma, a.operation("get-release", http.MethodGet, "/v1/services/{name}/releases/{number}", "Show a release", account.ReadServices, 200), a.getRelease)
+	typed(a, "create-release", http.MethodPost, "/v1/services/{name}/releases", "Bring out a new release", account.WriteServices, 202, a.createRelease)
+	typed(a, "list-releases", http.MethodGet, "/v1/services/{name}/releases", "List a service's releases", account.ReadServices, 200, a.listReleases)
+	typed(a, "get-release", http.MethodGet, "/v1/services/{name}/releases/{number}", "Show a release", account.ReadServices, 200, a.getRelease)
 	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", "Read a build's log; with ?follow=true to its end", account.ReadServices, false, a.buildLog)
 	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", "Upload a source under its digest", account.WriteServices, false, a.putSource)
 }

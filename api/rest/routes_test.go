@@ -1,8 +1,16 @@
 package rest
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/m3o/platform/internal/account"
 )
@@ -23,9 +31,66 @@ func TestEveryRouteDeclaresItsPermission(t *testing.T) {
 		}
 	}
 	for route, item := range a.huma.OpenAPI().Paths {
-		if item.Get != nil && item.Get.Extensions["x-permission"] == nil || item.Post != nil && item.Post.Extensions["x-permission"] == nil ||
-			item.Delete != nil && item.Delete.Extensions["x-permission"] == nil {
-			t.Errorf("%s was registered beside API.operation", route)
+		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete, item.Options, item.Head, item.Patch, item.Trace} {
+			if o != nil && !slices.ContainsFunc(a.Routes(), func(r Route) bool { return r.Action == o.OperationID && r.Path == route }) {
+				t.Errorf("%s %s is described, but was not declared", o.Method, route)
+			}
 		}
 	}
+}
+
+func TestARouteWithoutPermissionIsRefused(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("it was registered")
+		}
+	}()
+	(&API{mux: http.NewServeMux()}).plain("leak", "GET", "/leak", "Leak", "", false, http.NotFound)
+}
+
+// registrars are the functions that may register a route: the first two demand a permission, the third says what is nowhere.
+var registrars = map[string][]string{"Register": {"typed"}, "Handle": {"plain"}, "HandleFunc": {"Handler"}}
+
+// TestRoutesAreRegisteredInOnePlace reads the source, since a mux does not tell what it holds.
+func TestRoutesAreRegisteredInOnePlace(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && registers(s) {
+					if found++; !slices.Contains(registrars[s.Sel.Name], fn.Name.Name) {
+						t.Errorf("%s registers a route beside typed and plain, which demand a permission", set.Position(n.Pos()))
+					}
+				}
+				return true
+			})
+		}
+	}
+	if found != 3 {
+		t.Errorf("routes are registered in %d places, not in typed, plain and Handler", found)
+	}
+}
+
+// registers goes by the names that net/http and huma give to what registers a route. Those of huma that are verbs have many
+// other uses: its functions of that name are looked for with their package.
+func registers(s *ast.SelectorExpr) bool {
+	x, _ := s.X.(*ast.Ident)
+	ofHuma := x != nil && x.Name == "huma" && slices.Contains([]string{"Get", "Put", "Post", "Patch", "Delete", "Head", "AutoRegister"}, s.Sel.Name)
+	return ofHuma || slices.Contains([]string{"Handle", "HandleFunc", "Register"}, s.Sel.Name)
 }

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
@@ -55,17 +53,17 @@ func (p ServicePath) key(ctx context.Context) (release.Key, error) {
 }
 
 func (a *API) registerServices() {
-	huma.Register(a.huma, a.operation("list-services", http.MethodGet, "/v1/services", "List the services", account.ReadServices, 200), a.listServices)
-	huma.Register(a.huma, a.operation("get-service", http.MethodGet, "/v1/services/{name}", "Show a service", account.ReadServices, 200), a.getService)
-	huma.Register(a.huma, a.operation("get-service-progress", http.MethodGet, "/v1/services/{name}/progress", "Show where a service's deploy is",
-		account.ReadServices, 200), a.getServiceProgress)
-	huma.Register(a.huma, a.operation("kill-service", http.MethodDelete, "/v1/services/{name}", "Remove a service everywhere", account.WriteServices, 202), a.killService)
-	huma.Register(a.huma, a.operation("rollback-service", http.MethodPost, "/v1/services/{name}/rollback", "Bring out an earlier release again",
-		account.WriteServices, 202), a.rollbackService)
-	huma.Register(a.huma, a.operation("create-call-ticket", http.MethodPost, "/v1/services/{name}/call-tickets", "Permit calls to a service for a minute",
-		account.CallServices, 201), a.permit(ticket.Call))
-	huma.Register(a.huma, a.operation("create-log-ticket", http.MethodPost, "/v1/services/{name}/log-tickets", "Permit reading a service's logs for a minute",
-		account.ReadServices, 201), a.permit(ticket.Logs))
+	typed(a, "list-services", http.MethodGet, "/v1/services", "List the services", account.ReadServices, 200, a.listServices)
+	typed(a, "get-service", http.MethodGet, "/v1/services/{name}", "Show a service", account.ReadServices, 200, a.getService)
+	typed(a, "get-service-progress", http.MethodGet, "/v1/services/{name}/progress", "Show where a service's deploy is",
+		account.ReadServices, 200, a.getServiceProgress)
+	typed(a, "kill-service", http.MethodDelete, "/v1/services/{name}", "Remove a service everywhere", account.WriteServices, 202, a.killService)
+	typed(a, "rollback-service", http.MethodPost, "/v1/services/{name}/rollback", "Bring out an earlier release again",
+		account.WriteServices, 202, a.rollbackService)
+	typed(a, "create-call-ticket", http.MethodPost, "/v1/services/{name}/call-tickets", "Permit calls to a service for a minute",
+		account.CallServices, 201, a.permit(ticket.Call))
+	typed(a, "create-log-ticket", http.MethodPost, "/v1/services/{name}/log-tickets", "Permit reading a service's logs for a minute",
+		account.ReadServices, 201, a.permit(ticket.Logs))
 }
 
 func (a *API) listServices(ctx context.Context, in *struct {
