@@ -58,6 +58,7 @@ func (a *API) Handler() http.Handler {
 	config := huma.DefaultConfig("M3O Platform", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard
 	config.CreateHooks = nil                                             // no $schema links in answers
+	config.Transformers = append(config.Transformers, discreet)
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Info.Description = "Micro as a service on every cloud. Every request but health needs a bearer token."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
@@ -143,7 +144,7 @@ func describe(id, method, path, summary string, need account.Permission) *huma.O
 
 // nowhere answers what no route does.
 func nowhere(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, fault.New(fault.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
+	writeProblem(w, r, fault.New(fault.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
 }
 
 // bounded sets what every answer says to browsers.

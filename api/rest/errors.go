@@ -1,12 +1,14 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -22,8 +24,9 @@ var statuses = map[fault.Kind]int{
 	fault.Unknown: http.StatusInternalServerError,
 }
 
-// problem turns an error into a problem document. Users see the fault's message; operators find the chain in the log.
-func problem(err error) error {
+// problem turns an error into a problem document. Users see the fault's message; operators find the chain in the log, by the
+// request's id that both carry.
+func problem(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -40,13 +43,15 @@ func problem(err error) error {
 	if errors.Is(err, store.ErrKeyReused) {
 		status = http.StatusUnprocessableEntity
 	}
+	instance := ""
 	if status >= http.StatusInternalServerError {
-		slog.Error("request failed", "error", err)
+		instance = "urn:m3o:request:" + requestOf(ctx)
+		slog.ErrorContext(ctx, "request failed", "error", err, "request_id", requestOf(ctx))
 	}
 	if kind == fault.Unknown {
 		detail = "something went wrong on our side; the log says what"
 	}
-	document := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail, Type: "urn:m3o:problem:" + string(kind)}
+	document := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail, Type: "urn:m3o:problem:" + string(kind), Instance: instance}
 	var f *fault.Error
 	if errors.As(err, &f) {
 		for _, p := range f.Problems {
@@ -60,8 +65,8 @@ func problem(err error) error {
 }
 
 // writeProblem answers a plain handler's request with a problem document.
-func writeProblem(w http.ResponseWriter, err error) {
-	answer := problem(err)
+func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
+	answer := problem(r.Context(), err)
 	var document *huma.ErrorModel
 	if !errors.As(answer, &document) {
 		document = &huma.ErrorModel{Status: http.StatusInternalServerError, Title: http.StatusText(http.StatusInternalServerError)}
@@ -73,4 +78,19 @@ func writeProblem(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(document.Status)
 	_ = json.NewEncoder(w).Encode(document) // a caller who went away
+}
+
+// discreet takes out of the problems that huma finds with a body what was in it: a value may be a secret, and beside an
+// unknown field it is the whole body.
+func discreet(_ huma.Context, _ string, answer any) (any, error) {
+	document, ok := answer.(*huma.ErrorModel)
+	if !ok {
+		return answer, nil
+	}
+	for _, e := range document.Errors {
+		if e.Location == "body" || strings.HasPrefix(e.Location, "body.") || strings.HasPrefix(e.Location, "body[") {
+			e.Value = nil
+		}
+	}
+	return answer, nil
 }

@@ -31,7 +31,7 @@ func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	after, err := a.position(r)
 	if err != nil {
-		writeProblem(w, err)
+		writeProblem(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -33,11 +33,20 @@ func HashToken(token string) []byte {
 	return sum[:]
 }
 
+type requestKey struct{}
+
+// requestOf is the id of the request, as its answer and the log have it.
+func requestOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
 // guard lets a request through to next if its caller holds the permission, and keeps changes in the audit log.
 func (a *API) guard(action string, need account.Permission, cookies bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(r)
 		w.Header().Set("X-Request-Id", id)
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
 		if need == account.Anyone {
 			next.ServeHTTP(w, r)
 			return
@@ -51,7 +60,7 @@ func (a *API) guard(action string, need account.Permission, cookies bool, next h
 			if fault.Is(err, fault.Unauthenticated) {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="m3o"`)
 			}
-			writeProblem(seen, err)
+			writeProblem(seen, r, err)
 		} else {
 			next.ServeHTTP(seen, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
 		}

@@ -44,7 +44,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	if err := errors.Join(a.Accounts.Ping(r.Context()), a.Ready(r)); err != nil {
 		slog.WarnContext(r.Context(), "not ready", "error", err)
-		writeProblem(w, fault.Wrap(fault.Unavailable, err, "not ready: %s", fault.Message(err)))
+		writeProblem(w, r, fault.Wrap(fault.Unavailable, err, "not ready: %s", fault.Message(err)))
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})

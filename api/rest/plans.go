@@ -32,7 +32,7 @@ func (a *API) createPlan(ctx context.Context, in *struct {
 }) (*Body[region.Plan], error) {
 	wanted, err := region.ParsePlatform([]byte(in.Body.File))
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, planning)
 	defer cancel()
@@ -48,7 +48,7 @@ func (a *API) createPlan(ctx context.Context, in *struct {
 		return plan, err
 	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[region.Plan]{plan}, nil
 }
@@ -61,7 +61,7 @@ type PlanPath struct {
 func (a *API) getPlan(ctx context.Context, in *PlanPath) (*Body[region.Plan], error) {
 	plan, _, err := a.Regions.Plan(ctx, in.ID)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[region.Plan]{plan}, nil
 }
@@ -72,15 +72,15 @@ func (a *API) applyPlan(ctx context.Context, in *struct {
 	Keyed
 }) (*Body[Started], error) {
 	if _, _, err := a.Regions.Plan(ctx, in.ID); err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, planning)
 	defer cancel()
 	if err := a.Plans.ApplyPlan(ctx, region.ApplyPlanInput{Plan: in.ID, By: caller(ctx).Subject}); err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	if err := a.Plans.AwaitPlan(ctx, region.ApplyID(in.ID)); err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[Started]{Started{ID: region.ApplyID(in.ID), URL: "/v1/regions"}}, nil
 }

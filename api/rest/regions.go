@@ -63,7 +63,7 @@ func (a *API) listRegions(ctx context.Context, in *struct {
 }) (*Body[List[RegionLine]], error) {
 	all, err := a.Regions.Regions(ctx, in.Platform, false)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	lines := make([]RegionLine, len(all))
 	for i, r := range all {
@@ -75,7 +75,7 @@ func (a *API) listRegions(ctx context.Context, in *struct {
 func (a *API) getRegion(ctx context.Context, in *RegionPath) (*Body[region.Region], error) {
 	r, err := a.Regions.RegionNamed(ctx, in.Name)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[region.Region]{r}, nil
 }
@@ -83,11 +83,11 @@ func (a *API) getRegion(ctx context.Context, in *RegionPath) (*Body[region.Regio
 func (a *API) getRegionProgress(ctx context.Context, in *RegionPath) (*Body[region.Progress], error) {
 	r, err := a.Regions.RegionNamed(ctx, in.Name)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	p, err := a.RegionCommands.RegionProgress(ctx, r.Spec.Key())
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[region.Progress]{p}, nil
 }
@@ -109,7 +109,7 @@ func (a *API) command(ctx context.Context, in *RegionCommand, route string, do f
 		return Started{ID: r.Spec.Key().OperateID(), URL: "/v1/regions/" + in.Name}, do(id, r.Spec.Key(), caller(ctx).Subject)
 	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[Started]{started}, nil
 }
@@ -136,13 +136,13 @@ func (a *API) getKubeconfig(ctx context.Context, in *struct {
 }) (*Body[region.SealedKubeconfig], error) {
 	r, err := a.Regions.RegionNamed(ctx, in.Name)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	sealed, err := once(ctx, a, "get-region-kubeconfig", "", nil, func(id string) (region.SealedKubeconfig, error) {
 		return a.RegionCommands.Kubeconfig(ctx, id, r.Spec.Key(), region.KubeconfigInput{PublicKey: in.Body.PublicKey, By: caller(ctx).Subject})
 	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[region.SealedKubeconfig]{sealed}, nil
 }

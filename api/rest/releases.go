@@ -57,20 +57,20 @@ func (a *API) createRelease(ctx context.Context, in *struct {
 }) (*Body[Ordered], error) {
 	key, err := in.key(ctx)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	request := in.Body.request(key, caller(ctx).Subject)
 	if err := request.Validate(); err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	if err := a.uploaded(ctx, request.Origin.Source); err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	answer, err := once(ctx, a, "create-release "+key.String(), in.IdempotencyKey, in.Body, func(id string) (release.Accepted, error) {
 		return a.ServiceCommands.DeployService(ctx, id, request)
 	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[Ordered]{ordered(answer)}, nil
 }
@@ -98,11 +98,11 @@ func (a *API) listReleases(ctx context.Context, in *struct {
 }) (*Body[List[release.Release]], error) {
 	s, err := a.find(ctx, in.ServicePath)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	items, next, err := a.Services.Releases(ctx, s.Key, in.page())
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[List[release.Release]]{List[release.Release]{Items: items, Next: next}}, nil
 }
@@ -110,11 +110,11 @@ func (a *API) listReleases(ctx context.Context, in *struct {
 func (a *API) getRelease(ctx context.Context, in *ReleasePath) (*Body[release.Release], error) {
 	key, err := in.key(ctx)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	r, err := a.Services.Release(ctx, key, in.Number)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[release.Release]{r}, nil
 }
@@ -123,12 +123,12 @@ func (a *API) getRelease(ctx context.Context, in *ReleasePath) (*Body[release.Re
 func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
 	limits := source.Limits{}.WithDefaults()
 	if r.ContentLength > limits.Packed { // before a byte of it is read
-		writeProblem(w, fault.New(fault.Invalid, "the source is larger than %d MB when packed", limits.Packed>>20))
+		writeProblem(w, r, fault.New(fault.Invalid, "the source is larger than %d MB when packed", limits.Packed>>20))
 		return
 	}
 	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), r.Body, limits)
 	if err != nil {
-		writeProblem(w, err)
+		writeProblem(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusCreated, map[string]any{"digest": r.PathValue("digest"), "bytes": stats.Packed})
@@ -138,7 +138,7 @@ func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
 func (a *API) buildLog(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil || number < 1 {
-		writeProblem(w, fault.New(fault.Invalid, "%q is not the number of a release", r.PathValue("number")))
+		writeProblem(w, r, fault.New(fault.Invalid, "%q is not the number of a release", r.PathValue("number")))
 		return
 	}
 	path := ServicePath{Project: Project{Project: r.URL.Query().Get("project")}, Name: r.PathValue("name")}
@@ -147,11 +147,11 @@ func (a *API) buildLog(w http.ResponseWriter, r *http.Request) {
 		_, err = a.Services.Release(r.Context(), key, number)
 	}
 	if err != nil {
-		writeProblem(w, err)
+		writeProblem(w, r, err)
 		return
 	}
 	name := release.BuildInput{Service: key, Number: number}.LogName()
 	if err := a.copyLog(w, r, name); err != nil {
-		writeProblem(w, err)
+		writeProblem(w, r, err)
 	}
 }

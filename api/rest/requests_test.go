@@ -57,6 +57,24 @@ func TestBodiesThatAreWrong(t *testing.T) {
 	}
 }
 
+// TestRefusalsDoNotRepeatSecrets: what is said of a body names the field and the rule, not what was in it.
+func TestRefusalsDoNotRepeatSecrets(t *testing.T) {
+	s := newSite(t)
+	for name, body := range map[string]string{
+		"beside an unknown field": `{"image": "x", "env": {"PASSWORD": "s3cret-9"}, "prot": 1}`,
+		"of the wrong type":       `{"image": "x", "env": {"PASSWORD": ["s3cret-9"]}}`,
+		"where a map should be":   `{"image": "x", "env": "s3cret-9"}`,
+		"in what is not JSON":     `{"image": "x", "env": {"PASSWORD": "s3cret-9"`,
+		"with a NUL":              `{"image": "x", "env": {"PASSWORD": "s3cret-9\u0000"}}`,
+		"a name":                  `{"image": "x", "access": "s3cret-9"}`,
+		"not an object":           `"s3cret-9"`,
+	} {
+		if r := s.do("POST", deployPath, body, as("admin")); r.status < 400 || r.status > 499 || strings.Contains(r.body, "s3cret") {
+			t.Errorf("%s: answered %d %s", name, r.status, r.body)
+		}
+	}
+}
+
 func TestWhatThereIsNot(t *testing.T) {
 	s := newSite(t)
 	s.service("default", "hello")
@@ -93,6 +111,10 @@ func TestFaultsAndTheirStatuses(t *testing.T) {
 	s.commands.failing["DeployService"] = fmt.Errorf("pq: password authentication failed for user m3o")
 	if r := s.do("POST", "/v1/services/hello/releases", `{"image": "x"}`, as("admin")); r.status != 500 || strings.Contains(r.body, "password") {
 		t.Errorf("an error that is no fault was answered with %d %s", r.status, r.body)
+	}
+	failed := s.do("POST", "/v1/services/hello/releases", `{"image": "x"}`, as("admin"), header{"X-Request-Id", "abc-7"})
+	if failed.refused(t, 500, `"instance":"urn:m3o:request:abc-7"`); failed.header.Get("X-Request-Id") != "abc-7" {
+		t.Errorf("an operator cannot find it by %v", failed.header)
 	}
 	busy := fault.New(fault.Throttled, "come back")
 	busy.RetryAfter = 7e9

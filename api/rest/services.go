@@ -72,11 +72,11 @@ func (a *API) listServices(ctx context.Context, in *struct {
 }) (*Body[List[release.Service]], error) {
 	project, err := in.of(ctx)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	items, next, err := a.Services.Services(ctx, project, in.page())
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[List[release.Service]]{List[release.Service]{Items: items, Next: next}}, nil
 }
@@ -84,7 +84,7 @@ func (a *API) listServices(ctx context.Context, in *struct {
 func (a *API) getService(ctx context.Context, in *ServicePath) (*Body[release.Service], error) {
 	s, err := a.find(ctx, *in)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[release.Service]{s}, nil
 }
@@ -100,11 +100,11 @@ func (a *API) find(ctx context.Context, path ServicePath) (release.Service, erro
 func (a *API) getServiceProgress(ctx context.Context, in *ServicePath) (*Body[release.Progress], error) {
 	s, err := a.find(ctx, *in)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	p, err := a.ServiceCommands.ServiceProgress(ctx, s.Key)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[release.Progress]{p}, nil
 }
@@ -133,7 +133,7 @@ func (a *API) killService(ctx context.Context, in *struct {
 }) (*Body[Ordered], error) {
 	key, err := in.key(ctx)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	// The service is looked for within: a repetition must get the first answer though the service is gone by then.
 	answer, err := once(ctx, a, "kill-service "+key.String(), in.IdempotencyKey, nil, func(id string) (release.Accepted, error) {
@@ -143,7 +143,7 @@ func (a *API) killService(ctx context.Context, in *struct {
 		return a.ServiceCommands.KillService(ctx, id, key, release.KillInput{By: caller(ctx).Subject})
 	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[Ordered]{ordered(answer)}, nil
 }
@@ -157,13 +157,13 @@ func (a *API) rollbackService(ctx context.Context, in *struct {
 }) (*Body[Ordered], error) {
 	s, err := a.find(ctx, in.ServicePath)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	answer, err := once(ctx, a, "rollback-service "+s.Key.String(), in.IdempotencyKey, in.Body, func(id string) (release.Accepted, error) {
 		return a.ServiceCommands.RollbackService(ctx, id, s.Key, release.RollbackInput{To: in.Body.To, By: caller(ctx).Subject})
 	})
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(ctx, err)
 	}
 	return &Body[Ordered]{ordered(answer)}, nil
 }
@@ -186,16 +186,16 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 	return func(ctx context.Context, in *ServicePath) (*Body[Permit], error) {
 		s, err := a.find(ctx, *in)
 		if err != nil {
-			return nil, problem(err)
+			return nil, problem(ctx, err)
 		}
 		signed, err := a.Tickets.Sign(ticket.Grant{Subject: caller(ctx).Subject, Project: s.Key.Project, Regions: []string{ticket.EveryRegion},
 			Scopes: []string{ticket.Scope(verb, s.Key.Project, s.Key.Name)}})
 		if err != nil {
-			return nil, problem(err)
+			return nil, problem(ctx, err)
 		}
 		sites, err := a.sites(ctx, s, verb == ticket.Logs)
 		if err != nil {
-			return nil, problem(err)
+			return nil, problem(ctx, err)
 		}
 		return &Body[Permit]{Permit{Ticket: signed, Regions: sites}}, nil
 	}
