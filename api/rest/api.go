@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"path"
@@ -20,7 +21,7 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// API is what the handlers need. All of it must be set.
+// API is what the handlers need. All of it must be set, but for what says otherwise.
 type API struct {
 	Regions         Regions
 	Services        Services
@@ -36,7 +37,8 @@ type API struct {
 	Metrics         http.Handler
 	Ready           func(*http.Request) error // beyond the store: what else must answer before the API is of use
 	Version         string
-	TemporalUI      string // origin that may read decrypted payloads through a browser
+	TemporalUI      string        // origin that may read decrypted payloads through a browser
+	BodyWait        time.Duration // for a request's body to come; 30 s when left out
 
 	mux    *http.ServeMux
 	huma   huma.API
@@ -55,6 +57,7 @@ const MaxBody = 2 << 20
 // Handler builds the routes and returns them behind request ids, tracing and limits.
 func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
+	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
 	config := huma.DefaultConfig("M3O Platform", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard
 	config.CreateHooks = nil                                             // no $schema links in answers
@@ -70,7 +73,8 @@ func (a *API) Handler() http.Handler {
 	a.registerAccount()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
-	return otelhttp.NewHandler(bounded(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
+	traced := otelhttp.NewHandler(bounded(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
+	return hurried(a.BodyWait, traced)
 }
 
 // schemaName tells apart what two nouns call the same: region.Progress is RegionProgress, release.Progress ReleaseProgress.
@@ -105,7 +109,7 @@ func typed[I, O any](a *API, id, method, path, summary string, need account.Perm
 	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
 	huma.Register(a.huma, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
 		Security: []map[string][]string{{"token": {}}}, Middlewares: huma.Middlewares{a.enforce(id, need)},
-		Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: 30 * time.Second}, handler)
+		Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: a.BodyWait}, handler)
 }
 
 // enforce is guard for typed routes.

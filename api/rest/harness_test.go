@@ -48,7 +48,8 @@ type site struct {
 	commands *commands
 }
 
-func newSite(t *testing.T) *site {
+// newSite starts the API; change may alter what it is made of.
+func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	t.Helper()
 	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db"))
 	must(t, err)
@@ -72,6 +73,9 @@ func newSite(t *testing.T) *site {
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands,
 		Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui}
+	for _, c := range change {
+		c(s.api)
+	}
 	s.server = httptest.NewServer(s.api.Handler())
 	t.Cleanup(func() { s.server.CloseClientConnections(); s.server.Close(); must(t, db.Close()) })
 	return s

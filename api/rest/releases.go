@@ -126,7 +126,7 @@ func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, fault.New(fault.Invalid, "the source is larger than %d MB when packed", limits.Packed>>20))
 		return
 	}
-	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), r.Body, limits)
+	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), a.inPieces(w, r), limits)
 	if err != nil {
 		writeProblem(w, r, err)
 		return

@@ -192,7 +192,8 @@ func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
 	if err != nil {
 		return fmt.Errorf("the registry cannot listen: %w", err)
 	}
-	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second}
+	// An image of any size comes and goes within this on one machine; a sender that stands still must not hold on for ever.
+	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute}
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("registry: %w", err)
