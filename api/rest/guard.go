@@ -52,8 +52,8 @@ func (a *API) guard(action string, need account.Permission, cookies bool, next h
 			return
 		}
 		p, err := a.authenticate(r, cookies)
-		if err == nil && !p.May(need) {
-			err = fault.New(fault.Denied, "%s may not do this: it needs %q", p.Subject, need)
+		if err == nil {
+			err = allowed(p, need)
 		}
 		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		if err != nil {
@@ -68,6 +68,17 @@ func (a *API) guard(action string, need account.Permission, cookies bool, next h
 			a.audit(r, p, action, id, seen.status)
 		}
 	})
+}
+
+// allowed says why a principal may not do what needs the permission.
+func allowed(p account.Principal, need account.Permission) error {
+	switch {
+	case p.May(need):
+		return nil
+	case need.PlatformWide() && p.Project != "":
+		return fault.New(fault.Denied, "%s may not do this: it acts in project %q alone, and %q is for the whole platform", p.Subject, p.Project, need)
+	}
+	return fault.New(fault.Denied, "%s may not do this: it needs %q", p.Subject, need)
 }
 
 func changes(method string) bool {

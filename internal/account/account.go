@@ -34,9 +34,17 @@ const (
 	CallServices   Permission = "services:call"
 	ReadEvents     Permission = "events:read"
 	ReadAudit      Permission = "audit:read"
+	ReadMetrics    Permission = "metrics:read"
 	DecodePayloads Permission = "payloads:decode" // the codec endpoint of the Temporal UI
 	Anyone         Permission = "anyone"          // health alone
 )
+
+// platformWide are the permissions for what belongs to no project. Whoever acts in one project alone holds none of them,
+// whatever his scopes say.
+var platformWide = []Permission{ReadRegions, WriteRegions, AccessRegions, ReadAudit, ReadMetrics, DecodePayloads}
+
+// PlatformWide reports whether the permission is for what belongs to no project.
+func (p Permission) PlatformWide() bool { return slices.Contains(platformWide, p) }
 
 // All is the scope that holds every permission.
 const All = "*"
@@ -51,6 +59,9 @@ type Principal struct {
 
 // May reports whether the principal's scopes hold the permission. A scope is a permission, "<noun>:*", or All.
 func (p Principal) May(need Permission) bool {
+	if need.PlatformWide() && p.Project != "" {
+		return false
+	}
 	noun, _, _ := strings.Cut(string(need), ":")
 	return slices.ContainsFunc(p.Scopes, func(scope string) bool {
 		return scope == All || scope == string(need) || scope == noun+":*"

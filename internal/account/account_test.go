@@ -28,6 +28,17 @@ func TestWhatAPrincipalMay(t *testing.T) {
 	}
 }
 
+func TestAPrincipalOfOneProjectHoldsNothingPlatformWide(t *testing.T) {
+	for need, want := range map[account.Permission]bool{account.ReadServices: true, account.WriteServices: true, account.CallServices: true, account.ReadEvents: true,
+		account.ReadRegions: false, account.WriteRegions: false, account.AccessRegions: false, account.ReadAudit: false, account.ReadMetrics: false,
+		account.DecodePayloads: false} {
+		one := account.Principal{Project: "shop", Scopes: []string{account.All, string(need)}}
+		if one.May(need) != want || need.PlatformWide() == want || !(account.Principal{Scopes: []string{string(need)}}).May(need) {
+			t.Errorf("%s: of one project %t, platform-wide %t", need, one.May(need), need.PlatformWide())
+		}
+	}
+}
+
 func TestWhereAPrincipalMay(t *testing.T) {
 	if p := (account.Principal{Project: "shop"}); !p.In("shop") || p.In("default") || p.In("") {
 		t.Error("a principal of one project acts in another")
