@@ -143,54 +143,6 @@ func TestAProjectDoesNotOperateThePlatform(t *testing.T) {
 	}
 }
 
-func TestEveryChangeIsAudited(t *testing.T) {
-	s := newSite(t)
-	s.service("default", "hello")
-	s.do("DELETE", "/v1/services/hello", nil, as("admin"), header{"X-Request-Id", "abc-1"}).ok(t, 202, nil)
-	s.do("DELETE", "/v1/services/hello", nil, as("reader")).refused(t, 403)
-	s.do("DELETE", "/v1/services/hello", nil).refused(t, 401)
-	s.do("DELETE", "/v1/services/nothing", nil, as("admin")).refused(t, 404)
-	s.do("POST", "/v1/plans", "{", as("admin"))
-	s.do("POST", "/v1/services/hello/rollback?project=shop", "{}", as("admin"))
-	s.do("PUT", "/v1/sources/"+sourceDigest, "not an archive", as("admin"))
-	s.do("GET", "/v1/services/hello", nil, as("admin"))
-	list := s.audits()
-	if len(list) != 7 {
-		t.Fatalf("%d entries, want one for each of the 7 changes: %+v", len(list), list)
-	}
-	first, refused, stranger := list[6], list[5], list[4]
-	if first.Subject != "admin" || first.Action != "kill-service" || first.Target != "/v1/services/hello" || first.Status != 202 || first.RequestID != "abc-1" || first.From != "127.0.0.1" || first.Kind != "user" {
-		t.Errorf("the first entry is %+v", first)
-	}
-	if refused.Subject != "reader" || refused.Status != 403 || stranger.Subject != "" || stranger.Status != 401 {
-		t.Errorf("refused ones are %+v and %+v", refused, stranger)
-	}
-	if list[1].Project != "shop" || list[0].Action != "put-source" || list[0].Status < 400 {
-		t.Errorf("the last ones are %+v and %+v", list[1], list[0])
-	}
-}
-
-func TestTheAuditLogIsPaged(t *testing.T) {
-	s := newSite(t)
-	for range 5 {
-		s.do("DELETE", "/v1/services/nothing", nil, as("admin"))
-	}
-	var page struct {
-		Items []struct{ Action string }
-		Next  string
-	}
-	s.do("GET", "/v1/audit?limit=3", nil, as("admin")).ok(t, 200, &page)
-	if len(page.Items) != 3 || page.Next == "" {
-		t.Fatalf("the first page is %+v", page)
-	}
-	s.do("GET", "/v1/audit?limit=3&cursor="+page.Next, nil, as("admin")).ok(t, 200, &page)
-	if len(page.Items) != 2 {
-		t.Errorf("the second page is %+v", page)
-	}
-	s.do("GET", "/v1/audit?cursor=nonsense", nil, as("admin")).refused(t, 422)
-	s.do("GET", "/v1/audit?limit=9999", nil, as("admin")).refused(t, 422)
-}
-
 func TestRequestIds(t *testing.T) {
 	s := newSite(t)
 	for given, kept := range map[string]bool{"abc-1": true, "": false, strings.Repeat("a", 65): false, "a b": false, "<script>": false} {

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/time/rate"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/blob"
@@ -40,9 +41,10 @@ type API struct {
 	TemporalUI      string        // origin that may read decrypted payloads through a browser
 	BodyWait        time.Duration // for a request's body to come; 30 s when left out
 
-	mux    *http.ServeMux
-	huma   huma.API
-	routes []Route
+	mux       *http.ServeMux
+	huma      huma.API
+	routes    []Route
+	strangers strangers
 }
 
 // Route is one route and the permission it declares.
@@ -58,6 +60,7 @@ const MaxBody = 2 << 20
 func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
+	a.strangers.say = rate.Sometimes{First: 1, Interval: time.Minute}
 	config := huma.DefaultConfig("M3O Platform", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard
 	config.CreateHooks = nil                                             // no $schema links in answers

@@ -5,14 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/m3o/platform/internal/account"
-	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 )
 
@@ -52,21 +48,19 @@ func (a *API) guard(action string, need account.Permission, cookies bool, next h
 			return
 		}
 		p, err := a.authenticate(r, cookies)
-		if err == nil {
-			err = allowed(p, need)
-		}
-		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		if err != nil {
-			if fault.Is(err, fault.Unauthenticated) {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="m3o"`)
-			}
-			writeProblem(seen, r, err)
-		} else {
-			next.ServeHTTP(seen, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+			a.turnAway(w, r, err)
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, p))
+		permitted := next
+		if err := allowed(p, need); err != nil {
+			permitted = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeProblem(w, r, err) })
 		}
 		if changes(r.Method) {
-			a.audit(r, p, action, id, seen.status)
+			permitted = a.audited(action, permitted)
 		}
+		permitted.ServeHTTP(w, r)
 	})
 }
 
@@ -79,6 +73,15 @@ func allowed(p account.Principal, need account.Permission) error {
 		return fault.New(fault.Denied, "%s may not do this: it acts in project %q alone, and %q is for the whole platform", p.Subject, p.Project, need)
 	}
 	return fault.New(fault.Denied, "%s may not do this: it needs %q", p.Subject, need)
+}
+
+// turnAway answers a caller nobody knows. Strangers are counted, not audited: they could fill the log.
+func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	if fault.Is(err, fault.Unauthenticated) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="m3o"`)
+		a.strangers.note(r)
+	}
+	writeProblem(w, r, err)
 }
 
 func changes(method string) bool {
@@ -96,25 +99,6 @@ func (a *API) authenticate(r *http.Request, cookies bool) (account.Principal, er
 	return a.Accounts.Principal(r.Context(), HashToken(token))
 }
 
-// audit keeps who did what, even when the caller has gone away meanwhile.
-func (a *API) audit(r *http.Request, p account.Principal, action, id string, status int) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
-	defer cancel()
-	from, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		from = r.RemoteAddr
-	}
-	project := p.Project
-	if project == "" {
-		project = r.URL.Query().Get("project")
-	}
-	entry := event.Audit{Time: time.Now().UTC(), Subject: p.Subject, Kind: string(p.Kind), Project: project, Action: action,
-		Target: r.URL.Path, From: from, RequestID: id, Status: status}
-	if err := a.Accounts.AppendAudit(ctx, entry); err != nil {
-		slog.ErrorContext(ctx, "the audit log could not be written", "error", err, "action", action, "subject", p.Subject, "request_id", id)
-	}
-}
-
 // requestID is the caller's, if it is sane, else a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
@@ -127,23 +111,4 @@ func requestID(r *http.Request) string {
 	random := make([]byte, 12)
 	rand.Read(random) // never fails, see crypto/rand
 	return hex.EncodeToString(random)
-}
-
-// statusWriter remembers the status for the audit log.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach what this wraps.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// Flush passes on what is written so far.
-func (w *statusWriter) Flush() {
-	_ = http.NewResponseController(w.ResponseWriter).Flush() // a writer that cannot flush sends later
 }

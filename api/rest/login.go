@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"html/template"
 	"net/http"
 
@@ -30,9 +31,15 @@ func renderLogin(w http.ResponseWriter, status int, message string) {
 func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	token := r.PostFormValue("token")
-	if _, err := a.Accounts.Principal(r.Context(), HashToken(token)); err != nil {
-		status := statuses[fault.Of(err)]
-		renderLogin(w, status, fault.Message(err))
+	p, err := a.Accounts.Principal(r.Context(), HashToken(token))
+	if err == nil {
+		_, err = a.audit(r.WithContext(context.WithValue(r.Context(), principalKey{}, p)), "login", http.StatusSeeOther)
+	}
+	if err != nil {
+		if fault.Is(err, fault.Unauthenticated) {
+			a.strangers.note(r)
+		}
+		renderLogin(w, statuses[fault.Of(err)], fault.Message(err))
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: SessionCookie, Value: token, Path: "/v1/codec", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})

@@ -36,7 +36,8 @@ type Events interface {
 // Accounts knows who calls, and keeps what they did.
 type Accounts interface {
 	Principal(ctx context.Context, hash []byte) (account.Principal, error)
-	AppendAudit(ctx context.Context, a event.Audit) error
+	AppendAudit(ctx context.Context, a event.Audit) (seq int64, err error)
+	ConcludeAudit(ctx context.Context, seq int64, status int) error
 	Audits(ctx context.Context, page store.Page) ([]event.Audit, string, error)
 	Ping(ctx context.Context) error
 }

@@ -27,5 +27,5 @@ type Audit struct {
 	Target    string    `json:"target"` // the path it was done to
 	From      string    `json:"from"`   // the caller's address
 	RequestID string    `json:"request_id"`
-	Status    int       `json:"status"` // the HTTP status it was answered with
+	Status    int       `json:"status"` // the HTTP status it was answered with; 0 before that, and for ever where the process died
 }

@@ -78,7 +78,8 @@ func TestTheAuditLogIsPagedNewestFirst(t *testing.T) {
 	entry := event.Audit{Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Subject: "ada", Kind: "user", Project: "default", Action: "deploy-service",
 		Target: "/v1/x?'\x00", From: "127.0.0.1", RequestID: "r", Status: 202}
 	for range 5 {
-		must(t, s.AppendAudit(t.Context(), entry))
+		_, err := s.AppendAudit(t.Context(), entry)
+		must(t, err)
 	}
 	var got []event.Audit
 	page := store.Page{Limit: 2}

@@ -8,19 +8,27 @@ import (
 	"github.com/m3o/platform/internal/event"
 )
 
-// AppendAudit writes one entry. Seq is given by the store; so is Time when it is zero.
-func (s *Store) AppendAudit(ctx context.Context, a event.Audit) error {
+// AppendAudit writes one entry and returns its Seq, which is given by the store; so is Time when it is zero.
+func (s *Store) AppendAudit(ctx context.Context, a event.Audit) (seq int64, err error) {
 	if a.Time.IsZero() {
 		a.Time = s.now()
 	}
-	return s.transact(ctx, "write the audit log", func(ctx context.Context, tx bun.Tx) error {
-		seq, err := count(ctx, tx, auditCounter)
-		if err != nil {
+	err = s.transact(ctx, "write the audit log", func(ctx context.Context, tx bun.Tx) error {
+		if seq, err = count(ctx, tx, auditCounter); err != nil {
 			return err
 		}
 		row := auditRow{Seq: seq, Time: a.Time.UTC(), Subject: clean(a.Subject), Kind: clean(a.Kind), Project: clean(a.Project), Action: clean(a.Action),
 			Target: clean(a.Target), Caller: clean(a.From), RequestID: clean(a.RequestID), Status: a.Status}
-		_, err = tx.NewInsert().Model(&row).Exec(ctx)
+		_, err := tx.NewInsert().Model(&row).Exec(ctx)
+		return err
+	})
+	return seq, err
+}
+
+// ConcludeAudit gives an entry that was written without one the status it came to. A status is never changed.
+func (s *Store) ConcludeAudit(ctx context.Context, seq int64, status int) error {
+	return s.transact(ctx, "conclude an audit entry", func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewUpdate().Model((*auditRow)(nil)).Set("status = ?", status).Where("seq = ? AND status = 0", seq).Exec(ctx)
 		return err
 	})
 }
