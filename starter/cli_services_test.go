@@ -63,6 +63,19 @@ func TestRunBringsAFolderToEveryRegion(t *testing.T) {
 	}
 }
 
+func TestANewProjectIsNotMadeSilently(t *testing.T) {
+	twoRegions(t)
+	program(t, "hello")
+	for project, want := range map[string]bool{"shpo": true, "default": false} {
+		if c := m3o("run", "hello", "--project", project, "--detach").must(t); strings.Contains(c.errs, "Made project "+project) != want {
+			t.Errorf("%s: said is %s", project, c.errs)
+		}
+	}
+	if c := m3o("run", "hello", "--project", "shpo", "--detach").must(t); strings.Contains(c.errs, "Made project") {
+		t.Errorf("the second time is said: %s", c.errs)
+	}
+}
+
 func TestWhatTheSourceSaysAndWhatFlagsSay(t *testing.T) {
 	w := twoRegions(t)
 	write(t, program(t, "shop")+"/m3o.yaml", "name: store\naccess: public\nport: 3000\nreplicas: 2\nhealth: /healthz\nenv: {LEVEL: debug, MODE: a}\nargs: [-v]\n")
