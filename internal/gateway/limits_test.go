@@ -67,6 +67,78 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 	}
 }
 
+// TestSendersThatNobodyReadsAreCutOff: the server itself waits for what is left of a body, whatever became of the request.
+func TestSendersThatNobodyReadsAreCutOff(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.HeaderWait, c.BodyWait = 200*time.Millisecond, 200*time.Millisecond })
+	vault := release.Key{Project: "default", Name: "vault"}
+	w.service(greet, release.Public)
+	w.service(vault, release.ByKey)
+	read := release.Key{Project: "default", Name: "read"}
+	w.service(read, release.Public)
+	w.run(read, 1, address(program(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })), public)
+	w.run(greet, 1, address(program(t, func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("Connection", "close") })), public)
+	w.awaitReady()
+	for name, c := range map[string]struct{ request, want string }{
+		"unknown":      {"POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", " 404 "},
+		"in pieces":    {"POST /nope HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12", " 404 "},
+		"no ticket":    {"POST /vault/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n1", " 401 "},
+		"control":      {"POST /-/readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", " 405 "},
+		"GET":          {"GET /-/readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", " 200 "},
+		"never read":   {"POST /hello/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", " 200 "},
+		"read in part": {"POST /hello/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n12", " 200 "},
+	} {
+		conn := w.dial()
+		fmt.Fprint(conn, c.request)
+		began := time.Now()
+		answer, err := io.ReadAll(conn) // to the end of the connection
+		if err != nil || !strings.Contains(string(answer), c.want) || time.Since(began) > 8*time.Second {
+			t.Errorf("%s: got %q, %v after %s", name, answer, err, time.Since(began))
+		}
+	}
+	whole := w.dial()
+	for range 3 {
+		fmt.Fprint(whole, "POST /read/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n12")
+	}
+	fmt.Fprint(whole, "GET /read/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if answers, err := io.ReadAll(whole); err != nil || strings.Count(string(answers), " 200 OK") != 4 {
+		t.Errorf("a connection whose bodies come is good for four requests: %q, %v", answers, err)
+	}
+	late := w.dial()
+	fmt.Fprint(late, "POST /hello/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+	time.Sleep(time.Second)
+	fmt.Fprint(late, "GET /-/healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if answer, _ := io.ReadAll(late); strings.Count(string(answer), "HTTP/1.1 ") > 1 {
+		t.Errorf("a body that comes late is taken for a request: %q", answer)
+	}
+	refused := w.dial()
+	fmt.Fprint(refused, "POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n12GET /-/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if both, err := io.ReadAll(refused); err != nil || !strings.Contains(string(both), " 404 ") || !strings.Contains(string(both), " 200 OK") {
+		t.Errorf("a connection whose body came is good for another request: %q, %v", both, err)
+	}
+}
+
+// TestAnAnswerDoesNotWaitForTheBody: a caller who asks first whether he may send the body does not send it then.
+func TestAnAnswerDoesNotWaitForTheBody(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.BodyWait = 30 * time.Second })
+	w.service(greet, release.Public)
+	w.run(greet, 1, address(program(t, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusUnauthorized)
+		_ = http.NewResponseController(rw).Flush() // so that its length is not known
+		fmt.Fprint(rw, "who are you?")
+	})), public)
+	w.awaitReady()
+	conn := w.dial() // which has 10 s
+	fmt.Fprint(conn, "POST /hello/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
+	got, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	if words, err := io.ReadAll(got.Body); err != nil || got.StatusCode != http.StatusUnauthorized || string(words) != "who are you?" || !got.Close {
+		t.Errorf("got %s %q, %v, to be closed: %t", got.Status, words, err, got.Close)
+	}
+}
+
 func TestConversationsHaveTheirOwnPace(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.BodyWait = 150 * time.Millisecond })
 	w.service(greet, release.Public)

@@ -67,6 +67,9 @@ func answered(r *http.Response) error {
 	c.status = r.StatusCode
 	if c.body != nil {
 		c.body.disarm()
+		if r.StatusCode != http.StatusSwitchingProtocols {
+			c.body.closing(r.Header)
+		}
 	}
 	if c.limit != nil && streams(r) {
 		c.limit.Stop()

@@ -160,7 +160,7 @@ func (g *Gateway) serveMetrics(ctx context.Context, listener net.Listener) error
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.config.Metrics, promhttp.HandlerOpts{}))
 	server := g.newServer(mux)
-	server.WriteTimeout = time.Minute
+	server.ReadTimeout, server.WriteTimeout = time.Minute, time.Minute
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

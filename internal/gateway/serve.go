@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
@@ -60,6 +61,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.metrics.inFlight.Inc()
 	defer g.metrics.inFlight.Dec()
 	defer g.inFlight.Add(-1)
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// What nobody reads of a body the server reads itself, before it answers and once we are done: not for ever.
+		g.hurry(w)
+		defer g.hurry(w)
+	}
 	c := &call{id: identify(r), began: time.Now()}
 	if g.draining.Load() && r.ProtoMajor == 1 {
 		// The caller's connection is closed after this answer, and not while the next request is on its way to us.
@@ -76,6 +82,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.send(w, r, c)
+}
+
+// hurry gives the caller time to send what is missing of the body. Where somebody reads it, patientBody takes over.
+func (g *Gateway) hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.config.BodyWait)) // a writer that cannot has no slow senders
 }
 
 // finish counts the call, also when the answer broke off and the server is about to hear of it by a panic.
@@ -99,6 +110,9 @@ func (g *Gateway) finish(c *call) {
 
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c *call, p problem) {
 	p.RequestID, c.status = c.id, p.Status
+	if c.body != nil {
+		c.body.closing(w.Header())
+	}
 	w.Header()[requestID] = []string{c.id}
 	p.write(w, r)
 }
@@ -247,6 +261,7 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 		if r.ProtoMajor == 1 {
 			c.body.patience = g.config.BodyWait
 		}
+		defer c.body.end()
 		out.Body = c.body
 	}
 	g.proxy.ServeHTTP(w, out)
@@ -258,23 +273,57 @@ type patientBody struct {
 	io.ReadCloser
 	control  *http.ResponseController
 	patience time.Duration // 0: no limit
+	over     atomic.Bool   // the exchange is
+	reading  sync.Mutex    // held by Read
 	mu       sync.Mutex
 	open     bool // the answer has begun
 	late     bool // a piece did not come in time
+	whole    bool // it was read to its end
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.over.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	b.arm()
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		b.disarm()
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		b.mu.Lock()
-		b.late = true
-		b.mu.Unlock()
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.late = b.late || errors.Is(err, os.ErrDeadlineExceeded)
+	b.whole = b.whole || errors.Is(err, io.EOF)
 	return n, err
+}
+
+// end stops the transport, should it still read when the exchange is over: else the server would stop it, and lift the limit
+// to do so, before it reads what is left. Behind a whole body it is the server that reads, and must not be disturbed.
+func (b *patientBody) end() {
+	if b.complete() || b.patience == 0 {
+		return
+	}
+	b.over.Store(true)
+	_ = b.control.SetReadDeadline(time.Now())
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	_ = b.control.SetReadDeadline(time.Now().Add(b.patience))
+}
+
+func (b *patientBody) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.whole
+}
+
+// closing has the connection closed behind an answer that begins before the body has ended. The server would take the
+// connection for free when the body does not come, and what comes late for another request.
+func (b *patientBody) closing(h http.Header) {
+	if b.patience > 0 && !b.complete() {
+		h.Set("Connection", "close")
+	}
 }
 
 // tooLate reports whether the caller was given up. The server then cancels the request's context, as if he had gone.
