@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/m3o/platform/internal/gateway/registry"
 	"github.com/m3o/platform/internal/release"
 )
@@ -275,7 +279,30 @@ func (w *world) scrape() string {
 }
 
 // register writes into etcd what a go-micro service would.
+// register makes a pod of the service's project, if there is none at the address yet, and registers it as it would itself.
 func (w *world) register(service, id, address string, public bool) {
+	w.t.Helper()
+	key, _ := registry.Split(service, "default")
+	w.stray(key.Namespace(), address)
+	w.claim(service, id, address, public)
+}
+
+// stray makes a pod that no release of ours made.
+func (w *world) stray(namespace, address string) {
+	w.t.Helper()
+	ip, _, err := net.SplitHostPort(address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "at-" + strings.ReplaceAll(ip, ":", "-"), Namespace: namespace, Annotations: public},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: ip}}}}
+	if _, err := w.cluster.CoreV1().Pods(namespace).Create(w.t.Context(), object, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		w.t.Fatal(err)
+	}
+}
+
+// claim writes an entry into the registry, whatever is at its address.
+func (w *world) claim(service, id, address string, public bool) {
 	w.t.Helper()
 	access := "key"
 	if public {
@@ -319,10 +346,34 @@ func TestNobodyTakesAServiceOverByRegistering(t *testing.T) {
 	}
 }
 
+// TestRegistrationsReachPodsOfTheirOwnProjectAlone: every project can write to etcd, and the gateway reaches what they cannot.
+func TestRegistrationsReachPodsOfTheirOwnProjectAlone(t *testing.T) {
+	w := newWorld(t, nil)
+	w.awaitReady()
+	victim := address(hello(t, "secret"))
+	w.stray("project-bank", victim)
+	w.claim("stolen", "a", victim, true)
+	w.claim("named", "a", strings.Replace(victim, "127.0.0.1", "localhost", 1), true)
+	forged := registry.Instance{Service: release.Key{Project: "default", Name: "forged"}, ID: "a", Address: victim, Access: release.Public, Mirrored: true}
+	if _, err := w.etcd.Client().Put(t.Context(), forged.Key(), string(forged.Encode())); err != nil {
+		t.Fatal(err)
+	}
+	w.register("shop.marker", "m", address(hello(t, "marker")), true)
+	shop := w.ticket("shop", "call:shop/*")
+	w.eventually("the registrations are seen", func() bool { return w.get("/marker/", shop).body == "marker /" })
+	for _, name := range []string{"stolen", "named", "forged"} {
+		if got := w.get("/"+name+"/", ""); got.status != http.StatusNotFound {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+	w.stray("project-default", victim)
+	w.eventually("a pod of the project is reached", func() bool { return w.get("/stolen/", "").body == "secret /" })
+}
+
 func TestRegisteredAddressesCannotReachTheGatewayItself(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.AllowLoopback, c.EndpointWait = false, 50*time.Millisecond })
 	w.awaitReady()
-	for id, address := range map[string]string{"a": "127.0.0.1:1", "b": "localhost:1", "c": "169.254.169.254:80", "d": "0.0.0.0:1", "e": "[::1]:1"} {
+	for id, address := range map[string]string{"a": "127.0.0.1:1", "c": "169.254.169.254:80", "d": "0.0.0.0:1", "e": "[::1]:1"} {
 		w.register("evil-"+id, id, address, true)
 		w.eventually("it is known", func() bool { return w.get("/evil-"+id+"/", "").status != http.StatusNotFound })
 		if got := w.get("/evil-"+id+"/", ""); got.status != http.StatusServiceUnavailable {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,9 +14,6 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/m3o/platform/internal/gateway/registry"
-	"github.com/m3o/platform/internal/release"
 )
 
 // What a client may take and how long: a connection that says nothing must not cost us one for ever.
@@ -189,23 +185,21 @@ func (g *Gateway) feed(ctx context.Context) error {
 	}
 }
 
-// update makes the table from the registry and the cluster. What Kubernetes runs is taken from Kubernetes as soon as that
-// has been read: it is what would come back through etcd a moment later, or not at all while etcd is away. Until then, a
-// gateway that starts while the API server is away serves what etcd knows.
+// update makes the table from the cluster and the registry. What Kubernetes runs is taken from Kubernetes: it is what would
+// come back through etcd a moment later, or not at all while etcd is away. Of the registry counts what the cluster vouches
+// for, and so nothing before the cluster has been read: whoever can write to etcd can write anything.
 func (g *Gateway) update() {
-	registered := g.watcher.Instances()
 	watched, _ := g.watcher.Watched()
 	instances, managed, synced := g.mirror.Services()
 	if !synced {
-		instances, managed = nil, map[release.Key]release.Access{}
-		for _, i := range registered {
-			if i.Mirrored {
-				managed[i.Service] = i.Access
+		instances, managed = nil, nil
+	} else {
+		for _, registered := range g.watcher.Instances() {
+			if i, ok := g.mirror.Vouch(registered); ok {
+				instances = append(instances, i)
 			}
 		}
-	} else {
-		registered = slices.DeleteFunc(registered, func(i registry.Instance) bool { return i.Mirrored })
 	}
-	g.table.Set(append(instances, registered...), managed, synced && watched)
+	g.table.Set(instances, managed, synced && watched)
 	g.metrics.keep(g.table.Services())
 }

@@ -1,5 +1,5 @@
 // Package mirror reads from Kubernetes where the services of a region run: the ready endpoints of the EndpointSlices that
-// the platform manages, and the pods behind them.
+// the platform manages, and the pods behind them. It also vouches for what registers itself: that it is a pod of its project.
 //
 // A slice counts when it carries the label m3o.dev/managed=true, names its project and service in labels, and lies in the
 // namespace of that project, so that nobody can speak for another project. An endpoint counts when the slice says that it
@@ -61,9 +61,7 @@ func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
 	slices := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.LabelSelector = LabelManaged + "=true"
 	}))
-	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.LabelSelector = LabelService
-	}))
+	pods := informers.NewSharedInformerFactory(client, 0) // of all kinds: what registers itself carries no labels of ours
 	m := &Mirror{slices: slices.Discovery().V1().EndpointSlices().Informer(), pods: pods.Core().V1().Pods().Informer(),
 		started: informerStarter{slices, pods}, logger: logger}
 	handler := cache.ResourceEventHandlerFuncs{
@@ -79,7 +77,7 @@ func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
 			return nil, fmt.Errorf("follow the cluster: %w", err)
 		}
 	}
-	return m, errors.Join(m.slices.SetTransform(slim), m.pods.SetTransform(slim))
+	return m, errors.Join(m.slices.SetTransform(slim), m.pods.SetTransform(slim), m.pods.AddIndexers(cache.Indexers{byAddress: addresses}))
 }
 
 // OnChange adds a function that is called after every change. It must be fast, and set before Run.
@@ -150,7 +148,7 @@ func slim(object any) (any, error) {
 		for i, c := range pod.Spec.Containers {
 			containers[i].Name = c.Name
 		}
-		pod.Spec = corev1.PodSpec{Containers: containers, NodeName: pod.Spec.NodeName}
+		pod.Spec = corev1.PodSpec{Containers: containers, NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork}
 	}
 	return object, nil
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/m3o/platform/internal/gateway/registry"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -132,5 +133,48 @@ func TestPodInSeveralSlicesCountsOnce(t *testing.T) {
 	slices.Sort(all)
 	if !slices.Equal(all, []string{"a 10.0.0.1:8080", "b 10.0.0.2:8080"}) {
 		t.Errorf("got %v", all)
+	}
+}
+
+func TestPodsOfTheProjectAreVouchedFor(t *testing.T) {
+	at := func(namespace string, change func(*corev1.Pod)) *corev1.Pod {
+		return pod(namespace, "a", func(p *corev1.Pod) {
+			p.Labels, p.Annotations = nil, map[string]string{MarkAccess: "public"}
+			p.Status.Phase, p.Status.PodIPs = corev1.PodRunning, []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}}
+			if change != nil {
+				change(p)
+			}
+		})
+	}
+	ours := func(access string) *corev1.Pod {
+		return at(shop, func(p *corev1.Pod) { p.Labels = map[string]string{LabelService: "till", MarkAccess: access} })
+	}
+	for name, c := range map[string]struct {
+		pod     *corev1.Pod
+		address string
+		access  release.Access // empty: it is not vouched for
+	}{
+		"a pod of the project":     {at(shop, nil), "10.0.0.1:80", release.Public},
+		"its other address":        {at(shop, nil), "[fd00::1]:80", release.Public},
+		"one of a public release":  {ours("public"), "10.0.0.1:80", release.Public},
+		"one of a release by key":  {ours("key"), "10.0.0.1:80", release.ByKey},
+		"one that says nothing":    {at(shop, func(p *corev1.Pod) { p.Annotations = nil }), "10.0.0.1:80", release.ByKey},
+		"another project's":        {at("project-bank", nil), "10.0.0.1:80", ""},
+		"a part of the platform":   {at("m3o-resource", nil), "10.0.0.1:80", ""},
+		"nobody's address":         {at(shop, nil), "10.0.0.2:80", ""},
+		"a name":                   {at(shop, nil), "a.shop:80", ""},
+		"the network of its node":  {at(shop, func(p *corev1.Pod) { p.Spec.HostNetwork = true }), "10.0.0.1:80", ""},
+		"an address given back":    {at(shop, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), "10.0.0.1:80", ""},
+		"an address not yet given": {at(shop, func(p *corev1.Pod) { p.Status.PodIPs = nil }), "10.0.0.1:80", ""},
+	} {
+		m := read(t, c.pod)
+		claimed := registry.Instance{Service: till, ID: "a", Address: c.address, Access: release.Public}
+		if got, ok := m.Vouch(claimed); ok != (c.access != "") || ok && got.Access != c.access {
+			t.Errorf("%s: got %+v, %t", name, got, ok)
+		}
+		claimed.Mirrored = true
+		if _, ok := m.Vouch(claimed); ok {
+			t.Errorf("%s: a forged mark is believed", name)
+		}
 	}
 }

@@ -68,6 +68,8 @@ func TestUnsoundValuesRouteNowhere(t *testing.T) {
 		"URL as address":  {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "http://10.0.0.1:80" })},
 		"path in address": {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "a/b:80" })},
 		"user in address": {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "u@h:80" })},
+		"a host's name":   {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "till.shop:80" })},
+		"IPv6 zone":       {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "[fe80::1%eth0]:80" })},
 		"dots":            {"/micro/registry/go.micro.srv/a", value(func(s *Service) { s.Name = "go.micro.srv" })},
 		"capitals":        {"/micro/registry/Till/a", value(func(s *Service) { s.Name = "Till" })},
 		"too large":       {"/micro/registry/shop.till/a", value(func(s *Service) { s.Version = strings.Repeat("x", MaxValue) })},
