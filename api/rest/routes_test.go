@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"context"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/fault"
 )
 
 func TestEveryRouteDeclaresItsPermission(t *testing.T) {
@@ -93,4 +97,30 @@ func registers(s *ast.SelectorExpr) bool {
 	x, _ := s.X.(*ast.Ident)
 	ofHuma := x != nil && x.Name == "huma" && slices.Contains([]string{"Get", "Put", "Post", "Patch", "Delete", "Head", "AutoRegister"}, s.Sel.Name)
 	return ofHuma || slices.Contains([]string{"Handle", "HandleFunc", "Register"}, s.Sel.Name)
+}
+
+// told is an event store that has told of seven events.
+type told struct{}
+
+func (told) Events(context.Context, int64, string, int) ([]event.Event, error) { return nil, nil }
+func (told) LastEvent(context.Context) (int64, error)                          { return 7, nil }
+func (told) Watch() (<-chan struct{}, func())                                  { return nil, func() {} }
+
+func FuzzPosition(f *testing.F) {
+	for _, id := range []string{"", "0", "3", "7", "8", "-1", "9223372036854775807", "9223372036854775808", " 3", "3\x00", "+3", "0x3"} {
+		f.Add(id, true)
+		f.Add(id, false)
+	}
+	f.Fuzz(func(t *testing.T, id string, inHeader bool) {
+		r := httptest.NewRequest("GET", "/v1/events", nil)
+		if inHeader {
+			r.Header["Last-Event-Id"] = []string{id}
+		} else {
+			r.URL.RawQuery = "after=" + id
+		}
+		after, err := (&API{Events: told{}}).position(r)
+		if err != nil && !fault.Is(err, fault.Invalid) || err == nil && (after < 0 || after > 7) {
+			t.Errorf("%q is read as %d, %v", id, after, err)
+		}
+	})
 }

@@ -22,6 +22,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/gateway/mirror"
 	"github.com/m3o/platform/internal/release"
 )
@@ -353,4 +354,28 @@ func TestKeysAreReadAgain(t *testing.T) {
 	if got := w.get("/hello/", old); got.status != http.StatusUnauthorized {
 		t.Errorf("a ticket of a key that was withdrawn: %+v", got)
 	}
+}
+
+func FuzzLogQuery(f *testing.F) {
+	for _, query := range []string{"", "follow&tail=10&release=3&instance=a-1", "follow=maybe", "since=10m", "since=2026-01-02T15:04:05Z", "since=-1s",
+		"since=2562047h47m16.854775807s", "tail=-1", "tail=99999999999999999999", "release=0", "instance=%00", "tail=1;tail=2"} {
+		f.Add(query)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	f.Fuzz(func(t *testing.T, raw string) {
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		q, err := logQuery(values, now)
+		if err != nil {
+			if !fault.Is(err, fault.Invalid) {
+				t.Errorf("%q is refused with %v", raw, err)
+			}
+			return
+		}
+		if q.Tail < -1 || q.Tail > maxTail || q.Release < 0 || len(q.Instance) > 253 {
+			t.Errorf("%q is read as %+v", raw, q)
+		}
+	})
 }

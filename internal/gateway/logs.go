@@ -10,7 +10,6 @@ import (
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/gateway/podlog"
-	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/ticket"
 )
 
@@ -133,7 +132,7 @@ func logQuery(values url.Values, now time.Time) (podlog.Query, error) {
 			complain("release", "is not the number of a release")
 		}
 	}
-	if q.Instance = values.Get("instance"); q.Instance != "" && !region.IsLabel(q.Instance) && len(q.Instance) > 253 {
+	if q.Instance = values.Get("instance"); len(q.Instance) > 253 { // it is looked for among those there are
 		complain("instance", "is not the name of an instance")
 	}
 	return q, fault.Problems(problems)
