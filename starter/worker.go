@@ -19,7 +19,6 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
-	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/telemetry"
 	"github.com/m3o/platform/internal/ticket"
 	"github.com/m3o/platform/workers"
