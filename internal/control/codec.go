@@ -10,11 +10,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/m3o/platform/internal/secret"
 )
 
 // The metadata of an encrypted payload.
@@ -31,10 +32,10 @@ type Keys struct {
 }
 
 // LoadOrCreateKeys reads the key file at path, made with one key if there is none. The file is only readable by its owner.
-// Only one process may be about to make it: two keys made at once would not read each other's payloads.
+// Only what sets the platform up may make it: two files do not read each other's payloads.
 func LoadOrCreateKeys(path string) (Keys, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return createKeys(path)
+	if err := createKeys(path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return Keys{}, fmt.Errorf("make payload keys: %w", err)
 	}
 	return LoadKeys(path)
 }
@@ -52,29 +53,16 @@ func LoadKeys(path string) (Keys, error) {
 	return keys, nil
 }
 
-func createKeys(path string) (Keys, error) {
-	secret, id := make([]byte, 32), make([]byte, 4)
-	rand.Read(secret) // never fails, see crypto/rand
+func createKeys(path string) error {
+	key, id := make([]byte, 32), make([]byte, 4)
+	rand.Read(key) // never fails, see crypto/rand
 	rand.Read(id)
 	name := hex.EncodeToString(id)
-	keys := Keys{Current: name, All: map[string]string{name: hex.EncodeToString(secret)}}
-	data, err := json.Marshal(keys)
+	data, err := json.Marshal(Keys{Current: name, All: map[string]string{name: hex.EncodeToString(key)}})
 	if err != nil {
-		return Keys{}, err
+		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".keys-*") // mode 0600
-	if err != nil {
-		return Keys{}, fmt.Errorf("make payload keys: %w", err)
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(data)
-	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return Keys{}, fmt.Errorf("make payload keys: %w", err)
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return Keys{}, fmt.Errorf("make payload keys: %w", err)
-	}
-	return keys, nil
+	return secret.Create(path, data)
 }
 
 // Codec encrypts payloads with AES-256-GCM. Payloads that are not encrypted, and those under older keys, still decode.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Keys are public keys by key id.
@@ -50,6 +51,18 @@ func Document(keys ...ed25519.PublicKey) []byte {
 		panic("ticket: a document of strings cannot be marshalled: " + err.Error())
 	}
 	return append(body, '\n')
+}
+
+// LoadDocument reads the file that Publish wrote, as it is, and checks that it holds a key.
+func LoadDocument(path string) ([]byte, error) {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys of tickets: %w", err)
+	}
+	if _, err := ParseDocument(body); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return body, nil
 }
 
 // ParseDocument reads a JWKS document. Keys of other kinds are passed over; a document without a key of ours is an error.

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/secret"
 )
 
 // Grant is what a ticket is to permit. Regions are names or EveryRegion; For is DefaultLife when it is zero.
@@ -91,14 +92,19 @@ func (g Grant) validate() error {
 	return fault.Problems(p)
 }
 
-// LoadOrCreate reads the signing key at path, and makes one when there is none. The file holds PEM blocks (PKCS #8): the
-// first key signs, the others are published only. So a key is rotated by adding the new one at the end, waiting until the
-// gateways have it, and moving it to the front. Nobody but the owner may be able to read the file.
+// LoadOrCreate reads the signing key at path, and makes one when there is none. Only what sets the platform up may make
+// one: a process that made its own would sign what no gateway knows.
 func LoadOrCreate(path string) (*Signer, error) {
-	err := create(path)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := create(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("make the signing key %s: %w", path, err)
 	}
+	return Load(path)
+}
+
+// Load reads the signing key at path. The file holds PEM blocks (PKCS #8): the first key signs, the others are published
+// only. So a key is rotated by adding the new one at the end, waiting until the gateways have it, and moving it to the
+// front. Nobody but the owner may be able to read the file.
+func Load(path string) (*Signer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the signing key: %w", err)
@@ -137,7 +143,6 @@ func parseSigner(path string, body []byte) (*Signer, error) {
 	return NewSigner(keys[0], others...), nil
 }
 
-// create writes a new key, whole or not at all: the link fails when another process was first.
 func create(path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fs.ErrExist
@@ -150,14 +155,25 @@ func create(path string) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".signing-*") // mode 0600
+	return secret.Create(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// Publish writes the public half of the signer's keys to a file for those who hand it on to gateways and do not sign.
+func (s *Signer) Publish(path string) error {
+	if before, err := os.ReadFile(path); err == nil && bytes.Equal(before, s.Document()) {
+		return nil
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".keys-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("publish the keys of tickets: %w", err)
 	}
 	defer os.Remove(temp.Name())
-	_, err = temp.Write(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
+	_, err = temp.Write(s.Document())
+	if err := errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
+		return fmt.Errorf("publish the keys of tickets: %w", err)
 	}
-	return os.Link(temp.Name(), path)
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return fmt.Errorf("publish the keys of tickets: %w", err)
+	}
+	return nil
 }

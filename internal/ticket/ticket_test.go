@@ -1,10 +1,13 @@
 package ticket
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -251,6 +254,48 @@ func TestSigningKeyOthersCanReadIsRefused(t *testing.T) {
 	}
 	if _, err := LoadOrCreate(path); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "not a key") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who hands keys on to gateways holds the public half alone.
+func TestTheDocumentIsPublishedWithoutThePrivateHalf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tickets.json")
+	if _, err := LoadDocument(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before it is published: %v", err)
+	}
+	for _, s := range []*Signer{newSigner(t, newKey(t)), newSigner(t, newKey(t))} {
+		for range 2 {
+			if err := s.Publish(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		document, err := LoadDocument(path)
+		if err != nil || !bytes.Equal(document, s.Document()) {
+			t.Fatalf("read back %s, %v", document, err)
+		}
+		if strings.Contains(string(document), base64.RawURLEncoding.EncodeToString(s.key.Seed())) {
+			t.Error("the private half is published")
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := os.WriteFile(path, []byte(`{"keys":[]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadDocument(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a document without keys: %v", err)
+	}
+}
+
+func TestLoadMakesNoKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "signing.pem")
+	if _, err := Load(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a key was made")
 	}
 }
 
