@@ -36,6 +36,7 @@ import (
 var (
 	dialled client.Client
 	flows   *control.Flows
+	address string
 	ledger  = struct {
 		sync.Mutex
 		done map[string]int // how often a command was carried out, by its id
@@ -67,6 +68,7 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer server.Stop()
+	address = server.Address
 	k, err := control.LoadOrCreateKeys(dir + "/keys.json")
 	if err != nil {
 		panic(err)

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/common/authorization"
 	"go.temporal.io/server/common/cluster"
@@ -34,6 +33,7 @@ import (
 	_ "modernc.org/sqlite" // the driver that Temporal's plugin uses too
 
 	"github.com/m3o/platform/internal/attribute"
+	"github.com/m3o/platform/internal/control"
 )
 
 // Config places an engine. Dir holds its files; Port is where clients reach it on the loopback.
@@ -229,21 +229,7 @@ func (e *Engine) attributes(ctx context.Context, namespace string) error {
 		return err
 	}
 	defer c.Close()
-	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
-	if err != nil {
-		return err
-	}
-	missing := map[string]enumspb.IndexedValueType{}
-	for _, name := range attribute.Names() {
-		if _, found := have.CustomAttributes[name]; !found {
-			missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
-	return err
+	return control.EnsureAttributes(ctx, c, namespace)
 }
 
 var _ log.Logger = logger{}
