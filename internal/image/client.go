@@ -16,13 +16,14 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// Client talks to registries: in plain HTTP to those on the loopback, in HTTPS to all others. The zero value calls as
-// nobody in particular.
+// Client talks to registries: in plain HTTP to those on the loopback, in HTTPS to all others but our own, if that is said to
+// speak plain HTTP. The zero value calls as nobody in particular.
 type Client struct {
 	Keychain  authn.Keychain    // credentials by registry; nil: anonymous
 	Transport http.RoundTripper // nil: the library's own
-	Own       string            // "host:port" of our registry on disk, and
-	Password  string            // what it demands; sent to no other
+	Own       string            // "host:port" of our own registry,
+	HTTP      bool              // whether it speaks plain HTTP,
+	Password  string            // and what it demands; sent to no other
 }
 
 func (c Client) options(ctx context.Context) []remote.Option {
@@ -61,13 +62,13 @@ func (c Client) Push(ctx context.Context, repository, tag string, img v1.Image) 
 	if err != nil {
 		return "", fmt.Errorf("push image: %w", err)
 	}
-	byDigest, err := parse(repository + "@" + digest.String())
+	byDigest, err := c.parse(repository + "@" + digest.String())
 	if err != nil {
 		return "", err
 	}
 	target := byDigest
 	if tag != "" {
-		if target, err = parse(repository + ":" + tag); err != nil {
+		if target, err = c.parse(repository + ":" + tag); err != nil {
 			return "", err
 		}
 	}
@@ -80,7 +81,7 @@ func (c Client) Push(ctx context.Context, repository, tag string, img v1.Image) 
 // Resolve finds what a reference means now, and returns it by digest. An image without a build for linux on arch is
 // refused.
 func (c Client) Resolve(ctx context.Context, reference, arch string) (string, error) {
-	ref, err := parse(reference)
+	ref, err := c.parse(reference)
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +115,7 @@ func runsOn(found *remote.Descriptor, ref name.Reference, arch string) error {
 
 // Has reports whether the registry holds the manifest of the reference, and its digest reference.
 func (c Client) Has(ctx context.Context, reference string) (byDigest string, ok bool, err error) {
-	ref, err := parse(reference)
+	ref, err := c.parse(reference)
 	if err != nil {
 		return "", false, err
 	}
@@ -129,12 +130,13 @@ func (c Client) Has(ctx context.Context, reference string) (byDigest string, ok 
 }
 
 // parse reads a reference as the field does: no registry means Docker Hub, no tag means latest.
-func parse(reference string) (name.Reference, error) {
+func (c Client) parse(reference string) (name.Reference, error) {
 	ref, err := name.ParseReference(reference)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "%q is not an image reference", reference)
 	}
-	if !onLoopback(ref.Context().RegistryStr()) {
+	registry := ref.Context().RegistryStr()
+	if !onLoopback(registry) && !(c.HTTP && registry == c.Own) {
 		return ref, nil
 	}
 	return name.ParseReference(reference, name.Insecure)

@@ -8,21 +8,23 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 )
 
-// Registry is an OCI registry on disk, for one machine: it answers callers on the loopback alone, and blobs are shared
-// between repositories. Whoever knows a digest may read what it names, as nodes do; writing, tags and lists take the
-// password, so that a service that reaches the loopback can neither replace images nor find others'. Everything it has said yes to is on the disk by then: a kill at any moment loses
-// uploads in progress, which clients begin again, and nothing else. (go-containerregistry's own registry keeps manifests
-// and uploads in memory and hashes a blob at every look; this one speaks the same protocol.)
+// Registry is an OCI registry on disk, for one machine and the nodes of clusters beside it: it answers callers on the
+// loopback and in the networks that it is told, and blobs are shared between repositories. Whoever knows a digest may read
+// what it names, as nodes do; writing, tags and lists take the password, so that a service that reaches it can neither
+// replace images nor find others'. Everything it has said yes to is on the disk by then: a kill at any moment loses uploads
+// in progress, which clients begin again, and nothing else. (go-containerregistry's own registry keeps manifests and uploads
+// in memory and hashes a blob at every look; this one speaks the same protocol.)
 //
 // On disk: blobs/sha256/<hex>, repos/<repository>/_manifests/<hex> (media type, newline, manifest) and
 // repos/<repository>/_tags/<tag> (a digest).
@@ -36,11 +38,12 @@ type Registry struct {
 
 // RegistryConfig is what a Registry demands, and its bounds. A zero bound means the default.
 type RegistryConfig struct {
-	Password string // of writers; empty: anybody on this machine writes
-	Blob     int64  // one blob; 2 GiB
-	Manifest int64  // one manifest; 4 MiB
-	Total    int64  // all blobs; 64 GiB
-	Uploads  int    // at one time; 64
+	Password string         // of writers; empty: anybody on this machine writes
+	Networks []netip.Prefix // answered beside the loopback; this takes a password
+	Blob     int64          // one blob; 2 GiB
+	Manifest int64          // one manifest; 4 MiB
+	Total    int64          // all blobs; 64 GiB
+	Uploads  int            // at one time; 64
 }
 
 func (l RegistryConfig) withDefaults() RegistryConfig {
@@ -63,6 +66,9 @@ var _ http.Handler = (*Registry)(nil)
 
 // NewRegistry opens, and makes if need be, the registry in dir. One process at a time may hold it.
 func NewRegistry(dir string, config RegistryConfig) (*Registry, error) {
+	if len(config.Networks) > 0 && config.Password == "" {
+		return nil, errors.New("open registry: one that answers other machines needs a password")
+	}
 	r := &Registry{dir: dir, config: config.withDefaults(), uploads: map[string]*upload{}}
 	// Uploads belong to the process that took them.
 	if err := os.RemoveAll(r.path("uploads")); err != nil {
@@ -144,8 +150,12 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r *Registry) serve(w http.ResponseWriter, req *http.Request) error {
-	if !fromLoopback(req.RemoteAddr) {
-		return problem{http.StatusForbidden, "DENIED", "this registry answers callers on its own machine alone"}
+	if from, ok := r.answers(req.RemoteAddr); !ok {
+		where := "on its own machine alone"
+		if len(r.config.Networks) > 0 {
+			where = fmt.Sprintf("on its own machine and in %v alone", r.config.Networks)
+		}
+		return problem{http.StatusForbidden, "DENIED", fmt.Sprintf("this registry answers callers %s, not %s", where, from)}
 	}
 	if !r.allows(req) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="m3o"`)
@@ -183,9 +193,14 @@ func (r *Registry) allows(req *http.Request) bool {
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-func fromLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && net.ParseIP(host) != nil && net.ParseIP(host).IsLoopback()
+// answers says where a caller is, and whether such callers are answered.
+func (r *Registry) answers(caller string) (from netip.Addr, ok bool) {
+	at, err := netip.ParseAddrPort(caller)
+	if err != nil {
+		return from, false
+	}
+	from = at.Addr().Unmap().WithZone("")
+	return from, from.IsLoopback() || slices.ContainsFunc(r.config.Networks, func(n netip.Prefix) bool { return n.Contains(from) })
 }
 
 func (r *Registry) ping(w http.ResponseWriter, _ call) error {

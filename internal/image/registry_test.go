@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -312,16 +313,59 @@ func TestBadRequestsAreRefused(t *testing.T) {
 }
 
 func TestCallersFromElsewhereAreRefused(t *testing.T) {
-	r, err := NewRegistry(t.TempDir(), RegistryConfig{})
+	alone, err := NewRegistry(t.TempDir(), RegistryConfig{})
 	must(err)
-	for address, want := range map[string]int{"127.0.0.1:1": 200, "127.9.9.9:1": 200, "[::1]:1": 200, "10.0.0.1:1": 403, "[2001:db8::1]:1": 403, "": 403} {
-		req := httptest.NewRequest("GET", "/v2/", nil)
-		req.RemoteAddr = address
-		w := httptest.NewRecorder()
-		r.ServeHTTP(w, req)
-		if w.Code != want {
-			t.Errorf("from %q = %d, want %d", address, w.Code, want)
+	beside, err := NewRegistry(t.TempDir(), RegistryConfig{Password: "open sesame", Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	must(err)
+	for address, want := range map[string][2]int{"127.0.0.1:1": {200, 200}, "127.9.9.9:1": {200, 200}, "[::1]:1": {200, 200}, "10.0.0.1:1": {403, 200},
+		"[::ffff:10.0.0.1]:1": {403, 200}, "192.0.2.1:1": {403, 403}, "[2001:db8::1]:1": {403, 403}, "": {403, 403}} {
+		if got := [2]int{from(alone, address, "GET", "/v2/"), from(beside, address, "GET", "/v2/")}; got != want {
+			t.Errorf("from %q = %d, want %d", address, got, want)
 		}
+	}
+}
+
+// from is the status that a caller at the address gets, who knows no password.
+func from(r *Registry, address, method, path string) int {
+	req := httptest.NewRequest(method, path, nil)
+	req.RemoteAddr = address
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, req)
+	return w.Code
+}
+
+// Other machines read what they know the digest of, and write nothing.
+func TestOtherMachinesReadAlone(t *testing.T) {
+	if _, err := NewRegistry(t.TempDir(), RegistryConfig{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}); err == nil {
+		t.Error("a registry without a password answers other machines")
+	}
+	dir := t.TempDir()
+	config := RegistryConfig{Password: "open sesame", Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	host, img := serve(t, dir, config), randomImage(t)
+	_, err := Client{Own: host, Password: config.Password}.Push(t.Context(), host+"/a", "v1", img)
+	must(err)
+	r, err := NewRegistry(dir, config)
+	must(err)
+	manifest := "/v2/a/manifests/" + digest(t, img)
+	for call, want := range map[[2]string]int{{"GET", manifest}: 200, {"GET", "/v2/a/manifests/v1"}: 401, {"PUT", manifest}: 401, {"DELETE", manifest}: 401,
+		{"POST", "/v2/a/blobs/uploads/"}: 401, {"GET", "/v2/_catalog"}: 401} {
+		if got := from(r, "10.1.2.3:4", call[0], call[1]); got != want {
+			t.Errorf("%s %s = %d, want %d", call[0], call[1], got, want)
+		}
+	}
+}
+
+// Our own registry may speak plain HTTP at any address; no other may.
+func TestPlainHTTPIsForOurOwnRegistry(t *testing.T) {
+	c := Client{Own: "192.0.2.2:5001", HTTP: true}
+	for reference, want := range map[string]string{"192.0.2.2:5001/a": "http", "192.0.2.2:5002/a": "https", "127.0.0.1:5001/a": "http", "registry.example/a": "https"} {
+		ref, err := c.parse(reference)
+		if err != nil || ref.Context().Scheme() != want {
+			t.Errorf("%s: %s, %v", reference, ref.Context().Scheme(), err)
+		}
+	}
+	if ref, err := (Client{Own: "192.0.2.2:5001"}).parse("192.0.2.2:5001/a"); err != nil || ref.Context().Scheme() != "https" {
+		t.Errorf("not asked for: %s, %v", ref.Context().Scheme(), err)
 	}
 }
 
