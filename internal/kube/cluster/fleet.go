@@ -91,7 +91,7 @@ func (f *fleet) ensure(ctx context.Context, spec Spec, wanted NodeSpec) error {
 		Name: wanted.Name, Index: index, CPU: wanted.CPU, MemoryMiB: wanted.MemoryMiB,
 		Labels: nodeLabels(spec, wanted), Version: f.version,
 		Dir: f.dir.node(wanted.Name), ClusterDir: f.dir.path, SocketDir: f.dir.socketDir(),
-		APIServer: f.apiServer,
+		APIServer: f.apiServer, InsecureRegistries: spec.InsecureRegistries,
 	})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 
@@ -31,6 +32,9 @@ type Spec struct {
 	// LoadBalancerCIDR holds the addresses for Services of type LoadBalancer.
 	LoadBalancerCIDR string     `json:"loadBalancerCIDR"`
 	Nodes            []NodeSpec `json:"nodes"`
+	// InsecureRegistries are registries, as "host:port", that speak plain HTTP,
+	// beside those on the machine's loopback. Nodes that start are told.
+	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
 }
 
 // NodeSpec is one wanted node.
@@ -82,6 +86,11 @@ func (s Spec) validate() error {
 	prefix, err := netip.ParsePrefix(s.LoadBalancerCIDR)
 	if err != nil || !prefix.Addr().Is4() || !prefix.Addr().IsLoopback() {
 		problems = append(problems, fmt.Errorf("loadBalancerCIDR %q is not a network in 127.0.0.0/8", s.LoadBalancerCIDR))
+	}
+	for _, registry := range s.InsecureRegistries {
+		if host, _, err := net.SplitHostPort(registry); err != nil || host == "" {
+			problems = append(problems, fmt.Errorf("insecureRegistries: %q is not host:port", registry))
+		}
 	}
 	if len(s.Nodes) > maxNodes {
 		problems = append(problems, fmt.Errorf("%d nodes are more than %d", len(s.Nodes), maxNodes))

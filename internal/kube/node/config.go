@@ -38,6 +38,8 @@ type Config struct {
 	SocketDir  string `json:"socketDir"`
 	// APIServer is the name under which the API server's certificate is checked.
 	APIServer string `json:"apiServer"`
+	// InsecureRegistries are asked in plain HTTP, as "host:port".
+	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
 }
 
 // Address is the node's own address on its bridge.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -105,7 +106,7 @@ var errUplink = errors.New("the uplink ended")
 
 func startRuntime(config Config, bridge *network.Bridge, logger *slog.Logger) (*cri.Server, net.Listener, error) {
 	runtime, err := cri.New(cri.Config{
-		Root: config.runtimeDir(), Network: bridge, Registry: registryTransport(),
+		Root: config.runtimeDir(), Network: bridge, Registry: registryTransport(config.InsecureRegistries),
 		StreamingAddress: "127.0.0.1:0", StopGrace: stopGrace, Logger: logger,
 	})
 	if err != nil {
@@ -123,8 +124,8 @@ func startRuntime(config Config, bridge *network.Bridge, logger *slog.Logger) (*
 
 // registryTransport reaches registries from the node. A registry on the loopback
 // of the machine is not on the node's own, so it is dialled at the address that
-// the machine has in the cluster's network.
-func registryTransport() http.RoundTripper {
+// the machine has in the cluster's network. Insecure ones are asked in plain HTTP.
+func registryTransport(insecure []string) http.RoundTripper {
 	dialer := &net.Dialer{Timeout: dialLimit}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = func(ctx context.Context, kind, address string) (net.Conn, error) {
@@ -137,5 +138,19 @@ func registryTransport() http.RoundTripper {
 		}
 		return dialer.DialContext(ctx, kind, address)
 	}
-	return transport
+	return plainly{insecure, transport}
+}
+
+// plainly asks some hosts in plain HTTP, whatever they were to be asked in.
+type plainly struct {
+	hosts []string
+	next  http.RoundTripper
+}
+
+func (p plainly) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "https" && slices.Contains(p.hosts, r.URL.Host) {
+		r = r.Clone(r.Context())
+		r.URL.Scheme = "http"
+	}
+	return p.next.RoundTrip(r)
 }
