@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -129,9 +130,21 @@ func (c *Client) gatewayAddress(ctx context.Context) (address, waits string, err
 	}
 	why := c.warning(ctx, NetworkNamespace, string(s.UID), "", "")
 	if why == "" {
-		why = "the cloud has not given its load balancer one yet"
+		why = addressWords(s, time.Now())
 	}
 	return "", "the gateway's address: " + short(why), nil
+}
+
+// unclaimedLimit is how long a load balancer may go without a mark of a controller that makes it: those leave one at once.
+const unclaimedLimit = 20 * time.Second
+
+// addressWords say why the Service has no address while nobody warns of anything: it is on its way, or nothing in the
+// cluster makes load balancers, as in a plain kind.
+func addressWords(s *corev1.Service, now time.Time) string {
+	if len(s.Finalizers) == 0 && now.Sub(s.CreationTimestamp.Time) > unclaimedLimit {
+		return "the cluster gives load balancers no address: install what does, such as cloud-provider-kind or MetalLB; it is waited for"
+	}
+	return "the cloud has not given its load balancer one yet"
 }
 
 // baseURL is where a load balancer's address leads; some clouds give numbers, others names.

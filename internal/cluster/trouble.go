@@ -111,6 +111,9 @@ func (c *Client) pullWords(ctx context.Context, pod *corev1.Pod, message string)
 			message = said
 		}
 	}
+	if strings.Contains(message, "server gave HTTP response to HTTPS client") {
+		message += " (the registry speaks plain HTTP, which this node must be allowed for it)"
+	}
 	return short(message)
 }
 
