@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,11 +13,16 @@ import (
 
 func gatewayCommand() *cobra.Command {
 	c := gateway.Config{}
+	var proxies []string
 	cmd := &cobra.Command{Use: "gateway", Short: "Serve a region's entrypoint", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Serve a region's entrypoint inside its cluster: /<service>/<path> goes to a ready instance of the service, found through etcd.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Region == "" || len(c.Etcd) == 0 {
 				return misuse("--region and --etcd must be set: the region's name, and where its etcd is")
+			}
+			var err error
+			if c.TrustedProxies, err = networks("trusted-proxy", proxies); err != nil {
+				return err
 			}
 			signals, err := watched(cmd.Context(), config.Load(), "gateway")
 			if err != nil {
@@ -35,5 +41,19 @@ func gatewayCommand() *cobra.Command {
 	flags.StringVar(&c.Keys, "keys", "", "file with the public keys that tickets are checked with")
 	flags.Int64Var(&c.MaxBody, "max-body", 100<<20, "bytes of a request's body, at most")
 	flags.DurationVar(&c.RequestTimeout, "request-timeout", 2*time.Minute, "for one exchange, streams excepted")
+	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "network of proxies whose X-Forwarded-For, -Host and -Proto are believed, such as 10.0.0.0/8; may be repeated (default: nobody's are)")
 	return cmd
+}
+
+// networks reads a flag's networks in CIDR form.
+func networks(flag string, given []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range given {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil || prefix.Addr().Is4In6() { // callers' addresses are never of that form
+			return nil, misuse("--%s: %q is not a network, such as 10.0.0.0/8 or 2001:db8::/32", flag, text)
+		}
+		all = append(all, prefix.Masked())
+	}
+	return all, nil
 }
