@@ -15,14 +15,14 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/telemetry"
-	"github.com/m3o/platform/internal/ticket"
 )
 
 func apiCommand() *cobra.Command {
 	return &cobra.Command{Use: "api", Short: "Serve the HTTP API", GroupID: groupServe, Args: takes(0, 0),
-		Long: "Serve the HTTP API. It holds no cloud keys. Settings come from the environment: M3O_STORE, M3O_TEMPORAL, M3O_PAYLOAD_KEYS,\nM3O_TICKET_KEY, M3O_BLOBS, M3O_LISTEN (default 127.0.0.1:8080).",
+		Long: "Serve the HTTP API. It holds no cloud keys. `m3o migrate` makes the keys that it does hold, and the first token.\n\n" +
+			"Settings come from the environment:\n" + config.Describe(config.API, config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s := config.Load()
+			s := config.Load().Of(config.API)
 			signals, err := watched(cmd.Context(), s, "api")
 			if err != nil {
 				return err
@@ -46,9 +46,9 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	signer, err := ticket.LoadOrCreate(s.TicketKey)
+	signer, err := loadSigner(s)
 	if err != nil {
-		return fmt.Errorf("M3O_TICKET_KEY: %w", err)
+		return err
 	}
 	blobs, err := blob.OpenFolder(s.Blobs, blob.Limits{})
 	if err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/dev"
@@ -43,7 +43,9 @@ func devCommand() *cobra.Command {
 	var f devFlags
 	cmd := &cobra.Command{Use: "dev", Short: "Run the whole platform on this machine", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Run the whole platform on this machine, on loopback ports alone: Temporal, registry, sandbox clouds with real Kubernetes clusters,\n" +
-			"API and workers. No Docker, no accounts, no root. All state is in the data directory; started again, it goes on with what is there.",
+			"API and workers. No Docker, no accounts, no root. All state is in the data directory; started again, it goes on with what is there.\n\n" +
+			"Flags say all that there is to say: no settings come from the environment but M3O_DATA_DIR. The Go toolchain in PATH compiles\n" +
+			"services, and its own settings (go env) say where modules come from.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd, f) }}
 	flags := cmd.Flags()
 	flags.IntVar(&f.offset, "port-offset", 0, "move all ports by this much")
@@ -74,7 +76,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	goroot, err := goRoot(cmd.Context())
+	tools, err := toolchain(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -84,8 +86,8 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
-		Programs: programs, GoRoot: goroot, Modules: config.LoadGo(), Kubeconfig: f.kubeconfig, LogLevel: f.logLevel,
-		Hash: rest.HashToken, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
+		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, LogLevel: f.logLevel,
+		Admit: admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
 }
 
@@ -124,11 +126,11 @@ func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 // platformProcesses are the rows of the table of processes that run on this machine.
 func platformProcesses(signals *telemetry.Signals) []dev.Process {
 	worker := func(queues ...string) dev.Process {
-		return dev.Process{Name: "worker-" + queues[0], Args: []string{"worker", "--queues", strings.Join(queues, ",")},
+		return dev.Process{Name: "worker-" + queues[0], Args: []string{"worker", "--queues", strings.Join(queues, ",")}, Parts: append(queues, config.Worker),
 			Run: func(ctx context.Context, s config.Settings) error { return runWorker(ctx, s, queues, signals) }}
 	}
 	return []dev.Process{
-		{Name: "api", Args: []string{"api"}, Run: func(ctx context.Context, s config.Settings) error { return runAPI(ctx, s, signals) }},
+		{Name: "api", Args: []string{"api"}, Parts: []string{config.API}, Run: func(ctx context.Context, s config.Settings) error { return runAPI(ctx, s, signals) }},
 		worker(queue.Flows), worker(queue.Build), worker(queue.Cloud(region.DigitalOcean)),
 	}
 }
@@ -148,25 +150,29 @@ func programFolder(given string) (string, error) {
 	return filepath.Dir(self), nil
 }
 
-// goRoot is the toolchain that compiles services.
-func goRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+// toolchain is the Go in PATH, which compiles services.
+func toolchain(ctx context.Context) (dev.Toolchain, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "-json", "GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB").Output()
 	if err != nil {
-		return "", fmt.Errorf("find the Go toolchain that compiles services (is `go` in PATH?): %w", err)
+		return dev.Toolchain{}, fmt.Errorf("find the Go toolchain that compiles services (is `go` in PATH?): %w", err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	var tools dev.Toolchain
+	if err := json.Unmarshal(out, &tools); err != nil {
+		return dev.Toolchain{}, fmt.Errorf("read `go env`: %w", err)
+	}
+	return tools, nil
 }
 
 func sandboxCommand() *cobra.Command {
 	c := sandbox.Config{}
 	cmd := &cobra.Command{Use: "sandbox", Short: "Run the sandbox clouds", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Run the sandbox clouds: a stateful server per provider that speaks the provider's own wire protocol, on real Kubernetes clusters.\n" +
-			"Control routes are under /_sandbox/ on the first port.",
+			"Control routes are under /_sandbox/ on the first port.\n\nSettings come from flags and from the environment:\n" + config.Describe(config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Dir == "" {
 				return misuse("--dir must be set: the folder that holds all state")
 			}
-			signals, err := watched(cmd.Context(), config.Load(), "sandbox")
+			signals, err := watched(cmd.Context(), config.Load().Of(), "sandbox")
 			if err != nil {
 				return err
 			}

@@ -15,7 +15,8 @@ func gatewayCommand() *cobra.Command {
 	c := gateway.Config{}
 	var proxies []string
 	cmd := &cobra.Command{Use: "gateway", Short: "Serve a region's entrypoint", GroupID: groupServe, Args: takes(0, 0),
-		Long: "Serve a region's entrypoint inside its cluster: /<service>/<path> goes to a ready instance of the service, found through etcd.",
+		Long: "Serve a region's entrypoint inside its cluster: /<service>/<path> goes to a ready instance of the service, found through etcd.\n\n" +
+			"Settings come from flags and from the environment:\n" + config.Describe(config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Region == "" || len(c.Etcd) == 0 {
 				return misuse("--region and --etcd must be set: the region's name, and where its etcd is")
@@ -24,7 +25,7 @@ func gatewayCommand() *cobra.Command {
 			if c.TrustedProxies, err = networks("trusted-proxy", proxies); err != nil {
 				return err
 			}
-			signals, err := watched(cmd.Context(), config.Load(), "gateway")
+			signals, err := watched(cmd.Context(), config.Load().Of(), "gateway")
 			if err != nil {
 				return err
 			}

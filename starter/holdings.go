@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/m3o/platform/activities"
@@ -17,7 +18,6 @@ import (
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
-	"github.com/m3o/platform/internal/ticket"
 	"github.com/m3o/platform/workers"
 )
 
@@ -40,15 +40,15 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	if err != nil {
 		return workers.CloudHoldings{}, err
 	}
-	signer, err := ticket.LoadOrCreate(b.settings.TicketKey)
+	keys, err := loadTicketKeys(b.settings)
 	if err != nil {
-		return workers.CloudHoldings{}, fmt.Errorf("M3O_TICKET_KEY: %w", err)
+		return workers.CloudHoldings{}, err
 	}
 	connections := &activities.Connections{Cloud: provider}
 	return workers.CloudHoldings{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
 		Accounts: &activities.Accounts{Cloud: provider, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
-		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: signer.Document()}}},
+		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys}}},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil
 }
@@ -81,9 +81,16 @@ func (b *base) images() map[region.Part]string {
 	return images
 }
 
+// yes is what a setting says that allows something.
+const yes = "yes"
+
 // readyBuilder says early whether builds can be confined here, and compiles the standard library before anybody waits.
 func (b *base) readyBuilder(ctx context.Context, builder *build.Builder) {
 	err := builder.CheckJail(ctx)
+	if err != nil && ctx.Err() == nil && b.settings.Unjailed == yes {
+		b.signals.Logger.WarnContext(ctx, "services are compiled without a jail here, as was allowed", "error", err)
+		err = nil
+	}
 	if err == nil {
 		err = builder.Warm(ctx)
 	}
@@ -98,15 +105,14 @@ func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
 		return nil, fmt.Errorf("M3O_BLOBS: %w", err)
 	}
 	s := b.settings
-	client := image.Client{}
+	host, _, _ := strings.Cut(s.Registry, "/")
+	client := image.Client{Own: host, HTTP: s.RegistryHTTP == yes}
 	if s.RegistrySecretFile != "" {
-		password, err := readSecret("M3O_REGISTRY_SECRET_FILE", s.RegistrySecretFile)
-		if err != nil {
+		if client.Password, err = readSecret("M3O_REGISTRY_SECRET_FILE", s.RegistrySecretFile); err != nil {
 			return nil, err
 		}
-		client = image.Client{Own: s.Registry, Password: password}
 	}
-	builder, err := build.New(build.Config{Dir: s.BuildDir, GoRoot: s.GoRoot, Registry: s.Registry, Client: client, AllowUnconfined: s.Unjailed == "yes",
+	builder, err := build.New(build.Config{Dir: s.BuildDir, GoRoot: s.GoRoot, Registry: s.Registry, Client: client, AllowUnconfined: s.Unjailed == yes,
 		Modules: build.Modules{Proxy: s.Modules, SumDB: s.SumDB, NoSumDB: s.NoSumDB}})
 	if err != nil {
 		return nil, err

@@ -1,22 +1,151 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/secret"
+	"github.com/m3o/platform/internal/store"
+	"github.com/m3o/platform/internal/ticket"
 )
 
+type migrateFlags struct {
+	adminToken string
+	retention  time.Duration
+	say        func(format string, args ...any)
+}
+
 func migrateCommand() *cobra.Command {
-	return &cobra.Command{Use: "migrate", Short: "Bring the database up to this version's schema", GroupID: groupServe, Args: takes(0, 0),
-		Long: "Bring the database of M3O_STORE up to this version's schema. Running it twice, or on several machines at once, is harmless.",
+	var f migrateFlags
+	cmd := &cobra.Command{Use: "migrate", Short: "Prepare database, Temporal and keys for this version", GroupID: groupServe, Args: takes(0, 0),
+		Long: "Prepare what the other processes need, as far as it is configured, and leave alone what is there: the database's schema; the keys\n" +
+			"in the files that the settings name, made if there are none; an administrator's token; Temporal's namespace " + control.Namespace + " with its\n" +
+			"retention and search attributes. Run it before the first start and before each new version. Running it twice, or on several\n" +
+			"machines at once, is harmless; files of keys are made once and brought to the other machines.\n\n" +
+			"Settings come from the environment:\n" + config.Describe(config.Migrate),
+		Example: "  m3o migrate --admin-token admin.token && M3O_TOKEN=$(cat admin.token) m3o whoami",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, err := openStore(cmd.Context(), config.Load())
-			if err != nil {
-				return err
+			if f.retention < 24*time.Hour {
+				return misuse("--retention: %s is less than 24h", f.retention)
 			}
-			fmt.Fprintln(cmd.ErrOrStderr(), "The database is up to date.")
-			return db.Close()
+			f.say = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+			return f.migrate(cmd.Context(), config.Load().Of(config.Migrate))
 		}}
+	flags := cmd.Flags()
+	flags.StringVar(&f.adminToken, "admin-token", "", "file with a token whose holder may do everything; made, for its owner alone to read, if there is none")
+	flags.DurationVar(&f.retention, "retention", control.Retention, "how long Temporal keeps ended workflows, at least")
+	return cmd
+}
+
+// migrate prepares one thing after the other. Each finds or makes.
+func (f migrateFlags) migrate(ctx context.Context, s config.Settings) error {
+	if err := f.database(ctx, s); err != nil {
+		return err
+	}
+	if err := makeKeys(s); err != nil {
+		return err
+	}
+	if s.PayloadKeys != "" {
+		f.say("Payload keys are in %s.", s.PayloadKeys)
+	}
+	if s.TicketKey != "" {
+		f.say("The key that signs tickets is in %s.", s.TicketKey)
+	}
+	if s.Temporal == "" {
+		f.say("Temporal was left out: M3O_TEMPORAL is not set.")
+		return nil
+	}
+	if err := control.Prepare(ctx, s.Temporal, control.Namespace, f.retention); err != nil {
+		return err
+	}
+	f.say("Temporal's namespace %s is ready.", control.Namespace)
+	return nil
+}
+
+func (f migrateFlags) database(ctx context.Context, s config.Settings) error {
+	db, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	f.say("The database is up to date.")
+	if f.adminToken == "" {
+		return nil
+	}
+	if err := admit(ctx, db, f.adminToken); err != nil {
+		return fmt.Errorf("--admin-token: %w", err)
+	}
+	f.say("The administrator's token is in %s.", f.adminToken)
+	return nil
+}
+
+// makeKeys makes the keys of the settings that are not there.
+func makeKeys(s config.Settings) error {
+	if s.PayloadKeys != "" {
+		keys, err := control.LoadOrCreateKeys(s.PayloadKeys)
+		if err != nil {
+			return fmt.Errorf("M3O_PAYLOAD_KEYS: %w", err)
+		}
+		if _, err := control.NewCodec(keys); err != nil {
+			return fmt.Errorf("M3O_PAYLOAD_KEYS: %w", err)
+		}
+	}
+	switch {
+	case s.TicketKey == "" && s.TicketKeys == "":
+		return nil
+	case s.TicketKey == "":
+		return misuse("M3O_TICKET_KEY must be set, too: M3O_TICKET_PUBLIC_KEYS is its public half")
+	}
+	signer, err := ticket.LoadOrCreate(s.TicketKey)
+	if err != nil {
+		return fmt.Errorf("M3O_TICKET_KEY: %w", err)
+	}
+	if s.TicketKeys == "" {
+		return nil
+	}
+	return signer.Publish(s.TicketKeys)
+}
+
+// admit lets the holder of the token in the file do everything; it is made if there is none. The database keeps its hash.
+func admit(ctx context.Context, db *store.Store, path string) error {
+	token, err := secret.LoadOrCreate(path, "m3o_")
+	if err != nil {
+		return err
+	}
+	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
+	if err := db.EnsureProject(ctx, account.DefaultProject); err != nil {
+		return err
+	}
+	return db.ReplaceToken(ctx, rest.HashToken(token), admin, "admin.token", time.Time{})
+}
+
+// loadSigner reads the key that signs tickets.
+func loadSigner(s config.Settings) (*ticket.Signer, error) {
+	if s.TicketKey == "" {
+		return nil, misuse("M3O_TICKET_KEY must be set: the file with the key that signs tickets, which `m3o migrate` makes")
+	}
+	signer, err := ticket.Load(s.TicketKey)
+	if err != nil {
+		return nil, fmt.Errorf("M3O_TICKET_KEY (`m3o migrate` makes it): %w", err)
+	}
+	return signer, nil
+}
+
+// loadTicketKeys reads the public keys of tickets, which gateways are given.
+func loadTicketKeys(s config.Settings) ([]byte, error) {
+	if s.TicketKeys == "" {
+		return nil, misuse("M3O_TICKET_PUBLIC_KEYS must be set: the file with the public keys of tickets, which `m3o migrate` writes where M3O_TICKET_KEY is")
+	}
+	keys, err := ticket.LoadDocument(s.TicketKeys)
+	if err != nil {
+		return nil, fmt.Errorf("M3O_TICKET_PUBLIC_KEYS (`m3o migrate` writes it): %w", err)
+	}
+	return keys, nil
 }

@@ -31,7 +31,7 @@ func workerCommand() *cobra.Command {
 	var queues []string
 	cmd := &cobra.Command{Use: "worker --queues NAME[,NAME…]", Short: "Serve task queues", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Serve task queues: workflows and their activities. A worker holds what its queues need and nothing else; the queues are\n" +
-			strings.Join(queueNames, ", ") + ". Settings come from the environment.",
+			strings.Join(queueNames, ", ") + ".\n\nSettings come from the environment:\n" + describeQueues(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(queues) == 0 {
 				return misuse("--queues: name the queues to serve, of %s", strings.Join(queueNames, ", "))
@@ -41,7 +41,7 @@ func workerCommand() *cobra.Command {
 					return misuse("--queues: %q is none of %s", q, strings.Join(queueNames, ", "))
 				}
 			}
-			s := config.Load()
+			s := config.Load().Of(append(queues, config.Worker)...)
 			signals, err := watched(cmd.Context(), s, "worker")
 			if err != nil {
 				return err
@@ -50,6 +50,15 @@ func workerCommand() *cobra.Command {
 		}}
 	cmd.Flags().StringSliceVar(&queues, "queues", nil, "the queues to serve")
 	return cmd
+}
+
+// describeQueues lists the settings of all workers, and of each queue.
+func describeQueues() string {
+	text := config.Describe(config.Worker, config.Everything)
+	for _, q := range queueNames {
+		text += "\nFor the queue " + q + ":\n" + config.Describe(q)
+	}
+	return text
 }
 
 // runWorker serves the queues until ctx ends.
@@ -121,9 +130,9 @@ func (b *base) flowHoldings(ctx context.Context) (*workers.FlowHoldings, func() 
 	if err != nil {
 		return nil, nil, err
 	}
-	signer, err := ticket.LoadOrCreate(b.settings.TicketKey)
+	signer, err := loadSigner(b.settings)
 	if err != nil {
-		return nil, nil, fmt.Errorf("M3O_TICKET_KEY: %w", err)
+		return nil, nil, errors.Join(err, db.Close())
 	}
 	flows := control.NewFlows(b.temporal, b.codec)
 	go b.own(ctx, db, flows)

@@ -1,73 +1,112 @@
-// Package config is how a process learns where things are: the one place that reads the environment.
+// Package config is how a process learns where things are: the one place that reads the environment, and the one that
+// describes what is read there.
 //
 // It holds settings, not decisions: what is missing is said by whoever needs it. The starter and internal/dev use it, and
 // nothing else does.
 package config
 
 import (
+	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 )
 
-// Settings are where a process of the platform finds what it works with. Each field is an environment variable; a field
-// that ends in File is the path of a file with the secret, which itself is never in the environment of a child.
+// The parts of the platform that settings are for, beside queues, which are called by their names: everything that serves,
+// and every worker.
+const (
+	Everything = "everything"
+	API        = "api"
+	Worker     = "worker"
+	Migrate    = "migrate"
+)
+
+// Settings are where the processes of the platform find what they work with. Each field is an environment variable, needed
+// by the parts in "for" and by no other; what it says is the help of their commands. Keys and tokens are in files that a
+// variable names; a database's password may be in its URL.
 type Settings struct {
-	Store       string `env:"M3O_STORE"`         // database URL: sqlite:///path or postgres://…
-	Temporal    string `env:"M3O_TEMPORAL"`      // host:port of Temporal's frontend
-	TemporalUI  string `env:"M3O_TEMPORAL_UI"`   // origin of the Temporal UI, "http://127.0.0.1:8233"
-	PayloadKeys string `env:"M3O_PAYLOAD_KEYS"`  // file with the keys that encrypt payloads
-	TicketKey   string `env:"M3O_TICKET_KEY"`    // file with the key that signs tickets
-	Blobs       string `env:"M3O_BLOBS"`         // folder of sources and logs
-	Listen      string `env:"M3O_LISTEN"`        // host:port of the API
-	Metrics     string `env:"M3O_METRICS"`       // host:port of a worker's metrics and health; empty: none
-	Domain      string `env:"M3O_DOMAIN"`        // domain of the entrypoints
-	WorkerBuild string `env:"M3O_WORKER_BUILD"`  // names the code to Temporal's worker versioning
-	LogLevel    string `env:"M3O_LOG_LEVEL"`     // debug, info, warn, error
-	Endpoint    string `env:"M3O_OTLP_ENDPOINT"` // OTLP/HTTP URL for traces; empty: none
+	LogLevel string `env:"M3O_LOG_LEVEL" for:"everything" say:"what is logged: debug, info (default), warn, error"`
+	Endpoint string `env:"M3O_OTLP_ENDPOINT" for:"everything" say:"OTLP/HTTP URL that traces go to; empty: none are made"`
 
-	Registry           string `env:"M3O_REGISTRY"`             // host:port[/prefix] that built images are pushed to
-	RegistrySecretFile string `env:"M3O_REGISTRY_SECRET_FILE"` // file with the password that our own registry demands of writers
-	BuildDir           string `env:"M3O_BUILD_DIR"`            // work folder and caches of builds
-	GoRoot             string `env:"M3O_GOROOT"`               // toolchain that builds
-	Modules            string `env:"M3O_GOPROXY"`              // where builds get modules from
-	SumDB              string `env:"M3O_GOSUMDB"`              // checksum database for them
-	NoSumDB            string `env:"M3O_GONOSUMDB"`            // modules that it is not asked about
-	Poll               string `env:"M3O_POLL"`                 // how often clouds are asked about what is on its way: "5s"
-	Patience           string `env:"M3O_CLUSTER_LIMIT"`        // how long a cloud may take for a cluster: "60m"
-	Unjailed           string `env:"M3O_UNJAILED_ALLOW"`       // "yes": build without a jail where none can be made
+	Store       string `env:"M3O_STORE" for:"api flows migrate" say:"database: sqlite:///path or postgres://…"`
+	Temporal    string `env:"M3O_TEMPORAL" for:"api worker migrate" say:"host:port of Temporal's frontend"`
+	PayloadKeys string `env:"M3O_PAYLOAD_KEYS" for:"api worker migrate" say:"file with the keys that encrypt what Temporal keeps; the same one everywhere"`
+	TicketKey   string `env:"M3O_TICKET_KEY" for:"api flows migrate" say:"file with the key that signs tickets for gateways; the same one everywhere"`
+	TicketKeys  string `env:"M3O_TICKET_PUBLIC_KEYS" for:"cloud-digitalocean migrate" say:"file with the public keys of tickets (a JWK set), which gateways are given"`
+	Blobs       string `env:"M3O_BLOBS" for:"api build" say:"folder of sources and build logs, shared by API and builds"`
+	Listen      string `env:"M3O_LISTEN" for:"api" say:"host:port to serve at (default 127.0.0.1:8080)"`
+	TemporalUI  string `env:"M3O_TEMPORAL_UI" for:"api" say:"origin of the Temporal UI, http://127.0.0.1:8233, which may have payloads decrypted"`
+	Metrics     string `env:"M3O_METRICS" for:"worker" say:"host:port of metrics and health; empty: none"`
+	WorkerBuild string `env:"M3O_WORKER_BUILD" for:"worker" say:"name of this code in Temporal's worker versioning (default: the version)"`
 
-	ImageEtcd      string `env:"M3O_IMAGE_ETCD"`
-	ImageNATS      string `env:"M3O_IMAGE_NATS"`
-	ImageCockroach string `env:"M3O_IMAGE_COCKROACHDB"`
-	ImageGateway   string `env:"M3O_IMAGE_GATEWAY"`
+	Registry           string `env:"M3O_REGISTRY" for:"build" say:"host:port[/prefix] that images are pushed to"`
+	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
+	RegistrySecretFile string `env:"M3O_REGISTRY_SECRET_FILE" for:"build" say:"file with the password that it demands of the user m3o; empty: none"`
+	BuildDir           string `env:"M3O_BUILD_DIR" for:"build" say:"work folder and caches"`
+	GoRoot             string `env:"M3O_GOROOT" for:"build" say:"Go toolchain"`
+	Modules            string `env:"M3O_GOPROXY" for:"build" say:"where modules come from, as GOPROXY"`
+	SumDB              string `env:"M3O_GOSUMDB" for:"build" say:"checksum database, as GOSUMDB (default sum.golang.org)"`
+	NoSumDB            string `env:"M3O_GONOSUMDB" for:"build" say:"modules that it is not asked about, as GONOSUMDB"`
+	Unjailed           string `env:"M3O_UNJAILED_ALLOW" for:"build" say:"yes: where no jail can be made, compile without one, as the worker's own user"`
 
-	DigitalOceanTokenFile string `env:"M3O_DIGITALOCEAN_TOKEN_FILE"`
-	DigitalOceanURL       string `env:"M3O_DIGITALOCEAN_URL"` // empty: the real one
+	DigitalOceanTokenFile string `env:"M3O_DIGITALOCEAN_TOKEN_FILE" for:"cloud-digitalocean" say:"file with the API token"`
+	DigitalOceanURL       string `env:"M3O_DIGITALOCEAN_URL" for:"cloud-digitalocean" say:"base URL of the API; empty: the real one"`
+	Poll                  string `env:"M3O_POLL" for:"cloud-digitalocean" say:"how often it is asked about what is on its way (default 5s)"`
+	Patience              string `env:"M3O_CLUSTER_LIMIT" for:"cloud-digitalocean" say:"how long it may take for a cluster (default 1h)"`
+	ImageEtcd             string `env:"M3O_IMAGE_ETCD" for:"cloud-digitalocean" say:"image of etcd in regions (default: a tag of the official one)"`
+	ImageNATS             string `env:"M3O_IMAGE_NATS" for:"cloud-digitalocean" say:"image of NATS (default: likewise)"`
+	ImageCockroach        string `env:"M3O_IMAGE_COCKROACHDB" for:"cloud-digitalocean" say:"image of CockroachDB (default: likewise)"`
+	ImageGateway          string `env:"M3O_IMAGE_GATEWAY" for:"cloud-digitalocean" say:"image with this program in /m3o; regions with a gateway need it"`
 }
 
 // Load reads the settings from the environment.
 func Load() Settings {
 	var s Settings
-	each(&s, func(name string, value reflect.Value) { value.SetString(os.Getenv(name)) })
+	each(&s, func(f reflect.StructField, value reflect.Value) { value.SetString(os.Getenv(f.Tag.Get("env"))) })
 	return s
+}
+
+// Of returns the settings that the parts need: a process holds no key that it has no use for.
+func (s Settings) Of(parts ...string) Settings {
+	each(&s, func(f reflect.StructField, value reflect.Value) {
+		if !neededBy(f, append(parts, Everything)) {
+			value.SetString("")
+		}
+	})
+	return s
+}
+
+// Describe lists the environment variables of the parts, for the help of a command.
+func Describe(parts ...string) string {
+	var b strings.Builder
+	each(new(Settings), func(f reflect.StructField, _ reflect.Value) {
+		if neededBy(f, parts) {
+			fmt.Fprintf(&b, "  %-28s %s\n", f.Tag.Get("env"), f.Tag.Get("say"))
+		}
+	})
+	return b.String()
+}
+
+func neededBy(f reflect.StructField, parts []string) bool {
+	return slices.ContainsFunc(strings.Fields(f.Tag.Get("for")), func(part string) bool { return slices.Contains(parts, part) })
 }
 
 // Environ writes the settings as the environment of a child process, beside what any program needs.
 func (s Settings) Environ() []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
-	each(&s, func(name string, value reflect.Value) {
+	each(&s, func(f reflect.StructField, value reflect.Value) {
 		if value.String() != "" {
-			env = append(env, name+"="+value.String())
+			env = append(env, f.Tag.Get("env")+"="+value.String())
 		}
 	})
 	return env
 }
 
-func each(s *Settings, do func(name string, value reflect.Value)) {
+func each(s *Settings, do func(f reflect.StructField, value reflect.Value)) {
 	v := reflect.ValueOf(s).Elem()
 	for i := range v.NumField() {
-		do(v.Type().Field(i).Tag.Get("env"), v.Field(i))
+		do(v.Type().Field(i), v.Field(i))
 	}
 }
 
@@ -82,20 +121,4 @@ type Client struct {
 // LoadClient reads the command line's settings from the environment.
 func LoadClient() Client {
 	return Client{API: os.Getenv("M3O_API"), Token: os.Getenv("M3O_TOKEN"), Project: os.Getenv("M3O_PROJECT"), DataDir: os.Getenv("M3O_DATA_DIR")}
-}
-
-// Go is what the machine's own Go toolchain is told about modules; builds in development use the same.
-type Go struct{ Proxy, SumDB, NoSumDB string }
-
-// LoadGo reads the go command's own environment variables.
-func LoadGo() Go {
-	proxy := os.Getenv("GOPROXY")
-	if proxy == "" {
-		proxy = "https://proxy.golang.org,direct"
-	}
-	none := os.Getenv("GONOSUMDB")
-	if none == "" {
-		none = os.Getenv("GOPRIVATE")
-	}
-	return Go{Proxy: strings.TrimSpace(proxy), SumDB: os.Getenv("GOSUMDB"), NoSumDB: none}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/secret"
 	"github.com/m3o/platform/internal/store"
 )
 
@@ -32,13 +33,13 @@ type Config struct {
 	Ports      Ports
 	TimeScale  float64
 	Programs   string // folder of m3o-kube, and in images/ of the programs that regions run
-	GoRoot     string // toolchain that builds
-	Modules    config.Go
+	Go         Toolchain
 	Kubeconfig string // run on these clusters instead of our own
 	Poll       time.Duration
 	Patience   time.Duration // how long the sandbox may take for a cluster
 	LogLevel   string
-	Hash       func(token string) []byte
+	Admit      func(ctx context.Context, db *store.Store, tokenFile string) error
+	MakeKeys   func(config.Settings) error
 	Processes  []Process
 	Split      bool
 	Say        func(format string, args ...any) // progress, for people
@@ -48,13 +49,19 @@ type Config struct {
 
 // Process is one row of the table of processes: what runs, and how it is called when it runs by itself.
 type Process struct {
-	Name string
-	Args []string
-	Run  func(context.Context, config.Settings) error
+	Name  string
+	Args  []string
+	Parts []string // whose settings it is given
+	Run   func(context.Context, config.Settings) error
 }
 
-// Retention is how long ended workflows can be looked at.
-const Retention = 30 * 24 * time.Hour
+// Toolchain is the machine's own Go: where it is, and where it is told to get modules from.
+type Toolchain struct {
+	Root    string `json:"GOROOT"`
+	Proxy   string `json:"GOPROXY"`
+	SumDB   string `json:"GOSUMDB"`
+	NoSumDB string `json:"GONOSUMDB"`
+}
 
 // Run brings everything up, says where it is, and keeps it up until ctx ends; then it stops all of it, the sandbox last.
 func Run(ctx context.Context, c Config) error {
@@ -94,11 +101,12 @@ type run struct {
 // locate is where everything is in the data directory.
 func (c Config) locate() config.Settings {
 	at := func(name string) string { return filepath.Join(c.DataDir, name) }
-	return config.Settings{Store: "sqlite://" + at("store.db"), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
-		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), Blobs: at("blobs"), Listen: Address(c.Ports.API), Domain: "m3o.localhost",
-		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"), GoRoot: c.GoRoot,
-		Modules: c.Modules.Proxy, SumDB: c.Modules.SumDB, NoSumDB: c.Modules.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
+	s := config.Settings{Store: "sqlite://" + at("store.db"), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
+		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"), Listen: Address(c.Ports.API),
+		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
+		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
 		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
+	return s
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -116,7 +124,7 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	e, err := engine.Start(ctx, engine.Config{Dir: filepath.Join(r.DataDir, "temporal"), Port: r.Ports.Temporal, Namespace: control.Namespace,
-		Retention: Retention, Logger: r.Logger})
+		Retention: control.Retention, Logger: r.Logger})
 	if err != nil {
 		return err
 	}
@@ -140,10 +148,7 @@ func (r *run) prepare(ctx context.Context) error {
 	together, ctx := errgroup.WithContext(ctx)
 	together.Go(func() error { return r.makeStore(ctx) })
 	together.Go(func() error { return r.findSandbox(ctx) })
-	together.Go(func() error {
-		_, err := control.LoadOrCreateKeys(r.settings.PayloadKeys)
-		return err
-	})
+	together.Go(func() error { return r.MakeKeys(r.settings) })
 	return together.Wait()
 }
 
@@ -152,7 +157,7 @@ func (r *run) makeStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.Migrate(ctx), admit(ctx, r.DataDir, db, r.Hash), db.Close())
+	return errors.Join(db.Migrate(ctx), r.Admit(ctx, db, TokenFile(r.DataDir)), db.Close())
 }
 
 func (r *run) sandboxArgs() []string {
@@ -180,7 +185,7 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 
 // serveRegistry serves the registry on disk, and brings the regions' images there.
 func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
-	password, err := secretIn(r.settings.RegistrySecretFile, "")
+	password, err := secret.LoadOrCreate(r.settings.RegistrySecretFile, "")
 	if err != nil {
 		return err
 	}
@@ -241,6 +246,7 @@ func (r *run) processes(ctx context.Context, group *errgroup.Group) {
 			if p.Args[0] == "worker" {
 				settings.ImageEtcd, settings.ImageNATS, settings.ImageGateway = r.packed["etcd"], r.packed["nats"], r.packed["m3o"]
 			}
+			settings = settings.Of(p.Parts...)
 			if r.Split {
 				return r.supervise(ctx, p, settings)
 			}
