@@ -34,6 +34,8 @@ type devFlags struct {
 	patience   time.Duration
 	split      bool
 	kubeconfig string
+	registry   string
+	unjailed   bool
 	programs   string
 	logLevel   string
 	apply, run string
@@ -45,8 +47,11 @@ func devCommand() *cobra.Command {
 		Long: "Run the whole platform on this machine, on loopback ports alone: Temporal, registry, sandbox clouds with real Kubernetes clusters,\n" +
 			"API and workers. No Docker, no accounts, no root. All state is in the data directory; started again, it goes on with what is there.\n\n" +
 			"Flags say all that there is to say: no settings come from the environment but M3O_DATA_DIR. The Go toolchain in PATH compiles\n" +
-			"services, and its own settings (go env) say where modules come from.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd, f) }}
+			"services, and its own settings (go env) say where modules come from.\n\n" +
+			"Where user namespaces are refused, --kubeconfig takes clusters that you bring, one context per region, and --unjailed compiles without\n" +
+			"them. Their nodes pull images from this machine over plain HTTP, which must be allowed to them, at --registry-address.",
+		Example: "  m3o dev\n  m3o dev --kubeconfig kind.yaml --registry-address 172.18.0.1 --unjailed",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runDev(cmd, f) }}
 	flags := cmd.Flags()
 	flags.IntVar(&f.offset, "port-offset", 0, "move all ports by this much")
 	flags.Float64Var(&f.scale, "time-scale", 0.02, "how much of their time the sandbox clouds take (1: as long as the real ones)")
@@ -54,6 +59,8 @@ func devCommand() *cobra.Command {
 	flags.DurationVar(&f.patience, "cluster-limit", 10*time.Minute, "how long the clouds may take for a cluster")
 	flags.BoolVar(&f.split, "split", false, "run each process by itself, as production does")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "run regions on the contexts of this kubeconfig (kind, k3d, …) instead of built-in clusters")
+	flags.StringVar(&f.registry, "registry-address", "", "with --kubeconfig: HOST[:PORT], the address of this machine by which nodes reach the registry; others in its network may read there")
+	flags.BoolVar(&f.unjailed, "unjailed", false, "compile services without a jail where none can be made: for source that you trust")
 	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
 	flags.StringVar(&f.apply, "apply", "", "when all is ready, apply this platform file")
 	flags.StringVar(&f.run, "run", "", "and then run the service in this folder")
@@ -72,6 +79,10 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return misuse("%v", err)
 	}
+	reach, err := f.reach(cmd.Context(), ports)
+	if err != nil {
+		return err
+	}
 	programs, err := programFolder(f.programs)
 	if err != nil {
 		return err
@@ -86,9 +97,24 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
-		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, LogLevel: f.logLevel,
+		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Reach: reach, Unjailed: f.unjailed, LogLevel: f.logLevel,
 		Admit: admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
+}
+
+// reach is how nodes of clusters that the user brings reach the registry.
+func (f devFlags) reach(ctx context.Context, ports dev.Ports) (dev.Reach, error) {
+	if f.registry == "" {
+		return dev.Reach{}, nil
+	}
+	if f.kubeconfig == "" {
+		return dev.Reach{}, misuse("--registry-address is for the clusters of a --kubeconfig; built-in ones find the registry by themselves")
+	}
+	reach, err := dev.NewReach(ctx, f.registry, ports.Registry)
+	if err != nil {
+		return dev.Reach{}, misuse("--registry-address: %v", err)
+	}
+	return reach, nil
 }
 
 // firstSteps does what a newcomer would do next, by the same commands, and ends with what there is to call.

@@ -33,7 +33,7 @@ func (b *Builder) start(ctx context.Context, j job, proxy *moduleProxy, out *out
 func refusal(err error) error {
 	return fault.Wrap(fault.Failed, err, "sources are built in a user namespace, which this machine does not allow: "+
 		"allow it (on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0; elsewhere user.max_user_namespaces), "+
-		"deploy images with --image, or allow builds without confinement")
+		"deploy images with --image, or allow builds without a jail (m3o dev --unjailed; M3O_UNJAILED_ALLOW=yes for a worker)")
 }
 
 // CheckJail says whether builds can be confined here, by having the toolchain tell its version in a jail.

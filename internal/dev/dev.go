@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -21,9 +19,7 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/dev/engine"
 	"github.com/m3o/platform/internal/fault"
-	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/secret"
 	"github.com/m3o/platform/internal/store"
 )
 
@@ -35,6 +31,8 @@ type Config struct {
 	Programs   string // folder of m3o-kube, and in images/ of the programs that regions run
 	Go         Toolchain
 	Kubeconfig string // run on these clusters instead of our own
+	Reach      Reach  // how their nodes reach the registry
+	Unjailed   bool   // compile services without a jail where none can be made
 	Poll       time.Duration
 	Patience   time.Duration // how long the sandbox may take for a cluster
 	LogLevel   string
@@ -86,6 +84,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "log"), 0o700), writePID(dir, "dev", os.Getpid())); err != nil {
 		return fmt.Errorf("prepare the data directory: %w", err)
 	}
+	c.warn()
 	r := &run{Config: c, settings: c.locate()}
 	return r.all(ctx)
 }
@@ -106,7 +105,25 @@ func (c Config) locate() config.Settings {
 		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
 		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
 		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
+	if c.Reach.Name != "" {
+		s.Registry, s.RegistryHTTP = c.Reach.Name, "yes"
+	}
+	if c.Unjailed {
+		s.Unjailed = "yes"
+	}
 	return s
+}
+
+// warn says what whoever chose it should know.
+func (c Config) warn() {
+	if c.Unjailed {
+		c.Say("Warning: --unjailed: where this machine allows no jail, services are compiled without one: the compiler runs as you do, on source\n" +
+			"that can make it read your files and use what the machine has. Run only services whose source you trust.")
+	}
+	if c.Kubeconfig != "" && c.Reach.Name == "" {
+		c.Say("Note: images are in the registry at %s, where only nodes on this machine's loopback find it. Nodes of kind and k3d are told\n"+
+			"where it is with --registry-address, an address of this machine that they reach.", Address(c.Ports.Registry))
+	}
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -181,51 +198,6 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 	r.settings.DigitalOceanURL = health.Endpoints.Providers["digitalocean"]
 	r.Say("Sandbox     %s  (process %d)", URL(r.Ports.Sandbox), r.sandbox.pid)
 	return writePID(r.DataDir, "sandbox", r.sandbox.pid)
-}
-
-// serveRegistry serves the registry on disk, and brings the regions' images there.
-func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
-	password, err := secret.LoadOrCreate(r.settings.RegistrySecretFile, "")
-	if err != nil {
-		return err
-	}
-	registry, err := image.NewRegistry(filepath.Join(r.DataDir, "registry"), image.RegistryConfig{Password: password})
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", Address(r.Ports.Registry))
-	if err != nil {
-		return fmt.Errorf("the registry cannot listen: %w", err)
-	}
-	// An image of any size comes and goes within this on one machine; a sender that stands still must not hold on for ever.
-	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute}
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("registry: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error { <-ctx.Done(); return server.Close() })
-	group.Go(func() error { return r.pack(ctx, image.Client{Own: r.settings.Registry, Password: password}) })
-	return nil
-}
-
-// pack makes images of the programs that regions run, where official images cannot be had.
-func (r *run) pack(ctx context.Context, client image.Client) error {
-	at := func(name string) string { return filepath.Join(r.Programs, "images", name) }
-	packer := image.Packer{Client: client, Registry: r.settings.Registry + "/m3o", Arch: runtime.GOARCH, Dir: filepath.Join(r.DataDir, "images")}
-	references, err := packer.Platform(ctx, []image.Program{
-		{Name: "etcd", Binary: at("etcd"), Config: image.Config{Path: "/usr/local/bin/etcd", Entrypoint: []string{"/usr/local/bin/etcd"}}},
-		{Name: "nats", Binary: at("nats-server"), Config: image.Config{Path: "/nats-server", Entrypoint: []string{"/nats-server"}}},
-		{Name: "m3o", Binary: at("m3o"), Config: image.Config{Path: "/m3o", Entrypoint: []string{"/m3o"}}},
-	})
-	if err != nil {
-		return fmt.Errorf("make the regions' images (run make build): %w", err)
-	}
-	r.packed = references
-	close(r.images)
-	r.Say("Registry    %s  (images of etcd, NATS and the gateway are there)", URL(r.Ports.Registry))
-	return nil
 }
 
 // processes runs the rows of the table: here, or each as a child of its own. Workers wait for the regions' images.

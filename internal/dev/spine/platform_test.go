@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +28,8 @@ type settings struct {
 	scale float64
 	poll  string
 	more  []string // further flags of `m3o dev`
+
+	within []string // the command that runs it; empty: it runs by itself
 }
 
 // platform is `m3o dev` in a data directory of its own, on ports of its own.
@@ -34,6 +37,7 @@ type platform struct {
 	t      *testing.T
 	dir    string
 	offset int
+	within []string
 	args   []string
 	dev    *exec.Cmd
 	ended  chan struct{}
@@ -59,7 +63,7 @@ func program(t *testing.T) string {
 // start brings up a platform that is taken down, checked for leftovers of its own, when the test ends.
 func start(t *testing.T, s settings) *platform {
 	t.Helper()
-	p := &platform{t: t, dir: t.TempDir(), offset: freeOffset(t)}
+	p := &platform{t: t, dir: t.TempDir(), offset: freeOffset(t), within: s.within}
 	p.api = "http://127.0.0.1:" + strconv.Itoa(8080+p.offset)
 	p.args = append([]string{"dev", "--data-dir", p.dir, "--port-offset", strconv.Itoa(p.offset), "--time-scale", fmt.Sprint(s.scale), "--poll", s.poll}, s.more...)
 	log, err := os.Create(filepath.Join(p.dir, "dev.log"))
@@ -118,7 +122,8 @@ func (p *platform) up() {
 
 func (p *platform) launch() {
 	p.t.Helper()
-	cmd := exec.Command(program(p.t), p.args...)
+	line := append(append(slices.Clone(p.within), program(p.t)), p.args...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,136 @@
+//go:build embedded
+
+package spine
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// refusing runs a program as a machine does that refuses user namespaces.
+var refusing = []string{"unshare", "--user", "--map-root-user", "sh", "-c", `echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"`, "sh"}
+
+// TestClustersBroughtAlong is for whoever cannot have the built-in clusters: the region is a cluster that somebody else runs,
+// its nodes pull from an address of this machine, and sources are compiled without a jail.
+func TestClustersBroughtAlong(t *testing.T) {
+	more, registry := []string{"--unjailed"}, ""
+	if ip := ownAddress(t); ip != "" {
+		registry = net.JoinHostPort(ip, strconv.Itoa(freePort(t, ip)))
+		more = append(more, "--registry-address", registry)
+	}
+	more = append(more, "--kubeconfig", bringCluster(t, registry))
+	p := start(t, settings{scale: 0.01, poll: "200ms", more: more, within: refusing})
+	file := p.file("lon1")
+	p.must("apply", "-f", file, "--yes")
+	r := decode[ran](t, p.must("run", hello, "--name", "hello", "--json"))
+	if len(r.Regions) != 1 || r.Regions[0].Status != "ready" || !strings.HasPrefix(r.Image, registry) {
+		t.Fatalf("run ends with %+v", r)
+	}
+	if body := get(t, r.Regions[0].URL); !strings.Contains(body, "lon1") {
+		t.Errorf("the service answers %q", body)
+	}
+	if out := p.must("call", "hello", "/greet", `{"name":"Ada"}`); !strings.Contains(out, "Ada") {
+		t.Errorf("call prints %q", out)
+	}
+	if !strings.Contains(p.tail(), "--unjailed") {
+		t.Errorf("m3o dev does not warn: %s", p.tail())
+	}
+	p.must("kill", "hello", "--yes")
+	p.must("destroy", "-f", file, "--yes")
+	p.nothingLeft()
+	p.once(true)
+}
+
+// ownAddress is an address of this machine that is not on the loopback, or "".
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return ""
+}
+
+func freePort(t *testing.T, ip string) int {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// bringCluster runs a cluster that nothing of the platform knows, and returns the path of its kubeconfig. Its nodes may ask
+// the registry in plain HTTP.
+func bringCluster(t *testing.T, registry string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "brought-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := map[string]any{"name": "brought", "version": "1.34", "loadBalancerCIDR": "127.19.9.0/28",
+		"nodes": []map[string]any{{"name": "only", "pool": "only", "cpu": 2, "memoryMiB": 4096}}}
+	if registry != "" {
+		spec["insecureRegistries"] = []string{registry}
+	}
+	data, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cluster.json"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(dir, "kube.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(filepath.Dir(program(t)), "m3o-kube"), "cluster", "--dir", dir)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		log.Close()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, time.Minute, func() error { return nodeReady(dir) })
+	return filepath.Join(dir, "admin.kubeconfig")
+}
+
+// nodeReady says what the cluster in dir still waits for.
+func nodeReady(dir string) error {
+	var status struct {
+		Nodes []struct{ Ready bool } `json:"nodes"`
+		Error string                 `json:"error"`
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "status.json"))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &status); err != nil {
+		return err
+	}
+	if len(status.Nodes) == 0 || !status.Nodes[0].Ready {
+		return fmt.Errorf("the node is not ready: %s", status.Error)
+	}
+	return nil
+}
