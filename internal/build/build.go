@@ -206,7 +206,7 @@ func (b *Builder) unpack(ctx context.Context, in Input, w *work) error {
 	if err != nil {
 		return err
 	}
-	_, err = source.Unpack(r, w.source, in.Source, b.config.Source)
+	_, err = source.Unpack(ctx, r, w.source, in.Source, b.config.Source)
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("unpack source: %w", err)
 	}

@@ -55,7 +55,7 @@ func TestWhatIsPackedIsUnpacked(t *testing.T) {
 	}
 	archive, stats := pack(t, dir)
 	out := filepath.Join(t.TempDir(), "out")
-	got, err := Unpack(bytes.NewReader(archive), out, stats.Digest, Limits{})
+	got, err := Unpack(t.Context(), bytes.NewReader(archive), out, stats.Digest, Limits{})
 	if err != nil || got != stats {
 		t.Fatalf("Unpack = %+v, %v; want %+v", got, err, stats)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Receive stores an uploaded archive under its digest, while it comes in: nothing is kept of an archive that breaks a
 // rule, is too large or has another digest than the one it was announced with. A source that is there already is not
-// read again. No more than one byte over the limit is read from body.
+// read again. No more than one byte over the limit is read from body, and nothing goes on when ctx ends.
 func Receive(ctx context.Context, store blob.Store, digest string, body io.Reader, limits Limits) (Stats, error) {
 	name, err := BlobName(digest)
 	if err != nil {
@@ -20,7 +20,7 @@ func Receive(ctx context.Context, store blob.Store, digest string, body io.Reade
 		return Stats{Digest: digest, Packed: info.Size}, nil
 	}
 	limits = limits.WithDefaults()
-	checked := newCheckedReader(&bounded{r: body, limit: limits.Packed, over: tooPacked(limits)}, digest, limits)
+	checked := newCheckedReader(ctx, &bounded{r: body, limit: limits.Packed, over: tooPacked(limits)}, digest, limits)
 	defer checked.stop()
 	if _, err := store.Put(ctx, name, checked); err != nil {
 		return Stats{}, err
@@ -37,11 +37,11 @@ type checkedReader struct {
 	ended   error
 }
 
-func newCheckedReader(r io.Reader, digest string, limits Limits) *checkedReader {
+func newCheckedReader(ctx context.Context, r io.Reader, digest string, limits Limits) *checkedReader {
 	in, out := io.Pipe()
 	c := &checkedReader{r: r, pipe: out, verdict: make(chan error, 1)}
 	go func() {
-		stats, err := Check(in, limits)
+		stats, err := Check(ctx, in, limits)
 		if err == nil {
 			c.stats, err = stats, checkDigest(stats, digest)
 		}

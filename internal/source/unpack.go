@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,14 +12,15 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/m3o/platform/internal/fault"
 )
 
 // Unpack extracts the archive r into dir, which is made and must hold nothing, and checks that it is the source with the
-// digest. Every write goes through os.Root: nothing is made outside dir even if somebody changes the folder meanwhile.
-// After an error dir may hold a part; it is for the caller to remove.
-func Unpack(r io.Reader, dir, digest string, limits Limits) (Stats, error) {
+// digest. Every write goes through os.Root: nothing is made outside dir even if somebody changes the folder meanwhile. It
+// ends soon after ctx does. After an error dir may hold a part; it is for the caller to remove.
+func Unpack(ctx context.Context, r io.Reader, dir, digest string, limits Limits) (Stats, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Stats{}, fmt.Errorf("unpack source: %w", err)
 	}
@@ -27,7 +29,7 @@ func Unpack(r io.Reader, dir, digest string, limits Limits) (Stats, error) {
 		return Stats{}, fmt.Errorf("unpack source: %w", err)
 	}
 	defer root.Close()
-	stats, err := read(r, limits, folderSink{root})
+	stats, err := read(ctx, r, limits, folderSink{root})
 	if err != nil {
 		return Stats{}, err
 	}
@@ -35,7 +37,9 @@ func Unpack(r io.Reader, dir, digest string, limits Limits) (Stats, error) {
 }
 
 // Check reads the whole archive and holds it to the rules of Unpack without writing anything.
-func Check(r io.Reader, limits Limits) (Stats, error) { return read(r, limits, discardSink{}) }
+func Check(ctx context.Context, r io.Reader, limits Limits) (Stats, error) {
+	return read(ctx, r, limits, discardSink{})
+}
 
 func checkDigest(stats Stats, digest string) error {
 	if stats.Digest != digest {
@@ -50,7 +54,7 @@ type sink interface {
 	link(name, target string) error
 }
 
-func read(r io.Reader, limits Limits, into sink) (Stats, error) {
+func read(ctx context.Context, r io.Reader, limits Limits, into sink) (Stats, error) {
 	limits = limits.WithDefaults()
 	packed := &bounded{r: r, limit: limits.Packed, over: tooPacked(limits)}
 	buffered := bufio.NewReader(packed) // gzip reads from it byte by byte, and so leaves what is behind its end
@@ -59,18 +63,18 @@ func read(r io.Reader, limits Limits, into sink) (Stats, error) {
 		return Stats{}, fault.Wrap(fault.Invalid, err, "the source archive is not a gzipped tar")
 	}
 	if err != nil {
-		return Stats{}, badArchive(err)
+		return Stats{}, badArchive(ctx, err)
 	}
 	zip.Multistream(false)
 	hash := sha256.New()
-	plain := &bounded{r: zip, limit: limits.Unpacked, over: tooLarge(limits)}
+	plain := &bounded{r: contextReader{ctx, zip}, limit: limits.Unpacked, over: tooLarge(limits)}
 	hashed := io.TeeReader(plain, hash)
-	files, err := readEntries(tar.NewReader(hashed), limits, into)
+	files, err := readEntries(ctx, tar.NewReader(hashed), limits, into)
 	if err != nil {
-		return Stats{}, badArchive(err)
+		return Stats{}, badArchive(ctx, err)
 	}
 	if err := drain(hashed, buffered); err != nil {
-		return Stats{}, badArchive(err)
+		return Stats{}, badArchive(ctx, err)
 	}
 	return Stats{Digest: "sha256:" + hex.EncodeToString(hash.Sum(nil)), Files: files, Packed: packed.n, Unpacked: plain.n}, nil
 }
@@ -90,8 +94,8 @@ func drain(plain, packed io.Reader) error {
 	return err
 }
 
-func readEntries(archive *tar.Reader, limits Limits, into sink) (int, error) {
-	seen := newNames()
+func readEntries(ctx context.Context, archive *tar.Reader, limits Limits, into sink) (int, error) {
+	seen, room := newNames(), limits.Unpacked
 	for n := 0; ; n++ {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -109,7 +113,15 @@ func readEntries(archive *tar.Reader, limits Limits, into sink) (int, error) {
 		if err := seen.add(header.Name); err != nil {
 			return n, err
 		}
-		if err := takeEntry(header, archive, into); err != nil {
+		if isSparse(header) {
+			return n, fault.New(fault.Invalid, "%.200q in the source is a sparse file", header.Name)
+		}
+		if room -= header.Size; room < 0 {
+			return n, tooLarge(limits)
+		}
+		// What an entry yields need not be what was read for it, and so is bounded and ended by itself.
+		content := io.LimitReader(contextReader{ctx, archive}, header.Size)
+		if err := takeEntry(header, content, into); err != nil {
 			return n, err
 		}
 	}
@@ -128,12 +140,23 @@ func takeEntry(header *tar.Header, content io.Reader, into sink) error {
 	return fault.New(fault.Invalid, "%.200q in the source is neither a file nor a symbolic link (type %q)", header.Name, header.Typeflag)
 }
 
-// badArchive gives errors of the archive itself a kind; faults and errors of the disk keep theirs.
-func badArchive(err error) error {
+// isSparse reports a regular file with holes that take no room in the archive: a few bytes stand for any number.
+func isSparse(header *tar.Header) bool {
+	for key := range header.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// badArchive gives errors of the archive itself a kind; faults and errors of the disk keep theirs, and after the
+// end of the context nothing is known of the archive.
+func badArchive(ctx context.Context, err error) error {
 	var known *fault.Error
 	var disk *os.PathError
 	var link *os.LinkError
-	if errors.As(err, &known) || errors.As(err, &disk) || errors.As(err, &link) {
+	if ctx.Err() != nil || errors.As(err, &known) || errors.As(err, &disk) || errors.As(err, &link) {
 		return err
 	}
 	return fault.Wrap(fault.Invalid, err, "the source archive cannot be read")

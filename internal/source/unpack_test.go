@@ -93,6 +93,8 @@ func malicious(t testing.TB) map[string][]byte {
 		"bomb behind the archive": append(archiveOf(t, file("x")), bomb(1<<30)...),
 		"something behind":        append(archiveOf(t, file("x")), 'x'),
 		"nothing":                 nil,
+		"sparse":                  sparse(t, 1<<62),
+		"sparse, a terabyte":      sparse(t, 1<<40),
 	}
 	whole := archiveOf(t, file("x"), file("y"))
 	archives["cut"] = whole[:len(whole)/2]
@@ -119,8 +121,8 @@ func TestMaliciousArchivesAreRefused(t *testing.T) {
 	limits := Limits{Files: 100, Unpacked: 1 << 20}
 	for name, archive := range malicious(t) {
 		parent := t.TempDir()
-		_, unpacked := Unpack(bytes.NewReader(archive), filepath.Join(parent, "in"), "", limits)
-		_, checked := Check(bytes.NewReader(archive), limits)
+		_, unpacked := Unpack(t.Context(), bytes.NewReader(archive), filepath.Join(parent, "in"), "", limits)
+		_, checked := Check(t.Context(), bytes.NewReader(archive), limits)
 		if !fault.Is(unpacked, fault.Invalid) || !fault.Is(checked, fault.Invalid) || unpacked.Error() != checked.Error() {
 			t.Errorf("%s: Unpack = %v; Check = %v", name, unpacked, checked)
 		}
@@ -155,7 +157,7 @@ func folderSize(t *testing.T, dir string) (total int64) {
 func TestAnotherDigestIsRefused(t *testing.T) {
 	archive, _ := pack(t, tree(t, map[string]string{"a": "x"}))
 	_, other := pack(t, tree(t, map[string]string{"a": "y"}))
-	_, err := Unpack(bytes.NewReader(archive), t.TempDir(), other.Digest, Limits{})
+	_, err := Unpack(t.Context(), bytes.NewReader(archive), t.TempDir(), other.Digest, Limits{})
 	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "not "+other.Digest) {
 		t.Errorf("Unpack = %v", err)
 	}
@@ -164,7 +166,7 @@ func TestAnotherDigestIsRefused(t *testing.T) {
 func TestUnpackDoesNotTouchWhatIsThere(t *testing.T) {
 	archive, stats := pack(t, tree(t, map[string]string{"a": "new"}))
 	dir := tree(t, map[string]string{"a": "old"})
-	if _, err := Unpack(bytes.NewReader(archive), dir, stats.Digest, Limits{}); !errors.Is(err, fs.ErrExist) {
+	if _, err := Unpack(t.Context(), bytes.NewReader(archive), dir, stats.Digest, Limits{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Unpack = %v", err)
 	}
 	if b, _ := os.ReadFile(filepath.Join(dir, "a")); string(b) != "old" {
@@ -216,7 +218,7 @@ func TestAnUploadOfTwoGigabytesIsRefusedWhileItStreams(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	body := &counted{r: in}
-	_, err = Receive(t.Context(), s, someDigest, body, Limits{Packed: 10e6})
+	_, err = Receive(t.Context(), s, someDigest, body, Limits{Packed: 10e6, Unpacked: 4 << 30})
 	runtime.ReadMemStats(&after)
 	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "larger than 10 MB when packed") {
 		t.Errorf("Receive = %v", err)
@@ -271,7 +273,7 @@ func TestReceiveStoresWhatIsGoodAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := Unpack(r, filepath.Join(t.TempDir(), "x"), stats.Digest, Limits{}); err != nil {
+	if _, err := Unpack(t.Context(), r, filepath.Join(t.TempDir(), "x"), stats.Digest, Limits{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -306,7 +308,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "in")
-		_, err := Unpack(bytes.NewReader(zipped(plain)), dir, "", Limits{Files: 50, Unpacked: 1 << 20})
+		_, err := Unpack(t.Context(), bytes.NewReader(zipped(plain)), dir, "", Limits{Files: 50, Unpacked: 1 << 20})
 		if err == nil {
 			t.Fatal("an empty digest was accepted")
 		}
