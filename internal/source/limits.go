@@ -13,7 +13,7 @@ import (
 type Limits struct {
 	Packed   int64 // bytes of the compressed archive; 100 MB by default
 	Unpacked int64 // bytes of the tar in it; 400 MB by default
-	Files    int   // files and links; 50,000 by default
+	Files    int   // files, links and the folders they lie in; 50,000 by default
 }
 
 // WithDefaults fills in what is not set.
@@ -94,7 +94,7 @@ func tooLarge(l Limits) error {
 }
 
 func tooMany(l Limits) error {
-	return fault.New(fault.Invalid, "the source has more than %d files", l.Files)
+	return fault.New(fault.Invalid, "the source has more than %d files and folders", l.Files)
 }
 
 // size writes bytes for a reader.

@@ -15,15 +15,21 @@ const (
 	maxDepth   = 64
 )
 
+// nameBytes is how long names may be on average; with the limit of files it bounds them all.
+const nameBytes = 256
+
 // names remembers the files and folders of a source and refuses what would collide: on some machine if not on ours.
+// Folders count as files do: each takes an inode.
 type names struct {
+	limits  Limits
+	bytes   int
 	files   map[string]bool
 	folders map[string]bool
 	folded  map[string]string // name without its case -> name
 }
 
-func newNames() *names {
-	return &names{files: map[string]bool{}, folders: map[string]bool{}, folded: map[string]string{}}
+func newNames(limits Limits) *names {
+	return &names{limits: limits, files: map[string]bool{}, folders: map[string]bool{}, folded: map[string]string{}}
 }
 
 // add takes the name of a file or link, or says what is wrong with it.
@@ -34,7 +40,7 @@ func (n *names) add(name string) error {
 	if n.files[name] || n.folders[name] {
 		return fault.New(fault.Invalid, "%q is in the source twice", name)
 	}
-	if err := n.fold(name); err != nil {
+	if err := n.take(name); err != nil {
 		return err
 	}
 	n.files[name] = true
@@ -47,12 +53,23 @@ func (n *names) addFolder(dir string) error {
 		if n.files[dir] {
 			return fault.New(fault.Invalid, "%q is in the source as a file or link and as a folder", dir)
 		}
-		if err := n.fold(dir); err != nil {
+		if err := n.take(dir); err != nil {
 			return err
 		}
 		n.folders[dir] = true
 	}
 	return nil
+}
+
+// take counts a new name, and holds it against the others.
+func (n *names) take(name string) error {
+	if len(n.files)+len(n.folders) >= n.limits.Files {
+		return tooMany(n.limits)
+	}
+	if n.bytes += len(name); n.bytes > n.limits.Files*nameBytes {
+		return fault.New(fault.Invalid, "the names in the source are longer than %s together", size(int64(n.limits.Files*nameBytes)))
+	}
+	return n.fold(name)
 }
 
 func (n *names) fold(name string) error {

@@ -169,16 +169,9 @@ func checkEntries(entries []entry, limits Limits) error {
 	if len(entries) == 0 {
 		return fault.New(fault.Invalid, "the folder holds no files that are not ignored")
 	}
-	total, names := int64(0), newNames()
+	total := int64(0)
 	for _, e := range entries {
 		total += e.size
-		err := names.add(e.name)
-		if err == nil && e.link != "" {
-			err = checkLink(e.name, e.link)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	switch {
 	case len(entries) > limits.Files:
@@ -187,6 +180,20 @@ func checkEntries(entries []entry, limits Limits) error {
 	case total > limits.Unpacked:
 		return fault.New(fault.Invalid, "the source has %s, more than %s; the largest are %s", size(total), size(limits.Unpacked),
 			offenders(entries, func(e entry) int64 { return e.size }, size))
+	}
+	return checkNames(entries, limits)
+}
+
+func checkNames(entries []entry, limits Limits) error {
+	names := newNames(limits)
+	for _, e := range entries {
+		err := names.add(e.name)
+		if err == nil && e.link != "" {
+			err = checkLink(e.name, e.link)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -85,6 +85,7 @@ func TestPackNamesWhatIsWrong(t *testing.T) {
 	}{
 		{"size", tree(t, deps), Limits{Unpacked: 15_000}, "the source has 20 kB, more than 15 kB; the largest are web/node_modules (20 kB), main.go (13 bytes): add what is not needed to .gitignore"},
 		{"count", tree(t, deps), Limits{Files: 3}, "the source has 4 files, more than 3; most are in web (3 files)"},
+		{"folders", tree(t, map[string]string{"a/b/c/d/e": "x"}), Limits{Files: 4}, "more than 4 files and folders"},
 		{"packed size", tree(t, deps), Limits{Packed: 100}, "larger than 100 bytes when packed; the largest are web/node_modules"},
 		{"absolute link", outside, Limits{}, `the link "evil" -> "/etc/passwd" leaves the source`},
 		{"link upwards", upwards, Limits{}, `the link "a/evil" -> "../../x" leaves the source`},

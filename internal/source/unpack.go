@@ -95,7 +95,7 @@ func drain(plain, packed io.Reader) error {
 }
 
 func readEntries(ctx context.Context, archive *tar.Reader, limits Limits, into sink) (int, error) {
-	seen, room := newNames(), limits.Unpacked
+	seen, room := newNames(limits), limits.Unpacked
 	for n := 0; ; n++ {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -106,9 +106,6 @@ func readEntries(ctx context.Context, archive *tar.Reader, limits Limits, into s
 		}
 		if err != nil {
 			return n, err
-		}
-		if n == limits.Files {
-			return n, tooMany(limits)
 		}
 		if err := seen.add(header.Name); err != nil {
 			return n, err

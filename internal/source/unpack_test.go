@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -94,11 +95,26 @@ func malicious(t testing.TB) map[string][]byte {
 		"something behind":        append(archiveOf(t, file("x")), 'x'),
 		"nothing":                 nil,
 		"sparse":                  sparse(t, 1<<62),
+		"too many folders":        archiveOf(t, deep("a", 60), deep("b", 60)),
+		"too long names":          archiveOf(t, longNames(60)...),
 		"sparse, a terabyte":      sparse(t, 1<<40),
 	}
 	whole := archiveOf(t, file("x"), file("y"))
 	archives["cut"] = whole[:len(whole)/2]
 	return archives
+}
+
+// deep is a file below n folders of its own.
+func deep(name string, n int) tar.Header { return tar.Header{Name: strings.Repeat(name+"/", n) + "x"} }
+
+// longNames are few files whose names are longer together than what is kept of them may be.
+func longNames(n int) []tar.Header {
+	folder := strings.Repeat(strings.Repeat("x", 200)+"/", 4)
+	headers := make([]tar.Header, n)
+	for i := range headers {
+		headers[i].Name = fmt.Sprintf("%sf%d", folder, i)
+	}
+	return headers
 }
 
 // bomb is a tar of one file with n zeros, packed as far as gzip goes.
