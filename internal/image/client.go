@@ -155,6 +155,10 @@ func onLoopback(registry string) bool {
 func explain(err error, ref name.Reference) error {
 	registry := ref.Context().RegistryStr()
 	var answer *transport.Error
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return fault.Wrap(known.Kind, err, "the image %s: %s", ref.Name(), known.Message)
+	}
 	if !errors.As(err, &answer) {
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return fault.Wrap(fault.Unavailable, err, "the registry %s did not answer in time", registry)
