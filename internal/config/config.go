@@ -92,9 +92,17 @@ func neededBy(f reflect.StructField, parts []string) bool {
 	return slices.ContainsFunc(strings.Fields(f.Tag.Get("for")), func(part string) bool { return slices.Contains(parts, part) })
 }
 
+// network are the variables by which any program finds its way out of the machine, and whom it trusts there.
+var network = []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
 // Environ writes the settings as the environment of a child process, beside what any program needs.
 func (s Settings) Environ() []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
+	for _, name := range network {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
 	each(&s, func(f reflect.StructField, value reflect.Value) {
 		if value.String() != "" {
 			env = append(env, f.Tag.Get("env")+"="+value.String())

@@ -60,3 +60,19 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("a cloud's worker needs:\n%s", text)
 	}
 }
+
+func TestAChildFindsItsWayOut(t *testing.T) {
+	for _, name := range network {
+		t.Setenv(name, "of "+name)
+	}
+	t.Setenv("M3O_TOKEN", "the token")
+	env := Settings{Registry: "127.0.0.1:5000"}.Environ()
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if !slices.Contains(env, name+"=of "+name) {
+			t.Errorf("%s is not handed on", name)
+		}
+	}
+	if !slices.Contains(env, "M3O_REGISTRY=127.0.0.1:5000") || slices.Contains(env, "M3O_TOKEN=the token") {
+		t.Errorf("env = %q", env)
+	}
+}
