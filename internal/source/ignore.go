@@ -54,7 +54,17 @@ func (r rule) matches(below string, isDir bool) bool {
 	if !r.whole {
 		below = path.Base(below)
 	}
-	return r.match.MatchString(below)
+	return r.match.MatchString(inBytes(below))
+}
+
+// inBytes makes one character of each byte. Git matches bytes and regular expressions match characters; so both the
+// pattern and the name are written as characters that stand for bytes.
+func inBytes(s string) string {
+	characters := make([]rune, len(s))
+	for i := range len(s) {
+		characters[i] = rune(s[i])
+	}
+	return string(characters)
 }
 
 func parseIgnore(dir, content string) ignoreFile {
@@ -88,8 +98,9 @@ func parseRule(line string) (rule, bool) {
 	if !ok {
 		return r, false
 	}
-	r.match = regexp.MustCompile(`(?s)\A` + expression + `\z`)
-	return r, true
+	var err error
+	r.match, err = regexp.Compile(`(?s)\A` + expression + `\z`)
+	return r, err == nil // what is too long for an expression is too long for a path
 }
 
 // trimSpaces drops trailing spaces that no backslash keeps.
@@ -129,10 +140,10 @@ func translate(pattern string) (string, bool) {
 			if i+1 == len(pattern) {
 				return "", false
 			}
-			b.WriteString(regexp.QuoteMeta(pattern[i+1 : i+2]))
+			b.WriteString(regexp.QuoteMeta(inBytes(pattern[i+1 : i+2])))
 			i += 2
 		default:
-			b.WriteString(regexp.QuoteMeta(string(c)))
+			b.WriteString(regexp.QuoteMeta(inBytes(pattern[i : i+1])))
 			i++
 		}
 	}

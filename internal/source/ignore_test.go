@@ -93,7 +93,7 @@ func TestIgnoredAsGitDoes(t *testing.T) {
 // Random patterns over a fixed tree: whatever git decides, we decide.
 func TestIgnoredAsGitDoesForRandomPatterns(t *testing.T) {
 	files := map[string]string{}
-	for _, name := range []string{"a", "b", "ab", "a.b", "-", "]", "b]"} {
+	for _, name := range []string{"a", "b", "ab", "a.b", "-", "]", "b]", "ü"} {
 		for _, dir := range []string{"", "c/", "a.d/", "c/ab/", "c/ab/a.d/", "x/y/z/"} {
 			files[dir+"f"+name] = ""
 			files[dir+name+name] = ""
@@ -101,7 +101,7 @@ func TestIgnoredAsGitDoesForRandomPatterns(t *testing.T) {
 	}
 	dir := tree(t, files)
 	random := rand.New(rand.NewPCG(1, 2))
-	pieces := []string{"a", "b", "f", "c", ".", "d", "x", "y", "*", "*", "**", "/", "/", "?", "[a-c]", "[!a]", "[^b-", "]", "[]-]", "[a-", "\\", "ab", " ", "!", "***"}
+	pieces := []string{"a", "b", "f", "c", ".", "d", "x", "y", "*", "*", "**", "/", "/", "?", "[a-c]", "[!a]", "[^b-", "]", "[]-]", "[a-", "\\", "ab", " ", "!", "***", "ü", "[ü]"}
 	ignored := 0
 	for round := range 300 {
 		var lines []string
@@ -130,6 +130,42 @@ func TestIgnoredAsGitDoesForRandomPatterns(t *testing.T) {
 	if ignored < 50 {
 		t.Errorf("only %d rounds ignored anything: the test says little", ignored)
 	}
+}
+
+// FuzzIgnore feeds any ignore file: it is read, every path gets an answer, and repositories stay out whatever it says.
+func FuzzIgnore(f *testing.F) {
+	for _, seed := range []string{"*.log\n!keep.log\n/bin\nbuild/\n", "**/a/**/z\n***\n", "[[:digit:]]d\n[!a-c]\n[]-]\n[b-a]\n[", "\\", "\\ü\n", "\xff\n[\xff-\x00]\n[[:x:]]\n",
+		strings.Repeat("*a", 200), strings.Repeat("**/", 300) + "x", "\ufeff#\n!\n/\n//\n", "[/]\n[.-0]\n[^\\]]\n", "a\\ \n b \r\n"} {
+		f.Add(seed, "a/build/z.log", true)
+		f.Add(seed, "ü/\xff", false)
+	}
+	f.Fuzz(func(t *testing.T, content, name string, isDir bool) {
+		if len(content) > 4096 || len(name) > maxPath {
+			return
+		}
+		files := ignores{parseIgnore(".", content), parseIgnore("a", content)}
+		files.match(name, isDir)
+		if !files.match("a/.git", true) {
+			t.Error("a repository is packed")
+		}
+	})
+}
+
+// A name without special characters is ignored by a line that says it, whatever alphabet it is in.
+func FuzzIgnoreByName(f *testing.F) {
+	for _, seed := range []string{"a", "ünï", "日本", "a.b", "(x)", "$", "\xff\xfe", "^a{2}|b+"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if name == "" || len(name) > maxSegment || strings.ContainsAny(name, "*?[\\/\n\r") || strings.HasPrefix(name, "!") || strings.HasPrefix(name, "#") ||
+			strings.HasPrefix(name, "\ufeff") || strings.HasSuffix(name, " ") {
+			return
+		}
+		file := ignores{parseIgnore(".", name+"\n")}
+		if !file.match(name, false) || !file.match("dir/"+name, true) || file.match(name+"x", false) {
+			t.Errorf("%q is not ignored by its name", name)
+		}
+	})
 }
 
 func without(a, b []string) []string {
