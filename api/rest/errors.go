@@ -21,7 +21,7 @@ var statuses = map[fault.Kind]int{
 	fault.Invalid: http.StatusUnprocessableEntity, fault.Unauthenticated: http.StatusUnauthorized, fault.Denied: http.StatusForbidden,
 	fault.NotFound: http.StatusNotFound, fault.Exists: http.StatusConflict, fault.Conflict: http.StatusConflict, fault.Quota: http.StatusConflict,
 	fault.Failed: http.StatusConflict, fault.Throttled: http.StatusTooManyRequests, fault.Unavailable: http.StatusServiceUnavailable,
-	fault.Unknown: http.StatusInternalServerError,
+	fault.Unknown: http.StatusInternalServerError, fault.Full: http.StatusInsufficientStorage,
 }
 
 // problem turns an error into a problem document. Users see the fault's message; operators find the chain in the log, by the

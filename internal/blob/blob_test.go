@@ -127,8 +127,8 @@ func TestAFailedPutKeepsTheFormerContent(t *testing.T) {
 func TestTheTotalIsLimited(t *testing.T) {
 	f := folder(t, Limits{Total: 10})
 	put(t, f, "a", "123456")
-	if _, err := f.Put(t.Context(), "b", strings.NewReader("12345")); !fault.Is(err, fault.Quota) {
-		t.Errorf("Put over the total = %v, want quota", err)
+	if _, err := f.Put(t.Context(), "b", strings.NewReader("12345")); !fault.Is(err, fault.Full) {
+		t.Errorf("Put over the total = %v, want full", err)
 	}
 	if err := f.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)

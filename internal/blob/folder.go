@@ -130,7 +130,7 @@ func (f *Folder) fill(ctx context.Context, name, temp string, r io.Reader) (err 
 		return fault.New(fault.Invalid, "%s is larger than the %d bytes that one blob may have", name, f.limits.Blob)
 	}
 	if n > room {
-		return fault.New(fault.Quota, "the blob store is full: %d bytes are in use of %d", f.used.Load(), f.limits.Total)
+		return fault.New(fault.Full, "the blob store is full: %d bytes are in use of %d", f.used.Load(), f.limits.Total)
 	}
 	return file.Sync()
 }

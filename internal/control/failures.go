@@ -23,7 +23,7 @@ var kinds = map[string]fault.Kind{}
 
 func init() {
 	for _, k := range []fault.Kind{fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Exists, fault.Conflict,
-		fault.Quota, fault.Failed, fault.Throttled, fault.Unavailable, fault.Unknown} {
+		fault.Quota, fault.Full, fault.Failed, fault.Throttled, fault.Unavailable, fault.Unknown} {
 		kinds[string(k)] = k
 	}
 }

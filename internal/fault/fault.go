@@ -25,6 +25,7 @@ const (
 	Exists          Kind = "exists"          // there already, and not ours
 	Conflict        Kind = "conflict"        // the world moved, or another operation is in the way
 	Quota           Kind = "quota"           // a limit of the account is reached
+	Full            Kind = "full"            // our own storage is full; somebody must make room
 	Failed          Kind = "failed"          // the thing itself failed: a build, a health check, a cluster
 	Throttled       Kind = "throttled"       // too many calls; RetryAfter says when to come back
 	Unavailable     Kind = "unavailable"     // the other side is down, or the answer was lost

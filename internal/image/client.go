@@ -174,8 +174,20 @@ func explain(err error, ref name.Reference) error {
 		return fault.Wrap(fault.Throttled, err, "the registry %s says we ask too often", registry)
 	case code == http.StatusRequestEntityTooLarge:
 		return fault.Wrap(fault.Invalid, err, "the image %s is too large for the registry %s", ref.Name(), registry)
+	case code == http.StatusInsufficientStorage:
+		return fault.Wrap(fault.Full, err, "the image %s was not stored: %s", ref.Name(), told(answer, "the registry "+registry+" is full"))
 	case code >= 500 || code == http.StatusRequestTimeout:
 		return fault.Wrap(fault.Unavailable, err, "the registry %s failed with status %d", registry, code)
 	}
 	return fault.Wrap(fault.Failed, err, "the registry %s refused %s with status %d", registry, ref.Name(), answer.StatusCode)
+}
+
+// told is what a registry's answer says, or otherwise.
+func told(answer *transport.Error, otherwise string) string {
+	for _, e := range answer.Errors {
+		if e.Message != "" {
+			return e.Message
+		}
+	}
+	return otherwise
 }

@@ -193,6 +193,11 @@ func (r *Registry) patchUpload(w http.ResponseWriter, c call) error {
 
 var tooLarge = problem{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "the blob is larger than the registry takes"}
 
+// full says why nothing more is taken: not for what is sent, but for what is there.
+func (r *Registry) full() error {
+	return problem{http.StatusInsufficientStorage, "REGISTRY_FULL", fmt.Sprintf("the registry is full: %d bytes are in use of %d", r.stored.Load(), r.config.Total)}
+}
+
 // reservation counts the bytes of an upload into the registry's total as they come: uploads at one time share it.
 type reservation struct {
 	r *Registry
@@ -203,7 +208,7 @@ func (v reservation) Write(p []byte) (int, error) {
 	n := int64(len(p))
 	if v.r.stored.Add(n) > v.r.config.Total {
 		v.r.stored.Add(-n)
-		return 0, tooLarge
+		return 0, v.r.full()
 	}
 	v.u.reserved += n
 	return len(p), nil
@@ -217,6 +222,9 @@ func (r *Registry) receive(w http.ResponseWriter, c call, u *upload) error {
 	room := r.config.Blob - u.size
 	if c.ContentLength > room {
 		return tooLarge
+	}
+	if c.ContentLength > r.config.Total-r.stored.Load() {
+		return r.full() // before a byte of it is read
 	}
 	n, err := io.Copy(io.MultiWriter(reservation{r, u}, u.file, u.hash), http.MaxBytesReader(w, c.Body, room))
 	u.size += n

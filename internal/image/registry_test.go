@@ -375,7 +375,7 @@ func TestTheTotalIsLimited(t *testing.T) {
 	img, other := randomImage(t), randomImage(t)
 	_, err := Client{}.Push(t.Context(), host+"/a", "v1", img)
 	must(err)
-	if _, err := (Client{}).Push(t.Context(), host+"/b", "v1", other); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "too large for the registry") {
+	if _, err := (Client{}).Push(t.Context(), host+"/b", "v1", other); !fault.Is(err, fault.Full) || !strings.Contains(fault.Message(err), "the registry is full: ") || !strings.Contains(fault.Message(err), "in use of 100000") {
 		t.Errorf("Push = %v", err)
 	}
 	if _, err := (Client{}).Push(t.Context(), host+"/c", "v1", img); err != nil {
