@@ -291,6 +291,21 @@ func TestAnOrdinaryUserBuildsInAJail(t *testing.T) {
 	}
 }
 
+func TestABuilderOfLowPriorityBuilds(t *testing.T) {
+	self, err := os.Executable()
+	must(err)
+	nice, err := exec.LookPath("nice")
+	must(err)
+	in := input(map[string]string{"go.mod": gomod, "main.go": print})
+	said, err := runChild(t, in, exec.Command(nice), func(cmd *exec.Cmd) {
+		cmd.Args = append([]string{"nice", "-n", "6", self}, cmd.Args[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	})
+	if err != nil || !strings.Contains(said, "@sha256:") {
+		t.Fatalf("%v\n%s", err, said)
+	}
+}
+
 func TestWhereNamespacesAreRefusedThatIsSaid(t *testing.T) {
 	in := input(map[string]string{"go.mod": gomod, "main.go": print})
 	said, err := runChild(t, in, exec.Command("/proc/self/exe"), inUserNamespace, "refused")
