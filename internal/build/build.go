@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
@@ -85,8 +84,8 @@ type Result struct {
 // Builder builds. It may build several sources at one time.
 type Builder struct {
 	config  Config
-	version string // of the toolchain, "go1.26.8"
-	warming sync.Mutex
+	version string        // of the toolchain, "go1.26.8"
+	warming chan struct{} // one place: for whoever makes what builds share
 }
 
 // New makes a builder, and removes what builds that were killed have left in its folder.
@@ -103,7 +102,7 @@ func New(config Config) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{config: config, version: version}
+	b := &Builder{config: config, version: version, warming: make(chan struct{}, 1)}
 	for _, dir := range []string{b.path("work"), b.path("cache")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make builder folder: %w", err)
@@ -183,6 +182,7 @@ func (b *Builder) make(ctx context.Context, in Input, repository, tag string, lo
 	if err != nil {
 		return "", err
 	}
+	defer func() { err = errors.Join(err, caches.release()) }()
 	program, err := b.compile(ctx, in.Package, w, caches, log)
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -212,6 +213,52 @@ func TestABuildOverItsTimeIsEnded(t *testing.T) {
 	}
 }
 
+// TestSiblingBuildsSurviveAFullCache: the one that comes second finds the caches full while the first compiles.
+func TestSiblingBuildsSurviveAFullCache(t *testing.T) {
+	b := full(t)
+	first := make(chan error, 1)
+	go func() {
+		in := input(slow())
+		in.Service.Project = "siblings"
+		_, err := b.Build(context.Background(), in, io.Discard)
+		first <- err
+	}()
+	waitForCompiler(t, os.Getpid())
+	in := input(map[string]string{"go.mod": gomod, "main.go": print})
+	in.Service.Project = "siblings"
+	build(t, b, in)
+	if err := <-first; err != nil {
+		t.Errorf("the first build: %v", err)
+	}
+}
+
+func TestABuildThatIsCancelledEndsAtOnceWithAllItsProcesses(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	b := builder(t, nil)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := b.Build(ctx, input(slow()), io.Discard)
+		ended <- err
+	}()
+	jailed := waitForCompiler(t, os.Getpid())
+	cancelled := time.Now()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Build = %v", err)
+	}
+	if took := time.Since(cancelled); took > 3*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	for _, pid := range jailed {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+			t.Errorf("process %d lives on", pid)
+		}
+	}
+	if left, _ := filepath.Glob(b.path("work", "*")); len(left) != 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
 func TestABuildThatIsKilledLeavesNothingAndIsRepeated(t *testing.T) {
 	in := input(slow())
 	host := registry(t)
@@ -360,4 +407,31 @@ func childCommand(t *testing.T, in Input, cmd *exec.Cmd, dir, host string, words
 	must(os.WriteFile(archive, content, 0o644))
 	cmd.Args = append([]string{"build.test", childArg, dir, goroot(), host, archive, in.Source}, words...)
 	return cmd
+}
+
+func TestWithoutAJailAllProcessesEndToo(t *testing.T) {
+	b := builder(t, nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	proxy, err := newModuleProxy(b.config.Modules, 1<<20)
+	must(err)
+	work := t.TempDir()
+	j := job{args: []string{"/bin/sh", "-c", "sleep 300 & sleep 300"}, dir: work, env: []string{"PATH=/usr/bin:/bin"},
+		folders: folders{source: work, private: work, goroot: b.config.GoRoot, build: work, modules: work}}
+	ended := make(chan error, 1)
+	go func() { ended <- b.unconfined(ctx, j, proxy, &output{log: io.Discard}, cancel) }()
+	var below []int
+	for range 200 {
+		if below = descendants(os.Getpid()); len(below) == 3 { // the shell and both of what it started
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	cancelled := time.Now()
+	cancel(nil)
+	if err := <-ended; err == nil || len(below) != 3 || time.Since(cancelled) > 3*time.Second {
+		t.Errorf("%v, %d processes, %s", err, len(below), time.Since(cancelled))
+	}
+	for _, pid := range below {
+		waitUntilGone(t, pid)
+	}
 }
