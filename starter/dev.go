@@ -38,6 +38,7 @@ type devFlags struct {
 	unjailed   bool
 	programs   string
 	logLevel   string
+	inside     string
 	apply, run string
 }
 
@@ -62,6 +63,7 @@ func devCommand() *cobra.Command {
 	flags.StringVar(&f.registry, "registry-address", "", "with --kubeconfig: HOST[:PORT], the address of this machine by which nodes reach the registry; others in its network may read there")
 	flags.BoolVar(&f.unjailed, "unjailed", false, "compile services without a jail where none can be made: for source that you trust")
 	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
+	flags.StringVar(&f.inside, "inside-registries", "", "registries in private networks that --image may name, beside this machine's: HOST[:PORT] or 10.0.0.0/8, with commas")
 	flags.StringVar(&f.apply, "apply", "", "when all is ready, apply this platform file")
 	flags.StringVar(&f.run, "run", "", "and then run the service in this folder")
 	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged: debug, info, warn, error")
@@ -97,7 +99,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
-		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Reach: reach, Unjailed: f.unjailed, LogLevel: f.logLevel,
+		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
 		Admit: admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/m3o/platform/internal/build"
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -105,8 +106,12 @@ func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
 		return nil, fmt.Errorf("M3O_BLOBS: %w", err)
 	}
 	s := b.settings
+	transport, err := registries(s)
+	if err != nil {
+		return nil, err
+	}
 	host, _, _ := strings.Cut(s.Registry, "/")
-	client := image.Client{Own: host, HTTP: s.RegistryHTTP == yes}
+	client := image.Client{Own: host, HTTP: s.RegistryHTTP == yes, Transport: transport}
 	if s.RegistrySecretFile != "" {
 		if client.Password, err = readSecret("M3O_REGISTRY_SECRET_FILE", s.RegistrySecretFile); err != nil {
 			return nil, err
@@ -119,6 +124,16 @@ func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
 	}
 	go b.readyBuilder(ctx, builder)
 	return &activities.Builds{Builder: imageBuilder{builder, client, blobs}}, nil
+}
+
+// registries calls those outside, our own, and those inside that are listed.
+func registries(s config.Settings) (http.RoundTripper, error) {
+	own, _, _ := strings.Cut(s.Registry, "/")
+	inside, err := image.ParseInside(own + "," + s.InsideRegistries)
+	if err != nil {
+		return nil, fmt.Errorf("M3O_INSIDE_REGISTRIES: %w", err)
+	}
+	return image.Outside(inside), nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.

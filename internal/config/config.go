@@ -43,6 +43,7 @@ type Settings struct {
 	Registry           string `env:"M3O_REGISTRY" for:"build" say:"host:port[/prefix] that images are pushed to"`
 	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
 	RegistrySecretFile string `env:"M3O_REGISTRY_SECRET_FILE" for:"build" say:"file with the password that it demands of the user m3o; empty: none"`
+	InsideRegistries   string `env:"M3O_INSIDE_REGISTRIES" for:"build" say:"others that may lie inside our network, with commas: HOST[:PORT] or 10.0.0.0/8"`
 	BuildDir           string `env:"M3O_BUILD_DIR" for:"build" say:"work folder and caches"`
 	GoRoot             string `env:"M3O_GOROOT" for:"build" say:"Go toolchain"`
 	Modules            string `env:"M3O_GOPROXY" for:"build" say:"where modules come from, as GOPROXY"`
@@ -54,7 +55,7 @@ type Settings struct {
 	DigitalOceanURL       string `env:"M3O_DIGITALOCEAN_URL" for:"cloud-digitalocean" say:"base URL of the API; empty: the real one"`
 	Poll                  string `env:"M3O_POLL" for:"cloud-digitalocean" say:"how often it is asked about what is on its way (default 5s)"`
 	Patience              string `env:"M3O_CLUSTER_LIMIT" for:"cloud-digitalocean" say:"how long it may take for a cluster (default 1h)"`
-	ImageEtcd             string `env:"M3O_IMAGE_ETCD" for:"cloud-digitalocean" say:"image of etcd in regions (default: a tag of the official one)"`
+	ImageEtcd             string `env:"M3O_IMAGE_ETCD" for:"cloud-digitalocean" say:"image of etcd in regions (default: the official one, by digest)"`
 	ImageNATS             string `env:"M3O_IMAGE_NATS" for:"cloud-digitalocean" say:"image of NATS (default: likewise)"`
 	ImageCockroach        string `env:"M3O_IMAGE_COCKROACHDB" for:"cloud-digitalocean" say:"image of CockroachDB (default: likewise)"`
 	ImageGateway          string `env:"M3O_IMAGE_GATEWAY" for:"cloud-digitalocean" say:"image with this program in /m3o; regions with a gateway need it"`

@@ -33,6 +33,7 @@ type Config struct {
 	Kubeconfig string // run on these clusters instead of our own
 	Reach      Reach  // how their nodes reach the registry
 	Unjailed   bool   // compile services without a jail where none can be made
+	Inside     string // registries inside the network that images may come from, beside this machine's
 	Poll       time.Duration
 	Patience   time.Duration // how long the sandbox may take for a cluster
 	LogLevel   string
@@ -104,6 +105,7 @@ func (c Config) locate() config.Settings {
 		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"), Listen: Address(c.Ports.API),
 		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
 		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
+		InsideRegistries:      "127.0.0.0/8,::1/128," + c.Inside, // it is the developer's own machine
 		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
 	if c.Reach.Name != "" {
 		s.Registry, s.RegistryHTTP = c.Reach.Name, "yes"
