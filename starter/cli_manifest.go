@@ -13,7 +13,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 	"github.com/spf13/cobra"
 
 	"github.com/m3o/platform/internal/client"
@@ -69,8 +71,16 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-func parseManifest(data []byte) (manifest, error) {
-	var m manifest
+// parseManifest reads a manifest. The parser is not ours: should it panic, the file is at fault, not the process.
+func parseManifest(data []byte) (m manifest, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.Invalid, "it is not YAML: %s", head(fmt.Sprint(p)))
+		}
+	}()
+	if nested(lexer.Tokenize(string(data))) {
+		return m, fault.New(fault.Invalid, "it is nested too deeply")
+	}
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return m, fault.New(fault.Invalid, "it is not YAML: %s", head(err.Error()))
@@ -93,6 +103,34 @@ func parseManifest(data []byte) (manifest, error) {
 		return m, fault.New(fault.Invalid, "unknown field %q%s; known are %s", name, meant(name, manifestFields), strings.Join(manifestFields, ", "))
 	}
 	return m, fault.New(fault.Invalid, "it does not fit: %s", head(err.Error()))
+}
+
+// A manifest is three levels deep at most; parsers work the harder the deeper a file is.
+const (
+	maxLevels = 16
+	maxIndent = 64
+)
+
+// nested reports whether words open more levels than any manifest has: with brackets, or several on one line.
+func nested(words token.Tokens) bool {
+	brackets, line, opened := 0, 0, 0
+	for _, w := range words {
+		if w.Position.Line != line {
+			line, opened = w.Position.Line, 0
+		}
+		switch w.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			brackets++
+		case token.SequenceEndType, token.MappingEndType:
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
+			opened++
+		}
+		if brackets+opened > maxLevels || w.Position.IndentNum > maxIndent {
+			return true
+		}
+	}
+	return false
 }
 
 // aliases finds what makes a small file large.
