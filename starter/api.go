@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/blob"
@@ -58,7 +59,10 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
 		Tickets: signer, Blobs: blobs, Codec: b.codec, Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
-	return serveHTTP(ctx, s.Listen, api.Handler())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serveHTTP(ctx, s.Listen, api.Handler()) })
+	group.Go(func() error { return collectSources(ctx, db, blobs, signals.Logger) })
+	return group.Wait()
 }
 
 // reachable says whether Temporal answers.

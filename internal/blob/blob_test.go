@@ -139,8 +139,31 @@ func TestTheTotalIsLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if _, err := again.Put(t.Context(), "c", strings.NewReader("123456")); !fault.Is(err, fault.Quota) {
-		t.Errorf("Put over the total after a restart = %v, want quota", err)
+	if _, err := again.Put(t.Context(), "c", strings.NewReader("123456")); !fault.Is(err, fault.Full) {
+		t.Errorf("Put over the total after a restart = %v, want full", err)
+	}
+}
+
+func TestOldBlobsThatAreNotKeptAreCollected(t *testing.T) {
+	f := folder(t, Limits{Total: 10})
+	for _, name := range []string{"sources/old", "sources/kept", "builds/old"} {
+		put(t, f, name, "123")
+		old := time.Now().Add(-48 * time.Hour)
+		must(os.Chtimes(filepath.Join(f.root.Name(), name), old, old))
+	}
+	put(t, f, "sources/new", "1")
+	freed, err := f.Collect(t.Context(), "sources", time.Now().Add(-24*time.Hour), func(name string) bool { return name == "sources/kept" })
+	if err != nil || freed != 3 {
+		t.Errorf("Collect = %d, %v", freed, err)
+	}
+	for name, there := range map[string]bool{"sources/old": false, "sources/kept": true, "sources/new": true, "builds/old": true} {
+		if _, err := f.Stat(t.Context(), name); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	put(t, f, "sources/more", "123")
+	if _, err := f.Collect(t.Context(), "none", time.Now(), nil); err != nil {
+		t.Errorf("of nothing: %v", err)
 	}
 }
 

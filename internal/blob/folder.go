@@ -197,6 +197,29 @@ func (f *Folder) Delete(_ context.Context, name string) error {
 	return nil
 }
 
+// Collect removes what lies in the folder dir, was put there before the time and is not kept, and returns its bytes. It is
+// for the process that puts: others learn of the room when they open the folder again.
+func (f *Folder) Collect(ctx context.Context, dir string, before time.Time, kept func(name string) bool) (freed int64, err error) {
+	err = fs.WalkDir(f.root.FS(), dir, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return errors.Join(err, context.Cause(ctx))
+		}
+		info, err := d.Info()
+		if err != nil || CheckName(name) != nil || kept(name) || !info.ModTime().Before(before) {
+			return nil
+		}
+		freed += info.Size()
+		return f.Delete(ctx, name)
+	})
+	if err != nil {
+		return freed, fmt.Errorf("collect blobs in %s: %w", dir, err)
+	}
+	return freed, nil
+}
+
 func (f *Folder) size(name string) int64 {
 	if info, err := f.root.Stat(name); err == nil {
 		return info.Size()

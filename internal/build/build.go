@@ -141,7 +141,7 @@ func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, e
 		return Result{}, err
 	}
 	key := Key(in.Source, in.Package, b.version, b.config.Arch)
-	repository, tag := b.config.Registry+"/"+in.Service.Project+"/"+in.Service.Name, "build-"+key
+	repository, tag := b.config.Registry+"/"+in.Service.Project+"/"+in.Service.Name, image.BuildTag+key
 	reference, found, err := b.config.Client.Has(ctx, repository+":"+tag)
 	if err != nil {
 		return Result{}, err

@@ -49,7 +49,11 @@ func (r *run) serveRegistry(ctx context.Context, group *errgroup.Group) error {
 		})
 		group.Go(func() error { <-ctx.Done(); return server.Close() })
 	}
+	group.Go(func() error { return r.collectGarbage(ctx, registry) })
 	group.Go(func() error {
+		if crowded(registry) { // packing needs room
+			r.collect(ctx, registry)
+		}
 		return r.pack(ctx, image.Client{Own: r.settings.Registry, HTTP: true, Password: password})
 	})
 	return nil

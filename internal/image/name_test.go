@@ -14,7 +14,7 @@ func FuzzReference(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, reference string) {
-		ref, err := parse(reference)
+		ref, err := Client{}.parse(reference)
 		if err != nil {
 			if !fault.Is(err, fault.Invalid) {
 				t.Errorf("parse(%q) = %v", reference, err)
@@ -25,7 +25,7 @@ func FuzzReference(f *testing.F) {
 		if host == "" || strings.ContainsAny(host, "/@ \x00") {
 			t.Errorf("parse(%q) names the registry %q", reference, host)
 		}
-		if again, err := parse(ref.Name()); err != nil || again.Name() != ref.Name() {
+		if again, err := (Client{}).parse(ref.Name()); err != nil || again.Name() != ref.Name() {
 			t.Errorf("parse(%q) = %s, which is read as %v, %v", reference, ref.Name(), again, err)
 		}
 	})

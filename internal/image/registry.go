@@ -32,6 +32,7 @@ type Registry struct {
 	dir     string
 	config  RegistryConfig
 	stored  atomic.Int64 // bytes of blobs and uploads
+	sweeps  sync.RWMutex // held alone while garbage is collected, and together while what is there is promised to somebody
 	mu      sync.Mutex   // guards uploads
 	uploads map[string]*upload
 }

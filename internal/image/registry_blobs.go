@@ -38,6 +38,9 @@ func (r *Registry) blobPath(digest string) string {
 }
 
 func (r *Registry) getBlob(w http.ResponseWriter, c call) error {
+	if c.Method == http.MethodHead && !r.promise(r.blobPath(c.target)) {
+		return problem{http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob " + c.target}
+	}
 	file, err := os.Open(r.blobPath(c.target))
 	if errors.Is(err, fs.ErrNotExist) {
 		return problem{http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob " + c.target}
@@ -55,7 +58,7 @@ func (r *Registry) getBlob(w http.ResponseWriter, c call) error {
 
 // startUpload begins an upload, takes a whole blob in one request, or finds that the blob is there already.
 func (r *Registry) startUpload(w http.ResponseWriter, c call) error {
-	if mount := c.URL.Query().Get("mount"); wholeDigest.MatchString(mount) && r.hasBlob(mount) {
+	if mount := c.URL.Query().Get("mount"); wholeDigest.MatchString(mount) && r.promise(r.blobPath(mount)) {
 		created(w, c.repository, mount)
 		return nil
 	}
@@ -261,6 +264,8 @@ func (r *Registry) finishUpload(w http.ResponseWriter, c call) error {
 }
 
 func (r *Registry) keep(u *upload, digest string) error {
+	r.sweeps.RLock()
+	defer r.sweeps.RUnlock()
 	there := r.hasBlob(digest)
 	if err := u.file.Sync(); err != nil {
 		return err

@@ -59,7 +59,7 @@ func (r *Registry) find(repository, target string) (manifest, error) {
 }
 
 func (r *Registry) getManifest(w http.ResponseWriter, c call) error {
-	m, err := r.find(c.repository, c.target)
+	m, err := r.promised(c.repository, c.target)
 	if err != nil {
 		return err
 	}
@@ -87,16 +87,12 @@ func (r *Registry) putManifest(w http.ResponseWriter, c call) error {
 	if byDigest && c.target != m.digest {
 		return problem{http.StatusBadRequest, "DIGEST_INVALID", "the manifest's digest is " + m.digest}
 	}
-	if err := r.checkManifest(c.repository, m); err != nil {
-		return err
+	tag := c.target
+	if byDigest {
+		tag = ""
 	}
-	if err := r.keepManifest(c.repository, m); err != nil {
+	if err := r.keepManifest(c.repository, tag, m); err != nil {
 		return err
-	}
-	if !byDigest {
-		if err := writeInto(r.tagPath(c.repository, c.target), []byte(m.digest)); err != nil {
-			return err
-		}
 	}
 	w.Header().Set("Location", "/v2/"+c.repository+"/manifests/"+m.digest)
 	w.Header().Set("Docker-Content-Digest", m.digest)
@@ -104,8 +100,17 @@ func (r *Registry) putManifest(w http.ResponseWriter, c call) error {
 	return nil
 }
 
-func (r *Registry) keepManifest(repository string, m manifest) error {
-	return writeInto(r.manifestPath(repository, m.digest), append([]byte(m.mediaType+"\n"), m.body...))
+func (r *Registry) keepManifest(repository, tag string, m manifest) error {
+	r.sweeps.RLock() // what it speaks of stays until it is kept itself
+	defer r.sweeps.RUnlock()
+	if err := r.checkManifest(repository, m); err != nil {
+		return err
+	}
+	err := writeInto(r.manifestPath(repository, m.digest), append([]byte(m.mediaType+"\n"), m.body...))
+	if err != nil || tag == "" {
+		return err
+	}
+	return writeInto(r.tagPath(repository, tag), []byte(m.digest))
 }
 
 // writeInto writes the file durably, and the folders it needs.
@@ -220,6 +225,17 @@ func (r *Registry) listTags(w http.ResponseWriter, c call) error {
 }
 
 func (r *Registry) listRepositories(w http.ResponseWriter, c call) error {
+	repositories, err := r.repositories()
+	if err != nil {
+		return err
+	}
+	page := paged(w, c, repositories)
+	writeJSON(w, http.StatusOK, map[string]any{"repositories": page})
+	return nil
+}
+
+// repositories that hold anything, sorted.
+func (r *Registry) repositories() ([]string, error) {
 	repositories := []string{}
 	root := r.path("repos")
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -232,13 +248,8 @@ func (r *Registry) listRepositories(w http.ResponseWriter, c call) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
 	slices.Sort(repositories)
-	page := paged(w, c, repositories)
-	writeJSON(w, http.StatusOK, map[string]any{"repositories": page})
-	return nil
+	return repositories, err
 }
 
 const maxPage = 1000

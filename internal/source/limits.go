@@ -40,12 +40,15 @@ type Stats struct {
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// Folder is where the blob store keeps sources.
+const Folder = "sources"
+
 // BlobName is where the blob store keeps the source with the digest.
 func BlobName(digest string) (string, error) {
 	if !digestForm.MatchString(digest) {
 		return "", fault.New(fault.Invalid, "%q is not a digest of the form sha256:<64 hex digits>", digest)
 	}
-	return "sources/" + digest[len("sha256:"):] + ".tar.gz", nil
+	return Folder + "/" + digest[len("sha256:"):] + ".tar.gz", nil
 }
 
 // bounded counts what goes through a reader and fails at the first byte over the limit, so that no more than that byte

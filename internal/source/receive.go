@@ -4,19 +4,24 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/m3o/platform/internal/blob"
 )
 
+// renewed is the age at which a source is stored again when it comes again: garbage is what is old, and whoever has just
+// brought a source means to use it.
+const renewed = 12 * time.Hour
+
 // Receive stores an uploaded archive under its digest, while it comes in: nothing is kept of an archive that breaks a
-// rule, is too large or has another digest than the one it was announced with. A source that is there already is not
-// read again. No more than one byte over the limit is read from body, and nothing goes on when ctx ends.
+// rule, is too large or has another digest than the one it was announced with. A source that came lately is not read
+// again. No more than one byte over the limit is read from body, and nothing goes on when ctx ends.
 func Receive(ctx context.Context, store blob.Store, digest string, body io.Reader, limits Limits) (Stats, error) {
 	name, err := BlobName(digest)
 	if err != nil {
 		return Stats{}, err
 	}
-	if info, err := store.Stat(ctx, name); err == nil {
+	if info, err := store.Stat(ctx, name); err == nil && time.Since(info.ModTime) < renewed {
 		return Stats{Digest: digest, Packed: info.Size}, nil
 	}
 	limits = limits.WithDefaults()

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/fault"
@@ -251,7 +252,12 @@ func TestAnUploadOfTwoGigabytesIsRefusedWhileItStreams(t *testing.T) {
 }
 
 func TestReceiveStoresWhatIsGoodAlone(t *testing.T) {
-	s := store(t)
+	dir := t.TempDir()
+	s, err := blob.OpenFolder(dir, blob.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	archive, stats := pack(t, tree(t, map[string]string{"main.go": "package main\n"}))
 	name, err := BlobName(stats.Digest)
 	if err != nil {
@@ -283,6 +289,16 @@ func TestReceiveStoresWhatIsGoodAlone(t *testing.T) {
 	again := &counted{r: bytes.NewReader(archive)}
 	if _, err := Receive(t.Context(), s, stats.Digest, again, Limits{}); err != nil || again.n != 0 {
 		t.Errorf("the second time %d bytes were read: %v", again.n, err)
+	}
+	old := time.Now().Add(-20 * time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Receive(t.Context(), s, stats.Digest, bytes.NewReader(archive), Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.Stat(t.Context(), name); err != nil || time.Since(info.ModTime) > time.Hour {
+		t.Errorf("a source that came again is as old as before: %+v, %v", info, err)
 	}
 	r, err := s.Get(t.Context(), name, 0, -1)
 	if err != nil {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/source"
+	"github.com/m3o/platform/internal/store"
+)
+
+func TestSourcesThatNoReleaseNeedsAreCollected(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	blobs, err := blob.OpenFolder(dir, blob.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blobs.Close()
+	names := map[string]string{}
+	for i, what := range []string{"released", "old", "new"} {
+		digest := "sha256:" + strings.Repeat(string(rune('a'+i)), 64)
+		names[what], err = source.BlobName(digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := blobs.Put(t.Context(), names[what], strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+		if what == "released" {
+			request := release.Request{Service: release.Key{Project: "default", Name: "hello"}, Origin: release.Origin{Source: digest}}
+			if _, err := db.AllocateRelease(t.Context(), request.WithDefaults(), "key", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if what != "new" {
+			old := time.Now().Add(-48 * time.Hour)
+			if err := os.Chtimes(filepath.Join(dir, names[what]), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if freed, err := collectSourcesNow(t.Context(), db, blobs, time.Now().Add(-collectAfter)); err != nil || freed != 1 {
+		t.Errorf("collected %d bytes, %v", freed, err)
+	}
+	for what, name := range names {
+		if _, err := blobs.Stat(t.Context(), name); fault.Is(err, fault.NotFound) != (what == "old") {
+			t.Errorf("the %s source: %v", what, err)
+		}
+	}
+}
