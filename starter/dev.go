@@ -36,6 +36,7 @@ type devFlags struct {
 	kubeconfig string
 	registry   string
 	unjailed   bool
+	contexts   []string
 	programs   string
 	logLevel   string
 	inside     string
@@ -62,6 +63,7 @@ func devCommand() *cobra.Command {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "run regions on the contexts of this kubeconfig (kind, k3d, …) instead of built-in clusters")
 	flags.StringVar(&f.registry, "registry-address", "", "with --kubeconfig: HOST[:PORT], the address of this machine by which nodes reach the registry; others in its network may read there")
 	flags.BoolVar(&f.unjailed, "unjailed", false, "compile services without a jail where none can be made: for source that you trust")
+	flags.StringSliceVar(&f.contexts, "context", nil, "a context of --kubeconfig that may be taken (needed if one of its clusters is not on this machine)")
 	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
 	flags.StringVar(&f.inside, "inside-registries", "", "registries in private networks that --image may name, beside this machine's: HOST[:PORT] or 10.0.0.0/8, with commas")
 	flags.StringVar(&f.apply, "apply", "", "when all is ready, apply this platform file")
@@ -76,6 +78,9 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	if f.poll < 50*time.Millisecond {
 		return misuse("--poll: %s is less than 50ms", f.poll)
+	}
+	if len(f.contexts) > 0 && f.kubeconfig == "" {
+		return misuse("--context names contexts of a --kubeconfig, and there is none")
 	}
 	ports, err := dev.NewPorts(f.offset)
 	if err != nil {
@@ -101,6 +106,8 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
 		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
 		Admit: admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
+		Programs: programs, GoRoot: goroot, Modules: config.LoadGo(), Kubeconfig: f.kubeconfig, Contexts: f.contexts, LogLevel: f.logLevel,
+		Hash: rest.HashToken, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
 }
 
@@ -217,6 +224,7 @@ func sandboxCommand() *cobra.Command {
 	flags.StringVar(&c.KubeBinary, "kube", "", "the program m3o-kube")
 	flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "take the contexts of this file for clusters instead")
 	flags.BoolVar(&c.NewAccount, "new-account", false, "begin with an account that nobody has used yet: no region of it has its default VPC")
+	flags.StringSliceVar(&c.Contexts, "context", nil, "a context of --kubeconfig that may be taken (needed if one of its clusters is not on this machine)")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
 	return cmd
 }

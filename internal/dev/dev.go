@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,10 +31,11 @@ type Config struct {
 	TimeScale  float64
 	Programs   string // folder of m3o-kube, and in images/ of the programs that regions run
 	Go         Toolchain
-	Kubeconfig string // run on these clusters instead of our own
-	Reach      Reach  // how their nodes reach the registry
-	Unjailed   bool   // compile services without a jail where none can be made
-	Inside     string // registries inside the network that images may come from, beside this machine's
+	Kubeconfig string   // run on these clusters instead of our own
+	Reach      Reach    // how their nodes reach the registry
+	Unjailed   bool     // compile services without a jail where none can be made
+	Inside     string   // registries inside the network that images may come from, beside this machine's
+	Contexts   []string // those of it that may be used
 	Poll       time.Duration
 	Patience   time.Duration // how long the sandbox may take for a cluster
 	LogLevel   string
@@ -77,10 +79,8 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.Ports.free(); err != nil {
 		return err
 	}
-	if c.Kubeconfig == "" {
-		if err := confines(ctx); err != nil {
-			return err
-		}
+	if err := c.checkClusters(ctx); err != nil {
+		return err
 	}
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "log"), 0o700), writePID(dir, "dev", os.Getpid())); err != nil {
 		return fmt.Errorf("prepare the data directory: %w", err)
@@ -88,6 +88,14 @@ func Run(ctx context.Context, c Config) error {
 	c.warn()
 	r := &run{Config: c, settings: c.locate()}
 	return r.all(ctx)
+}
+
+// checkClusters says whether regions can have clusters here at all.
+func (c Config) checkClusters(ctx context.Context) error {
+	if c.Kubeconfig != "" {
+		return sandbox.CheckContexts(c.Kubeconfig, c.Contexts)
+	}
+	return confines(ctx)
 }
 
 type run struct {
@@ -183,7 +191,7 @@ func (r *run) sandboxArgs() []string {
 	args := []string{"sandbox", "--dir", filepath.Join(r.DataDir, "sandbox"), "--port", strconv.Itoa(r.Ports.Sandbox),
 		"--time-scale", strconv.FormatFloat(r.TimeScale, 'f', -1, 64)}
 	if r.Kubeconfig != "" {
-		return append(args, "--kubeconfig", r.Kubeconfig)
+		return append(args, "--kubeconfig", r.Kubeconfig, "--context", strings.Join(r.Contexts, ","))
 	}
 	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"))
 }

@@ -27,7 +27,7 @@ func openRunner(ctx context.Context, config Config) (clusters.Runner, []string, 
 	case config.Clusters != nil:
 		return config.Clusters, offered, nil
 	case config.Kubeconfig != "":
-		runner, err := clusters.NewContexts(config.Kubeconfig, dir)
+		runner, err := clusters.NewContexts(config.Kubeconfig, config.Contexts, dir)
 		return runner, offered, err
 	case config.KubeBinary == "":
 		return nil, nil, errors.New("the sandbox needs m3o-kube, or a kubeconfig with clusters to use instead")
@@ -42,6 +42,11 @@ func openRunner(ctx context.Context, config Config) (clusters.Runner, []string, 
 	}
 	runner, err := clusters.NewProcesses(binary, dir, config.RunDir, config.Logger)
 	return runner, versions, err
+}
+
+// CheckContexts says why Config.Kubeconfig and Config.Contexts cannot be used, without starting anything on them.
+func CheckContexts(kubeconfig string, named []string) error {
+	return clusters.CheckContexts(kubeconfig, named)
 }
 
 // kubeVersions asks m3o-kube which versions it can present.

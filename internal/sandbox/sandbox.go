@@ -53,8 +53,10 @@ type Config struct {
 	TimeScale float64
 	// KubeBinary is m3o-kube. One of it, Kubeconfig or Clusters is needed.
 	KubeBinary string
-	// Kubeconfig is a file whose contexts are taken for clusters instead.
+	// Kubeconfig is a file whose contexts are taken for clusters instead: those of Contexts, or all of them if it has only
+	// clusters of this machine.
 	Kubeconfig string
+	Contexts   []string
 	// Clusters runs clusters, instead of the two above, for tests.
 	Clusters clusters.Runner
 	// LeaseTimeout is how long the sandbox runs without an owner, 10 minutes by default; negative is for ever.

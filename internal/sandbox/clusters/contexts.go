@@ -47,19 +47,12 @@ type contextCluster struct {
 	asked  time.Time
 }
 
-// NewContexts reads a kubeconfig file, and keeps who has taken what below dir.
-func NewContexts(kubeconfig, dir string) (*Contexts, error) {
-	config, err := clientcmd.LoadFromFile(kubeconfig)
+// NewContexts takes the named contexts of a kubeconfig file for clusters, or all of one that has only clusters of this
+// machine, and keeps who has taken what below dir.
+func NewContexts(kubeconfig string, named []string, dir string) (*Contexts, error) {
+	config, names, err := readContexts(kubeconfig, named)
 	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig %s: %w", kubeconfig, err)
-	}
-	names := make([]string, 0, len(config.Contexts))
-	for name := range config.Contexts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	if len(names) == 0 {
-		return nil, fmt.Errorf("the kubeconfig %s has no context", kubeconfig)
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the clusters' directory: %w", err)
