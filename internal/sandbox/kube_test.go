@@ -136,7 +136,7 @@ func (s *started) standsInForAnother(id string) {
 	must(s.t, os.WriteFile(path, file.KubeconfigYAML, 0o600))
 	config := sandbox.Config{Dir: s.t.TempDir(), RunDir: s.t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.001, Kubeconfig: path}
 	other := start(s.t, config)
-	request := &godo.KubernetesClusterCreateRequest{Name: "borrowed", RegionSlug: "nyc3", VersionSlug: "1.36",
+	request := &godo.KubernetesClusterCreateRequest{Name: "borrowed", RegionSlug: "nyc3", VersionSlug: "1.36", Tags: []string{"m3o:micro:nyc3"},
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "main", Size: "c-2", Count: 1}}}
 	borrowed, _, err := other.do.Kubernetes.Create(s.t.Context(), request)
 	must(s.t, err)
@@ -149,8 +149,12 @@ func (s *started) standsInForAnother(id string) {
 	other.stop()
 	other = start(s.t, config) // who has taken what is kept
 	client := other.kubernetes(borrowed.ID)
-	_, err = client.CoreV1().Namespaces().Create(s.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.CreateOptions{})
-	must(s.t, err)
+	ours := map[string]string{"app.kubernetes.io/managed-by": "m3o", "m3o.dev/platform": "micro", "m3o.dev/region": "nyc3"}
+	for name, labels := range map[string]map[string]string{"shop": ours, "colleague": nil} {
+		space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+		_, err = client.CoreV1().Namespaces().Create(s.t.Context(), space, metav1.CreateOptions{})
+		must(s.t, err)
+	}
 	_, err = other.do.Kubernetes.Delete(s.t.Context(), borrowed.ID)
 	must(s.t, err)
 	other.waitGone(borrowed.ID)
@@ -161,7 +165,7 @@ func (s *started) standsInForAnother(id string) {
 			s.t.Error("what was made in the borrowed cluster is left")
 		}
 	}
-	if len(names.Items) < 4 {
+	if len(names.Items) < 5 {
 		s.t.Errorf("too much was removed from the borrowed cluster: %d namespaces are left", len(names.Items))
 	}
 }

@@ -38,6 +38,8 @@ type Wanted struct {
 	Version string
 	// Place is one of Runner.Places.
 	Place string
+	// Tags are those of the cloud's cluster. One of them may say who owns it.
+	Tags  []string
 	Nodes []Node
 }
 

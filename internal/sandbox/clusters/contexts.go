@@ -26,8 +26,8 @@ const (
 
 // Contexts stands the contexts of a kubeconfig in for clusters, where the machine cannot run m3o-kube. A cluster takes a
 // whole context for itself. Its nodes are whatever the real cluster has: node pools have no effect there, and neither has the
-// version. When the cloud's cluster is removed, the namespaces made since it was taken are removed from the real one, which
-// otherwise stays.
+// version. When the cloud's cluster is removed, the namespaces that its owner made in the real one are removed with it (see
+// belongs). All else there is somebody else's, and stays.
 type Contexts struct {
 	dir    string
 	config *api.Config
@@ -76,11 +76,14 @@ func (c *Contexts) Apply(ctx context.Context, w Wanted) error {
 	if err != nil {
 		return err
 	}
-	namespaces, err := listNamespaces(ctx, client)
+	taken := &contextCluster{Wanted: w}
+	spaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("look at the cluster of context %s: %w", w.Place, err)
 	}
-	taken := &contextCluster{Wanted: w, Namespaces: namespaces}
+	for _, space := range spaces.Items {
+		taken.Namespaces = append(taken.Namespaces, space.Name)
+	}
 	data, err := json.Marshal(taken)
 	if err != nil {
 		return err
@@ -208,7 +211,7 @@ func (c *Contexts) Remove(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := removeNamespaces(ctx, client, known.Namespaces); err != nil {
+	if err := known.removeNamespaces(ctx, client); err != nil {
 		return fmt.Errorf("empty the cluster of context %s: %w", known.Wanted.Place, err)
 	}
 	if err := os.Remove(c.path(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -235,38 +238,4 @@ func (c *Contexts) client(name string) (kubernetes.Interface, error) {
 		return nil, err
 	}
 	return kubernetes.NewForConfig(config)
-}
-
-func listNamespaces(ctx context.Context, client kubernetes.Interface) ([]string, error) {
-	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, 0, len(list.Items))
-	for _, namespace := range list.Items {
-		names = append(names, namespace.Name)
-	}
-	return names, nil
-}
-
-// removeNamespaces removes all namespaces but those to keep, and fails while there are any left.
-func removeNamespaces(ctx context.Context, client kubernetes.Interface, keep []string) error {
-	names, err := listNamespaces(ctx, client)
-	if err != nil {
-		return err
-	}
-	left := 0
-	for _, name := range names {
-		if slices.Contains(keep, name) {
-			continue
-		}
-		left++
-		if err := client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-			return err
-		}
-	}
-	if left > 0 {
-		return fmt.Errorf("%d namespaces are still ending", left)
-	}
-	return nil
 }

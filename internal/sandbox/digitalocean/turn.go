@@ -91,7 +91,7 @@ func (f *family) wanted() clusters.Wanted {
 	if f.cluster.Target != "" && !f.cluster.Transition.spoiled() {
 		version = f.cluster.Target
 	}
-	w := clusters.Wanted{ID: f.cluster.ID, Name: f.cluster.Name, Version: minorOf(version), Place: f.cluster.Place}
+	w := clusters.Wanted{ID: f.cluster.ID, Name: f.cluster.Name, Version: minorOf(version), Place: f.cluster.Place, Tags: f.cluster.Tags}
 	for _, p := range f.pools {
 		of, _ := findSize(p.Size)
 		for _, n := range f.nodesOf(p.ID) {
