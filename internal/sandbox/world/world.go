@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"sync"
 
@@ -38,9 +39,9 @@ type World struct {
 // Open opens or makes the state in dir. Nobody else may have it open: the caller holds the directory's lock.
 func Open(dir string, clock Clock) (*World, error) {
 	// FULL makes each commit wait for the disk, so that what was answered is still there after a power cut too.
-	path := "file:" + filepath.Join(dir, "world.db") +
-		"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate"
-	db, err := sql.Open("sqlite", path)
+	file := url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(dir, "world.db"),
+		RawQuery: "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate"}
+	db, err := sql.Open("sqlite", file.String())
 	if err != nil {
 		return nil, fmt.Errorf("open the sandbox's state: %w", err)
 	}

@@ -3,6 +3,8 @@ package world_test
 import (
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,23 @@ func put(tx *world.Tx, id, parent string) error {
 	return errors.Join(
 		tx.Put(world.Ref{Provider: "p", Kind: "k", ID: id}, world.Meta{Name: "name of " + id, Parent: parent}, thing{id}),
 		tx.Record(world.Effect{Provider: "p", Kind: world.Created, Resource: "k", ID: id}))
+}
+
+// TestStateIsInItsFolder opens a folder whose name has characters that mean something in URLs.
+func TestStateIsInItsFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "it's #1? 50%25 a b")
+	must(t, os.Mkdir(dir, 0o700))
+	w, err := world.Open(dir, world.Clock{Scale: 1})
+	must(t, err)
+	must(t, w.Update(t.Context(), func(tx *world.Tx) error { return put(tx, "a", "") }))
+	must(t, w.Close())
+	if _, err := os.Stat(filepath.Join(dir, "world.db")); err != nil {
+		t.Error(err)
+	}
+	must(t, open(t, dir).View(t.Context(), func(tx *world.Tx) error {
+		_, err := world.Get[thing](tx, world.Ref{Provider: "p", Kind: "k", ID: "a"})
+		return err
+	}))
 }
 
 func TestFailedChangeLeavesNothing(t *testing.T) {
