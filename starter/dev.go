@@ -225,6 +225,7 @@ func sandboxCommand() *cobra.Command {
 	flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "take the contexts of this file for clusters instead")
 	flags.BoolVar(&c.NewAccount, "new-account", false, "begin with an account that nobody has used yet: no region of it has its default VPC")
 	flags.StringSliceVar(&c.Contexts, "context", nil, "a context of --kubeconfig that may be taken (needed if one of its clusters is not on this machine)")
+	flags.IntSliceVar(&c.ClosedPorts, "closed-ports", nil, "ports of this machine's loopback that pods cannot reach, besides the sandbox's own")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
 	return cmd
 }

@@ -193,7 +193,7 @@ func (r *run) sandboxArgs() []string {
 	if r.Kubeconfig != "" {
 		return append(args, "--kubeconfig", r.Kubeconfig, "--context", strings.Join(r.Contexts, ","))
 	}
-	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"))
+	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"), "--closed-ports", r.Ports.closed())
 }
 
 func (r *run) findSandbox(ctx context.Context) (err error) {

@@ -28,6 +28,10 @@ func NewPorts(offset int) (Ports, error) {
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 func URL(port int) string     { return "http://" + Address(port) }
 
+// closed are the ports that pods must not reach, as the sandbox takes them: Temporal and its UI ask nobody who they are. The
+// sandbox adds its own.
+func (p Ports) closed() string { return fmt.Sprintf("%d,%d", p.Temporal, p.UI) }
+
 // free says which of our ports somebody else holds. The sandbox's are not among them: it may be ours from before.
 func (p Ports) free() error {
 	var taken []string

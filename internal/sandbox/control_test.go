@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -158,6 +159,32 @@ func TestBadConfigurationsAreSaid(t *testing.T) {
 		if err := sandbox.Run(t.Context(), config); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %v", words, err)
 		}
+	}
+}
+
+// TestPodsAreKeptFromTheSandbox sees that a cluster is told to refuse its pods what the sandbox was told to close, and the
+// sandbox's own ports, where whoever comes is obeyed.
+func TestPodsAreKeptFromTheSandbox(t *testing.T) {
+	binary, err := os.Executable()
+	must(t, err)
+	config := inMemory(t)
+	config.Clusters, config.KubeBinary, config.BasePort, config.ClosedPorts = nil, binary, freePorts(t), []int{8233, 7233}
+	s := start(t, config)
+	cluster, _, err := s.do.Kubernetes.Create(t.Context(), &godo.KubernetesClusterCreateRequest{Name: "lon1", RegionSlug: "lon1", VersionSlug: "1.34",
+		NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "main", Size: "c-2", Count: 1}}})
+	must(t, err)
+	s.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
+	files, err := filepath.Glob(filepath.Join(config.Dir, "clusters", "*", "cluster.json"))
+	must(t, err)
+	if len(files) != 1 {
+		t.Fatalf("wanted clusters: %v", files)
+	}
+	text, err := os.ReadFile(files[0])
+	must(t, err)
+	var wanted struct{ ClosedPorts []int }
+	must(t, json.Unmarshal(text, &wanted))
+	if want := []int{7233, 8233, config.BasePort, config.BasePort + 1}; !slices.Equal(wanted.ClosedPorts, want) {
+		t.Errorf("closed to pods are %v, want %v", wanted.ClosedPorts, want)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,6 +58,9 @@ type Config struct {
 	// clusters of this machine.
 	Kubeconfig string
 	Contexts   []string
+	// ClosedPorts are ports of this machine's loopback that pods must not reach, besides the sandbox's own: what listens
+	// there trusts everybody on the machine.
+	ClosedPorts []int
 	// Clusters runs clusters, instead of the two above, for tests.
 	Clusters clusters.Runner
 	// LeaseTimeout is how long the sandbox runs without an owner, 10 minutes by default; negative is for ever.
@@ -190,6 +194,20 @@ func (c Config) complete() (Config, error) {
 		return c, fmt.Errorf("make the sandbox's directory: %w", err)
 	}
 	return c, nil
+}
+
+// closed are the ports that pods must not reach. The sandbox's own are among them, unless the machine chooses them: whoever
+// reaches these owns every cluster.
+func (c Config) closed() []int {
+	ports := slices.Clone(c.ClosedPorts)
+	if c.BasePort != AnyPort {
+		ports = append(ports, c.BasePort)
+		for _, p := range providers {
+			ports = append(ports, c.BasePort+p.offset)
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // server is a running sandbox.

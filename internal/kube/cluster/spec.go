@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -30,8 +31,10 @@ type Spec struct {
 	// APIPort is the API server's port on 127.0.0.1; 0 picks one and keeps it.
 	APIPort int `json:"apiPort"`
 	// LoadBalancerCIDR holds the addresses for Services of type LoadBalancer.
-	LoadBalancerCIDR string     `json:"loadBalancerCIDR"`
-	Nodes            []NodeSpec `json:"nodes"`
+	LoadBalancerCIDR string `json:"loadBalancerCIDR"`
+	// ClosedPorts are those of the machine's loopback that pods cannot reach.
+	ClosedPorts []uint16   `json:"closedPorts"`
+	Nodes       []NodeSpec `json:"nodes"`
 	// InsecureRegistries are registries, as "host:port", that speak plain HTTP,
 	// beside those on the machine's loopback. Nodes that start are told.
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
@@ -121,8 +124,10 @@ func (n NodeSpec) validate() []error {
 }
 
 // restartNeeded says whether going from s to wanted takes a new control plane:
-// Kubernetes fixes its version, and we our addresses, when the process starts.
+// Kubernetes fixes its version, and we our addresses and what is closed, when
+// the process starts.
 func (s Spec) restartNeeded(wanted Spec) bool {
 	return s.Name != wanted.Name || s.Version != wanted.Version ||
-		s.APIPort != wanted.APIPort || s.LoadBalancerCIDR != wanted.LoadBalancerCIDR
+		s.APIPort != wanted.APIPort || s.LoadBalancerCIDR != wanted.LoadBalancerCIDR ||
+		!slices.Equal(s.ClosedPorts, wanted.ClosedPorts)
 }

@@ -23,7 +23,8 @@ func (c *cluster) startNetwork(ctx context.Context, parts *errgroup.Group) error
 		return fmt.Errorf("loadBalancerCIDR: %w", err)
 	}
 	wire, err := network.New(network.Config{
-		APIServer: strings.TrimPrefix(c.plane.Endpoint(), "https://"), LoadBalancerCIDR: prefix, Logger: c.logger,
+		APIServer: strings.TrimPrefix(c.plane.Endpoint(), "https://"), LoadBalancerCIDR: prefix,
+		ClosedPorts: c.spec.ClosedPorts, Logger: c.logger,
 	})
 	if err != nil {
 		return err

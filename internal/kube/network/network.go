@@ -45,6 +45,9 @@ type Config struct {
 	// LoadBalancerCIDR is where Services of type LoadBalancer get their
 	// addresses: an IPv4 prefix inside of 127.0.0.0/8. Without it they get none.
 	LoadBalancerCIDR netip.Prefix
+	// ClosedPorts are those of the machine's loopback that pods cannot reach:
+	// what listens there trusts everybody who can.
+	ClosedPorts []uint16
 	// Resolvers answer names of the outside, as host:port. Without any, the
 	// machine's own are asked (ResolvConf).
 	Resolvers []string

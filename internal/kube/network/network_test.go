@@ -1,9 +1,14 @@
 package network_test
 
 import (
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/kube/network"
 )
 
 func TestPodsReachEachOther(t *testing.T) {
@@ -32,6 +37,45 @@ func TestPodReachesMachine(t *testing.T) {
 	echoAt := l.server(func(c *net.TCPConn) { _ = echoBack(c) })
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 20 << 20})
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 10000, Parallel: 200})
+}
+
+// What trusts everybody on the machine is closed to pods; the rest of the
+// machine stays open.
+func TestClosedPortsRefusePods(t *testing.T) {
+	machine := &lab{TB: t}
+	hello := func(c *net.TCPConn) { _, _ = io.WriteString(c, "hello") }
+	closed, open := machine.server(hello), machine.server(hello)
+	number, err := strconv.ParseUint(closed, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := net.ListenPacket("udp4", "127.0.0.1:"+closed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = datagrams.Close() })
+	go echoDatagrams(datagrams)
+	a := newLab(t, 1, func(c *network.Config) { c.ClosedPorts = []uint16{uint16(number)} }).startPod(1, "a")
+	if got := a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + open, Text: true}).Text; got != "hello" {
+		t.Errorf("the open port says %q", got)
+	}
+	for _, protocol := range []string{"tcp", "udp"} {
+		r := a.try(Exchange{Network: protocol, Address: "10.244.0.2:" + closed, Bytes: 1})
+		if !strings.Contains(r.Err, "connection refused") || r.Took > 2*time.Second {
+			t.Errorf("a closed %s port: %q after %s", protocol, r.Err, r.Took)
+		}
+	}
+}
+
+func echoDatagrams(conn net.PacketConn) {
+	buf := make([]byte, 1500)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		_, _ = conn.WriteTo(buf[:n], from)
+	}
 }
 
 // The kernel leaves it to the interface to cut such datagrams; the wire cannot.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,6 +49,8 @@ func (n *Network) route(protocol corev1.Protocol, to netip.AddrPort) (target, er
 	switch {
 	case !addr.Is4():
 		return target{}, fmt.Errorf("%w: the cluster has only IPv4", errUnreachable)
+	case addr == Machine && slices.Contains(n.cfg.ClosedPorts, to.Port()):
+		return target{}, fmt.Errorf("%w: the port is closed to pods", errRefused)
 	case addr == Machine:
 		return n.outside(protocol, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port()).String()), nil
 	case addr == Gateway:

@@ -44,7 +44,7 @@ func (f *fixture) reopen() {
 	f.t.Helper()
 	binary, err := os.Executable()
 	must(f.t, err)
-	f.Processes, err = clusters.NewProcesses(binary, f.dir, f.runDir, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	f.Processes, err = clusters.NewProcesses(binary, f.dir, f.runDir, []int{7233, 9000}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	must(f.t, err)
 }
 
@@ -207,7 +207,7 @@ func TestCrashingClusterFailsInTheEnd(t *testing.T) {
 }
 
 func TestMissingBinaryIsSaid(t *testing.T) {
-	p, err := clusters.NewProcesses("/does/not/exist", t.TempDir(), t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	p, err := clusters.NewProcesses("/does/not/exist", t.TempDir(), t.TempDir(), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	must(t, err)
 	must(t, p.Apply(t.Context(), clusters.Wanted{ID: id, Name: "lon1", Version: "1.34"}))
 	status, err := p.Status(t.Context(), id)
