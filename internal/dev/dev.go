@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -109,7 +110,8 @@ type run struct {
 // locate is where everything is in the data directory.
 func (c Config) locate() config.Settings {
 	at := func(name string) string { return filepath.Join(c.DataDir, name) }
-	s := config.Settings{Store: "sqlite://" + at("store.db"), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
+	database := url.URL{Scheme: "sqlite", Path: at("store.db")}
+	s := config.Settings{Store: database.String(), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
 		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"), Listen: Address(c.Ports.API),
 		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
 		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -122,9 +123,14 @@ func (c Config) settings() (*config.Config, error) {
 // file is one SQLite database: write-ahead log, one connection (more are slower). A killed process loses nothing; a
 // machine that loses power may lose the last moments.
 func (c Config) file(name string) *config.SQL {
-	return &config.SQL{PluginName: sqliteplugin.PluginName, DatabaseName: filepath.Join(c.Dir, name+".db"), MaxConns: 1, MaxIdleConns: 1,
+	return &config.SQL{PluginName: sqliteplugin.PluginName, DatabaseName: inURL(c.path(name)), MaxConns: 1, MaxIdleConns: 1,
 		ConnectAttributes: map[string]string{"mode": "rwc", "_journal_mode": "wal", "_synchronous": "normal", "_busy_timeout": "10000"}}
 }
+
+func (c Config) path(name string) string { return filepath.Join(c.Dir, name+".db") }
+
+// inURL is the path as Temporal's plugin needs it: it puts the name of a database into a URL as it is.
+func inURL(path string) string { return (&url.URL{Path: path}).EscapedPath() }
 
 func (c Config) services() (map[string]config.Service, error) {
 	services := map[string]config.Service{}
@@ -158,11 +164,11 @@ func freePort() (int, error) {
 // killed half-way leaves nothing that looks finished.
 func (c Config) prepare(s *config.Config) error {
 	for _, name := range []string{executions, visibility} {
-		if err := makeSchema(s.Persistence.DataStores[name].SQL); err != nil {
+		if err := makeSchema(c.path(name), s.Persistence.DataStores[name].SQL); err != nil {
 			return fmt.Errorf("make the engine's %s file: %w", name, err)
 		}
 	}
-	if err := forgetMembers(s.Persistence.DataStores[executions].SQL.DatabaseName); err != nil {
+	if err := forgetMembers(c.path(executions)); err != nil {
 		return fmt.Errorf("forget the engine's former members: %w", err)
 	}
 	attributes := map[string]enumspb.IndexedValueType{}
@@ -182,8 +188,9 @@ func (c Config) prepare(s *config.Config) error {
 
 // forgetMembers removes the addresses of the run before. The server would take them for live members of its cluster for
 // most of a minute, and send half of its calls to ports where nobody is. We hold the directory: there is no other member.
-func forgetMembers(file string) error {
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)")
+func forgetMembers(path string) error {
+	file := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "_pragma=busy_timeout(10000)"}
+	db, err := sql.Open("sqlite", file.String())
 	if err != nil {
 		return err
 	}
@@ -191,22 +198,23 @@ func forgetMembers(file string) error {
 	return errors.Join(err, db.Close())
 }
 
-func makeSchema(final *config.SQL) error {
-	if _, err := os.Stat(final.DatabaseName); !errors.Is(err, fs.ErrNotExist) {
+func makeSchema(path string, final *config.SQL) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	draft := *final
-	draft.DatabaseName += ".draft"
+	unfinished := path + ".draft"
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(draft.DatabaseName + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(unfinished + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
+	draft := *final
+	draft.DatabaseName = inURL(unfinished)
 	draft.ConnectAttributes = map[string]string{"mode": "rwc", "_journal_mode": "delete"}
 	if err := sqliteschema.SetupSchema(&draft); err != nil {
 		return err
 	}
-	return os.Rename(draft.DatabaseName, final.DatabaseName)
+	return os.Rename(unfinished, path)
 }
 
 // ready waits until the namespace answers, and adds search attributes that a file from an earlier version lacks.
