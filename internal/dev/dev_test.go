@@ -5,6 +5,8 @@ package dev
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/m3o/platform/internal/store"
@@ -25,5 +27,18 @@ func TestStoreIsInTheDataDirectory(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "store.db")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPodsAreKeptFromTemporal: neither it nor its UI asks who comes.
+func TestPodsAreKeptFromTemporal(t *testing.T) {
+	ports, err := NewPorts(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := (&run{Config: Config{Ports: ports}}).sandboxArgs()
+	at := slices.Index(args, "--closed-ports")
+	if at < 0 || at+1 == len(args) || args[at+1] != "7333,8333" {
+		t.Errorf("the sandbox is started with %s", strings.Join(args, " "))
 	}
 }

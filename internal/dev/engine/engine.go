@@ -9,7 +9,6 @@ package engine
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -27,7 +28,9 @@ import (
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/dynamicconfig"
 	"go.temporal.io/server/common/log"
+	"go.temporal.io/server/common/membership/static"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	"go.temporal.io/server/common/primitives"
 	sqliteschema "go.temporal.io/server/schema/sqlite"
 	"go.temporal.io/server/temporal"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -54,12 +57,22 @@ type Engine struct {
 
 const loopback = "127.0.0.1"
 
+// inside is where the server's parts listen for each other. They take orders from whoever connects, and the pods of our
+// clusters can reach any port of 127.0.0.1, which their network knows the machine by, but no other address of the loopback.
+// Elsewhere than on Linux the loopback has one address, and no such pods.
+func inside() string {
+	if runtime.GOOS == "linux" {
+		return "127.0.0.2"
+	}
+	return loopback
+}
+
 // Start brings up the server on the files in Dir, made at the first start, and returns when it accepts workflows.
 func Start(ctx context.Context, c Config) (*Engine, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the engine's folder: %w", err)
 	}
-	settings, err := c.settings()
+	settings, hosts, err := c.settings()
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +80,7 @@ func Start(ctx context.Context, c Config) (*Engine, error) {
 		return nil, err
 	}
 	server, err := temporal.NewServer(temporal.WithConfig(settings), temporal.ForServices(temporal.DefaultServices),
-		temporal.WithLogger(logger{c.Logger}), temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
+		temporal.WithStaticHosts(hosts), temporal.WithLogger(logger{c.Logger}), temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithDynamicConfigClient(tuning))
 	if err != nil {
 		return nil, fmt.Errorf("make the engine: %w", err)
@@ -99,14 +112,14 @@ const (
 	visibility = "visibility"
 )
 
-func (c Config) settings() (*config.Config, error) {
-	services, err := c.services()
+func (c Config) settings() (*config.Config, map[primitives.ServiceName]static.Hosts, error) {
+	services, hosts, err := c.services()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	address := fmt.Sprintf("%s:%d", loopback, c.Port)
 	var s config.Config
-	s.Global.Membership = config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: loopback}
+	s.Global.Membership = config.Membership{MaxJoinDuration: 30 * time.Second} // the start of the whole server may take twice that
 	s.Persistence = config.Persistence{DefaultStore: executions, VisibilityStore: visibility, NumHistoryShards: 1,
 		DataStores: map[string]config.DataStore{executions: {SQL: c.file(executions)}, visibility: {SQL: c.file(visibility)}}}
 	s.ClusterMetadata = &cluster.Config{FailoverVersionIncrement: 10, MasterClusterName: "active", CurrentClusterName: "active",
@@ -117,7 +130,7 @@ func (c Config) settings() (*config.Config, error) {
 	s.NamespaceDefaults = config.NamespaceDefaults{Archival: config.ArchivalNamespaceDefaults{
 		History: config.HistoryArchivalNamespaceDefaults{State: "disabled"}, Visibility: config.VisibilityArchivalNamespaceDefaults{State: "disabled"}}}
 	s.PublicClient = config.PublicClient{HostPort: address}
-	return &s, nil
+	return &s, hosts, nil
 }
 
 // file is one SQLite database: write-ahead log, one connection (more are slower). A killed process loses nothing; a
@@ -132,27 +145,26 @@ func (c Config) path(name string) string { return filepath.Join(c.Dir, name+".db
 // inURL is the path as Temporal's plugin needs it: it puts the name of a database into a URL as it is.
 func inURL(path string) string { return (&url.URL{Path: path}).EscapedPath() }
 
-func (c Config) services() (map[string]config.Service, error) {
-	services := map[string]config.Service{}
-	for _, name := range []string{"frontend", "history", "matching", "worker"} {
-		grpc, err := freePort()
-		if err != nil {
-			return nil, err
+// services says where the server's parts listen. All are in this process, so none has to be looked for.
+func (c Config) services() (map[string]config.Service, map[primitives.ServiceName]static.Hosts, error) {
+	services, hosts := map[string]config.Service{}, map[primitives.ServiceName]static.Hosts{}
+	for _, name := range temporal.DefaultServices {
+		ip, port := loopback, c.Port
+		if primitives.ServiceName(name) != primitives.FrontendService {
+			ip = inside()
+			var err error
+			if port, err = freePort(ip); err != nil {
+				return nil, nil, err
+			}
 		}
-		membership, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		if name == "frontend" {
-			grpc = c.Port
-		}
-		services[name] = config.Service{RPC: config.RPC{GRPCPort: grpc, MembershipPort: membership, BindOnIP: loopback}}
+		services[name] = config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: ip}}
+		hosts[primitives.ServiceName(name)] = static.SingleLocalHost(net.JoinHostPort(ip, strconv.Itoa(port)))
 	}
-	return services, nil
+	return services, hosts, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", loopback+":0")
+func freePort(ip string) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
@@ -168,9 +180,6 @@ func (c Config) prepare(s *config.Config) error {
 			return fmt.Errorf("make the engine's %s file: %w", name, err)
 		}
 	}
-	if err := forgetMembers(c.path(executions)); err != nil {
-		return fmt.Errorf("forget the engine's former members: %w", err)
-	}
 	attributes := map[string]enumspb.IndexedValueType{}
 	for _, name := range attribute.Names() {
 		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
@@ -184,18 +193,6 @@ func (c Config) prepare(s *config.Config) error {
 		return fmt.Errorf("make namespace %s: %w", c.Namespace, err)
 	}
 	return nil
-}
-
-// forgetMembers removes the addresses of the run before. The server would take them for live members of its cluster for
-// most of a minute, and send half of its calls to ports where nobody is. We hold the directory: there is no other member.
-func forgetMembers(path string) error {
-	file := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "_pragma=busy_timeout(10000)"}
-	db, err := sql.Open("sqlite", file.String())
-	if err != nil {
-		return err
-	}
-	_, err = db.Exec("DELETE FROM cluster_membership")
-	return errors.Join(err, db.Close())
 }
 
 func makeSchema(path string, final *config.SQL) error {

@@ -3,10 +3,15 @@
 package engine_test
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,12 +39,15 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// TestEngineKeepsToItsFolder starts an engine twice, on a folder whose name has characters that mean something in
-// URLs.
-func TestEngineKeepsToItsFolder(t *testing.T) {
+// TestEngineKeepsToItsFolderAndItsPort starts an engine twice, on a folder whose name has characters that mean something in
+// URLs. Pods reach all ports of 127.0.0.1 but those that are closed to them, and only this one is.
+func TestEngineKeepsToItsFolderAndItsPort(t *testing.T) {
 	dir, port := filepath.Join(t.TempDir(), "it's #1? 50%25 a b"), freePort(t)
 	for range 2 {
 		e := start(t, dir, port)
+		if open := listening(t); !slices.Equal(open, []string{fmt.Sprintf("0100007F:%04X", port)}) {
+			t.Errorf("the engine listens on %v, and not on %04X alone", open, port)
+		}
 		if err := e.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -52,4 +60,32 @@ func TestEngineKeepsToItsFolder(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(left) != 1 {
 		t.Errorf("beside its folder are %v, %v", left, err)
 	}
+}
+
+// listening are the TCP addresses of 127.0.0.1 on which this process listens, as the kernel writes them.
+func listening(t *testing.T) []string {
+	t.Helper()
+	ours := map[string]bool{}
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil {
+			ours[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = true
+		}
+	}
+	table, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for lines := bufio.NewScanner(bytes.NewReader(table)); lines.Scan(); {
+		const address, state, inode, listens = 1, 3, 9, "0A"
+		fields := strings.Fields(lines.Text())
+		if len(fields) > inode && fields[state] == listens && ours[fields[inode]] && strings.HasPrefix(fields[address], "0100007F:") {
+			found = append(found, fields[address])
+		}
+	}
+	return found
 }
