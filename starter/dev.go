@@ -104,10 +104,8 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	}
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
-		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
+		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
 		Admit: admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
-		Programs: programs, GoRoot: goroot, Modules: config.LoadGo(), Kubeconfig: f.kubeconfig, Contexts: f.contexts, LogLevel: f.logLevel,
-		Hash: rest.HashToken, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
 }
 
