@@ -62,9 +62,6 @@ type Store struct {
 	flights   singleflight.Group
 	downloads *semaphore.Weighted
 
-	// toDisk waits until what is below a folder is on the disk.
-	toDisk func(folder string) error
-
 	mu    sync.Mutex
 	index index
 	// pending counts the pulls that rely on a layer, in the index or not.
@@ -77,7 +74,7 @@ func Open(root string, transport http.RoundTripper, log *slog.Logger) (*Store, e
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	s := &Store{root: root, transport: transport, log: log, downloads: semaphore.NewWeighted(4), toDisk: syncAround, pending: map[string]int{}}
+	s := &Store{root: root, transport: transport, log: log, downloads: semaphore.NewWeighted(4), pending: map[string]int{}}
 	s.index = index{Images: map[string]*Image{}, Layers: map[string]layer{}}
 	if err := os.RemoveAll(s.path("tmp")); err != nil {
 		return nil, fmt.Errorf("clear unfinished layers: %w", err)
@@ -143,23 +140,10 @@ func (s *Store) save() error {
 		return err
 	}
 	temporary := s.path("tmp/index.json")
-	if err := writeSynced(temporary, raw); err != nil {
+	if err := os.WriteFile(temporary, raw, 0o644); err != nil {
 		return fmt.Errorf("write the image index: %w", err)
 	}
-	if err := os.Rename(temporary, s.path("index.json")); err != nil {
-		return fmt.Errorf("replace the image index: %w", err)
-	}
-	return syncFolder(s.root)
-}
-
-// writeSynced writes a file and waits until it is on the disk.
-func writeSynced(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	return errors.Join(err, file.Sync(), file.Close())
+	return os.Rename(temporary, s.path("index.json"))
 }
 
 // Get finds an image by id, by the start of an id, by tag or by digest.

@@ -29,8 +29,7 @@ const (
 )
 
 // unpackLayer unpacks an archive aside, checks its digest, and moves it to its
-// place in one step. All of it is on the disk before: what is in its place is
-// believed ever after, also when the machine loses power.
+// place in one step.
 func (s *Store) unpackLayer(ctx context.Context, diffID string, archive io.Reader) (layer, error) {
 	dir, err := os.MkdirTemp(s.path("tmp"), "layer-")
 	if err != nil {
@@ -52,40 +51,11 @@ func (s *Store) unpackLayer(ctx context.Context, diffID string, archive io.Reade
 	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != diffID {
 		return layer{}, fmt.Errorf("the content is %s", got)
 	}
-	if err := s.toDisk(target); err != nil {
-		return layer{}, err
-	}
 	place := filepath.Join(s.LayersDir(), Folder(diffID))
 	if err := os.RemoveAll(place); err != nil {
 		return layer{}, err
 	}
-	if err := os.Rename(target, place); err != nil {
-		return layer{}, err
-	}
-	return size, syncFolder(s.LayersDir())
-}
-
-// syncAround waits until the whole file system around dir is on the disk: one
-// call for a layer, where a call for each of its files would take seconds.
-func syncAround(dir string) error {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Syncfs(fd); err != nil {
-		return fmt.Errorf("write %s to the disk: %w", dir, err)
-	}
-	return nil
-}
-
-// syncFolder waits until the names in dir are on the disk.
-func syncFolder(dir string) error {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return size, os.Rename(target, place)
 }
 
 // unpacker writes the entries of one layer. Every name is resolved by the
