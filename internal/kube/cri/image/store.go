@@ -49,9 +49,14 @@ type layer struct {
 
 // index is the part of the store that is a file.
 type index struct {
+	// Boot is the run of the machine in which the layers were written.
+	Boot   string
 	Images map[string]*Image
 	Layers map[string]layer
 }
+
+// bootFile names the machine's present run: it is another after a power cut.
+var bootFile = "/proc/sys/kernel/random/boot_id"
 
 // Store keeps the images below a folder. It is safe for concurrent use; one
 // process at a time may have the folder.
@@ -75,7 +80,7 @@ func Open(root string, transport http.RoundTripper, log *slog.Logger) (*Store, e
 		transport = http.DefaultTransport
 	}
 	s := &Store{root: root, transport: transport, log: log, downloads: semaphore.NewWeighted(4), pending: map[string]int{}}
-	s.index = index{Images: map[string]*Image{}, Layers: map[string]layer{}}
+	s.index = index{Boot: boot(), Images: map[string]*Image{}, Layers: map[string]layer{}}
 	if err := os.RemoveAll(s.path("tmp")); err != nil {
 		return nil, fmt.Errorf("clear unfinished layers: %w", err)
 	}
@@ -87,8 +92,17 @@ func Open(root string, transport http.RoundTripper, log *slog.Logger) (*Store, e
 	return s, s.load()
 }
 
+func boot() string {
+	id, err := os.ReadFile(bootFile)
+	if err != nil {
+		return "" // no Linux as we know it: layers are believed
+	}
+	return strings.TrimSpace(string(id))
+}
+
 // load reads the index. One that a crash of the machine left unreadable is
-// given up: images can be pulled again.
+// given up, and so are layers of another run of the machine: nobody waited
+// until they were on the disk, which takes longer than to pull them again.
 func (s *Store) load() error {
 	raw, err := os.ReadFile(s.path("index.json"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,6 +114,10 @@ func (s *Store) load() error {
 	found := index{Images: map[string]*Image{}, Layers: map[string]layer{}}
 	if err := json.Unmarshal(raw, &found); err != nil {
 		s.log.Warn("the image index cannot be read, images will be pulled again", "error", err)
+		return nil
+	}
+	if found.Boot != s.index.Boot {
+		s.log.Info("the machine was started anew, images will be pulled again")
 		return nil
 	}
 	s.index = found
