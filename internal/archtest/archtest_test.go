@@ -84,7 +84,8 @@ var layers = map[string][]string{
 	"internal/event":           {},
 	"internal/account":         {},
 	"internal/config":          {},
-	"internal/telemetry":       {},
+	"internal/lineage":         {},
+	"internal/telemetry":       {"internal/lineage"},
 	"internal/region":          {"internal/fault", "internal/answer"},
 	"internal/release":         {"internal/fault", "internal/answer", "internal/region"},
 	"internal/secret":          {"internal/fault"},
@@ -104,8 +105,8 @@ var layers = map[string][]string{
 	"internal/dev":             {"internal/fault", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/dev/..."},
 	"internal/kube":            {"internal/kube/..."},
 	"internal/archtest":        {},
-	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/cloud", "internal/cluster"},
-	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute"},
+	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/cloud", "internal/cluster", "internal/lineage"},
+	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute", "internal/lineage"},
 	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/queue"},
 	"api":                      {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event", "internal/store", "internal/ticket", "internal/blob", "internal/source"},
 	"starter":                  {"..."},
@@ -172,6 +173,55 @@ func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 func isOS(s *ast.SelectorExpr) bool {
 	x, ok := s.X.(*ast.Ident)
 	return ok && x.Name == "os" && slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, s.Sel.Name)
+}
+
+// TestLogLinesCarryTheirTrace: a line that is logged without the context at hand belongs to no trace.
+func TestLogLinesCarryTheirTrace(t *testing.T) {
+	for _, p := range packages(t) {
+		for file, f := range p.files {
+			if isTest(file) || strings.HasPrefix(p.path, "internal/kube") {
+				continue
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil && hasContext(fn.Type) {
+					ast.Inspect(fn.Body, func(n ast.Node) bool { contextless(t, p, n); return true })
+				}
+			}
+		}
+	}
+}
+
+// hasContext reports whether a function is given a context or a request, which has one.
+func hasContext(fn *ast.FuncType) bool {
+	return slices.ContainsFunc(fn.Params.List, func(field *ast.Field) bool {
+		kind := field.Type
+		if pointer, ok := kind.(*ast.StarExpr); ok {
+			kind = pointer.X
+		}
+		s, ok := kind.(*ast.SelectorExpr)
+		if !ok {
+			return false
+		}
+		x, ok := s.X.(*ast.Ident)
+		return ok && (x.Name+"."+s.Sel.Name == "context.Context" || x.Name+"."+s.Sel.Name == "http.Request")
+	})
+}
+
+func contextless(t *testing.T, p pkg, n ast.Node) {
+	s, ok := n.(*ast.SelectorExpr)
+	if !ok || !slices.Contains([]string{"Debug", "Info", "Warn", "Error"}, s.Sel.Name) {
+		return
+	}
+	var name string
+	switch x := s.X.(type) {
+	case *ast.Ident:
+		name = x.Name
+	case *ast.SelectorExpr:
+		name = x.Sel.Name
+	}
+	if name == "slog" || strings.EqualFold(name, "logger") {
+		t.Errorf("%s logs without the context at hand: use %sContext", p.set.Position(n.Pos()), s.Sel.Name)
+	}
 }
 
 func TestEveryPackageSaysWhatItIs(t *testing.T) {

@@ -50,11 +50,11 @@ func (g *Gateway) followKeys(ctx context.Context) error {
 		switch {
 		case err != nil && err.Error() != complaint:
 			complaint = err.Error()
-			g.config.Logger.Warn("the keys stay as they are", "error", complaint)
+			g.config.Logger.WarnContext(ctx, "the keys stay as they are", "error", complaint)
 		case err == nil && !bytes.Equal(body, last):
 			g.verifier.SetKeys(keys)
 			last, complaint = body, ""
-			g.config.Logger.Info("the keys that tickets are checked with have changed", "keys", len(keys))
+			g.config.Logger.InfoContext(ctx, "the keys that tickets are checked with have changed", "keys", len(keys))
 		}
 	}
 }

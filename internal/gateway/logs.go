@@ -88,10 +88,10 @@ func (g *Gateway) writeLines(w http.ResponseWriter, r *http.Request, query podlo
 	case err == nil || ctx.Err() != nil:
 		begin()
 	case !begun:
-		g.config.Logger.Warn("logs cannot be read", "service", query.Service.String(), "error", err.Error())
+		g.config.Logger.WarnContext(ctx, "logs cannot be read", "service", query.Service.String(), "error", err.Error())
 		g.say(w, r, refusal(http.StatusBadGateway, "the cluster does not give the logs"))
 	default:
-		g.config.Logger.Warn("logs broke off", "service", query.Service.String(), "error", err.Error())
+		g.config.Logger.WarnContext(ctx, "logs broke off", "service", query.Service.String(), "error", err.Error())
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -99,7 +99,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	if p.Status >= http.StatusInternalServerError {
-		g.config.Logger.Warn("request failed", "service", c.key.String(), "status", p.Status, "request_id", c.id, "error", err.Error())
+		g.config.Logger.WarnContext(r.Context(), "request failed", "service", c.key.String(), "status", p.Status, "request_id", c.id, "error", err.Error())
 	}
 	g.refuse(w, r, c, *p)
 }

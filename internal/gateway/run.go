@@ -54,7 +54,7 @@ func Run(ctx context.Context, config Config) error {
 	if g.config.Listening != nil {
 		g.config.Listening(requests.Addr(), scrapesAt)
 	}
-	g.config.Logger.Info("gateway listens", "region", g.config.Region, "address", requests.Addr().String())
+	g.config.Logger.InfoContext(ctx, "gateway listens", "region", g.config.Region, "address", requests.Addr().String())
 	return g.run(ctx, requests, scrapes)
 }
 

@@ -54,7 +54,7 @@ func (s *server) listFaults(w http.ResponseWriter, r *http.Request) {
 		faults, err = tx.Faults()
 		return err
 	})
-	s.tell(w, http.StatusOK, map[string]any{"faults": faults}, err)
+	s.tell(w, r, http.StatusOK, map[string]any{"faults": faults}, err)
 }
 
 func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +77,7 @@ func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
 		f, err = tx.AddFault(f)
 		return err
 	})
-	s.tell(w, http.StatusCreated, f, err)
+	s.tell(w, r, http.StatusCreated, f, err)
 }
 
 // operations lists a provider's operations.
@@ -94,7 +94,7 @@ func (s *server) operations(provider string) ([]string, error) {
 
 func (s *server) clearFaults(w http.ResponseWriter, r *http.Request) {
 	err := s.world.Update(r.Context(), (*world.Tx).ClearFaults)
-	s.tell(w, http.StatusOK, map[string]any{"faults": []world.Fault{}}, err)
+	s.tell(w, r, http.StatusOK, map[string]any{"faults": []world.Fault{}}, err)
 }
 
 // effects writes the ledger as JSON lines: those after number since, of one provider if that is asked for.
@@ -106,7 +106,7 @@ func (s *server) effects(w http.ResponseWriter, r *http.Request) {
 	}
 	effects, err := s.world.Effects(r.Context(), int64(since))
 	if err != nil {
-		s.tell(w, http.StatusOK, nil, err)
+		s.tell(w, r, http.StatusOK, nil, err)
 		return
 	}
 	if provider := r.URL.Query().Get("provider"); provider != "" {
@@ -127,7 +127,7 @@ func (s *server) state(w http.ResponseWriter, r *http.Request) {
 		all, err = tx.Everything()
 		return err
 	})
-	s.tell(w, http.StatusOK, map[string]any{"providers": all}, err)
+	s.tell(w, r, http.StatusOK, map[string]any{"providers": all}, err)
 }
 
 func (s *server) requests(w http.ResponseWriter, r *http.Request) {
@@ -162,9 +162,9 @@ func number(r *http.Request, name string, otherwise int) (int, error) {
 }
 
 // tell answers with body, unless it failed.
-func (s *server) tell(w http.ResponseWriter, status int, body any, err error) {
+func (s *server) tell(w http.ResponseWriter, r *http.Request, status int, body any, err error) {
 	if err != nil {
-		s.config.Logger.Error("sandbox: a control request failed", "error", err)
+		s.config.Logger.ErrorContext(r.Context(), "sandbox: a control request failed", "error", err)
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}

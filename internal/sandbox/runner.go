@@ -88,7 +88,7 @@ func ownClusters(ctx context.Context, runner clusters.Runner, logger *slog.Logge
 	defer ticker.Stop()
 	for {
 		if err := o.Own(); err != nil {
-			logger.Warn("sandbox: a cluster was not told that it has an owner", "error", err)
+			logger.WarnContext(ctx, "sandbox: a cluster was not told that it has an owner", "error", err)
 		}
 		select {
 		case <-ctx.Done():

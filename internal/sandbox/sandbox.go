@@ -286,12 +286,12 @@ func (s *server) run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		if s.lease.expired(ctx) {
-			s.config.Logger.Warn("sandbox: nobody renewed the lease: stopping", "after", s.config.LeaseTimeout)
+			s.config.Logger.WarnContext(ctx, "sandbox: nobody renewed the lease: stopping", "after", s.config.LeaseTimeout)
 			abandon()
 		}
 		return nil
 	})
-	s.config.Logger.Info("sandbox: ready", "control", s.endpoints.Control, "providers", s.endpoints.Providers, "time_scale", s.config.TimeScale)
+	s.config.Logger.InfoContext(ctx, "sandbox: ready", "control", s.endpoints.Control, "providers", s.endpoints.Providers, "time_scale", s.config.TimeScale)
 	if s.config.Ready != nil {
 		s.config.Ready(s.endpoints)
 	}

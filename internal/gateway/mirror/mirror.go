@@ -134,8 +134,8 @@ func (m *Mirror) changed() {
 	}
 }
 
-func (m *Mirror) lost(_ context.Context, _ *cache.Reflector, err error) {
-	m.logger.Warn("the cluster's API server does not answer as it should", "error", err.Error())
+func (m *Mirror) lost(ctx context.Context, _ *cache.Reflector, err error) {
+	m.logger.WarnContext(ctx, "the cluster's API server does not answer as it should", "error", err.Error())
 }
 
 // slim drops what nobody here reads, so that a large cluster does not fill the memory.

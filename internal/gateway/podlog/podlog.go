@@ -224,7 +224,7 @@ func (s *Streamer) tailPod(ctx context.Context, pod *corev1.Pod, since time.Time
 			since = r.drain(ctx, since, lines)
 			r.close()
 		} else if !notStarted(err) {
-			s.Logger.Debug("log of a pod cannot be read", "pod", podKey(pod), "error", err.Error())
+			s.Logger.DebugContext(ctx, "log of a pod cannot be read", "pod", podKey(pod), "error", err.Error())
 		}
 		if !s.alive(pod) {
 			return

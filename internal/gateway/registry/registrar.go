@@ -71,7 +71,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 			return nil
 		}
 		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
-			r.logger.Warn("registry is not up to date", "error", err.Error())
+			r.logger.WarnContext(ctx, "registry is not up to date", "error", err.Error())
 			time.AfterFunc(time.Second, r.Wake)
 		}
 	}

@@ -118,7 +118,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if time.Since(began) > maxBackoff {
 			backoff = 100 * time.Millisecond
 		}
-		w.logger.Warn("registry is read anew", "reason", err.Error(), "in", backoff.String())
+		w.logger.WarnContext(ctx, "registry is read anew", "reason", err.Error(), "in", backoff.String())
 		w.answered(false)
 		select {
 		case <-ctx.Done():

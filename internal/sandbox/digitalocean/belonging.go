@@ -31,7 +31,7 @@ func (c *Cloud) inventory(ctx context.Context, one cluster) {
 		defer c.mu.Unlock()
 		delete(c.looking, one.ID)
 		if err != nil && ctx.Err() == nil {
-			c.Logger.Debug("sandbox: digitalocean: no inventory", "cluster", one.Name, "error", err)
+			c.Logger.DebugContext(ctx, "sandbox: digitalocean: no inventory", "cluster", one.Name, "error", err)
 		}
 	})
 }

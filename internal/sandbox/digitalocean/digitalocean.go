@@ -99,7 +99,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 	for {
 		unsettled, err := c.attend(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.Logger.Error("sandbox: digitalocean: looking after the clusters failed", "error", err)
+			c.Logger.ErrorContext(ctx, "sandbox: digitalocean: looking after the clusters failed", "error", err)
 		}
 		period := idlePeriod
 		if unsettled {

@@ -255,7 +255,7 @@ func (c *call) decode(into any) error {
 func (c *call) refuse(header http.Header, err error) reply {
 	r, ours := asRefusal(err)
 	if ours {
-		c.cloud.Logger.Error("sandbox: digitalocean: a request failed", "operation", c.operation, "request", c.id, "error", err)
+		c.cloud.Logger.ErrorContext(c.request.Context(), "sandbox: digitalocean: a request failed", "operation", c.operation, "request", c.id, "error", err)
 	}
 	if r.retryAfter > 0 {
 		header.Set("retry-after", strconv.Itoa(r.retryAfter))
@@ -278,6 +278,6 @@ func (c *call) write(w http.ResponseWriter, answer reply) {
 	}
 	w.WriteHeader(answer.status)
 	if _, err := w.Write(data); err != nil && !errors.Is(err, context.Canceled) {
-		c.cloud.Logger.Debug("sandbox: digitalocean: an answer did not arrive", "error", err)
+		c.cloud.Logger.DebugContext(c.request.Context(), "sandbox: digitalocean: an answer did not arrive", "error", err)
 	}
 }
