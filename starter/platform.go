@@ -21,7 +21,6 @@ type base struct {
 	signals  *telemetry.Signals
 	codec    *control.Codec
 	temporal client.Client
-	tracing  interceptor.Interceptor
 }
 
 // watched sets up logs, metrics and traces for a process of that name.
@@ -57,7 +56,7 @@ func connect(ctx context.Context, s config.Settings, signals *telemetry.Signals)
 	if err != nil {
 		return nil, err
 	}
-	return &base{settings: s, signals: signals, codec: codec, temporal: c, tracing: tracing}, nil
+	return &base{settings: s, signals: signals, codec: codec, temporal: c}, nil
 }
 
 func (b *base) close() { b.temporal.Close() }

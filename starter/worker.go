@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/sdk/interceptor"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/m3o/platform/activities"
@@ -79,8 +78,7 @@ func runWorker(ctx context.Context, s config.Settings, queues []string, signals 
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return workers.Run(ctx, b.temporal, h, workers.Options{Build: build, Logger: signals.Logger,
-			Interceptors: []interceptor.WorkerInterceptor{b.tracing}})
+		return workers.Run(ctx, b.temporal, h, workers.Options{Build: build, Logger: signals.Logger})
 	})
 	if s.Metrics != "" {
 		group.Go(func() error { return serveHTTP(ctx, s.Metrics, b.health()) })

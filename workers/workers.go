@@ -8,7 +8,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 )
@@ -17,11 +16,11 @@ import (
 const Deployment = "m3o"
 
 // Options are what all workers of a process share. Build names the code: runs that are pinned stay with the build they
-// began with, so it changes with every release of the platform that is deployed beside the last one.
+// began with, so it changes with every release of the platform that is deployed beside the last one. There are no
+// interceptors here: Temporal's client brings its own into every worker that uses it, and given twice they act twice.
 type Options struct {
-	Build        string
-	Interceptors []interceptor.WorkerInterceptor
-	Logger       *slog.Logger
+	Build  string
+	Logger *slog.Logger
 }
 
 // Run serves every queue that the holdings allow, until ctx ends; then running activities get a moment to finish.
@@ -66,7 +65,6 @@ func (s seat) worker(ctx context.Context, c client.Client, o Options, died func(
 		OnFatalError:                       died,
 		MaxHeartbeatThrottleInterval:       2 * time.Second,
 		DefaultHeartbeatThrottleInterval:   2 * time.Second,
-		Interceptors:                       o.Interceptors,
 		DeploymentOptions:                  worker.DeploymentOptions{UseVersioning: len(s.flows) > 0, Version: version(o)},
 	})
 	Register(w, s.flows, s.activities)

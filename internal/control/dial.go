@@ -18,7 +18,7 @@ const Namespace = "m3o"
 type Settings struct {
 	Address      string
 	Codec        *Codec
-	Interceptors []interceptor.ClientInterceptor
+	Interceptors []interceptor.ClientInterceptor // serve the workers that use the client, too
 	Metrics      client.MetricsHandler
 	Logger       *slog.Logger
 }
