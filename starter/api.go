@@ -28,6 +28,7 @@ func apiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer ended(cmd.Context(), signals)
 			return runAPI(cmd.Context(), s, signals)
 		}}
 }

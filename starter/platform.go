@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
@@ -31,7 +32,19 @@ func watched(ctx context.Context, s config.Settings, name string) (*telemetry.Si
 			return nil, misuse("M3O_LOG_LEVEL: %q is none of debug, info, warn, error", s.LogLevel)
 		}
 	}
+	if err := telemetry.CheckEndpoint(s.Endpoint); err != nil {
+		return nil, misuse("M3O_OTLP_ENDPOINT: %v", err)
+	}
 	return telemetry.Setup(ctx, telemetry.Settings{Service: "m3o-" + name, Version: version, Endpoint: s.Endpoint, Log: os.Stderr, Level: level})
+}
+
+// ended sends a process's last traces. A collector that is away holds its end up for a moment only.
+func ended(ctx context.Context, signals *telemetry.Signals) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := signals.Close(ctx); err != nil {
+		signals.Logger.WarnContext(ctx, "the last traces were not sent", "error", err)
+	}
 }
 
 // connect dials Temporal with the payload keys of the settings.

@@ -45,6 +45,7 @@ func workerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer ended(cmd.Context(), signals)
 			return runWorker(cmd.Context(), s, queues, signals)
 		}}
 	cmd.Flags().StringSliceVar(&queues, "queues", nil, "the queues to serve")

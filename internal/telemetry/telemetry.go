@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/interceptor"
@@ -45,11 +47,18 @@ type Signals struct {
 	temporal client.MetricsHandler
 }
 
+// carried is what goes from process to process: the trace, and no baggage, in which a caller could send anything on through
+// histories and to the clouds.
+var carried = propagation.TraceContext{}
+
 // Setup makes the signals, and makes them the process's defaults.
 func Setup(ctx context.Context, s Settings) (*Signals, error) {
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(resource.NewSchemaless(
 		attribute.String("service.name", s.Service), attribute.String("service.version", s.Version)))}
 	if s.Endpoint != "" {
+		if err := CheckEndpoint(s.Endpoint); err != nil {
+			return nil, err
+		}
 		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(s.Endpoint))
 		if err != nil {
 			return nil, fmt.Errorf("export traces to %s: %w", s.Endpoint, err)
@@ -58,12 +67,21 @@ func Setup(ctx context.Context, s Settings) (*Signals, error) {
 	}
 	traces := sdktrace.NewTracerProvider(options...)
 	otel.SetTracerProvider(traces)
-	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
+	otel.SetTextMapPropagator(carried)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	logger := slog.New(traced{slog.NewTextHandler(s.Log, &slog.HandlerOptions{Level: s.Level})})
 	slog.SetDefault(logger)
 	return &Signals{Logger: logger, Registry: registry, traces: traces, temporal: newTemporalMetrics(registry)}, nil
+}
+
+// CheckEndpoint says what is wrong with an address for traces. The exporter would only log it, and send nothing.
+func CheckEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("%q is no URL like https://collector:4318/v1/traces", endpoint)
+	}
+	return nil
 }
 
 // Close sends what has not been sent.
@@ -76,9 +94,13 @@ func (s *Signals) Metrics() http.Handler {
 	return promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-// Interceptor carries traces through workflows and activities.
+// Traces makes the tracers of this process.
+func (s *Signals) Traces() trace.TracerProvider { return s.traces }
+
+// Interceptor carries traces through workflows and activities. It is for the client of Temporal alone: workers take it from
+// theirs.
 func (s *Signals) Interceptor() (interceptor.Interceptor, error) {
-	i, err := temporalotel.NewTracingInterceptor(temporalotel.TracerOptions{Tracer: s.traces.Tracer("temporal")})
+	i, err := temporalotel.NewTracingInterceptor(temporalotel.TracerOptions{Tracer: s.traces.Tracer("temporal"), TextMapPropagator: carried, DisableBaggage: true})
 	if err != nil {
 		return nil, fmt.Errorf("trace workflows: %w", err)
 	}
@@ -87,7 +109,16 @@ func (s *Signals) Interceptor() (interceptor.Interceptor, error) {
 
 // Transport carries traces to outside calls.
 func (s *Signals) Transport(base http.RoundTripper) http.RoundTripper {
-	return otelhttp.NewTransport(base, otelhttp.WithTracerProvider(s.traces))
+	return otelhttp.NewTransport(discreet{base}, otelhttp.WithTracerProvider(s.traces), otelhttp.WithPropagators(carried))
+}
+
+// discreet keeps queries out of spans: there is no telling what a provider takes there.
+type discreet struct{ http.RoundTripper }
+
+func (d discreet) RoundTrip(r *http.Request) (*http.Response, error) {
+	bare := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: r.URL.Path}
+	trace.SpanFromContext(r.Context()).SetAttributes(attribute.String("url.full", bare.String())) // the later value counts
+	return d.RoundTripper.RoundTrip(r)
 }
 
 // Temporal counts what Temporal's client and workers do.
