@@ -48,7 +48,8 @@ func devCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "dev", Short: "Run the whole platform on this machine", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Run the whole platform on this machine, on loopback ports alone: Temporal, registry, sandbox clouds with real Kubernetes clusters,\n" +
 			"API and workers. No Docker, no accounts, no root. All state is in the data directory; started again, it goes on with what is there.\n\n" +
-			"Flags say all that there is to say: no settings come from the environment but M3O_DATA_DIR. The Go toolchain in PATH compiles\n" +
+			"Flags say all that there is to say: no settings come from the environment but M3O_DATA_DIR and where traces\n" +
+			"go (M3O_OTLP_ENDPOINT, and M3O_REGION_OTLP_ENDPOINT for gateways). The Go toolchain in PATH compiles\n" +
 			"services, and its own settings (go env) say where modules come from.\n\n" +
 			"Where user namespaces are refused, --kubeconfig takes clusters that you bring, one context per region, and --unjailed compiles without\n" +
 			"them. Their nodes pull images from this machine over plain HTTP, which must be allowed to them, at --registry-address.",
@@ -98,14 +99,17 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	signals, err := watched(cmd.Context(), config.Settings{LogLevel: f.logLevel}, "dev")
+	outside := config.Load()
+	signals, err := watched(cmd.Context(), config.Settings{LogLevel: f.logLevel, Endpoint: outside.Endpoint}, "dev")
 	if err != nil {
 		return err
 	}
+	defer ended(cmd.Context(), signals)
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
 		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
-		Admit: admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
+		Traces: dev.Traces{Platform: outside.Endpoint, Regions: outside.RegionTrace},
+		Admit:  admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
 }
 

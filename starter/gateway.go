@@ -25,12 +25,17 @@ func gatewayCommand() *cobra.Command {
 			if c.TrustedProxies, err = networks("trusted-proxy", proxies); err != nil {
 				return err
 			}
-			signals, err := watched(cmd.Context(), config.Load().Of(), "gateway")
+			s := config.Load().Of()
+			signals, err := watched(cmd.Context(), s, "gateway")
 			if err != nil {
 				return err
 			}
+			defer ended(cmd.Context(), signals)
 			klog.SetSlogLogger(signals.Logger) // client-go warns there
 			c.Logger, c.Metrics = signals.Logger, signals.Registry
+			if s.Endpoint != "" { // without one, spans would only cost every request
+				c.Tracer = signals.Traces()
+			}
 			return gateway.Run(cmd.Context(), c)
 		}}
 	flags := cmd.Flags()

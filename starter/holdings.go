@@ -19,6 +19,7 @@ import (
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
+	"github.com/m3o/platform/internal/telemetry"
 	"github.com/m3o/platform/workers"
 )
 
@@ -45,11 +46,14 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	if err != nil {
 		return workers.CloudHoldings{}, err
 	}
+	if err := telemetry.CheckEndpoint(b.settings.RegionTrace); err != nil {
+		return workers.CloudHoldings{}, misuse("M3O_REGION_OTLP_ENDPOINT: %v", err)
+	}
 	connections := &activities.Connections{Cloud: provider}
 	return workers.CloudHoldings{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
 		Accounts: &activities.Accounts{Cloud: provider, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
-		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys}}},
+		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys, Traces: b.settings.RegionTrace}}},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil
 }

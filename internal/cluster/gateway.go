@@ -1,7 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +34,11 @@ func gateway(spec region.Spec, in Parts, _ survey) []object {
 		MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
 		UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}}
 	rights, binding := gatewayRights(labels)
-	return []object{account, rights, binding, file, gatewayService(spec, labels), budget, gatewayDeployment(spec, in, labels)}
+	all := []object{account, rights, binding, file, gatewayService(spec, labels), budget, gatewayDeployment(spec, in, labels)}
+	if port := tracePort(in.Gateway.Traces); port != 0 {
+		all = append(all, gatewayTraces(port).object(labels))
+	}
+	return all
 }
 
 // gatewayRights are read-only: what routes and logs need, in all namespaces.
@@ -61,7 +68,7 @@ func gatewayService(spec region.Spec, labels map[string]string) *corev1.Service 
 
 func gatewayDeployment(spec region.Spec, in Parts, labels map[string]string) *appsv1.Deployment {
 	container := corev1.Container{
-		Name: gatewayName, Image: in.Images[region.API], Command: []string{programs[region.API]}, Args: gatewayFlags(spec, in),
+		Name: gatewayName, Image: in.Images[region.API], Command: []string{programs[region.API]}, Args: gatewayFlags(spec, in), Env: gatewayEnv(in),
 		Ports:          []corev1.ContainerPort{port("http", gatewayPort), port("metrics", gatewayMetricsPort)},
 		Resources:      size("100m", "96Mi", "2", "512Mi"),
 		VolumeMounts:   []corev1.VolumeMount{{Name: "keys", MountPath: gatewayKeysPath, ReadOnly: true}},
@@ -95,6 +102,27 @@ func gatewayFlags(spec region.Spec, in Parts) []string {
 		flags = append(flags, "--keys="+gatewayKeysPath+"/"+gatewayKeysFile)
 	}
 	return flags
+}
+
+// gatewayEnv is what the command "m3o gateway" reads from its environment, as every process of the platform does.
+func gatewayEnv(in Parts) []corev1.EnvVar {
+	if in.Gateway.Traces == "" {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: "M3O_OTLP_ENDPOINT", Value: in.Gateway.Traces}}
+}
+
+// tracePort is the port that the URL of a collector names, 0 without one.
+func tracePort(endpoint string) int32 {
+	u, err := url.Parse(endpoint)
+	if err != nil || endpoint == "" {
+		return 0
+	}
+	port, err := strconv.ParseInt(cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int32(port)
 }
 
 // neverFewer rolls a Deployment without a moment in which fewer pods answer than are wanted: a few at once, a quarter of many.

@@ -36,7 +36,8 @@ type Parts struct {
 
 // Gateway is what a region's gateway needs to know.
 type Gateway struct {
-	Keys []byte // the public keys (a JWK set in JSON) whose tickets it takes; none: no ticket is good
+	Keys   []byte // the public keys (a JWK set in JSON) whose tickets it takes; none: no ticket is good
+	Traces string // OTLP/HTTP URL that its traces go to; empty: nowhere
 }
 
 var digest = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)

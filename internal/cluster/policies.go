@@ -64,6 +64,11 @@ var (
 	neighbours = networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}}
 )
 
+// gatewayTraces lets the gateway send its traces. The collector may be anywhere: only its port can be named.
+func gatewayTraces(port int32) policy {
+	return policy{namespace: NetworkNamespace, name: "trace", pods: theGateway, out: []networkingv1.NetworkPolicyEgressRule{{Ports: tcp(port)}}}
+}
+
 // nothing closes a namespace: what is allowed is said by the other policies.
 func nothing(namespace string) policy {
 	return policy{namespace: namespace, name: "deny", denies: true}

@@ -55,6 +55,7 @@ type Settings struct {
 	DigitalOceanURL       string `env:"M3O_DIGITALOCEAN_URL" for:"cloud-digitalocean" say:"base URL of the API; empty: the real one"`
 	Poll                  string `env:"M3O_POLL" for:"cloud-digitalocean" say:"how often it is asked about what is on its way (default 5s)"`
 	Patience              string `env:"M3O_CLUSTER_LIMIT" for:"cloud-digitalocean" say:"how long it may take for a cluster (default 1h)"`
+	RegionTrace           string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud-digitalocean" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`
 	ImageEtcd             string `env:"M3O_IMAGE_ETCD" for:"cloud-digitalocean" say:"image of etcd in regions (default: the official one, by digest)"`
 	ImageNATS             string `env:"M3O_IMAGE_NATS" for:"cloud-digitalocean" say:"image of NATS (default: likewise)"`
 	ImageCockroach        string `env:"M3O_IMAGE_COCKROACHDB" for:"cloud-digitalocean" say:"image of CockroachDB (default: likewise)"`

@@ -42,11 +42,18 @@ type Config struct {
 	LogLevel   string
 	Admit      func(ctx context.Context, db *store.Store, tokenFile string) error
 	MakeKeys   func(config.Settings) error
+	Traces     Traces
 	Processes  []Process
 	Split      bool
 	Say        func(format string, args ...any) // progress, for people
 	Then       func(context.Context) error      // done once, when all is ready; its failure stops nothing
 	Logger     *slog.Logger
+}
+
+// Traces are the OTLP/HTTP URLs that traces go to; empty: nowhere.
+type Traces struct {
+	Platform string // from the processes on this machine
+	Regions  string // from the gateways of regions, as it is reached from there
 }
 
 // Process is one row of the table of processes: what runs, and how it is called when it runs by itself.
@@ -113,7 +120,8 @@ func (c Config) locate() config.Settings {
 	database := url.URL{Scheme: "sqlite", Path: at("store.db")}
 	s := config.Settings{Store: database.String(), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
 		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"), Listen: Address(c.Ports.API),
-		WorkerBuild: "dev", LogLevel: c.LogLevel, Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
+		WorkerBuild: "dev", LogLevel: c.LogLevel, Endpoint: c.Traces.Platform, RegionTrace: c.Traces.Regions,
+		Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
 		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
 		InsideRegistries:      "127.0.0.0/8,::1/128," + c.Inside, // it is the developer's own machine
 		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}

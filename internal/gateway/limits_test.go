@@ -226,6 +226,27 @@ func TestSpansJoinTheCallersTrace(t *testing.T) {
 	})
 }
 
+func TestSpansTellNoSecretsAndNoProbes(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	w := newWorld(t, func(c *Config) { c.Tracer = trace.NewTracerProvider(trace.WithSpanProcessor(spans)) })
+	w.service(greet, release.Public)
+	w.run(greet, 1, address(hello(t, "hi")), public)
+	w.awaitReady()
+	r, _ := http.NewRequest(http.MethodGet, w.url+"/hello/?ticket=hush", nil)
+	r.Header.Set("Cookie", "session=hush")
+	r.Header.Set("Baggage", "secret=hush")
+	w.do(r, "")
+	w.get("/-/readyz", "")
+	w.eventually("the span ends", func() bool { return len(spans.Ended()) > 0 })
+	for _, s := range spans.Ended() {
+		for _, a := range s.Attributes() {
+			if strings.Contains(a.Value.String(), "hush") || strings.Contains(a.Value.String(), "readyz") {
+				t.Errorf("%s tells %s", a.Key, a.Value.String())
+			}
+		}
+	}
+}
+
 func TestFiguresGoWithTheirService(t *testing.T) {
 	w := newWorld(t, nil)
 	w.service(greet, release.Public)

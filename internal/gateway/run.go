@@ -120,7 +120,8 @@ func (g *Gateway) handler() http.Handler {
 	if g.config.Tracer == nil {
 		return g
 	}
-	return otelhttp.NewHandler(g, "gateway", otelhttp.WithTracerProvider(g.config.Tracer), otelhttp.WithPropagators(propagators))
+	return otelhttp.NewHandler(g, "gateway", otelhttp.WithTracerProvider(g.config.Tracer), otelhttp.WithPropagators(propagators),
+		otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/-/healthz" && r.URL.Path != "/-/readyz" }))
 }
 
 // drain ends a server in steps. Upgraded connections are not the server's any more, so we count ourselves.
