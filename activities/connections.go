@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // Connections opens the clusters of one cloud account, and keeps them open until their credentials are about to end. The
 // credentials stay in this process.
 type Connections struct {
-	Cloud cloud.Clusters
+	Cloud     cloud.Clusters
+	Transport func(http.RoundTripper) http.RoundTripper // carries the calls, with telemetry where it is wanted; nil: as they are
 
 	mu   sync.Mutex
 	open map[region.Key]connection
@@ -41,7 +43,7 @@ func (c *Connections) Cluster(ctx context.Context, spec region.Spec) (*cluster.C
 	if err != nil {
 		return nil, fmt.Errorf("credentials of %s: %w", spec.Key(), err)
 	}
-	client, err := cluster.Connect(access.Kubeconfig)
+	client, err := cluster.Connect(access.Kubeconfig, c.Transport)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", spec.Key(), err)
 	}

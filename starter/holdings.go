@@ -49,7 +49,7 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	if err := telemetry.CheckEndpoint(b.settings.RegionTrace); err != nil {
 		return workers.CloudHoldings{}, misuse("M3O_REGION_OTLP_ENDPOINT: %v", err)
 	}
-	connections := &activities.Connections{Cloud: provider}
+	connections := &activities.Connections{Cloud: provider, Transport: b.signals.Transport}
 	return workers.CloudHoldings{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
 		Accounts: &activities.Accounts{Cloud: provider, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},

@@ -36,8 +36,9 @@ type Client struct {
 }
 
 // Connect makes a client from a kubeconfig that carries its credentials itself. One that names programs or files is
-// refused: it comes from a cloud's answer, and must not run or read anything here. Nothing is sent yet.
-func Connect(kubeconfig []byte) (*Client, error) {
+// refused: it comes from a cloud's answer, and must not run or read anything here. Every call goes through what carry makes of
+// the transport that knows the credentials; nil leaves it as it is. Nothing is sent yet.
+func Connect(kubeconfig []byte, carry func(http.RoundTripper) http.RoundTripper) (*Client, error) {
 	config, err := readKubeconfig(kubeconfig)
 	if err != nil {
 		return nil, err
@@ -48,6 +49,9 @@ func Connect(kubeconfig []byte) (*Client, error) {
 	transport, err := newTransport(config)
 	if err != nil {
 		return nil, err
+	}
+	if carry != nil {
+		transport = carry(transport)
 	}
 	caller := &http.Client{Transport: transport, Timeout: callTimeout}
 	dynamicClient, err := dynamic.NewForConfigAndClient(config, caller)

@@ -41,7 +41,7 @@ func access(t *testing.T, change func(*clientcmdapi.Cluster, *clientcmdapi.AuthI
 
 func connected(t *testing.T, kubeconfig []byte) *cluster.Client {
 	t.Helper()
-	c, err := cluster.Connect(kubeconfig)
+	c, err := cluster.Connect(kubeconfig, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestKubeconfigsThatAreRefused(t *testing.T) {
 		}), "plugin"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := cluster.Connect(c.kubeconfig)
+			_, err := cluster.Connect(c.kubeconfig, nil)
 			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.words) {
 				t.Errorf("got %v", err)
 			}

@@ -104,7 +104,7 @@ func connect(dir string) (err error) {
 	if kubeconfig, err = os.ReadFile(filepath.Join(dir, "admin.kubeconfig")); err != nil {
 		return err
 	}
-	if client, err = cluster.Connect(kubeconfig); err != nil {
+	if client, err = cluster.Connect(kubeconfig, nil); err != nil {
 		return err
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
