@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
@@ -78,7 +79,7 @@ func (a *Operators) announce(ctx context.Context, key region.Key, tell func(cont
 		return fail(fmt.Errorf("list services for %s: %w", key, err))
 	}
 	for _, s := range untold(ctx, services) {
-		if err := tell(ctx, s.Key, release.RegionFact{Region: key.Name}); err != nil {
+		if err := tell(ctx, s.Key, release.RegionFact{Region: key.Name, Trace: lineage.In(ctx)}); err != nil {
 			return fail(fmt.Errorf("tell %s of region %s: %w", s.Key, key, err))
 		}
 		activity.RecordHeartbeat(ctx, s.Key)

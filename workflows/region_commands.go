@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 )
@@ -111,7 +112,7 @@ func (o *regionOperator) accept(ctx workflow.Context, take func() (region.Accept
 // order puts an order in the queue.
 func (o *regionOperator) order(ctx workflow.Context, order region.Order) (region.Accepted, error) {
 	o.state.Operation++
-	order.Operation = o.state.Operation
+	order.Operation, order.Trace = o.state.Operation, lineage.Of(ctx)
 	o.state.Queue = append(o.state.Queue, order)
 	_, err := o.passOn(ctx, order)
 	return region.Accepted{Operation: order.Operation, Status: o.status()}, err

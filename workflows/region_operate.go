@@ -12,6 +12,7 @@ import (
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 )
@@ -179,7 +180,7 @@ func (o *regionOperator) next() region.Order {
 }
 
 func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error {
-	o.running = &order
+	o.running, ctx = &order, lineage.Under(ctx, order.Trace)
 	defer func() { o.running, o.child, o.runs, o.again, o.progress = nil, "", false, false, region.Progress{} }()
 	if order.Action == region.Delete {
 		return o.teardown(ctx, order)
@@ -258,6 +259,7 @@ func (o *regionOperator) reconcile(ctx workflow.Context) error {
 	if s := o.state.Region.Status; s != region.Ready && s != region.Degraded {
 		return nil
 	}
+	ctx = lineage.Under(ctx, "") // nobody asked for it
 	spec := o.state.Region.Spec
 	var found activities.Inspection
 	look := planning(ctx, queue.Cloud(spec.Provider), "Look for what is broken or drifted")

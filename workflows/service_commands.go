@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -66,6 +67,7 @@ func (o *serviceOperator) enqueue(ctx workflow.Context, r release.Release) error
 	displaced := &r
 	if r.Number > o.state.Latest {
 		displaced, o.state.Waiting, o.state.Latest, o.gone = o.state.Waiting, &r, r.Number, false
+		o.state.Traces.Deploy = lineage.Of(ctx)
 	}
 	if displaced == nil {
 		return nil
@@ -171,6 +173,6 @@ func (o *serviceOperator) kill(ctx workflow.Context, _ release.KillInput) (relea
 		return accepted, o.refused("it is gone")
 	}
 	o.state.Answers.Remember(id, accepted)
-	o.state.Kill = true
+	o.state.Kill, o.state.Traces.Kill = true, lineage.Of(ctx)
 	return accepted, nil
 }

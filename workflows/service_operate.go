@@ -10,6 +10,7 @@ import (
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
@@ -78,6 +79,7 @@ func (o *serviceOperator) hear() {
 }
 
 func (o *serviceOperator) regionReady(fact release.RegionFact) {
+	o.state.Traces.Place = fact.Trace
 	if !slices.Contains(o.state.Regions, fact.Region) {
 		o.state.Regions = append(o.state.Regions, fact.Region)
 	}
@@ -223,6 +225,7 @@ func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
 
 // bringOut runs the deploy of a release whose turn it is.
 func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) error {
+	ctx = lineage.Under(ctx, o.state.Traces.Deploy)
 	o.running = &next
 	o.progress = release.Progress{Release: next.Number, Stage: "deploying", Waiting: "workflow " + o.key.DeployID(next.Number)}
 	o.describe(ctx)
@@ -355,6 +358,7 @@ func newest[T any](list []T) []T { return list[max(0, len(list)-remembered):] }
 
 // place brings the current release to regions that became ready.
 func (o *serviceOperator) place(ctx workflow.Context) error {
+	ctx, o.state.Traces.Place = lineage.Under(ctx, o.state.Traces.Place), ""
 	names := append(o.state.Regions, o.state.Unplaced...)
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -411,6 +415,7 @@ func (o *serviceOperator) forgetRegions(ctx workflow.Context) error {
 
 // remove takes the service away from every region where it may be, and with it the releases that were asked for before.
 func (o *serviceOperator) remove(ctx workflow.Context) error {
+	ctx = lineage.Under(ctx, o.state.Traces.Kill)
 	if err := workflow.Await(ctx, func() bool { return o.ordering == 0 }); err != nil {
 		return err
 	}

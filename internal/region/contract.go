@@ -104,6 +104,7 @@ type Order struct {
 	Spec      Spec   `json:"spec"`
 	By        string `json:"by"`
 	Keep      bool   `json:"keep"`
+	Trace     string `json:"trace,omitempty"` // of the command that gave the order, see internal/lineage
 }
 
 // BootstrapInput starts BootstrapRegion. Region is what there is of it; Spec is what it is to become.

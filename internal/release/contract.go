@@ -59,6 +59,7 @@ type KillInput struct {
 // RegionFact tells that something is now true of a region.
 type RegionFact struct {
 	Region string `json:"region"`
+	Trace  string `json:"trace,omitempty"` // of the work that made it true, see internal/lineage
 }
 
 // Overtaken tells why a deploy on its way need not go on: a newer release was asked for, or the end of the service, which
@@ -107,6 +108,14 @@ type State struct {
 	Placed      []Placed              `json:"placed,omitempty"` // where the current release runs
 	Started     time.Time             `json:"started"`
 	Answers     answer.Book[Accepted] `json:"answers"`
+	Traces      Traces                `json:"traces,omitzero"`
+}
+
+// Traces are those of whoever asked for what a service has to do, see internal/lineage.
+type Traces struct {
+	Deploy string `json:"deploy,omitempty"` // the command for the release that waits
+	Kill   string `json:"kill,omitempty"`
+	Place  string `json:"place,omitempty"` // the last region that became ready
 }
 
 // DeployInput starts DeployRelease. Before is what ran until now, to go back to; nil when nothing did. Only limits the

@@ -28,6 +28,8 @@ import (
 	"go.temporal.io/sdk/client"
 	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/interceptor"
+
+	"github.com/m3o/platform/internal/lineage"
 )
 
 // Settings say where signals go. Endpoint is an OTLP/HTTP URL; empty keeps traces in the process.
@@ -100,11 +102,11 @@ func (s *Signals) Traces() trace.TracerProvider { return s.traces }
 // Interceptor carries traces through workflows and activities. It is for the client of Temporal alone: workers take it from
 // theirs.
 func (s *Signals) Interceptor() (interceptor.Interceptor, error) {
-	i, err := temporalotel.NewTracingInterceptor(temporalotel.TracerOptions{Tracer: s.traces.Tracer("temporal"), TextMapPropagator: carried, DisableBaggage: true})
+	tracer, err := temporalotel.NewTracer(temporalotel.TracerOptions{Tracer: s.traces.Tracer("temporal"), TextMapPropagator: carried, DisableBaggage: true})
 	if err != nil {
 		return nil, fmt.Errorf("trace workflows: %w", err)
 	}
-	return i, nil
+	return lineage.Interceptor(tracer), nil
 }
 
 // Transport carries traces to outside calls.
