@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer unlock()
-	if err := c.Ports.free(); err != nil {
+	if err := c.Ports.free(ctx, filepath.Join(dir, "sandbox"), c.clouds()); err != nil {
 		return err
 	}
 	if err := c.checkClusters(ctx); err != nil {
@@ -104,6 +105,16 @@ func (c Config) checkClusters(ctx context.Context) error {
 		return sandbox.CheckContexts(c.Kubeconfig, c.Contexts)
 	}
 	return confines(ctx)
+}
+
+// clouds are the sandbox's ports.
+func (c Config) clouds() []Port {
+	var ports []Port
+	for what, number := range sandbox.Ports(c.Ports.Sandbox) {
+		ports = append(ports, Port{"sandbox, " + what, number})
+	}
+	slices.SortFunc(ports, func(a, b Port) int { return a.Number - b.Number })
+	return ports
 }
 
 type run struct {
@@ -206,9 +217,13 @@ func (r *run) sandboxArgs() []string {
 	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"), "--closed-ports", r.Ports.closed())
 }
 
+func (r *run) sandboxPlan() plan {
+	return plan{control: URL(r.Ports.Sandbox), dir: filepath.Join(r.DataDir, "sandbox"), log: logPath(r.DataDir, "sandbox"), args: r.sandboxArgs(), logger: r.Logger}
+}
+
 func (r *run) findSandbox(ctx context.Context) (err error) {
 	var health sandboxHealth
-	r.sandbox, health, err = findOrStart(ctx, URL(r.Ports.Sandbox), filepath.Join(r.DataDir, "sandbox"), logPath(r.DataDir, "sandbox"), r.sandboxArgs(), r.Logger)
+	r.sandbox, health, err = findOrStart(ctx, r.sandboxPlan())
 	if err != nil {
 		return err
 	}
@@ -223,7 +238,7 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 // processes runs the rows of the table: here, or each as a child of its own. Workers wait for the regions' images.
 func (r *run) processes(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error {
-		return r.sandbox.keep(ctx, logPath(r.DataDir, "sandbox"), r.sandboxArgs())
+		return r.sandbox.keep(ctx)
 	})
 	for _, p := range r.Processes {
 		group.Go(func() error {

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -32,20 +33,32 @@ func URL(port int) string     { return "http://" + Address(port) }
 // sandbox adds its own.
 func (p Ports) closed() string { return fmt.Sprintf("%d,%d", p.Temporal, p.UI) }
 
-// free says which of our ports somebody else holds. The sandbox's are not among them: it may be ours from before.
-func (p Ports) free() error {
+// Port is a port and what listens there.
+type Port struct {
+	What   string
+	Number int
+}
+
+// free says which of our ports somebody else holds, all at once. clouds are the sandbox's: what holds them may be the
+// sandbox of our own folder, from before.
+func (p Ports) free(ctx context.Context, folder string, clouds []Port) error {
+	wanted := []Port{{"API", p.API}, {"Temporal", p.Temporal}, {"Temporal UI", p.UI}, {"registry", p.Registry}}
+	found, err := sandboxAt(ctx, URL(p.Sandbox))
+	switch {
+	case err != nil: // nothing is there, or nothing that is a sandbox
+		wanted = append(wanted, clouds...)
+	case found.Dir != folder:
+		return notOurs(found, URL(p.Sandbox))
+	}
 	var taken []string
-	for _, named := range []struct {
-		what string
-		port int
-	}{{"API", p.API}, {"Temporal", p.Temporal}, {"Temporal UI", p.UI}, {"registry", p.Registry}} {
-		listener, err := net.Listen("tcp", Address(named.port))
+	for _, port := range wanted {
+		listener, err := net.Listen("tcp", Address(port.Number))
 		if errors.Is(err, syscall.EADDRINUSE) {
-			taken = append(taken, fmt.Sprintf("%d (%s)", named.port, named.what))
+			taken = append(taken, fmt.Sprintf("%d (%s)", port.Number, port.What))
 			continue
 		}
 		if err != nil {
-			return fault.Wrap(fault.Unavailable, err, "cannot listen on %s", Address(named.port))
+			return fault.Wrap(fault.Unavailable, err, "cannot listen on %s", Address(port.Number))
 		}
 		listener.Close()
 	}

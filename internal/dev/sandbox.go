@@ -20,15 +20,21 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
+// plan is where a sandbox is to be, and how it is started.
+type plan struct {
+	control string // base URL of its control routes
+	dir     string
+	log     string
+	args    []string
+	logger  *slog.Logger
+}
+
 // outside is the sandbox clouds, in a process of their own as the outside world would be: it outlives a kill of ours, and
 // the next start finds it again.
 type outside struct {
-	control string
-	dir     string
-	pid     int
-	child   *exec.Cmd // nil when it was found
-	client  http.Client
-	logger  *slog.Logger
+	plan
+	pid   int
+	child *exec.Cmd // nil when it was found
 }
 
 // sandboxHealth is what a sandbox says of itself.
@@ -40,53 +46,79 @@ type sandboxHealth struct {
 	} `json:"endpoints"`
 }
 
-const sandboxStart = 30 * time.Second
+const (
+	// sandboxStart is how long a sandbox may take to answer.
+	sandboxStart = 30 * time.Second
+	// sandboxStop is how long one may take to end, with its clusters.
+	sandboxStop = 40 * time.Second
+)
 
-// findOrStart returns the sandbox of the directory, started with args if it does not run.
-func findOrStart(ctx context.Context, control, dir, logFile string, args []string, logger *slog.Logger) (*outside, sandboxHealth, error) {
-	o := &outside{control: control, dir: dir, client: http.Client{Timeout: 5 * time.Second}, logger: logger}
-	health, err := o.health(ctx)
-	if err == nil && health.Dir != dir {
-		return nil, health, fault.New(fault.Conflict, "port of %s is held by the sandbox of another data directory (%s, process %d): stop that, or use --port-offset",
-			control, health.Dir, health.PID)
+// loopback asks sandboxes, which are near.
+var loopback = http.Client{Timeout: 5 * time.Second}
+
+// findOrStart returns the sandbox of the plan's folder, started if it does not run.
+func findOrStart(ctx context.Context, p plan) (*outside, sandboxHealth, error) {
+	o := &outside{plan: p}
+	health, err := sandboxAt(ctx, p.control)
+	if err == nil && health.Dir != p.dir {
+		return nil, health, notOurs(health, p.control)
 	}
 	if err == nil {
 		o.pid = health.PID
 		return o, health, o.renew(ctx)
 	}
-	health, err = o.startUntil(ctx, logFile, args)
+	health, err = o.startUntil(ctx)
 	if err != nil {
 		o.stop()
 	}
 	return o, health, err
 }
 
-// startUntil starts the sandbox until one of the directory answers: one from before may be on its way up, or on its way
-// down, and holds the directory while it is.
-func (o *outside) startUntil(ctx context.Context, logFile string, args []string) (sandboxHealth, error) {
-	for deadline := time.Now().Add(2 * sandboxStart); ; {
-		if err := o.start(logFile, args); err != nil {
+// notOurs says that the ports are those of somebody else's sandbox.
+func notOurs(found sandboxHealth, control string) error {
+	return fault.New(fault.Conflict, "ports are taken: %s is the sandbox of another data directory (%s, process %d). Stop that, or move ours: m3o dev --port-offset 100",
+		control, found.Dir, found.PID)
+}
+
+// startUntil starts the sandbox until it answers. It tries again only when it ended and another process holds the folder:
+// that one may be on its way up, or on its way down. Whatever else ends a sandbox would end the next one too.
+func (o *outside) startUntil(ctx context.Context) (sandboxHealth, error) {
+	for deadline := time.Now().Add(sandboxStart + sandboxStop); ; {
+		_, before := o.holder()
+		if err := o.start(); err != nil {
 			return sandboxHealth{}, err
 		}
-		health, err := o.await(ctx, logFile)
-		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+		health, err := o.await(ctx)
+		other, after := o.holder()
+		switch {
+		case err == nil || ctx.Err() != nil || alive(o.pid) || !before && !after:
 			return health, err
+		case time.Now().After(deadline):
+			return health, fault.Wrap(fault.Conflict, err, "the sandbox of this data directory runs as process %s, but not at %s: was it started with another --port-offset? Stop it: kill %s",
+				other, o.control, other)
 		}
-		time.Sleep(200 * time.Millisecond)
+		o.logger.WarnContext(ctx, "the sandbox's folder is in use: waiting for its process to answer or to end", "folder", o.dir, "process", other)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
 	}
 }
 
-func (o *outside) start(logFile string, args []string) error {
+// holder is the process that holds the sandbox's folder. The file is the sandbox's own lock.
+func (o *outside) holder() (pid string, held bool) { return holder(filepath.Join(o.dir, "lock")) }
+
+func (o *outside) start() error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find our own program: %w", err)
 	}
-	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the sandbox's log: %w", err)
 	}
 	defer log.Close()
-	o.child = exec.Command(self, args...)
+	o.child = exec.Command(self, o.args...)
 	o.child.Stdout, o.child.Stderr = log, log
 	o.child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := o.child.Start(); err != nil {
@@ -96,21 +128,21 @@ func (o *outside) start(logFile string, args []string) error {
 	return nil
 }
 
-func (o *outside) await(ctx context.Context, logFile string) (sandboxHealth, error) {
+func (o *outside) await(ctx context.Context) (sandboxHealth, error) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxStart)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- o.child.Wait() }()
 	for {
-		if health, err := o.health(ctx); err == nil && health.Dir == o.dir {
+		if health, err := sandboxAt(ctx, o.control); err == nil && health.Dir == o.dir {
 			o.pid = health.PID // ours, or one that was there first
 			return health, o.renew(ctx)
 		}
 		select {
 		case err := <-ended:
-			return sandboxHealth{}, fault.New(fault.Failed, "the sandbox ended at once (%v): %s", err, tail(logFile))
+			return sandboxHealth{}, fault.New(fault.Failed, "the sandbox ended at once (%v): %s", err, tail(o.log))
 		case <-ctx.Done():
-			return sandboxHealth{}, fault.New(fault.Unavailable, "the sandbox does not become ready: %s", tail(logFile))
+			return sandboxHealth{}, fault.New(fault.Unavailable, "the sandbox does not become ready: %s", tail(o.log))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -125,18 +157,25 @@ func tail(path string) string {
 	return string(data[max(0, len(data)-600):])
 }
 
-func (o *outside) health(ctx context.Context) (sandboxHealth, error) {
+// sandboxAt asks what answers at the control routes whether it is a sandbox, and whose.
+func sandboxAt(ctx context.Context, url string) (sandboxHealth, error) {
 	var h sandboxHealth
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.control+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
 	if err != nil {
 		return h, err
 	}
-	resp, err := o.client.Do(req)
+	resp, err := loopback.Do(req)
 	if err != nil {
 		return h, err
 	}
 	defer resp.Body.Close()
-	return h, json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&h)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&h); err != nil {
+		return h, fmt.Errorf("what answers at %s is not a sandbox: %s: %w", url, resp.Status, err)
+	}
+	if h.Dir == "" || h.PID == 0 {
+		return h, fmt.Errorf("what answers at %s is not a sandbox: %s", url, resp.Status)
+	}
+	return h, nil
 }
 
 // renew tells the sandbox that it has an owner.
@@ -145,7 +184,7 @@ func (o *outside) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resp, err := o.client.Do(req)
+	resp, err := loopback.Do(req)
 	if err != nil {
 		return fmt.Errorf("renew the sandbox's lease: %w", err)
 	}
@@ -157,7 +196,7 @@ func (o *outside) renew(ctx context.Context) error {
 }
 
 // keep renews the lease until ctx ends, and starts the sandbox again if it died: clouds come back.
-func (o *outside) keep(ctx context.Context, logFile string, args []string) error {
+func (o *outside) keep(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -171,7 +210,7 @@ func (o *outside) keep(ctx context.Context, logFile string, args []string) error
 			continue
 		}
 		o.logger.WarnContext(ctx, "the sandbox died: starting it again", "pid", o.pid)
-		found, _, err := findOrStart(ctx, o.control, o.dir, logFile, args, o.logger)
+		found, _, err := findOrStart(ctx, o.plan)
 		if err != nil {
 			o.logger.ErrorContext(ctx, "the sandbox does not start", "error", err)
 			continue
@@ -195,12 +234,12 @@ func alive(pid int) bool {
 func (o *outside) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	health, err := o.health(ctx)
+	health, err := sandboxAt(ctx, o.control)
 	ours := err == nil && health.Dir == o.dir && health.PID == o.pid
 	if !ours && o.child == nil || !alive(o.pid) || syscall.Kill(o.pid, syscall.SIGTERM) != nil {
 		return
 	}
-	for deadline := time.Now().Add(40 * time.Second); alive(o.pid) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(sandboxStop); alive(o.pid) && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -110,6 +110,15 @@ var providers = []struct {
 	{digitalocean.Name, 1, openDigitalOcean},
 }
 
+// Ports are where a sandbox of that base port listens, by what answers there.
+func Ports(base int) map[string]int {
+	ports := map[string]int{"control routes": base}
+	for _, p := range providers {
+		ports[p.name] = base + p.offset
+	}
+	return ports
+}
+
 // TokenFile is where the API token of a provider is kept in a sandbox's directory.
 func TokenFile(dir, provider string) string { return filepath.Join(dir, provider+".token") }
 
