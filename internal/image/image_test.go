@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,12 +190,12 @@ func TestResolveSaysWhatIsWrong(t *testing.T) {
 // counting tells how many uploads a registry saw.
 type counting struct {
 	http.Handler
-	puts int
+	puts atomic.Int64
 }
 
 func (c *counting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut {
-		c.puts++
+		c.puts.Add(1)
 	}
 	c.Handler.ServeHTTP(w, r)
 }
@@ -214,13 +215,13 @@ func TestThePlatformsImagesArePushedOnce(t *testing.T) {
 	packer := Packer{Registry: strings.TrimPrefix(server.URL, "http://") + "/m3o", Arch: "amd64", Dir: t.TempDir()}
 	pushed := func(want map[string]string, changed bool) map[string]string {
 		t.Helper()
-		counter.puts = 0
+		counter.puts.Store(0)
 		got, err := packer.Platform(t.Context(), programs)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (counter.puts > 0) != changed {
-			t.Errorf("%d uploads, changed = %v", counter.puts, changed)
+		if (counter.puts.Load() > 0) != changed {
+			t.Errorf("%d uploads, changed = %v", counter.puts.Load(), changed)
 		}
 		for name, ref := range got {
 			pull(t, ref)
@@ -235,7 +236,7 @@ func TestThePlatformsImagesArePushedOnce(t *testing.T) {
 	must(os.Chtimes(etcd, time.Time{}, time.Unix(1e9, 0))) // built again, equal
 	pushed(first, false)
 	must(os.WriteFile(filepath.Join(packer.Dir, "platform-images.json"), []byte("broken"), 0o600))
-	counter.puts = 0
+	counter.puts.Store(0)
 	if again, err := packer.Platform(t.Context(), programs); err != nil || again["etcd"] != first["etcd"] || again["nats"] != first["nats"] {
 		t.Errorf("with a broken memory: %v, %v", again, err)
 	}

@@ -227,6 +227,7 @@ func hostile() map[string]string {
 	}
 }
 
+// Soon is a second or two, and ten times that under the race detector on a busy machine. What multiplies takes for ever.
 func TestHostileFilesAreRefusedSoon(t *testing.T) {
 	for name, file := range hostile() {
 		t.Run(name, func(t *testing.T) {

@@ -193,7 +193,7 @@ func TestAbandonedSandboxStops(t *testing.T) {
 	binary, err := os.Executable()
 	must(t, err)
 	config := inMemory(t)
-	config.Clusters, config.KubeBinary, config.LeaseTimeout = nil, binary, 2*time.Second
+	config.Clusters, config.KubeBinary, config.LeaseTimeout = nil, binary, 5*time.Second
 	s := &started{t: t}
 	ready, stopped := make(chan sandbox.Endpoints, 1), make(chan error, 1)
 	config.Ready = func(e sandbox.Endpoints) { ready <- e }
@@ -205,9 +205,9 @@ func TestAbandonedSandboxStops(t *testing.T) {
 	must(t, err)
 	s.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
 	pid := readPID(t, filepath.Join(filepath.Dir(config.Dir), "run", "cluster-lon1.pid"))
-	for range 3 {
-		time.Sleep(time.Second)
+	for range 6 { // longer than one lease
 		s.ask(http.MethodPost, "/_sandbox/lease", nil, http.StatusOK)
+		time.Sleep(time.Second)
 	}
 	select {
 	case err := <-stopped:

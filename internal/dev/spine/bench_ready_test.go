@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -26,7 +25,7 @@ func timeToReady(t *testing.T) {
 			began := time.Now()
 			p := start(t, settings{scale: 0.02, poll: "500ms"})
 			fresh = append(fresh, time.Since(began))
-			p.stop(t)
+			p.stop()
 			existing = append(existing, p.again())
 			rows = append(rows, append([]string{fmt.Sprint(i + 1), secs(fresh[i]), secs(existing[i])}, w.cells()...))
 		})
@@ -35,23 +34,6 @@ func timeToReady(t *testing.T) {
 	printTable("Time to ready (goal < 10 s)", []string{"data directory", "n", "median s", "max s"}, [][]string{
 		{"new", fmt.Sprint(len(fresh)), secs(median(fresh)), secs(slices.Max(fresh))},
 		{"existing, no regions", fmt.Sprint(len(existing)), secs(median(existing)), secs(slices.Max(existing))}})
-}
-
-// stop ends m3o dev as Ctrl-C does, and returns when everything of the data directory has ended.
-func (p *platform) stop(t *testing.T) {
-	t.Helper()
-	_ = p.dev.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	select {
-	case <-p.ended:
-	case <-time.After(90 * time.Second):
-		t.Fatalf("m3o dev does not stop: %s", p.tail())
-	}
-	eventually(t, 30*time.Second, func() error {
-		if left := processesOf(p.dir); len(left) > 0 {
-			return fmt.Errorf("processes are left: %v", left)
-		}
-		return nil
-	})
 }
 
 // again starts m3o dev on what is there, and says how long that took.
@@ -69,7 +51,7 @@ func returnToRegions(t *testing.T, p *platform) {
 	for range 3 {
 		p.kill()
 		killed = append(killed, p.again())
-		p.stop(t)
+		p.stop()
 		stopped = append(stopped, p.again())
 	}
 	printTable("Time to ready where three regions and a service are (goal < 10 s)", []string{"how it ended before", "n", "median s", "max s"}, [][]string{

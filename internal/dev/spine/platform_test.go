@@ -124,7 +124,7 @@ func (p *platform) launch() {
 	p.t.Helper()
 	line := append(append(slices.Clone(p.within), program(p.t)), p.args...)
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Stdout, cmd.Stderr = p.log, p.log
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "GOPROXY="+modules(p.t)), p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -132,6 +132,17 @@ func (p *platform) launch() {
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	p.dev, p.ended = cmd, ended
+}
+
+// modules is the machine's module proxy, and where it cannot be reached what building this project fetched from it.
+func modules(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOPROXY", "GOMODCACHE").Output()
+	proxy, cache, found := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if err != nil || !found {
+		t.Fatalf("go env: %q, %v", out, err)
+	}
+	return strings.ReplaceAll(proxy, ",", "|") + "|file://" + filepath.Join(cache, "cache", "download")
 }
 
 func (p *platform) tail() string {
@@ -145,20 +156,25 @@ func (p *platform) kill() {
 	<-p.ended
 }
 
-// down stops everything, and fails the test if a process of ours is left.
+// down stops everything, and shows the logs of a test that failed.
 func (p *platform) down() {
-	_ = p.dev.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.ended:
-	case <-time.After(90 * time.Second):
-		p.t.Errorf("m3o dev does not stop: %s", p.tail())
-		p.kill()
-	}
+	p.stop()
 	if p.t.Failed() {
 		p.t.Logf("end of dev.log: %s", p.tail())
 		if sandbox, err := os.ReadFile(filepath.Join(p.dir, "log", "sandbox.log")); err == nil {
 			p.t.Logf("end of sandbox.log: %s", sandbox[max(0, len(sandbox)-3000):])
 		}
+	}
+}
+
+// stop ends `m3o dev` as an operator does, and fails the test if a process of ours is left.
+func (p *platform) stop() {
+	_ = p.dev.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	select {
+	case <-p.ended:
+	case <-time.After(90 * time.Second):
+		p.t.Errorf("m3o dev does not stop: %s", p.tail())
+		p.kill()
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		left := processesOf(p.dir)
@@ -207,7 +223,15 @@ func (p *platform) m3o(args ...string) result {
 func (p *platform) command(ctx context.Context, args ...string) result {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program(p.t), append(args, "--data-dir", p.dir, "--api", p.api)...)
+	return execute(exec.CommandContext(ctx, program(p.t), p.here(args)...))
+}
+
+// here makes a command one on this platform.
+func (p *platform) here(args []string) []string {
+	return append(args, "--data-dir", p.dir, "--api", p.api)
+}
+
+func execute(cmd *exec.Cmd) result {
 	cmd.WaitDelay = time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -286,33 +310,53 @@ func (p *platform) sandbox(method, path, body string) []byte {
 	return data
 }
 
+// effects reads the whole ledger, which is told in parts.
 func (p *platform) effects() []effect {
 	p.t.Helper()
 	var all []effect
-	lines := bufio.NewScanner(bytes.NewReader(p.sandbox(http.MethodGet, "/_sandbox/effects", "")))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		all = append(all, decode[effect](p.t, lines.Text()))
+	for since := int64(0); ; since = all[len(all)-1].Seq {
+		before := len(all)
+		lines := bufio.NewScanner(bytes.NewReader(p.sandbox(http.MethodGet, fmt.Sprintf("/_sandbox/effects?since=%d", since), "")))
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			all = append(all, decode[effect](p.t, lines.Text()))
+		}
+		if err := lines.Err(); err != nil {
+			p.t.Fatal(err)
+		}
+		if len(all) == before {
+			return all
+		}
 	}
-	return all
 }
 
-// once fails the test unless the ledger shows each resource created once, and, if all are to be gone, deleted once.
-func (p *platform) once(gone bool) (created, deleted int) {
+// asked is what a region of these tests consists of and the platform asks the cloud for. What its cluster makes by itself
+// is in the ledger when the sandbox has looked: one load balancer and at most two volumes.
+var (
+	asked  = map[string]int{"vpc": 1, "kubernetes_cluster": 1, "kubernetes_node_pool": 1, "kubernetes_node": 1}
+	itself = map[string]int{"load_balancer": 1, "volume": 2}
+)
+
+// once fails the test unless the ledger shows each resource of so many regions created once, and, if all are to be gone,
+// deleted once. A region that was taken down and made again counts anew: so what is made, removed and made once more on the
+// way to one region is found out.
+func (p *platform) once(regions int, gone bool) (created, deleted int) {
 	p.t.Helper()
-	made, ended, names := map[string]int{}, map[string]int{}, map[string]string{}
+	made, ended, names, kinds := map[string]int{}, map[string]int{}, map[string]string{}, map[string]int{}
 	for _, e := range p.effects() {
 		key := e.Resource + " " + e.ID
 		names[key] = e.Resource + " " + e.Name
 		switch e.Kind {
 		case "created":
 			made[key]++
+			kinds[e.Resource]++
 			created++
 		case "deleted":
 			ended[key]++
 			deleted++
 		}
 	}
+	p.counted(kinds, regions)
 	living := map[string]string{}
 	for key, n := range made {
 		if n != 1 || ended[key] > 1 {
@@ -330,6 +374,21 @@ func (p *platform) once(gone bool) (created, deleted int) {
 		p.t.Errorf("left over: %v", living)
 	}
 	return created, deleted
+}
+
+// counted compares how many of each kind were created with what so many regions need.
+func (p *platform) counted(kinds map[string]int, regions int) {
+	p.t.Helper()
+	for kind, each := range asked {
+		if kinds[kind] != each*regions {
+			p.t.Errorf("%d of kind %s were created for %d regions, want %d", kinds[kind], kind, regions, each*regions)
+		}
+	}
+	for kind, n := range kinds {
+		if asked[kind] == 0 && n > itself[kind]*regions {
+			p.t.Errorf("%d of kind %s were created for %d regions, want %d at most", n, kind, regions, itself[kind]*regions)
+		}
+	}
 }
 
 // nothingLeft fails the test if anything exists in the sandbox but the default VPCs, which were there before.

@@ -68,6 +68,16 @@ func TestSpine(t *testing.T) {
 		r := decode[ran](t, p.must("run", "../../../deploy/examples/vendored", "--name", "vendored", "--package", "./cmd/server", "--public", "--json"))
 		get(t, r.Regions[0].URL)
 	})
+	t.Run("a program with its dependencies in the module proxy", func(t *testing.T) {
+		r := decode[ran](t, p.must("run", "../../../deploy/examples/modules", "--name", "modules", "--public", "--json"))
+		if body := get(t, r.Regions[0].URL); !strings.Contains(body, "-5") { // a UUID of version 5
+			t.Errorf("it answers %q", body)
+		}
+	})
+	t.Run("a second one on the same data or ports", func(t *testing.T) { refuseSecond(t, p) })
+	t.Run("a region's kubeconfig", func(t *testing.T) { useCluster(t, p) })
+	t.Run("what a service prints", func(t *testing.T) { readLogs(t, p) })
+	t.Run("stopped and started again, each process by itself", func(t *testing.T) { restart(t, p, first) })
 	t.Run("a region that comes later gets every service", func(t *testing.T) {
 		p.must("apply", "-f", p.file("lon1", "nyc3", "sgp1"), "--yes")
 		eventually(t, 2*time.Minute, func() error {
@@ -91,7 +101,7 @@ func TestSpine(t *testing.T) {
 	p.must("kill", "hello", "--yes")
 	p.must("destroy", "-f", p.file("lon1", "nyc3", "sgp1"), "--yes")
 	p.nothingLeft()
-	p.once(true)
+	p.once(3, true)
 }
 
 func get(t *testing.T, url string) string {
@@ -153,7 +163,7 @@ func rollUnderLoad(t *testing.T, p *platform, first ran) {
 					return
 				case <-time.After(5 * time.Millisecond):
 				}
-				why := ask(r.URL)
+				_, why := ask(r.URL)
 				mu.Lock()
 				asked++
 				if why != "" {
@@ -176,16 +186,26 @@ func rollUnderLoad(t *testing.T, p *platform, first ran) {
 	t.Logf("%d requests during the roll, %d lost", asked, len(lost))
 }
 
-func ask(url string) (why string) {
+func ask(url string) (body, why string) {
 	resp, err := http.Get(url)
 	if err != nil {
-		return err.Error()
+		return "", err.Error()
 	}
 	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Sprintf("%s %v %s", resp.Status, err, body)
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return "", fmt.Sprintf("%s %v %s", resp.Status, err, data)
 	}
-	return ""
+	return string(data), ""
+}
+
+// answersAs says why hello does not answer in the region as that release.
+func answersAs(url, region string, release int) error {
+	body, why := ask(url)
+	if want := fmt.Sprintf("hello from %s (service hello, release %d,", region, release); why != "" || !strings.HasPrefix(body, want) {
+		return fmt.Errorf("%s answers %q %s, want %q", url, body, why, want)
+	}
+	return nil
 }
 
 func refuse(t *testing.T, p *platform) {

@@ -134,15 +134,27 @@ func newLine(t *testing.T, endpoint string) *line {
 
 func (l *line) carry(near net.Conn) {
 	far, err := net.Dial("tcp", l.to)
-	if err != nil || l.cut.Load() {
+	if err != nil {
 		_ = near.Close()
 		return
 	}
-	l.mu.Lock()
-	l.conns = append(l.conns, near, far)
-	l.mu.Unlock()
+	if !l.connect(near, far) {
+		_, _ = near.Close(), far.Close()
+		return
+	}
 	go pipe(near, far)
 	pipe(far, near)
+}
+
+// connect keeps the connections for disconnect to find, unless the line is cut by now.
+func (l *line) connect(conns ...net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cut.Load() {
+		return false
+	}
+	l.conns = append(l.conns, conns...)
+	return true
 }
 
 func pipe(from, to net.Conn) {
@@ -158,9 +170,9 @@ func pipe(from, to net.Conn) {
 }
 
 func (l *line) disconnect() {
-	l.cut.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.cut.Store(true)
 	for _, c := range l.conns {
 		_ = c.Close()
 	}
@@ -299,7 +311,13 @@ func TestSeveralRegistrarsMirrorTheSame(t *testing.T) {
 	wake("b", "c")
 	eventually(t, "what is gone is taken out, and nothing else", func() bool { return held(t, client) == "b* c* own" })
 
-	before := w.Revision()
+	var before int64
+	eventually(t, "both registrars have written what they had to", func() bool {
+		last := before
+		time.Sleep(300 * time.Millisecond)
+		before = w.Revision()
+		return before == last
+	})
 	one.Wake()
 	two.Wake()
 	time.Sleep(500 * time.Millisecond)
