@@ -99,7 +99,7 @@ func TestBorrowedClusterKeepsWhatIsNotOurs(t *testing.T) {
 	config, err := os.ReadFile(file)
 	must(t, err)
 	text := strings.Replace(string(config), `current-context: ""`, "current-context: shared", 1)
-	client, err := cluster.Connect([]byte(text))
+	client, err := cluster.Connect([]byte(text), nil)
 	must(t, err)
 	must(t, client.ApplyFoundations(t.Context(), region.Spec{Platform: ours.Platform, Name: ours.Name}))
 	made := []string{cluster.ControlNamespace, cluster.NetworkNamespace, cluster.ResourceNamespace}
