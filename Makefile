@@ -31,8 +31,9 @@ test-postgres: ## Run the store's tests on a PostgreSQL that they start themselv
 	go test -count=1 -tags postgres ./internal/store
 
 # The packages whose tests do not link a module: Temporal's server and Kubernetes take too long to compile once more, for the
-# race detector. internal/build is left out, too: its tests spend minutes in compilers, which are not ours.
-without = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | grep -v -e ' $(1)/' -e '/internal/build.test$$' | sed 's/.* //; s/\.test$$//')
+# race detector. Left out, too, for the minutes that they take: internal/build, whose tests wait for compilers that are not ours,
+# and of the Kubernetes module cri and network, whose tests run whole pods; what network is made of is in.
+without = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | grep -v -e ' $(1)/' -e '/internal/build.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$' | sed 's/.* //; s/\.test$$//')
 
 test-race: ## Run the tests of what links neither Temporal's server nor Kubernetes under the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m $(call without,go.temporal.io/server)

@@ -220,13 +220,19 @@ func (w *Watcher) replace(epoch string, entries map[string]Entry, revision int64
 
 // follow applies events until the watch breaks or etcd turns out to have lost its data.
 func (w *Watcher) follow(ctx context.Context, from int64) error {
-	events := w.client.Watch(clientv3.WithRequireLeader(ctx), Prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+	// To open a watch takes as long as etcd is away, and that must be noticed meanwhile.
+	opened := make(chan clientv3.WatchChan, 1)
+	go func() {
+		opened <- w.client.Watch(clientv3.WithRequireLeader(ctx), Prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+	}()
+	var events clientv3.WatchChan
 	ticker := time.NewTicker(pulse)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case events = <-opened:
 		case resp, ok := <-events:
 			if !ok {
 				return errClosed
