@@ -187,7 +187,22 @@ func limitProcess(l Limits) error {
 			return fmt.Errorf("set limit %d: %w", resource, err)
 		}
 	}
-	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
+	return stepBack()
+}
+
+// stepBack takes a lower priority. Whoever started us with a lower one yet keeps it: none may be raised again.
+func stepBack() error {
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return fmt.Errorf("ask priority: %w", err)
+	}
+	if now := 20 - raw; now >= niceness { // the kernel's answer is never negative
+		return nil
+	}
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, niceness); err != nil {
+		return fmt.Errorf("lower priority: %w", err)
+	}
+	return nil
 }
 
 // dropRights takes every capability from this thread and what it becomes: being user 0 of the namespace means nothing
