@@ -54,7 +54,7 @@ func connect(ctx context.Context, s config.Settings, signals *telemetry.Signals)
 	}
 	keys, err := control.LoadKeys(s.PayloadKeys)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("M3O_PAYLOAD_KEYS (`m3o migrate` makes it): %w", err)
 	}
 	codec, err := control.NewCodec(keys)
 	if err != nil {
