@@ -1,0 +1,298 @@
+//go:build embedded
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/dev/engine"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+)
+
+// hush is what no span may tell.
+const hush = "tell-nobody"
+
+// watchedPlatform is the API and its workers as the commands run them, over a sandbox cloud, with their spans kept.
+type watchedPlatform struct {
+	t       *testing.T
+	ctx     context.Context
+	api     string
+	control string // of the sandbox
+	spans   *tracetest.SpanRecorder
+}
+
+func newWatchedPlatform(t *testing.T) *watchedPlatform {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	t.Cleanup(cancel)
+	p := &watchedPlatform{t: t, ctx: ctx, spans: tracetest.NewSpanRecorder()}
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
+		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
+	s.DigitalOceanURL = p.sandbox(at("sandbox"))
+	_, port, _ := net.SplitHostPort(p.free())
+	var number int
+	_, err := fmt.Sscan(port, &number)
+	p.must("read a port", err)
+	e, err := engine.Start(ctx, engine.Config{Dir: at("temporal"), Port: number, Namespace: control.Namespace, Retention: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	p.must("start Temporal", err)
+	t.Cleanup(func() { _ = e.Stop() })
+	s.Temporal, p.api = e.Address, "http://"+s.Listen
+	p.must("make keys", makeKeys(s))
+	p.admit(s)
+	p.serve(s)
+	return p
+}
+
+// serve runs the processes until the test ends.
+func (p *watchedPlatform) serve(s config.Settings) {
+	signals, err := watched(p.ctx, s, "test")
+	p.must("watch", err)
+	signals.Traces().(*sdktrace.TracerProvider).RegisterSpanProcessor(p.spans)
+	for name, run := range map[string]func(context.Context) error{
+		"api": func(ctx context.Context) error { return runAPI(ctx, s, signals) },
+		"worker": func(ctx context.Context) error {
+			return runWorker(ctx, s, []string{queue.Flows, queue.Cloud(region.DigitalOcean)}, signals)
+		},
+	} {
+		p.background(name, run)
+	}
+	p.until("the API is ready", func() bool {
+		r, err := http.Get(p.api + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+}
+
+// background runs something until the test ends.
+func (p *watchedPlatform) background(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	p.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			p.t.Errorf("%s: %v", name, err)
+		}
+	})
+}
+
+func (p *watchedPlatform) sandbox(dir string) (url string) {
+	ready := make(chan sandbox.Endpoints, 1)
+	c := sandbox.Config{Dir: dir, BasePort: sandbox.AnyPort, TimeScale: 0.001, Clusters: clusterstest.New(3), LeaseTimeout: -1,
+		Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
+	p.background("sandbox", func(ctx context.Context) error { return sandbox.Run(ctx, c) })
+	select {
+	case e := <-ready:
+		p.control = e.Control
+		return e.Providers["digitalocean"]
+	case <-p.ctx.Done():
+		p.t.Fatal("the sandbox does not start")
+		return ""
+	}
+}
+
+func (p *watchedPlatform) admit(s config.Settings) {
+	db, err := openStore(p.ctx, s)
+	p.must("open the store", err)
+	admin := account.Principal{Subject: "ada", Kind: account.User, Scopes: []string{account.All}}
+	p.must("make the project", db.EnsureProject(p.ctx, account.DefaultProject))
+	p.must("let ada in", db.SaveToken(p.ctx, rest.HashToken(hush+"-token"), admin, "ada", time.Time{}))
+	p.must("close the store", db.Close())
+}
+
+func (p *watchedPlatform) free() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p.must("find a port", err)
+	p.must("give it back", l.Close())
+	return l.Addr().String()
+}
+
+func (p *watchedPlatform) must(what string, err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func (p *watchedPlatform) until(what string, so func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if so() {
+			return
+		}
+	}
+	p.t.Fatalf("%s: does not happen", what)
+}
+
+// ask sends a request of a trace of its own, which it returns, and reads the answer.
+func (p *watchedPlatform) ask(method, url string, body, answer any) trace.TraceID {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.ctx, method, url, nil)
+	p.must("make the request", err)
+	if body != nil {
+		data, err := json.Marshal(body)
+		p.must("write the request", err)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	_, span := sdktrace.NewTracerProvider().Tracer("caller").Start(p.ctx, "caller")
+	otel.GetTextMapPropagator().Inject(trace.ContextWithSpan(p.ctx, span), propagation.HeaderCarrier(r.Header))
+	r.Header.Set("Authorization", "Bearer "+hush+"-token")
+	r.Header.Set("Baggage", "secret="+hush)
+	resp, err := http.DefaultClient.Do(r)
+	p.must("send the request", err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	p.must("read the answer", err)
+	if resp.StatusCode >= 300 {
+		p.t.Fatalf("%s %s: %s: %s", method, url, resp.Status, text)
+	}
+	if answer != nil {
+		p.must("understand the answer", json.Unmarshal(text, answer))
+	}
+	return span.SpanContext().TraceID()
+}
+
+func (p *watchedPlatform) status(url string) string {
+	var it struct{ Status string }
+	p.ask(http.MethodGet, p.api+url, nil, &it)
+	return it.Status
+}
+
+// of are the spans of a trace that have begun: those of workflows end with them.
+func (p *watchedPlatform) of(id trace.TraceID) []sdktrace.ReadWriteSpan {
+	return slices.DeleteFunc(p.spans.Started(), func(s sdktrace.ReadWriteSpan) bool { return s.SpanContext().TraceID() != id })
+}
+
+// goneThrough checks that a span of the last name comes from the first through those in between, and that there is each of
+// them once; the request that came in and the last one, which may go out more than once, excepted.
+func (p *watchedPlatform) goneThrough(id trace.TraceID, names ...string) {
+	p.t.Helper()
+	spans := p.of(id)
+	byID, count := map[trace.SpanID]sdktrace.ReadWriteSpan{}, map[string]int{}
+	for _, s := range spans {
+		byID[s.SpanContext().SpanID()] = s
+		count[s.Name()]++
+	}
+	for _, name := range names[:len(names)-1] {
+		if count[name] != 1 {
+			p.t.Errorf("%d spans of %s in one trace, of %v", count[name], name, count)
+		}
+	}
+	var longest []string
+	for _, s := range spans {
+		path := []string{}
+		for known := true; known; s, known = byID[s.Parent().SpanID()] {
+			path = append(path, s.Name())
+		}
+		slices.Reverse(path)
+		if slices.Equal(path, names) {
+			return
+		}
+		if len(path) > len(longest) && slices.Contains(path, names[len(names)-2]) {
+			longest = path
+		}
+	}
+	p.t.Errorf("nothing went through\n%s, but\n%s", strings.Join(names, "\n"), strings.Join(longest, "\n"))
+}
+
+// TestCommandsAreTraced: from the request to the last call, each in the trace of the command that asked for it.
+func TestCommandsAreTraced(t *testing.T) {
+	p := newWatchedPlatform(t)
+	for name, part := range map[string]func(){"a region": p.region, "releases": p.releases} {
+		t.Run(name, func(t *testing.T) { p.t = t; part() })
+	}
+	p.t = t
+	p.discreet()
+}
+
+const oneRegion = `platforms:
+- name: micro
+  domain: micro.mu
+  regions:
+  - name: lon1
+    provider: do
+    region: lon1
+    kubernetes: {version: "1.34", nodes: {count: 1, size: s-2vcpu-4gb}}
+    resource: [etcd, nats]
+    network: [api]
+`
+
+// region: one is ordered, waits for quota, and is taken down again. Both commands reach the cloud, by an owner that lives on.
+func (p *watchedPlatform) region() {
+	p.ask(http.MethodPost, p.control+"/_sandbox/faults", map[string]any{"provider": "digitalocean", "operation": "kubernetes_create_cluster", "fault": "quota", "times": 1}, nil)
+	var plan struct{ ID string }
+	p.ask(http.MethodPost, p.api+"/v1/plans", map[string]any{"file": oneRegion}, &plan)
+	applied := p.ask(http.MethodPost, p.api+"/v1/plans/"+plan.ID+"/apply?ticket="+hush, nil, nil)
+	p.until("the region waits", func() bool { return p.regionStatus() == "failed" })
+	removed := p.ask(http.MethodDelete, p.api+"/v1/regions/lon1?ticket="+hush, nil, nil)
+	p.until("the region is gone", func() bool { return p.regionStatus() == "" })
+	p.goneThrough(applied, "POST /v1/plans/{id}/apply", "StartWorkflow:ApplyPlan", "RunWorkflow:ApplyPlan", "StartActivity:OrderRegion", "RunActivity:OrderRegion", "UpdateWithStartWorkflow:Apply",
+		"StartChildWorkflow:BootstrapRegion", "RunWorkflow:BootstrapRegion", "StartActivity:EnsureNetwork", "RunActivity:EnsureNetwork", "HTTP POST")
+	p.goneThrough(applied, "POST /v1/plans/{id}/apply", "StartWorkflow:ApplyPlan", "RunWorkflow:ApplyPlan", "StartActivity:OrderRegion", "RunActivity:OrderRegion", "UpdateWithStartWorkflow:Apply",
+		"HandleUpdate:Apply")
+	p.goneThrough(removed, "DELETE /v1/regions/{name}", "UpdateWithStartWorkflow:Remove", "HandleUpdate:Remove")
+	p.goneThrough(removed, "DELETE /v1/regions/{name}", "UpdateWithStartWorkflow:Remove", "StartChildWorkflow:TeardownRegion", "RunWorkflow:TeardownRegion", "StartActivity:DeleteNetwork",
+		"RunActivity:DeleteNetwork", "HTTP GET")
+}
+
+func (p *watchedPlatform) regionStatus() string {
+	var list struct{ Items []struct{ Status string } }
+	p.ask(http.MethodGet, p.api+"/v1/regions", nil, &list)
+	if len(list.Items) == 0 {
+		return ""
+	}
+	return list.Items[0].Status
+}
+
+// releases: each is brought out in the trace of its own command, by the same run of the service's owner.
+func (p *watchedPlatform) releases() {
+	for number := 1; number <= 2; number++ {
+		deployed := p.ask(http.MethodPost, p.api+"/v1/services/hello/releases?ticket="+hush, map[string]any{"image": "registry.example/hello:v1"}, nil)
+		p.until("the release has failed", func() bool { return p.status(fmt.Sprintf("/v1/services/hello/releases/%d", number)) == "failed" }) // there is no region
+		p.goneThrough(deployed, "POST /v1/services/{name}/releases", "UpdateWithStartWorkflow:Deploy", "HandleUpdate:Deploy", "StartActivity:AllocateRelease", "RunActivity:AllocateRelease")
+		p.goneThrough(deployed, "POST /v1/services/{name}/releases", "UpdateWithStartWorkflow:Deploy", "StartChildWorkflow:DeployRelease", "RunWorkflow:DeployRelease", "StartActivity:ListPlaces",
+			"RunActivity:ListPlaces")
+	}
+}
+
+// discreet: no span tells a secret that went by.
+func (p *watchedPlatform) discreet() {
+	for _, s := range p.spans.Started() {
+		for _, a := range s.Attributes() {
+			if strings.Contains(a.Value.String(), hush) {
+				p.t.Errorf("%s tells %s", s.Name(), a.Key)
+			}
+		}
+	}
+}
