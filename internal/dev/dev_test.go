@@ -223,10 +223,10 @@ func TestOurOwnSandboxIsFoundAgain(t *testing.T) {
 func TestAKilledSandboxIsStartedAgain(t *testing.T) {
 	p := newPlace(t)
 	first := p.sandbox()
+	dead := first.pid // keep writes first, once it runs
 	ctx, cancel := context.WithCancel(t.Context())
 	kept := make(chan error, 1)
 	go func() { kept <- first.keep(ctx) }()
-	dead := first.pid // keep writes first from here on
 	if err := syscall.Kill(dead, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

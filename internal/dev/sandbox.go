@@ -132,7 +132,7 @@ func (o *outside) await(ctx context.Context) (sandboxHealth, error) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxStart)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- o.child.Wait() }()
+	go func(child *exec.Cmd) { ended <- child.Wait() }(o.child) // o has another child by then, where keep started one
 	for {
 		if health, err := sandboxAt(ctx, o.control); err == nil && health.Dir == o.dir {
 			o.pid = health.PID // ours, or one that was there first
