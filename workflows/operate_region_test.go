@@ -204,6 +204,25 @@ func TestAKubeconfigIsSealed(t *testing.T) {
 	}
 }
 
+// A region is looked into most while it comes up.
+func TestAKubeconfigOfARegionThatComesUp(t *testing.T) {
+	w := newWorld()
+	w.later("RecordRegion lon1", 3*time.Second)
+	w.later("AwaitParts lon1", 40*time.Second)
+	p := newPlay(t, w)
+	ask := func(d time.Duration, id string) *answer {
+		return p.command(d, region.KubeconfigUpdate, id, region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+	}
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	before, during := ask(time.Second, "k1"), ask(30*time.Second, "k2")
+	p.removedAt(time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	before.refused(t, "region lon1 has no cluster yet")
+	during.ok(t)
+}
+
 func TestRemovingWhileABootstrapWaitsForQuota(t *testing.T) {
 	w := newWorld()
 	w.fails("EnsureCluster lon1", 1, fault.New(fault.Quota, "droplet limit reached"))

@@ -181,8 +181,10 @@ func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInpu
 	return nil
 }
 
+// connects reports why there can be no cluster to connect to. While a bootstrap runs, which is when it is looked into most, the
+// cloud knows better.
 func (o *regionOperator) connects() error {
-	if o.state.Region.Cluster.ID == "" {
+	if o.state.Region.Cluster.ID == "" && o.child == "" {
 		return refuse("region %s has no cluster yet", o.key.Name)
 	}
 	return nil

@@ -80,8 +80,11 @@ func (l *load) end(t *testing.T) {
 	close(l.stop)
 	l.done.Wait()
 	t.Logf("%d requests, %d failed", l.sent.Load(), l.failed.Load())
-	if l.failed.Load() > 0 || l.sent.Load() < 100 {
-		t.Errorf("%d of %d requests failed, the first: %v", l.failed.Load(), l.sent.Load(), *l.first.Load())
+	if words := l.first.Load(); words != nil {
+		t.Errorf("%d of %d requests failed, the first: %s", l.failed.Load(), l.sent.Load(), *words)
+	}
+	if l.sent.Load() < 100 {
+		t.Errorf("%d requests are too few to say that none is lost", l.sent.Load())
 	}
 }
 

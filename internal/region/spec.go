@@ -142,7 +142,7 @@ func unknownProvider(p Provider) string {
 	if slices.Contains(known, p) {
 		return fmt.Sprintf("this version cannot run %q; it can run %s", p, quoted(supported.providers))
 	}
-	return fmt.Sprintf("%q is not a provider; known are %s%s", p, quoted(known), suggestion(string(p), append(texts(known), "do")))
+	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(known), suggestion(string(p), append(texts(known), "do")))
 }
 
 func quoted[S ~string](list []S) string {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -272,8 +271,6 @@ func restart(t *testing.T, p *platform, first ran) {
 	for _, r := range first.Regions {
 		eventually(t, 2*time.Minute, func() error {
 			if _, why := ask(r.URL); why != "" {
-				// A connection from while the cluster came up stays with the pod it was led to then.
-				http.DefaultClient.CloseIdleConnections()
 				return fmt.Errorf("%s does not answer again: %s", r.Name, why)
 			}
 			return nil

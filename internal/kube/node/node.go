@@ -74,7 +74,9 @@ func serve(ctx context.Context, config Config, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("join the cluster's network: %w", err)
 	}
-	bridge, err := network.NewBridge(network.BridgeConfig{Index: config.Index, Uplink: uplink, Logger: logger})
+	bridge, err := network.NewBridge(network.BridgeConfig{
+		Index: config.Index, Uplink: uplink, LastReserved: filepath.Join(config.Dir, "last-address"), Logger: logger,
+	})
 	if err != nil {
 		return err
 	}

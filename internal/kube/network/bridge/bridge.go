@@ -35,6 +35,10 @@ type Config struct {
 	Index int
 	// Uplink leads to the switch of the cluster process. The Bridge closes it.
 	Uplink net.Conn
+	// LastReserved is the file that remembers the last byte of the address that
+	// was given last, so that the next Bridge goes on behind it. Empty: the next
+	// one gives the same addresses again.
+	LastReserved string
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -78,7 +82,7 @@ func New(cfg Config) (*Bridge, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	b := &Bridge{index: cfg.Index, log: cfg.Logger, pool: newPool(cfg.Index), pods: map[string]attachment{}}
+	b := &Bridge{index: cfg.Index, log: cfg.Logger, pool: newPool(cfg.Index, cfg.LastReserved), pods: map[string]attachment{}}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

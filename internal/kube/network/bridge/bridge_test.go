@@ -5,13 +5,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
 
 func TestPool(t *testing.T) {
-	p := newPool(7)
+	p := newPool(7, "")
 	var all []netip.Addr
 	seen := map[netip.Addr]bool{}
 	for range lastHost - firstHost + 1 {
@@ -40,6 +42,36 @@ func TestPool(t *testing.T) {
 		if got, err := p.take(); err != nil || got != want {
 			t.Errorf("got %s %v, want %s: what rested longest comes first", got, err, want)
 		}
+	}
+}
+
+// A node that comes back after its end gives none of the addresses that Services may still lead to.
+func TestAPoolGoesOnWhereItWas(t *testing.T) {
+	last := filepath.Join(t.TempDir(), "last")
+	given := map[netip.Addr]bool{}
+	for range 5 {
+		p := newPool(7, last)
+		for range 50 {
+			addr, err := p.take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if given[addr] {
+				t.Fatalf("%s was given again, after %d others", addr, len(given)-1)
+			}
+			given[addr] = true
+		}
+	}
+	for _, nonsense := range []string{"", "x", "1", "255", "300", "-3"} {
+		if err := os.WriteFile(last, []byte(nonsense), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p := newPool(7, last); len(p.free) != lastHost-firstHost+1 || p.free[0] != firstHost {
+			t.Errorf("after %q the pool has %d addresses, the first is %d", nonsense, len(p.free), p.free[0])
+		}
+	}
+	if addr, err := newPool(7, t.TempDir()).take(); err == nil {
+		t.Errorf("%s was given, and nobody will know", addr)
 	}
 }
 

@@ -3,6 +3,9 @@ package bridge
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
+	"strconv"
 )
 
 const (
@@ -12,19 +15,39 @@ const (
 
 // pool hands out the addresses of one node's pods. Addresses that come back
 // wait at the end of the line, so that none is used again while others still
-// talk to its last holder.
+// talk to its last holder. A node that comes back goes on where it was: until
+// its pods are known again, EndpointSlices lead to the addresses of before,
+// and whoever had one of these would be taken for another.
 type pool struct {
 	index int
 	free  []byte
 	taken map[byte]bool
+	last  string // Config.LastReserved
 }
 
-func newPool(index int) *pool {
-	p := &pool{index: index, taken: map[byte]bool{}}
+// newPool goes on behind the host that the file last names, if it does.
+func newPool(index int, last string) *pool {
+	p := &pool{index: index, taken: map[byte]bool{}, last: last}
 	for host := firstHost; host <= lastHost; host++ {
 		p.free = append(p.free, byte(host))
 	}
+	if i := slices.Index(p.free, lastGiven(last)); i >= 0 {
+		p.free = append(p.free[i+1:], p.free[:i+1]...)
+	}
 	return p
+}
+
+// lastGiven is 0 when the file tells nothing: then there is nothing to avoid.
+func lastGiven(file string) byte {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	host, err := strconv.ParseUint(string(text), 10, 8)
+	if err != nil {
+		return 0
+	}
+	return byte(host)
 }
 
 func (p *pool) take() (netip.Addr, error) {
@@ -32,6 +55,11 @@ func (p *pool) take() (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("all %d pod addresses of the node are in use", lastHost-firstHost+1)
 	}
 	host := p.free[0]
+	if p.last != "" {
+		if err := os.WriteFile(p.last, []byte(strconv.Itoa(int(host))), 0o600); err != nil {
+			return netip.Addr{}, fmt.Errorf("note the address that is given: %w", err)
+		}
+	}
 	p.free = p.free[1:]
 	p.taken[host] = true
 	return netip.AddrFrom4([4]byte{10, 244, byte(p.index), host}), nil
