@@ -14,10 +14,12 @@ import (
 	"github.com/m3o/platform/internal/secret"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
+	"github.com/m3o/platform/workers"
 )
 
 type migrateFlags struct {
 	adminToken string
+	current    string
 	retention  time.Duration
 	say        func(format string, args ...any)
 }
@@ -29,8 +31,12 @@ func migrateCommand() *cobra.Command {
 			"in the files that the settings name, made if there are none; an administrator's token; Temporal's namespace " + control.Namespace + " with its\n" +
 			"retention and search attributes. Run it before the first start and before each new version. Running it twice, or on several\n" +
 			"machines at once, is harmless; files of keys are made once and brought to the other machines.\n\n" +
+			"A new version's workers start beside the old ones and wait. With --current, their build takes over: workflows begin on it,\n" +
+			"and those that are not in the middle of an operation move to it. Then the builds are listed, with which of them hold nothing\n" +
+			"any more: those workers can go.\n\n" +
 			"Settings come from the environment:\n" + config.Describe(config.Migrate),
-		Example: "  m3o migrate --admin-token admin.token && M3O_TOKEN=$(cat admin.token) m3o whoami",
+		Example: "  m3o migrate --admin-token admin.token && M3O_TOKEN=$(cat admin.token) m3o whoami\n" +
+			"  m3o migrate --current $(m3o version)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.retention < 24*time.Hour {
 				return misuse("--retention: %s is less than 24h", f.retention)
@@ -40,6 +46,7 @@ func migrateCommand() *cobra.Command {
 		}}
 	flags := cmd.Flags()
 	flags.StringVar(&f.adminToken, "admin-token", "", "file with a token whose holder may do everything; made, for its owner alone to read, if there is none")
+	flags.StringVar(&f.current, "current", "", "the build (version, or M3O_WORKER_BUILD) that takes over from the one before")
 	flags.DurationVar(&f.retention, "retention", control.Retention, "how long Temporal keeps ended workflows, at least")
 	return cmd
 }
@@ -59,6 +66,9 @@ func (f migrateFlags) migrate(ctx context.Context, s config.Settings) error {
 		f.say("The key that signs tickets is in %s.", s.TicketKey)
 	}
 	if s.Temporal == "" {
+		if f.current != "" {
+			return misuse("--current: M3O_TEMPORAL must be set")
+		}
 		f.say("Temporal was left out: M3O_TEMPORAL is not set.")
 		return nil
 	}
@@ -66,6 +76,41 @@ func (f migrateFlags) migrate(ctx context.Context, s config.Settings) error {
 		return err
 	}
 	f.say("Temporal's namespace %s is ready.", control.Namespace)
+	if f.current == "" {
+		return nil
+	}
+	return f.takeOver(ctx, s)
+}
+
+// takeOver has a build's workers take over, and tells which others are still needed.
+func (f migrateFlags) takeOver(ctx context.Context, s config.Settings) error {
+	signals, err := watched(ctx, s, "migrate")
+	if err != nil {
+		return err
+	}
+	defer ended(ctx, signals)
+	b, err := connect(ctx, s, signals)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := workers.TakeOver(ctx, b.temporal, f.current); err != nil {
+		return fmt.Errorf("--current: %w", err)
+	}
+	builds, err := workers.Builds(ctx, b.temporal)
+	if err != nil {
+		return err
+	}
+	for _, build := range builds {
+		switch {
+		case build.Current:
+			f.say("Build %s is current.", build.ID)
+		case build.Empty:
+			f.say("Build %s holds nothing any more: its workers can go.", build.ID)
+		default:
+			f.say("Build %s may hold operations that began on it: keep its workers, and look again.", build.ID)
+		}
+	}
 	return nil
 }
 

@@ -39,11 +39,12 @@ const hush = "tell-nobody"
 
 // watchedPlatform is the API and its workers as the commands run them, over a sandbox cloud, with their spans kept.
 type watchedPlatform struct {
-	t       *testing.T
-	ctx     context.Context
-	api     string
-	control string // of the sandbox
-	spans   *tracetest.SpanRecorder
+	t        *testing.T
+	ctx      context.Context
+	settings config.Settings
+	api      string
+	control  string // of the sandbox
+	spans    *tracetest.SpanRecorder
 }
 
 func newWatchedPlatform(t *testing.T) *watchedPlatform {
@@ -54,7 +55,7 @@ func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
-		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
+		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64), DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
 	s.DigitalOceanURL = p.sandbox(at("sandbox"))
 	_, port, _ := net.SplitHostPort(p.free())
 	var number int
@@ -65,6 +66,7 @@ func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	t.Cleanup(func() { _ = e.Stop() })
 	s.Temporal, p.api = e.Address, "http://"+s.Listen
 	p.must("make keys", makeKeys(s))
+	p.settings = s
 	p.admit(s)
 	p.serve(s)
 	return p

@@ -44,7 +44,7 @@ func Run(ctx context.Context, c client.Client, h Holdings, o Options) error {
 		running = append(running, w)
 	}
 	if h.Flows != nil {
-		if err := makeCurrent(ctx, c, o); err != nil {
+		if err := settle(ctx, c, o); err != nil {
 			return err
 		}
 	}
@@ -83,39 +83,4 @@ func Register(r worker.Registry, list []flow, structs []any) {
 	for _, s := range structs {
 		r.RegisterActivityWithOptions(s, activity.RegisterOptions{})
 	}
-}
-
-// onlyBuild is the build of a machine that runs one build at a time: `m3o dev`.
-const onlyBuild = "dev"
-
-// makeCurrent tells Temporal that new runs begin on this build, if no other is there. Where builds stand side by side,
-// moving to a new one is a step of its own: a restarted worker of the old one must not move back. The server learns of a
-// build from its worker's first poll, so it is asked until it knows.
-func makeCurrent(ctx context.Context, c client.Client, o Options) error {
-	handle := c.WorkerDeploymentClient().GetHandle(Deployment)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		done, err := o.current(ctx, handle)
-		if done {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("make build %s current: %w", o.Build, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-func (o Options) current(ctx context.Context, handle client.WorkerDeploymentHandle) (done bool, err error) {
-	is, err := handle.Describe(ctx, client.WorkerDeploymentDescribeOptions{})
-	if err != nil {
-		return false, err
-	}
-	if v := is.Info.RoutingConfig.CurrentVersion; v != nil && (v.BuildID == o.Build || o.Build != onlyBuild) {
-		return true, nil
-	}
-	_, err = handle.SetCurrentVersion(ctx, client.WorkerDeploymentSetCurrentVersionOptions{BuildID: o.Build, IgnoreMissingTaskQueues: true})
-	return err == nil, err
 }
