@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -105,12 +106,13 @@ func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) e
 	return nil
 }
 
-// Accounts asks one cloud account about itself. Poll is how often it looks for what a cloud removes late, Limit how long that
+// Accounts asks one cloud account about itself. Wanted is what parts of regions are made of. Poll is how often it looks for what a cloud removes late, Limit how long that
 // may take; 0 is as long as the workflow has patience.
 type Accounts struct {
-	Cloud cloud.Account
-	Poll  time.Duration
-	Limit time.Duration
+	Cloud  cloud.Account
+	Wanted cluster.Parts
+	Poll   time.Duration
+	Limit  time.Duration
 }
 
 // PreflightInput is a region that is about to be made (Have nil) or changed.
@@ -119,11 +121,16 @@ type PreflightInput struct {
 	Have *region.Spec `json:"have,omitempty"`
 }
 
-// Preflight says what stands in the way of the region, and what it would cost. It only reads.
+// Preflight says what stands in the way of the region, in the cloud and in the platform's own settings, and what it would
+// cost. It only reads.
 func (a *Accounts) Preflight(ctx context.Context, in PreflightInput) (region.Preflight, error) {
 	answer, err := a.Cloud.Preflight(ctx, in.Want, in.Have)
 	if err != nil {
 		return region.Preflight{}, fail(fmt.Errorf("preflight %s: %w", in.Want.Key(), err))
+	}
+	if err := a.Wanted.Check(in.Want); err != nil {
+		answer.Obstacles = append(answer.Obstacles, region.Obstacle{Kind: string(fault.Invalid),
+			Message: "the settings of this platform (M3O_IMAGE_… of `m3o worker`) do not do for the region's parts: " + fault.Message(err)})
 	}
 	return answer, nil
 }

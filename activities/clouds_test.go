@@ -1,10 +1,14 @@
 package activities
 
 import (
+	"context"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -30,5 +34,27 @@ func TestSweepsOfOldAreUnderstood(t *testing.T) {
 	var read region.Key
 	if err := json.Unmarshal(sent, &read); err != nil || read != key {
 		t.Errorf("%s is read as %+v, %v", sent, read, err)
+	}
+}
+
+type offers struct{ cloud.Account }
+
+func (offers) Preflight(context.Context, region.Spec, *region.Spec) (region.Preflight, error) {
+	return region.Preflight{Monthly: region.Cost{Amount: "12.00"}}, nil
+}
+
+// What the platform itself lacks is said before anything is made and paid for.
+func TestAnImageThatNobodyNamedStandsInTheWay(t *testing.T) {
+	want := region.Spec{Platform: "micro", Name: "lon1", Network: []region.Part{region.API}}
+	pinned := "registry/m3o@sha256:" + strings.Repeat("a", 64)
+	for reference, words := range map[string]string{"": "images.api: names no image", "registry/m3o:latest": "is not pinned", pinned: ""} {
+		a := Accounts{Cloud: offers{}, Wanted: cluster.Parts{Images: map[region.Part]string{region.API: reference}}}
+		found, err := a.Preflight(t.Context(), PreflightInput{Want: want})
+		if err != nil || found.Monthly.Amount != "12.00" {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		if words == "" && len(found.Obstacles) > 0 || words != "" && (len(found.Obstacles) != 1 || !strings.Contains(found.Obstacles[0].Message, words)) {
+			t.Errorf("of %q it is said: %+v", reference, found.Obstacles)
+		}
 	}
 }

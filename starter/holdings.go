@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/m3o/platform/activities"
@@ -14,7 +13,6 @@ import (
 	"github.com/m3o/platform/internal/build"
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cluster"
-	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -50,10 +48,11 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 		return workers.CloudHoldings{}, misuse("M3O_REGION_OTLP_ENDPOINT: %v", err)
 	}
 	connections := &activities.Connections{Cloud: provider, Transport: b.signals.Transport}
+	wanted := cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys, Traces: b.settings.RegionTrace}}
 	return workers.CloudHoldings{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
-		Accounts: &activities.Accounts{Cloud: provider, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
-		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys, Traces: b.settings.RegionTrace}}},
+		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
+		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: wanted},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil
 }
@@ -110,16 +109,9 @@ func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
 		return nil, fmt.Errorf("M3O_BLOBS: %w", err)
 	}
 	s := b.settings
-	transport, err := registries(s)
+	client, err := registryClient(s)
 	if err != nil {
 		return nil, err
-	}
-	host, _, _ := strings.Cut(s.Registry, "/")
-	client := image.Client{Own: host, HTTP: s.RegistryHTTP == yes, Transport: transport}
-	if s.RegistrySecretFile != "" {
-		if client.Password, err = readSecret("M3O_REGISTRY_SECRET_FILE", s.RegistrySecretFile); err != nil {
-			return nil, err
-		}
 	}
 	builder, err := build.New(build.Config{Dir: s.BuildDir, GoRoot: s.GoRoot, Registry: s.Registry, Client: client, AllowUnconfined: s.Unjailed == yes,
 		Modules: build.Modules{Proxy: s.Modules, SumDB: s.SumDB, NoSumDB: s.NoSumDB}})
@@ -128,16 +120,6 @@ func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
 	}
 	go b.readyBuilder(ctx, builder)
 	return &activities.Builds{Builder: imageBuilder{builder, client, blobs}}, nil
-}
-
-// registries calls those outside, our own, and those inside that are listed.
-func registries(s config.Settings) (http.RoundTripper, error) {
-	own, _, _ := strings.Cut(s.Registry, "/")
-	inside, err := image.ParseInside(own + "," + s.InsideRegistries)
-	if err != nil {
-		return nil, fmt.Errorf("M3O_INSIDE_REGISTRIES: %w", err)
-	}
-	return image.Outside(inside), nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.

@@ -24,7 +24,7 @@ func rootCommand() *cobra.Command {
 	root.SetCompletionCommandGroupID(groupOther)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse("%v", err) })
 	addClientFlags(root)
-	root.AddCommand(apiCommand(), workerCommand(), gatewayCommand(), migrateCommand(), versionCommand())
+	root.AddCommand(apiCommand(), workerCommand(), gatewayCommand(), migrateCommand(), imageCommand(), versionCommand())
 	root.AddCommand(embeddedCommands()...)
 	root.AddCommand(regionCommands()...)
 	root.AddCommand(serviceCommands()...)

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/workflows"
@@ -46,10 +48,14 @@ type commander interface {
 	activities.Awaiter
 }
 
+// wantedParts are what the regions of the world are made of; only the gateway has no image by itself.
+var wantedParts = cluster.Parts{Images: map[region.Part]string{region.API: "registry/m3o@sha256:" + strings.Repeat("a", 64)}}
+
 // activities are the real ones over the world, but for those that need a cluster or a gateway.
 func (w *world) activities(c commander) []any {
 	return []any{
-		&activities.Networks{Cloud: w, Poll: time.Millisecond}, &activities.Clusters{Cloud: w, Poll: time.Millisecond, Limit: time.Hour}, &activities.Accounts{Cloud: w, Poll: time.Millisecond, Limit: 50 * time.Millisecond},
+		&activities.Networks{Cloud: w, Poll: time.Millisecond}, &activities.Clusters{Cloud: w, Poll: time.Millisecond, Limit: time.Hour},
+		&activities.Accounts{Cloud: w, Wanted: wantedParts, Poll: time.Millisecond, Limit: 50 * time.Millisecond},
 		&activities.Kubeconfigs{Cloud: w}, &activities.Regions{Records: w}, &activities.Releases{Records: w}, &activities.Builds{Builder: w},
 		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: c, Services: c, List: w}, &activities.Flows{Awaiter: c},
 		&parts{w}, &gateways{w}, &services{w},

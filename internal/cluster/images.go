@@ -42,6 +42,12 @@ type Gateway struct {
 
 var digest = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
 
+// Check reports which images are missing, or not pinned, for the spec.
+func (p Parts) Check(spec region.Spec) error {
+	_, err := p.complete(spec)
+	return err
+}
+
 // complete fills in the default images and says which are missing, or not pinned, for the spec.
 func (p Parts) complete(spec region.Spec) (Parts, error) {
 	images := maps.Clone(DefaultImages)
