@@ -76,27 +76,19 @@ func (a *Parts) state(ctx context.Context, spec region.Spec) (cluster.State, err
 	return state, a.Connections.Doubt(spec, err)
 }
 
-// Inspection is what a look at a region found.
-type Inspection struct {
-	Healthy   bool             `json:"healthy"`
-	Problems  []string         `json:"problems,omitempty"` // what is not ready, and why
-	Drift     []string         `json:"drift,omitempty"`    // what differs from what was applied
-	Endpoints region.Endpoints `json:"endpoints"`
-}
-
 // InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied.
-func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (Inspection, error) {
+func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Inspection, error) {
 	state, err := a.state(ctx, spec)
 	if err != nil {
-		return Inspection{Problems: []string{fault.Message(err)}}, nil // an unreachable region is a finding, not a failure to look
+		return region.Inspection{Problems: []string{fault.Message(err)}}, nil // an unreachable region is a finding, not a failure to look
 	}
-	found := Inspection{Healthy: state.Ready, Problems: state.Waiting, Endpoints: region.Endpoints{API: state.Gateway}}
+	found := region.Inspection{Healthy: state.Ready, Problems: state.Waiting}
 	client, err := a.Connections.Cluster(ctx, spec)
 	if err != nil {
-		return Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), err))
+		return region.Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), err))
 	}
 	if found.Drift, err = client.Drift(ctx, spec, a.Wanted); err != nil {
-		return Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
+		return region.Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
 	}
 	return found, nil
 }
@@ -126,15 +118,4 @@ func (a *Kubeconfigs) SealKubeconfig(ctx context.Context, in SealInput) (region.
 		return region.SealedKubeconfig{}, fail(fmt.Errorf("seal kubeconfig of %s: %w", in.Spec.Key(), err))
 	}
 	return region.SealedKubeconfig{Sealed: sealed}, nil
-}
-
-// Verdict is what an inspection means for the region.
-func (i Inspection) Verdict() (region.Status, string) {
-	switch {
-	case !i.Healthy:
-		return region.Degraded, strings.Join(i.Problems, "; ")
-	case len(i.Drift) > 0:
-		return region.Ready, "drifted: " + strings.Join(i.Drift, "; ")
-	}
-	return region.Ready, ""
 }

@@ -89,12 +89,12 @@ func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
 	return places, nil
 }
 
-// ListHolders returns the regions where a service may run, whether or not they take services now: all that have been ready.
-// One on its way out may yet stay. It only reads.
+// ListHolders returns the regions where a service may run, whether or not they take services now: all that have been ready,
+// also without a gateway. One on its way out may yet stay. It only reads.
 func (a *Releases) ListHolders(ctx context.Context) ([]region.Region, error) {
 	all, err := a.Records.Regions(ctx, "", false)
 	if err != nil {
 		return nil, fail(fmt.Errorf("list regions that hold services: %w", err))
 	}
-	return slices.DeleteFunc(all, func(r region.Region) bool { return r.Endpoints.API == "" }), nil
+	return slices.DeleteFunc(all, func(r region.Region) bool { return !r.Served && r.Endpoints.API == "" }), nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -62,12 +63,22 @@ func (s *session) follow(name string, number int, builds bool) error {
 }
 
 func (s *session) awaitRelease(name string, number int, b *board) (release.Release, error) {
-	for began := time.Now(); ; {
+	began, changed, version := time.Now(), time.Now(), int64(-1)
+	for {
 		r, err := s.api.Release(s.ctx(), name, number)
 		if err != nil {
 			return r, err
 		}
-		b.show(releaseRows(r))
+		if r.Version != version {
+			version, changed = r.Version, time.Now()
+		}
+		rows := releaseRows(r)
+		if time.Since(changed) > askWhyAfter && !r.Status.Ended() {
+			if why := s.waitsFor(name, number); why != "" {
+				rows = append(rows, boardRow{name: "waits", detail: why})
+			}
+		}
+		b.show(rows)
 		if r.Status.Ended() {
 			return r, nil
 		}
@@ -75,6 +86,29 @@ func (s *session) awaitRelease(name string, number int, b *board) (release.Relea
 			return r, err
 		}
 	}
+}
+
+// askWhyAfter is how long a release may stay as it is before it is asked what it waits for.
+const askWhyAfter = 3 * time.Second
+
+// waitsFor says what keeps a release that is on its way, "" when nothing is known of that.
+func (s *session) waitsFor(name string, number int) string {
+	p, err := s.api.ServiceProgress(s.ctx(), name)
+	switch {
+	case err != nil: // it is only told besides
+		return ""
+	case p.Release != number && p.Release != 0:
+		return fmt.Sprintf("its turn, after release %d", p.Release)
+	}
+	return obstacle(p)
+}
+
+// obstacle is what a service's work waits for, as far as it is more than work itself.
+func obstacle(p release.Progress) string {
+	if strings.HasPrefix(p.Waiting, region.WaitsFor) {
+		return ""
+	}
+	return p.Waiting
 }
 
 // releaseRows are the regions of a release, and before there are any the release itself.

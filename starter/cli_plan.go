@@ -289,7 +289,7 @@ func (s *session) carryOut(f *planFlags, plan region.Plan, list []*awaited, agre
 		if moved, err := s.order(plan); moved || err != nil {
 			return moved, err
 		}
-	case !slices.ContainsFunc(list, func(a *awaited) bool { return moving(a.line.Status) }):
+	case !slices.ContainsFunc(list, func(a *awaited) bool { return a.line.Status.Moving() }):
 		fmt.Fprintln(s.text(), "no changes")
 		return false, nil
 	default:

@@ -46,7 +46,7 @@ func regionListCommand() *cobra.Command {
 func printRegions(w io.Writer, lines []client.RegionLine) error {
 	rows := make([][]string, len(lines))
 	for i, l := range lines {
-		rows[i] = []string{l.Name, string(l.Provider), l.Region, string(l.Status), dash(l.Endpoints.API), strings.TrimPrefix(l.Message, "step: ")}
+		rows[i] = []string{l.Name, string(l.Provider), l.Region, string(l.Status), dash(l.Endpoints.API), strings.TrimPrefix(l.Message, region.AtStep)}
 	}
 	return table(w, []string{"name", "provider", "region", "status", "api", "message"}, rows)
 }
@@ -63,7 +63,7 @@ func regionShowCommand() *cobra.Command {
 				return printJSON(s.out, r)
 			}
 			progress := region.Progress{}
-			if moving(r.Status) || r.Status == region.Failed {
+			if r.Status.Moving() || r.Status == region.Failed {
 				// A region that rests, or whose workflow cannot be asked, has none.
 				progress, _ = s.api.RegionProgress(s.ctx(), args[0])
 			}

@@ -72,21 +72,32 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			progress, err := s.api.ServiceProgress(s.ctx(), args[0])
+			if err != nil { // its owner may be away, or just gone; what is recorded is told all the same
+				progress = release.Progress{}
+			}
 			if s.json {
 				return printJSON(s.out, struct {
 					Service  release.Service   `json:"service"`
+					Progress release.Progress  `json:"progress"`
 					Releases []release.Release `json:"releases"`
-				}{v, releases})
+				}{v, progress, releases})
 			}
-			return s.printStatus(v, releases)
+			return s.printStatus(v, progress, releases)
 		})}
 }
 
-func (s *session) printStatus(v release.Service, releases []release.Release) error {
+func (s *session) printStatus(v release.Service, p release.Progress, releases []release.Release) error {
 	facts := [][]string{{"service", v.Key.String()}, {"status", string(v.Status)}, {"release", releaseNumber(v.Current)}, {"access", string(v.Access)},
 		{"changed", ago(v.UpdatedAt)}}
 	if v.Message != "" {
 		facts = append(facts, []string{"message", v.Message})
+	}
+	if p.Stage != "" {
+		facts = append(facts, []string{"at work", fmt.Sprintf("release %d, %s", p.Release, p.Stage)})
+	}
+	if why := obstacle(p); why != "" {
+		facts = append(facts, []string{"waits for", why})
 	}
 	if err := table(s.out, nil, facts); err != nil {
 		return err
@@ -213,7 +224,7 @@ func (s *session) awaitGone(name string, after int64) error {
 		if err != nil {
 			return err
 		}
-		if v.Version > after && v.Status == release.Broken && strings.HasPrefix(v.Message, "kill: ") {
+		if v.Version > after && v.Status == release.Broken && strings.HasPrefix(v.Message, release.KillFailed) {
 			return fault.New(fault.Failed, "service %s is not gone: %s", name, v.Message)
 		}
 		b.show([]boardRow{{name: name, status: string(v.Status), detail: v.Message}})

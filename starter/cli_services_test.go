@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +61,31 @@ func TestRunBringsAFolderToEveryRegion(t *testing.T) {
 	s, err := w.Store.Service(t.Context(), release.Key{Project: "default", Name: "hello"})
 	if err != nil || s.Access != release.ByKey || s.Current != 2 {
 		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// A release that does not come along says what it waits for; one that moves does not bother anybody with that.
+func TestAReleaseThatWaitsSaysForWhat(t *testing.T) {
+	w := twoRegions(t)
+	w.Progress = release.Progress{Release: 1, Stage: "rollout", Waiting: "AwaitService, attempt 3: no node has room"}
+	var once sync.Once
+	w.Place = func(string, release.Release) error {
+		once.Do(func() { time.Sleep(askWhyAfter + time.Second) })
+		return nil
+	}
+	if c := m3o("run", program(t, "hello")).must(t); !strings.Contains(c.errs, "no node has room") {
+		t.Errorf("nobody is told: %s", c.errs)
+	}
+	if c := m3o("run", "hello").must(t); strings.Contains(c.errs, "no node has room") {
+		t.Errorf("told without need: %s", c.errs)
+	}
+	w.Progress.Release = 2
+	if c := m3o("status", "hello").must(t); !strings.Contains(c.out, "release 2, rollout") || !strings.Contains(c.out, "no node has room") {
+		t.Errorf("the status is %s", c.out)
+	}
+	w.Progress.Waiting = region.WaitsFor + "release/default/hello/2" // work, not an obstacle
+	if c := m3o("status", "hello").must(t); strings.Contains(c.out, "waits for") {
+		t.Errorf("the status is %s", c.out)
 	}
 }
 

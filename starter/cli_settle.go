@@ -43,20 +43,12 @@ type awaited struct {
 	line    client.RegionLine // as it was seen last
 }
 
-// moving reports whether something is being done to a region of this status.
-func moving(s region.Status) bool {
-	return slices.Contains([]region.Status{region.Planned, region.Creating, region.Updating, region.Deleting}, s)
-}
-
-// removing ends the message of a region whose failed bootstrap is still being undone, see workflows/region_bootstrap.go.
-const removing = ". Removing what was built"
-
 // settled reports whether the command's outcome is known. A status that rests may be from before the command.
 func (s *session) settled(a *awaited, there bool, lines []client.RegionLine) (bool, error) {
 	switch {
 	case !there:
 		return a.gone, nil
-	case moving(a.line.Status), strings.HasSuffix(a.line.Message, removing):
+	case a.line.Status.Moving(), strings.HasSuffix(a.line.Message, region.Undoing):
 		return false, nil
 	case a.after == 0:
 		return true, nil
@@ -116,7 +108,7 @@ func (s *session) lookAtRegions(list []*awaited, b *board) (open bool, err error
 			return false, err
 		}
 		open = open || !done
-		rows[i] = boardRow{name: a.key.Name, status: dash(string(a.line.Status)), detail: strings.TrimPrefix(a.line.Message, "step: "), done: done}
+		rows[i] = boardRow{name: a.key.Name, status: dash(string(a.line.Status)), detail: strings.TrimPrefix(a.line.Message, region.AtStep), done: done}
 	}
 	b.show(rows)
 	return open, nil

@@ -83,11 +83,19 @@ func TestTheAnswerComesAfterTheRecord(t *testing.T) {
 			}
 		}}, wants(1))
 	})
-	p.removedAt(time.Minute)
+	b := &answer{}
+	p.at(time.Minute, func() {
+		p.UpdateWorkflow(region.RemoveUpdate, "b", recorded{b, func() {
+			if r := w.regions[lon1().Key()]; r.Status != region.Deleting || r.Operation != 2 || w.did("DeleteCluster") != "" {
+				t.Errorf("the removal was answered with the region at %s, operation %d", r.Status, r.Operation)
+			}
+		}}, region.RemoveInput{By: "ada"})
+	})
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
 	a.ok(t)
+	b.ok(t)
 }
 
 type recorded struct {
@@ -145,7 +153,7 @@ func TestTheSameCommandIsDoneOnce(t *testing.T) {
 
 func TestARepetitionIsAnsweredEvenWhenItWouldBeRefusedNow(t *testing.T) {
 	p := newPlay(t, newWorld())
-	state := region.State{Version: 5, Operation: 4, Region: region.Region{Spec: lon1(), Status: region.Ready}}
+	state := region.State{Version: 5, Operation: 4, Region: region.Region{Spec: lon1(), Status: region.Ready, Served: true}}
 	state.Answers.Remember("a", region.Accepted{Operation: 4})
 	moved := wants(1)
 	moved.Spec.Location = "elsewhere"
@@ -292,6 +300,58 @@ func TestRetryAfterAFailure(t *testing.T) {
 		t.Errorf("retry was answered with %+v", got)
 	}
 	same(t, "recorded", strings.Join(w.told, ", "), "lon1 planned, lon1 creating, lon1 failed, lon1 creating, lon1 ready, lon1 deleting, lon1 deleted")
+}
+
+// What is wrong in the file is corrected after the attempt that it made fail was removed; as long as something of it is
+// there, or may be, it stays where and what it is.
+func TestARegionThatWasRemovedAgainIsAskedForOtherwise(t *testing.T) {
+	w := newWorld()
+	w.fails("EnsureCluster lon1", 1, fault.New(fault.Failed, "no such size"))
+	p := newPlay(t, w)
+	other := wants(1)
+	other.Spec.Location, other.Spec.Kubernetes.Nodes.Size = "nyc1", "s-4vcpu-8gb"
+	w.later("EnsureNetwork lon1", 30*time.Second)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	early := p.command(10*time.Second, region.ApplyUpdate, "b", other)
+	corrected := p.command(time.Hour, region.ApplyUpdate, "c", other)
+	p.at(2*time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || w.clusters["lon1"].Location != "nyc1" {
+			t.Errorf("the region is %s in %s: %s", r.Status, w.clusters["lon1"].Location, r.Message)
+		}
+	})
+	late := p.command(3*time.Hour, region.ApplyUpdate, "d", wants(1))
+	p.removedAt(4 * time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	early.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+	corrected.ok(t)
+	late.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+}
+
+func TestADriftedRegionIsMendedWhenAsked(t *testing.T) {
+	w := newWorld()
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	idle := p.command(time.Minute, region.RetryUpdate, "b", region.RetryInput{By: "ada"})
+	p.at(2*time.Minute, func() { w.drift = []string{"deployment gateway: replicas 1, wanted 2"} })
+	p.at(time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || r.Drift() == "" || strings.Count(w.did("ApplyParts"), "lon1") != 1 {
+			t.Errorf("recorded %s %q after %s", r.Status, r.Message, w.did("ApplyParts"))
+		}
+	})
+	mend := p.command(time.Hour, region.RetryUpdate, "c", region.RetryInput{By: "ada"})
+	p.at(2*time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || r.Message != "" || w.drift != nil {
+			t.Errorf("recorded %s %q", r.Status, r.Message)
+		}
+	})
+	p.removedAt(3 * time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	idle.refused(t, "there is nothing to retry")
+	mend.ok(t)
 }
 
 func TestWhatWasOrderedBeforeARemovalIsNotDone(t *testing.T) {

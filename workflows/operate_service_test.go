@@ -303,6 +303,9 @@ func TestAKillReachesRegionsThatTakeNoServicesNow(t *testing.T) {
 		r := w.regions[place("nyc3").Key()]
 		r.Status = region.Failed
 		w.regions[r.Spec.Key()] = r
+		bare := w.regions[place("lon1").Key()] // its gateway was taken out of the file
+		bare.Served, bare.Endpoints.API = true, ""
+		w.regions[bare.Spec.Key()] = bare
 	})
 	p.served(time.Hour)
 }

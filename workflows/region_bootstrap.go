@@ -163,7 +163,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 		return b.end(ctx, false)
 	}
 	reason := b.built.Message
-	b.built.Message = reason + ". Removing what was built"
+	b.built.Message = reason + region.Undoing
 	if err := b.record(ctx); err != nil {
 		return region.Outcome{}, err
 	}
@@ -286,7 +286,7 @@ func (b *bootstrap) record(ctx workflow.Context) error {
 		attribute.Status.ValueSet(string(b.built.Status)))
 	recorded := b.built
 	if recorded.Message == "" && b.progress.Stage != "" {
-		recorded.Message = "step: " + b.progress.Stage
+		recorded.Message = region.AtStep + b.progress.Stage
 	}
 	summary := fmt.Sprintf("Record %s: %s", b.built.Status, b.progress.Stage)
 	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)

@@ -29,10 +29,15 @@ func (o *regionOperator) fits(spec region.Spec) error {
 	if o.removal() != nil {
 		return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
 	}
-	if o.exists() {
-		if _, fixed := region.Differences(o.state.Region.Spec, spec); len(fixed) > 0 {
-			return refuse("%s of region %s cannot be changed in place", strings.Join(fixed, ", "), o.key.Name)
-		}
+	if !o.exists() {
+		return nil
+	}
+	_, fixed := region.Differences(o.state.Region.Spec, spec)
+	if o.running == nil { // what a bootstrap at work has built so far is not known here
+		fixed = o.state.Region.Fixed(fixed)
+	}
+	if len(fixed) > 0 {
+		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key.Name)
 	}
 	return nil
 }
@@ -86,8 +91,26 @@ func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (re
 		if order := o.removal(); order != nil {
 			return region.Accepted{Operation: order.Operation, Status: o.status()}, nil
 		}
+		if err := o.noteRemoval(ctx); err != nil {
+			return region.Accepted{}, err
+		}
 		return o.order(ctx, region.Order{Action: region.Delete, Spec: o.state.Region.Spec, By: in.By})
 	})
+}
+
+// noteRemoval records that a region at rest is to go, so that it goes even if its owner is lost, and whoever asks is told so.
+// A bootstrap at work is told by itself, and records what comes of it.
+func (o *regionOperator) noteRemoval(ctx workflow.Context) error {
+	if !recordsRemovals(ctx) || o.running != nil || len(o.state.Queue) > 0 {
+		return nil
+	}
+	before := o.state.Region
+	o.state.Region.Status, o.state.Region.Message, o.state.Region.Operation = region.Deleting, "", o.state.Operation+1
+	if err := o.record(ctx); err != nil {
+		o.state.Region = before
+		return err
+	}
+	return nil
 }
 
 // accept lets commands pass one by one, each once per id.
@@ -141,7 +164,8 @@ func (o *regionOperator) retriable() error {
 	if o.removal() != nil {
 		return refuse("region %s is being removed: there is nothing to retry", o.key.Name)
 	}
-	if o.child == "" && o.state.Region.Status != region.Failed && o.state.Region.Status != region.Degraded {
+	r := o.state.Region
+	if o.child == "" && r.Status != region.Failed && r.Status != region.Degraded && r.Drift() == "" {
 		return refuse("region %s is %s: there is nothing to retry", o.key.Name, o.status())
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/lineage"
@@ -126,12 +125,11 @@ func (o *regionOperator) resume(ctx workflow.Context) {
 	if r.Status == region.Deleting {
 		order.Action = region.Delete
 	}
-	interrupted := slices.Contains([]region.Status{region.Planned, region.Creating, region.Updating, region.Deleting}, r.Status)
-	if interrupted {
+	if r.Status.Moving() {
 		o.state.Queue = append(o.state.Queue, order)
 	}
 	o.begun = true
-	if !interrupted && r.Takes() {
+	if !r.Status.Moving() && r.Takes() {
 		o.announce(ctx)
 	}
 }
@@ -191,7 +189,7 @@ func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error
 func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) error {
 	o.child, o.state.Region.Operation = o.key.BootstrapID(order.Operation), order.Operation
 	in := region.BootstrapInput{Region: o.state.Region, Spec: order.Spec, Keep: order.Keep, Version: o.state.Version}
-	o.progress = region.Progress{Stage: "bootstrap", Waiting: "workflow " + o.child}
+	o.progress = region.Progress{Stage: "bootstrap", Waiting: region.WaitsFor + o.child}
 	o.describe(ctx)
 	var end region.Outcome
 	run := childRun{workflow: region.BootstrapWorkflow, id: o.child, anew: true, begun: func() { o.runs = true },
@@ -212,7 +210,7 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 func (o *regionOperator) teardown(ctx workflow.Context, order region.Order) error {
 	id := o.key.TeardownID(order.Operation)
 	o.state.Region.Operation = order.Operation
-	o.progress = region.Progress{Stage: "teardown", Waiting: "workflow " + id}
+	o.progress = region.Progress{Stage: "teardown", Waiting: region.WaitsFor + id}
 	o.describe(ctx)
 	var end region.Outcome
 	run := childRun{workflow: region.TeardownWorkflow, id: id, anew: true, summary: "Take down region " + o.key.Name}
@@ -261,7 +259,7 @@ func (o *regionOperator) reconcile(ctx workflow.Context) error {
 	}
 	ctx = lineage.Under(ctx, "") // nobody asked for it
 	spec := o.state.Region.Spec
-	var found activities.Inspection
+	var found region.Inspection
 	look := planning(ctx, queue.Cloud(spec.Provider), "Look for what is broken or drifted")
 	err := workflow.ExecuteActivity(look, parts.InspectParts, spec).Get(ctx, &found)
 	var unseen *temporal.TimeoutError
@@ -269,10 +267,10 @@ func (o *regionOperator) reconcile(ctx workflow.Context) error {
 		return nil // nobody looked: that says nothing of the region
 	}
 	if err != nil {
-		found = activities.Inspection{Problems: []string{words(err)}}
+		found = region.Inspection{Problems: []string{words(err)}}
 	}
 	status, message := found.Verdict()
-	if len(o.state.Queue) > 0 || status == o.state.Region.Status && message == o.state.Region.Message {
+	if len(o.state.Queue) > 0 || o.state.Region.Status == region.Deleting || status == o.state.Region.Status && message == o.state.Region.Message {
 		return nil
 	}
 	o.state.Region.Status, o.state.Region.Message = status, message

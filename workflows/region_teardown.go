@@ -93,7 +93,7 @@ func (t *teardown) record(ctx workflow.Context) error {
 		attribute.Provider.ValueSet(string(t.region.Spec.Provider)), attribute.Status.ValueSet(string(t.region.Status)))
 	recorded := t.region
 	if recorded.Message == "" && t.progress.Stage != "" {
-		recorded.Message = "step: " + t.progress.Stage
+		recorded.Message = region.AtStep + t.progress.Stage
 	}
 	summary := fmt.Sprintf("Record %s: %s", t.region.Status, t.progress.Stage)
 	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)

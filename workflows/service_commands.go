@@ -174,5 +174,10 @@ func (o *serviceOperator) kill(ctx workflow.Context, _ release.KillInput) (relea
 	}
 	o.state.Answers.Remember(id, accepted)
 	o.state.Kill, o.state.Traces.Kill = true, lineage.Of(ctx)
-	return accepted, nil
+	if !recordsRemovals(ctx) {
+		return accepted, nil
+	}
+	o.ordering++ // its turn comes when it is recorded
+	defer func() { o.ordering-- }()
+	return accepted, o.record(ctx, release.Killing, "")
 }

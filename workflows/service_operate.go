@@ -227,7 +227,7 @@ func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
 func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) error {
 	ctx = lineage.Under(ctx, o.state.Traces.Deploy)
 	o.running = &next
-	o.progress = release.Progress{Release: next.Number, Stage: "deploying", Waiting: "workflow " + o.key.DeployID(next.Number)}
+	o.progress = release.Progress{Release: next.Number, Stage: "deploying", Waiting: region.WaitsFor + o.key.DeployID(next.Number)}
 	o.describe(ctx)
 	if err := o.record(ctx, o.serviceStatus(), ""); err != nil {
 		return err
@@ -372,9 +372,9 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	}
 	o.state.Placements++
 	current := *o.state.Current
-	o.running, o.progress = &current, release.Progress{Release: current.Number, Stage: "placing"}
-	o.describe(ctx)
 	id := o.key.PlaceID(current.Number, o.state.Placements)
+	o.running, o.progress = &current, release.Progress{Release: current.Number, Stage: "placing", Waiting: region.WaitsFor + id}
+	o.describe(ctx)
 	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
 	for _, p := range o.state.Placed {
 		in.Ran = append(in.Ran, p.Region)
@@ -419,13 +419,15 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 	if err := workflow.Await(ctx, func() bool { return o.ordering == 0 }); err != nil {
 		return err
 	}
-	if err := o.record(ctx, release.Killing, ""); err != nil {
-		return err
+	if !recordsRemovals(ctx) {
+		if err := o.record(ctx, release.Killing, ""); err != nil {
+			return err
+		}
 	}
 	if err := o.removeEverywhere(ctx); err != nil {
 		o.state.Kill, o.state.HalfKilled = false, true
 		o.unplaced(nil)
-		return o.record(ctx, release.Broken, "kill: "+words(err)+". Run `m3o kill "+o.key.Name+"` again")
+		return o.record(ctx, release.Broken, release.KillFailed+words(err)+". Run `m3o kill "+o.key.Name+"` again")
 	}
 	if o.state.Waiting != nil {
 		if err := o.supersede(ctx, "the service was killed"); err != nil {
@@ -484,8 +486,13 @@ func (o *serviceOperator) recordRelease(ctx workflow.Context, r release.Release)
 	return workflow.ExecuteActivity(quickly(ctx, summary), releases.RecordRelease, r).Get(ctx, nil)
 }
 
+// record writes where the service stands. One that is to go stays so, whatever comes of a deploy meanwhile: an owner that
+// began anew would not know of the kill otherwise.
 func (o *serviceOperator) record(ctx workflow.Context, status release.ServiceStatus, message string) error {
 	o.state.Version++
+	if o.state.Kill {
+		status = release.Killing
+	}
 	s := release.Service{Key: o.key, Status: status, Message: message, Latest: o.state.Latest, Regions: o.state.Placed,
 		Version: o.state.Version, CreatedAt: o.state.Started, UpdatedAt: workflow.Now(ctx).UTC()}
 	if c := o.state.Current; c != nil {

@@ -22,6 +22,12 @@ func keepsRetries(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "keep retries", workflow.DefaultVersion, 1) >= 1
 }
 
+// recordsRemovals: that a region or a service is to go is recorded before its command is answered. Before, it was recorded
+// when its turn came.
+func recordsRemovals(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "record removals", workflow.DefaultVersion, 1) >= 1
+}
+
 // mendsRegions: after a deploy that somebody ended, the current release is brought back to every region. Before, the
 // regions were left as that deploy left them.
 func mendsRegions(ctx workflow.Context) bool {

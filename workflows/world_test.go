@@ -34,6 +34,7 @@ type world struct {
 	volumes   []string       // ids of the clusters that made them, and that they outlive
 	running   map[string]int // "lon1/default/hello" -> release
 	broken    string         // what InspectParts finds
+	drift     []string       // likewise, until parts are applied again
 
 	regions  map[region.Key]region.Region
 	told     []string // statuses of regions as they were recorded: "lon1 creating"
@@ -210,6 +211,9 @@ func (w *world) Owned(_ context.Context, owner region.Key, had ...string) ([]reg
 type parts struct{ w *world }
 
 func (p parts) ApplyParts(_ context.Context, s region.Spec) error {
+	p.w.mu.Lock()
+	p.w.drift = nil
+	p.w.mu.Unlock()
 	return refused(p.w.call("ApplyParts", s.Name))
 }
 
@@ -217,14 +221,14 @@ func (p parts) AwaitParts(_ context.Context, s region.Spec) (region.Endpoints, e
 	return region.Endpoints{API: "http://" + s.Name + ".example/"}, refused(p.w.call("AwaitParts", s.Name))
 }
 
-func (p parts) InspectParts(_ context.Context, s region.Spec) (activities.Inspection, error) {
+func (p parts) InspectParts(_ context.Context, s region.Spec) (region.Inspection, error) {
 	err := p.w.call("InspectParts", s.Name)
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if p.w.broken != "" {
-		return activities.Inspection{Problems: []string{p.w.broken}}, refused(err)
+		return region.Inspection{Problems: []string{p.w.broken}}, refused(err)
 	}
-	return activities.Inspection{Healthy: true}, refused(err)
+	return region.Inspection{Healthy: true, Drift: p.w.drift}, refused(err)
 }
 
 type gateways struct{ w *world }

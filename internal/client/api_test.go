@@ -109,7 +109,8 @@ func TestServicesThroughTheAPI(t *testing.T) {
 	if list, err := c.Releases(t.Context(), "hello", 2); err != nil || len(list) != 2 || list[0].Number != 3 || list[0].RollsBack != 1 {
 		t.Errorf("%+v %v", list, err)
 	}
-	if p, err := c.ServiceProgress(t.Context(), "hello"); err != nil || p.Stage == "" {
+	w.Progress = release.Progress{Release: 3, Stage: "rollout", Waiting: "a node"}
+	if p, err := c.ServiceProgress(t.Context(), "hello"); err != nil || p.Stage != "rollout" || p.Waiting != "a node" {
 		t.Errorf("%+v %v", p, err)
 	}
 	if _, err := c.Service(t.Context(), "helo"); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), `did you mean "hello"`) {

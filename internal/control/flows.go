@@ -87,12 +87,11 @@ func closedUnder(err error) bool {
 	return errors.As(err, &aborted) || errors.As(err, &multi) || errors.As(err, &notFound) && strings.Contains(notFound.Error(), "is closing")
 }
 
-// start starts a workflow whose id is a business key: one that runs or has done its work is left as it is. One that failed
-// is tried again.
-func (f *Flows) start(ctx context.Context, workflow, id, summary string, input any) error {
+// start starts a workflow whose id is a business key: one that runs or has done its work is left as it is. Whether one that
+// failed is tried again, the policy says.
+func (f *Flows) start(ctx context.Context, again enumspb.WorkflowIdReusePolicy, workflow, id, summary string, input any) error {
 	_, err := f.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: queue.Flows, StaticSummary: summary,
-		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		WorkflowExecutionErrorWhenAlreadyStarted: true}, workflow, input)
+		WorkflowIDReusePolicy: again, WorkflowExecutionErrorWhenAlreadyStarted: true}, workflow, input)
 	var already *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &already) {
 		return nil
@@ -100,14 +99,15 @@ func (f *Flows) start(ctx context.Context, workflow, id, summary string, input a
 	return translate(err)
 }
 
-// PlanPlatform starts the making of a plan. Starting the same plan twice is one plan.
+// PlanPlatform starts the making of a plan. Starting the same plan twice is one plan; one that could not be made is tried again.
 func (f *Flows) PlanPlatform(ctx context.Context, in region.PlanInput) error {
-	return f.start(ctx, region.PlanWorkflow, region.PlanID(in.ID), "Plan "+in.ID, in)
+	return f.start(ctx, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY, region.PlanWorkflow, region.PlanID(in.ID), "Plan "+in.ID, in)
 }
 
-// ApplyPlan starts the carrying out of a stored plan. Starting it twice is once; one that failed goes on where it can.
+// ApplyPlan starts the carrying out of a stored plan. Starting it twice is once, also when it failed: some of its orders were
+// taken then, and the world is not the one it was made from any more.
 func (f *Flows) ApplyPlan(ctx context.Context, in region.ApplyPlanInput) error {
-	return f.start(ctx, region.ApplyWorkflow, region.ApplyID(in.Plan), "Apply plan "+in.Plan, in)
+	return f.start(ctx, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, region.ApplyWorkflow, region.ApplyID(in.Plan), "Apply plan "+in.Plan, in)
 }
 
 // AwaitPlan waits for the making of a plan, or of its orders, to end, and returns why it failed if it did.

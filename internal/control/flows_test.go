@@ -83,7 +83,7 @@ func run(m *testing.M) int {
 	defer dialled.Close()
 	flows = control.NewFlows(dialled, codec)
 	w := worker.New(dialled, queue.Flows, worker.Options{DisableRegistrationAliasing: true})
-	for name, function := range map[string]any{release.OperateWorkflow: operateService, region.OperateWorkflow: operateRegion, region.PlanWorkflow: plan} {
+	for name, function := range map[string]any{release.OperateWorkflow: operateService, region.OperateWorkflow: operateRegion, region.PlanWorkflow: plan, region.ApplyWorkflow: applyPlan} {
 		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
 	w.RegisterActivityWithOptions(count, activity.RegisterOptions{Name: "count"})
@@ -192,6 +192,11 @@ func plan(ctx workflow.Context, in region.PlanInput) (region.Plan, error) {
 		return region.Plan{}, temporal.NewNonRetryableApplicationError("the token is not valid", string(fault.Unauthenticated), nil)
 	}
 	return region.Plan{ID: in.ID}, nil
+}
+
+// applyPlan fails for the first time.
+func applyPlan(ctx workflow.Context, in region.ApplyPlanInput) (region.Plan, error) {
+	return plan(ctx, region.PlanInput{ID: in.Plan, Destroy: true})
 }
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -333,6 +338,21 @@ func TestAPlanThatFailedIsMadeAgain(t *testing.T) {
 	answer, err := flows.AwaitWorkflow(ctx, region.PlanID("again"))
 	if err != nil || !strings.Contains(string(answer), `"id":"again"`) {
 		t.Errorf("its answer is %s, %v", answer, err)
+	}
+}
+
+func TestAPlanThatWasHalfCarriedOutIsNotCarriedOutAgain(t *testing.T) {
+	ctx := within(t, 30*time.Second)
+	for range 2 {
+		if err := flows.ApplyPlan(ctx, region.ApplyPlanInput{Plan: "half"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := flows.AwaitPlan(ctx, region.ApplyID("half")); fault.Message(err) != "the token is not valid" {
+			t.Errorf("it ended with %v", err)
+		}
+	}
+	if n := begun("half"); n != 1 {
+		t.Errorf("it was carried out %d times", n)
 	}
 }
 

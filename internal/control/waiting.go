@@ -9,10 +9,9 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
-)
 
-// waitingFor is how an owner's progress names the workflow that it waits for.
-const waitingFor = "workflow "
+	"github.com/m3o/platform/internal/region"
+)
 
 // nested bounds how deep the look for what keeps a workflow goes: an owner, its operation, a build.
 const nested = 3
@@ -20,7 +19,7 @@ const nested = 3
 // why says what keeps the workflow that an owner waits for: what its call to the outside failed with last, or saw last.
 // The owner's own words stay when nothing better is known.
 func (f *Flows) why(ctx context.Context, words string) string {
-	id, found := strings.CutPrefix(words, waitingFor)
+	id, found := strings.CutPrefix(words, region.WaitsFor)
 	for range nested {
 		if !found {
 			break

@@ -30,6 +30,13 @@ const RetrySignal = "RetryRequested"
 // GiveUpSignal tells a BootstrapRegion that waits for the operator to remove what is built.
 const GiveUpSignal = "RemovalRequested"
 
+// Words of messages that others than their authors understand.
+const (
+	AtStep   = "step: "                    // begins the message of a region that something is done to, and names what
+	Undoing  = ". Removing what was built" // ends that of a region whose failed bootstrap is still being undone
+	WaitsFor = "workflow "                 // begins Progress.Waiting of an owner, and names what it waits for
+)
+
 // OperateID is the id of the workflow that owns the region.
 func (k Key) OperateID() string { return "region/" + k.Platform + "/" + k.Name }
 

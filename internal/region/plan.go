@@ -27,7 +27,7 @@ const (
 type Step struct {
 	Action    Action     `json:"action"`
 	Region    Spec       `json:"region"`            // as wanted; for Delete, as it is
-	Before    *Spec      `json:"before,omitempty"`  // for Change: as it is
+	Before    *Spec      `json:"before,omitempty"`  // for Change: as it is, where it has a cluster
 	Changes   []string   `json:"changes,omitempty"` // for Change: "kubernetes.nodes.count: 1 -> 3"
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
 	Monthly   Cost       `json:"monthly"`
@@ -136,13 +136,17 @@ func compareOne(w Spec, r Region, exists, destroy bool) (Step, bool) {
 		return Step{Action: Create, Region: w}, true
 	}
 	changes, fixed := Differences(r.Spec, w)
-	unfinished := r.Status == Failed || r.Status == Planned
-	if unfinished {
+	if r.Status == Failed || r.Status == Planned {
 		changes = append(changes, "status: "+string(r.Status)+" -> "+string(Ready))
 	}
-	before := r.Spec
-	step := Step{Action: Change, Region: w, Before: &before, Changes: changes}
-	for _, field := range fixed {
+	if drift := r.Drift(); drift != "" {
+		changes = append(changes, "drift: "+drift+" -> as applied")
+	}
+	step := Step{Action: Change, Region: w, Changes: changes}
+	if r.Served || r.Cluster.ID != "" { // of what was removed again, the account has nothing
+		step.Before = &r.Spec
+	}
+	for _, field := range r.Fixed(fixed) {
 		step.Obstacles = append(step.Obstacles, Obstacle{Kind: "unsupported", Message: field + " cannot be changed in place: remove the region and make it anew"})
 	}
 	return step, len(changes) > 0

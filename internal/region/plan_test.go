@@ -15,7 +15,7 @@ func spec(name string, nodes int) region.Spec {
 }
 
 func there(s region.Spec, status region.Status) region.Region {
-	return region.Region{Spec: s, Status: status, Version: 7}
+	return region.Region{Spec: s, Status: status, Version: 7, Network: region.Net{ID: "n-1"}, Cluster: region.Cluster{ID: "c-1"}}
 }
 
 // lines are the steps as a user would read them.
@@ -80,6 +80,35 @@ func TestWhatCannotBeChangedStandsInTheWay(t *testing.T) {
 	}
 	if steps[0].Before == nil || steps[0].Before.Location != "lon1" {
 		t.Errorf("a change says what was before: %+v", steps[0].Before)
+	}
+}
+
+// A region whose failed bootstrap was removed has nothing to keep: what is wrong in the file can be corrected, and the cloud
+// is asked as for a new one.
+func TestWhatWasRemovedAgainCanBeAskedForOtherwise(t *testing.T) {
+	moved := spec("lon1", 1)
+	moved.Location, moved.Kubernetes.Version, moved.Kubernetes.Nodes.Size = "nyc3", "1.35", "s-4vcpu-8gb"
+	gone := region.Region{Spec: spec("lon1", 1), Status: region.Failed, Version: 7}
+	steps := region.Compare([]region.Spec{moved}, []region.Region{gone}, false)
+	if len(steps) != 1 || len(steps[0].Obstacles) > 0 || steps[0].Before != nil {
+		t.Errorf("nothing is there, and yet: %+v", steps)
+	}
+	gone.Network.ID = "n-1"
+	steps = region.Compare([]region.Spec{moved}, []region.Region{gone}, false)
+	if len(steps) != 1 || len(steps[0].Obstacles) != 1 || !strings.HasPrefix(steps[0].Obstacles[0].Message, "region cannot be changed") {
+		t.Errorf("the network is where it is, and yet: %+v", steps)
+	}
+}
+
+func TestDriftIsAChange(t *testing.T) {
+	r := there(spec("lon1", 1), region.Ready)
+	_, r.Message = region.Inspection{Healthy: true, Drift: []string{"deployment gateway: replicas 1, wanted 2"}}.Verdict()
+	if got := lines(region.Compare([]region.Spec{r.Spec}, []region.Region{r}, false)); !strings.Contains(got, "change lon1 (drift: deployment gateway: replicas 1, wanted 2") {
+		t.Errorf("the plan is %q", got)
+	}
+	r.Status = region.Degraded
+	if got := r.Drift(); got != "" {
+		t.Errorf("a region that is not well has drifted: %q", got)
 	}
 }
 

@@ -59,12 +59,12 @@ func (f file) specs() ([]Spec, []fault.Problem) {
 		c.check(p.KV == "", at+"kv", "this version cannot run %q; leave it out", p.KV)
 		specs = append(specs, p.specs(&c, at)...)
 	}
+	c.check(len(specs) <= MaxRegions, "platforms", "%d regions are more than %d", len(specs), MaxRegions)
 	return specs, c.problems
 }
 
 func (p platform) specs(c *checker, at string) []Spec {
 	c.check(len(p.Regions) > 0, at+"regions", "at least one region must be listed")
-	c.check(len(p.Regions) <= MaxRegions, at+"regions", "%d regions are more than %d", len(p.Regions), MaxRegions)
 	var specs []Spec
 	names := map[string]bool{}
 	for i, e := range p.Regions {

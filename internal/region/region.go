@@ -2,6 +2,7 @@ package region
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -72,6 +73,53 @@ type Region struct {
 	Version   int64     `json:"version"`             // grows with every record; older writes are ignored
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Moving reports whether something is being done to a region of this status.
+func (s Status) Moving() bool {
+	return slices.Contains([]Status{Planned, Creating, Updating, Deleting}, s)
+}
+
+// Fixed names those of the fields, as Differences lists them, that cannot change in place: where the region is once it has
+// a network, and all of them once it has a cluster.
+func (r Region) Fixed(fields []string) []string {
+	switch {
+	case r.Served || r.Cluster.ID != "":
+		return fields
+	case r.Network.ID != "":
+		return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f != "provider" && f != "region" })
+	}
+	return nil
+}
+
+// Inspection is what a look at a region found.
+type Inspection struct {
+	Healthy  bool     `json:"healthy"`
+	Problems []string `json:"problems,omitempty"` // what is not ready, and why
+	Drift    []string `json:"drift,omitempty"`    // what differs from what was applied
+}
+
+// drifted begins the message of a region that works, but is not as it was applied.
+const drifted = "drifted: "
+
+// Verdict is what an inspection means for the region: its status and message.
+func (i Inspection) Verdict() (Status, string) {
+	switch {
+	case !i.Healthy:
+		return Degraded, strings.Join(i.Problems, "; ")
+	case len(i.Drift) > 0:
+		return Ready, drifted + strings.Join(i.Drift, "; ")
+	}
+	return Ready, ""
+}
+
+// Drift is what the last inspection found of a ready region that is not as it was applied, "" when nothing.
+func (r Region) Drift() string {
+	words, found := strings.CutPrefix(r.Message, drifted)
+	if !found || r.Status != Ready {
+		return ""
+	}
+	return words
 }
 
 // Endpoints are the addresses a region answers at. Each is a base URL that ends in a slash.

@@ -62,6 +62,9 @@ type RegionFact struct {
 	Trace  string `json:"trace,omitempty"` // of the work that made it true, see internal/lineage
 }
 
+// KillFailed begins the message of a service that could not be taken away everywhere.
+const KillFailed = "kill: "
+
 // Overtaken tells why a deploy on its way need not go on: a newer release was asked for, or the end of the service, which
 // takes away whatever the deploy placed.
 type Overtaken struct {

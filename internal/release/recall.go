@@ -20,6 +20,8 @@ func Recall(service Service, newest []Release) Recalled {
 		return r
 	}
 	r.State.Started, r.State.Kill, r.State.Placed = service.CreatedAt, service.Status == Killing, service.Regions
+	// How many placements there were is not recorded. Each was between two records: none has had this number.
+	r.State.Placements = int(service.Version)
 	for _, p := range service.Regions {
 		if p.Status == Failed {
 			r.State.Unplaced = append(r.State.Unplaced, p.Region)

@@ -110,6 +110,19 @@ func (r Release) Brief() Release {
 	return Release{Service: r.Service, Number: r.Number, Image: r.Image, RollsBack: r.RollsBack}
 }
 
+// BoundFor reports whether the release is on its way into the region: it is being deployed to it, or everywhere as far as is
+// known yet, or it is ready elsewhere and being placed there.
+func (r Release) BoundFor(name string) bool {
+	at := slices.IndexFunc(r.Regions, func(p Placed) bool { return p.Region == name })
+	switch r.Status {
+	case Deploying:
+		return len(r.Regions) == 0 || at >= 0
+	case Ready:
+		return at >= 0 && !r.Regions[at].Status.Ended()
+	}
+	return false
+}
+
 // Placed is a release in one region. URL is the service's base there, ending in a slash.
 type Placed struct {
 	Region  string `json:"region"`

@@ -178,11 +178,11 @@ func (s *Store) Releases(ctx context.Context, key release.Key, page Page) ([]rel
 	return releases, cursor, err
 }
 
-// RunningReleases returns the releases that are being deployed now and go to the region: those that name it, and those
-// that name no region yet and so may go anywhere.
+// RunningReleases returns the releases that are on their way into the region: those being deployed that name it, or no region
+// yet and so may go anywhere, and those that are ready elsewhere and being placed there.
 func (s *Store) RunningReleases(ctx context.Context, region string) ([]release.Release, error) {
 	var rows []releaseRow
-	err := s.read.NewSelect().Model(&rows).Where("status = ?", string(release.Deploying)).Order("project", "service", "number").Scan(ctx)
+	err := s.read.NewSelect().Model(&rows).Where("status IN (?, ?)", string(release.Deploying), string(release.Ready)).Order("project", "service", "number").Scan(ctx)
 	if err != nil {
 		return nil, s.explain(err, "list the releases that are being deployed")
 	}
@@ -190,9 +190,7 @@ func (s *Store) RunningReleases(ctx context.Context, region string) ([]release.R
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(releases, func(r release.Release) bool {
-		return len(r.Regions) > 0 && !slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Region == region })
-	}), nil
+	return slices.DeleteFunc(releases, func(r release.Release) bool { return !r.BoundFor(region) }), nil
 }
 
 func decodeReleases(rows []releaseRow) ([]release.Release, error) {

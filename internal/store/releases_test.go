@@ -141,8 +141,10 @@ func TestRunningReleasesAreThoseOnTheirWayToTheRegion(t *testing.T) {
 		{release.Deploying, []release.Placed{{Region: "lon1"}, {Region: "nyc3"}}},
 		{release.Deploying, []release.Placed{{Region: "nyc3"}}},
 		{release.Deploying, nil},
-		{release.Ready, []release.Placed{{Region: "lon1"}}},
+		{release.Ready, []release.Placed{{Region: "lon1", Status: release.Ready}, {Region: "nyc3", Status: release.Pending}}},
 		{release.Pending, nil},
+		{release.Ready, []release.Placed{{Region: "nyc3", Status: release.Ready}, {Region: "lon1", Status: release.Pending}}},
+		{release.Superseded, []release.Placed{{Region: "lon1", Status: release.Deploying}}},
 	} {
 		r := allocate(t, s, hello, fmt.Sprint(i))
 		r.Status, r.Regions, r.Version = c.status, c.regions, 1
@@ -154,7 +156,7 @@ func TestRunningReleasesAreThoseOnTheirWayToTheRegion(t *testing.T) {
 	for _, r := range running {
 		got = append(got, r.Number)
 	}
-	if want := []int{1, 3}; !reflect.DeepEqual(got, want) {
+	if want := []int{1, 3, 6}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -106,14 +106,14 @@ func (w *World) BringUp(spec region.Spec) {
 	w.background(func(context.Context) {
 		for _, stage := range []string{"preflight", "network", "cluster", "parts", "gateway"} {
 			w.pause()
-			r.Spec, r.Status, r.Message = spec, during, "step: "+stage
+			r.Spec, r.Status, r.Message = spec, during, region.AtStep+stage
 			w.recordRegion(&r)
 		}
 		w.pause()
 		r.Status, r.Message = region.Ready, ""
 		if w.Bootstrap != nil {
 			if err := w.Bootstrap(spec); err != nil {
-				r.Status, r.Message = region.Failed, "cluster: "+err.Error()+". Removing what was built"
+				r.Status, r.Message = region.Failed, "cluster: "+err.Error()+region.Undoing
 				w.recordRegion(&r)
 				w.pause()
 				r.Message = "cluster: " + err.Error() + ". Everything that was built is removed"
@@ -133,7 +133,7 @@ func (w *World) TearDown(key region.Key) {
 		w.must(err)
 		for _, stage := range []string{"drain", "cluster", "network", "inventory"} {
 			w.pause()
-			r.Status, r.Message = region.Deleting, "step: "+stage
+			r.Status, r.Message = region.Deleting, region.AtStep+stage
 			w.recordRegion(&r)
 		}
 		w.pause()

@@ -164,7 +164,7 @@ func (s services) KillService(ctx context.Context, id string, key release.Key, _
 			v.Status, v.Regions, v.Current = release.Killed, nil, 0
 			if s.Remove != nil {
 				if err := s.Remove(key.Name); err != nil {
-					v.Status, v.Message = release.Broken, "kill: "+err.Error()
+					v.Status, v.Message = release.Broken, release.KillFailed+err.Error()
 				}
 			}
 			s.recordService(&v)
@@ -174,5 +174,5 @@ func (s services) KillService(ctx context.Context, id string, key release.Key, _
 }
 
 func (s services) ServiceProgress(context.Context, release.Key) (release.Progress, error) {
-	return release.Progress{Stage: "rollout"}, nil
+	return s.Progress, nil
 }

@@ -35,6 +35,7 @@ type World struct {
 	Build     func(log func(string), r release.Release) error // what a build prints, and why it fails
 	Place     func(regionName string, r release.Release) error
 	Remove    func(service string) error // why a kill fails
+	Progress  release.Progress           // what every service says that it is at
 
 	Store *store.Store
 	URL   string
