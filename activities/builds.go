@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -46,20 +44,4 @@ func (a *Builds) ResolveImage(ctx context.Context, in release.BuildInput) (relea
 		return release.Image{}, fail(fmt.Errorf("resolve image of %s: %w", in.Service, err))
 	}
 	return image, nil
-}
-
-// beat sends heartbeats beside a call that cannot, so that a dead worker is noticed.
-func beat(ctx context.Context, what string) (stop func()) {
-	beating, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			activity.RecordHeartbeat(ctx, Seen{Reason: what}) // not cut off on its way
-			if pause(beating, 2*time.Second) != nil {
-				return
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
 }

@@ -98,7 +98,7 @@ func (a *Regions) claim(ctx context.Context, id string) (region.Plan, error) {
 		return region.Plan{}, fault.New(fault.Conflict, "the regions changed since plan %s was made: plan again", id)
 	}
 	if plan.Blocked() {
-		return region.Plan{}, fault.New(fault.Conflict, "plan %s has obstacles: %s", id, obstacles(plan))
+		return region.Plan{}, fault.New(fault.Conflict, "plan %s has obstacles: %s", id, firstObstacle(plan))
 	}
 	if err := a.Records.MovePlan(ctx, id, region.PlanOpen, region.PlanApplied); err != nil {
 		return region.Plan{}, err
@@ -107,7 +107,7 @@ func (a *Regions) claim(ctx context.Context, id string) (region.Plan, error) {
 	return plan, nil
 }
 
-func obstacles(p region.Plan) string {
+func firstObstacle(p region.Plan) string {
 	for _, s := range p.Steps {
 		for _, o := range s.Obstacles {
 			return s.Region.Name + ": " + o.Message
@@ -143,16 +143,4 @@ func (a *Traffic) AwaitReleases(ctx context.Context, key region.Key) error {
 		return fail(fmt.Errorf("await releases in %s: %w", key, err))
 	}
 	return nil
-}
-
-// pause waits for d, or returns why it need not go on.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

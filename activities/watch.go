@@ -14,6 +14,9 @@ import (
 // Slack is what a watch's start-to-close timeout has above its limit, so that the watch itself says what it waited for.
 const Slack = time.Minute
 
+// heartbeatEvery is well below the timeout after which an activity without one counts as lost.
+const heartbeatEvery = 2 * time.Second
+
 // Seen is what a watch tells in its heartbeats: how long somebody really looked, and what was seen last.
 type Seen struct {
 	Waited time.Duration `json:"waited"`
@@ -55,7 +58,7 @@ func (w *watch) beat() {
 	defer close(w.done)
 	for {
 		activity.RecordHeartbeat(w.activity, w.now())
-		if pause(w.ctx, 2*time.Second) != nil {
+		if pause(w.ctx, heartbeatEvery) != nil {
 			return
 		}
 	}
@@ -111,4 +114,32 @@ func (w *watch) again(err error) error {
 		return err
 	}
 	return w.next(fault.Message(err))
+}
+
+// beat sends heartbeats beside a call that cannot, so that a dead worker is noticed.
+func beat(ctx context.Context, what string) (stop func()) {
+	beating, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			activity.RecordHeartbeat(ctx, Seen{Reason: what}) // not cut off on its way
+			if pause(beating, heartbeatEvery) != nil {
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// pause waits for d, or returns why it need not go on.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

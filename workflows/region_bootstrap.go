@@ -43,6 +43,9 @@ type bootstrap struct {
 	stop     workflow.CancelFunc // ends the step at work
 }
 
+// errRemoval ends a bootstrap whose region is not wanted any more.
+var errRemoval = failure(fault.Conflict, "its removal was requested")
+
 // step is one stage of a bootstrap and how it is undone.
 type step struct {
 	name     string
@@ -62,12 +65,10 @@ func (b *bootstrap) steps() []step {
 func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, error) {
 	b.ran = b.built.Served || b.built.Endpoints.API != ""
 	b.built.Spec, b.built.Message = b.spec, ""
-	if b.built.Status = region.Creating; b.ran {
-		b.built.Status = region.Updating
-	}
+	b.built.Status = b.underWay()
 	for i, s := range steps {
 		b.progress = region.Progress{Stage: s.name, Done: i, Of: len(steps)}
-		if err := b.persist(ctx, s); err != nil {
+		if err := b.seeThrough(ctx, s); err != nil {
 			return b.fail(ctx, steps[:i+1], err)
 		}
 	}
@@ -76,11 +77,19 @@ func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, err
 	return region.Outcome{Region: b.built}, b.record(ctx)
 }
 
-// persist does one step until it is done, has failed for good, or the operator gives up on it.
-func (b *bootstrap) persist(ctx workflow.Context, s step) error {
+// underWay is the status of a region that something is done to.
+func (b *bootstrap) underWay() region.Status {
+	if b.ran {
+		return region.Updating
+	}
+	return region.Creating
+}
+
+// seeThrough does one step until it is done, has failed for good, or the operator gives up on it.
+func (b *bootstrap) seeThrough(ctx workflow.Context, s step) error {
 	for {
 		if b.giveUp {
-			return failure(fault.Conflict, "its removal was requested")
+			return errRemoval
 		}
 		if err := b.record(ctx); err != nil {
 			return err
@@ -89,7 +98,7 @@ func (b *bootstrap) persist(ctx workflow.Context, s step) error {
 		err := b.attempt(ctx, s)
 		switch {
 		case err != nil && b.giveUp:
-			return failure(fault.Conflict, "its removal was requested")
+			return errRemoval
 		case err == nil || !waitsForOperator(err):
 			return err
 		}
@@ -105,7 +114,7 @@ func (b *bootstrap) attempt(ctx workflow.Context, s step) error {
 	b.stop = stop
 	defer func() { b.stop = nil; stop() }()
 	if b.giveUp { // while the step was recorded
-		return failure(fault.Conflict, "its removal was requested")
+		return errRemoval
 	}
 	return s.do(scope)
 }
@@ -132,9 +141,7 @@ func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
 		return err
 	}
 	b.progress.Waiting, b.built.Message = "", ""
-	if b.built.Status = region.Creating; b.ran {
-		b.built.Status = region.Updating
-	}
+	b.built.Status = b.underWay()
 	if !answered || b.giveUp {
 		return why
 	}
@@ -279,16 +286,21 @@ func (b *bootstrap) listen(ctx workflow.Context) {
 }
 
 func (b *bootstrap) record(ctx workflow.Context) error {
-	b.version++
-	b.built.Version, b.built.UpdatedAt = b.version, workflow.Now(ctx).UTC()
-	workflow.SetCurrentDetails(ctx, b.narrate())
-	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(b.spec.Name), attribute.Provider.ValueSet(string(b.spec.Provider)),
-		attribute.Status.ValueSet(string(b.built.Status)))
-	recorded := b.built
-	if recorded.Message == "" && b.progress.Stage != "" {
-		recorded.Message = region.AtStep + b.progress.Stage
+	return recordStage(ctx, &b.built, &b.version, b.progress, b.narrate())
+}
+
+// recordStage records where an operation on a region is, and tells it in Temporal's UI.
+func recordStage(ctx workflow.Context, r *region.Region, version *int64, at region.Progress, details string) error {
+	*version++
+	r.Version, r.UpdatedAt = *version, workflow.Now(ctx).UTC()
+	workflow.SetCurrentDetails(ctx, details)
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(r.Spec.Name), attribute.Provider.ValueSet(string(r.Spec.Provider)),
+		attribute.Status.ValueSet(string(r.Status))) // fails only for unknown attributes
+	recorded := *r
+	if recorded.Message == "" && at.Stage != "" {
+		recorded.Message = region.AtStep + at.Stage
 	}
-	summary := fmt.Sprintf("Record %s: %s", b.built.Status, b.progress.Stage)
+	summary := fmt.Sprintf("Record %s: %s", r.Status, at.Stage)
 	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)
 }
 

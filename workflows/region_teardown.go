@@ -7,7 +7,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
-	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
@@ -85,18 +84,8 @@ func (t *teardown) fail(ctx workflow.Context, s step, why error) (region.Outcome
 }
 
 func (t *teardown) record(ctx workflow.Context) error {
-	t.version++
-	t.region.Version, t.region.UpdatedAt = t.version, workflow.Now(ctx).UTC()
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Region **%s** is %s: step %d of %d, %s.", t.region.Spec.Key(), t.region.Status,
-		t.progress.Done+1, t.progress.Of, t.progress.Stage))
-	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(t.region.Spec.Name),
-		attribute.Provider.ValueSet(string(t.region.Spec.Provider)), attribute.Status.ValueSet(string(t.region.Status)))
-	recorded := t.region
-	if recorded.Message == "" && t.progress.Stage != "" {
-		recorded.Message = region.AtStep + t.progress.Stage
-	}
-	summary := fmt.Sprintf("Record %s: %s", t.region.Status, t.progress.Stage)
-	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)
+	details := fmt.Sprintf("Region **%s** is %s: step %d of %d, %s.", t.region.Spec.Key(), t.region.Status, t.progress.Done+1, t.progress.Of, t.progress.Stage)
+	return recordStage(ctx, &t.region, &t.version, t.progress, details)
 }
 
 func (t *teardown) report() (region.Progress, error) {

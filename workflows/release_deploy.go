@@ -81,12 +81,12 @@ func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
 				return release.Outcome{}, err
 			}
 		}
-		failed := d.attempt(ctx, stage.do)
+		why := d.attempt(ctx, stage.do)
 		if err := recorded.Get(ctx, nil); err != nil {
 			return release.Outcome{}, err
 		}
-		if failed != nil {
-			return d.fail(ctx, failed)
+		if why != nil {
+			return d.fail(ctx, why)
 		}
 	}
 	d.release.Status, d.release.Message = release.Ready, ""
@@ -218,33 +218,33 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 	}
 	if !touched {
 		d.placed = nil // no region was touched
-		d.release.Status = d.failed(release.Failed)
+		d.release.Status = d.endsAs(release.Failed)
 		return d.end(ctx)
 	}
 	d.stage = "roll back"
 	if err := d.record(ctx); err != nil {
 		return release.Outcome{}, err
 	}
-	failed := append([]release.Placed(nil), d.placed...)
+	tried := slices.Clone(d.placed)
 	d.each(ctx, release.Deploying, d.takeBack)
 	for i, p := range d.placed {
 		switch {
 		case p.Status == release.Failed:
 			d.release.Message += "; going back failed in " + p.Message
 		case slices.Contains(d.ran, p.Region):
-			d.placed[i] = failed[i]
+			d.placed[i] = tried[i]
 		case d.overtaken != nil:
 			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p)}
 		default:
-			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p), Message: failed[i].Message}
+			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p), Message: tried[i].Message}
 		}
 	}
-	d.release.Status = d.failed(release.RolledBack)
+	d.release.Status = d.endsAs(release.RolledBack)
 	return d.end(ctx)
 }
 
-// failed is how a release ends that does not get to all its regions.
-func (d *deploy) failed(otherwise release.Status) release.Status {
+// endsAs is how a release ends that does not get to all its regions.
+func (d *deploy) endsAs(otherwise release.Status) release.Status {
 	switch {
 	case d.only != nil: // it still runs where it ran
 		return release.Ready
@@ -267,7 +267,7 @@ func (d *deploy) leave(ctx workflow.Context) (release.Outcome, error) {
 			d.placed[i] = release.Placed{Region: p.Region, Status: release.Failed, Message: d.release.Message}
 		}
 	}
-	d.release.Status = d.failed(release.Superseded)
+	d.release.Status = d.endsAs(release.Superseded)
 	return d.end(ctx)
 }
 
@@ -337,27 +337,9 @@ func deleteService(ctx workflow.Context, spec region.Spec, key release.Key) work
 }
 
 func among(places []region.Region, names []string) []region.Region {
-	var out []region.Region
-	for _, p := range places {
-		for _, name := range names {
-			if p.Spec.Name == name {
-				out = append(out, p)
-			}
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(places), func(p region.Region) bool { return !slices.Contains(names, p.Spec.Name) })
 }
 
 func without(placed []release.Placed, names []string) []release.Placed {
-	var out []release.Placed
-	for _, p := range placed {
-		keep := true
-		for _, name := range names {
-			keep = keep && p.Region != name
-		}
-		if keep {
-			out = append(out, p)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(placed), func(p release.Placed) bool { return slices.Contains(names, p.Region) })
 }

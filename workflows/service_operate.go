@@ -223,6 +223,9 @@ func (o *serviceOperator) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, OperateService, release.OperateInput{Key: o.key, State: o.state})
 }
 
+// beyondRun is more records than one deploy makes: what is recorded now is newer than whatever a run that was ended recorded.
+const beyondRun = 1000
+
 // bringOut runs the deploy of a release whose turn it is.
 func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) error {
 	ctx = lineage.Under(ctx, o.state.Traces.Deploy)
@@ -238,7 +241,7 @@ func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) e
 	err := o.attend(ctx, run, in, &end)
 	o.progress = release.Progress{}
 	if err != nil { // the deploy's stages never fail it: someone ended the workflow
-		next.Status, next.Message, next.Version = release.Failed, words(err), next.Version+1000
+		next.Status, next.Message, next.Version = release.Failed, words(err), next.Version+beyondRun
 		end.Release = next
 		if err := o.recordRelease(ctx, next); err != nil {
 			return err
@@ -382,7 +385,7 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	var end release.Outcome
 	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names)}
 	if err := o.attend(ctx, run, in, &end); err != nil {
-		o.state.Current.Version += 1000 // beyond what that run may have recorded
+		o.state.Current.Version += beyondRun
 		o.unplaced(names)
 		return o.record(ctx, o.serviceStatus(), fmt.Sprintf("placing release %d in %v: %s", current.Number, names, words(err)))
 	}

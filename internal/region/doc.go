@@ -3,6 +3,6 @@
 //
 // A platform is a set of regions under one domain. A region is one managed Kubernetes cluster in one location of one
 // provider, with the parts that run in it. The package is not about how regions are made: workflows say in what order,
-// activities with which calls, internal/cloud with which provider. It imports nothing but fault (and a YAML parser) and may
-// be imported by everything.
+// activities with which calls, internal/cloud with which provider. It imports nothing but fault and answer
+// (and a YAML parser) and may be imported by everything.
 package region

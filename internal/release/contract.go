@@ -122,7 +122,7 @@ type Traces struct {
 }
 
 // DeployInput starts DeployRelease. Before is what ran until now, to go back to; nil when nothing did. Only limits the
-// deploy to the named regions (a region that became ready later); empty means every region of the platform.
+// deploy to the named regions (a region that became ready later); empty means every region that takes services.
 type DeployInput struct {
 	Release Release  `json:"release"`
 	Before  *Release `json:"before,omitempty"`
