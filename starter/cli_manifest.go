@@ -100,7 +100,7 @@ func parseManifest(data []byte) (m manifest, err error) {
 	}
 	if _, rest, ok := strings.Cut(err.Error(), `unknown field "`); ok {
 		name, _, _ := strings.Cut(rest, `"`)
-		return m, fault.New(fault.Invalid, "unknown field %q%s; known are %s", name, meant(name, manifestFields), strings.Join(manifestFields, ", "))
+		return m, fault.New(fault.Invalid, "unknown field %q%s; known are %s", name, region.DidYouMean(name, manifestFields), strings.Join(manifestFields, ", "))
 	}
 	return m, fault.New(fault.Invalid, "it does not fit: %s", head(err.Error()))
 }
@@ -144,13 +144,6 @@ func (a *aliases) Visit(n ast.Node) ast.Visitor {
 func head(text string) string {
 	lines := strings.SplitN(text, "\n", 5)
 	return strings.Join(lines[:min(4, len(lines))], "\n")
-}
-
-func meant(written string, known []string) string {
-	if s := region.Suggest(written, known); s != "" {
-		return fmt.Sprintf(" (did you mean %q?)", s)
-	}
-	return ""
 }
 
 // override puts the flags that were given in place of what the manifest says.

@@ -1,6 +1,7 @@
 package region_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -139,7 +140,10 @@ func TestSuggestions(t *testing.T) {
 	for written, want := range map[string]string{
 		"digitalocaen": "digitalocean", "digital-ocean": "digitalocean", "asw": "aws", "cuont": "count", "sise": "size", "kubernetes": "", "": "", "xyz": "",
 	} {
-		if got := region.Suggest(written, candidates); got != want {
+		if want != "" {
+			want = fmt.Sprintf(" (did you mean %q?)", want)
+		}
+		if got := region.DidYouMean(written, candidates); got != want {
 			t.Errorf("%q suggests %q, want %q", written, got, want)
 		}
 	}

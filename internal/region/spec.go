@@ -134,7 +134,7 @@ func cannotRun(p Part, can []Part) string {
 	if len(can) == 0 {
 		return fmt.Sprintf("this version cannot run %q here; leave the list out", p)
 	}
-	return fmt.Sprintf("this version cannot run %q here; it can run %s%s", p, quoted(can), suggestion(string(p), texts(can)))
+	return fmt.Sprintf("this version cannot run %q here; it can run %s%s", p, quoted(can), DidYouMean(string(p), texts(can)))
 }
 
 func unknownProvider(p Provider) string {
@@ -142,7 +142,7 @@ func unknownProvider(p Provider) string {
 	if slices.Contains(known, p) {
 		return fmt.Sprintf("this version cannot run %q; it can run %s", p, quoted(supported.providers))
 	}
-	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(known), suggestion(string(p), append(texts(known), "do")))
+	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(known), DidYouMean(string(p), append(texts(known), "do")))
 }
 
 func quoted[S ~string](list []S) string {

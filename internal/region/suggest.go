@@ -2,8 +2,17 @@ package region
 
 import "fmt"
 
-// Suggest returns the candidate closest to what was written, or "" when none is close enough to be a slip.
-func Suggest(written string, candidates []string) string {
+// DidYouMean asks, in brackets and after a space, whether the candidate closest to what was written was meant; it is "" when
+// none is close enough to be a slip.
+func DidYouMean(written string, candidates []string) string {
+	if c := closest(written, candidates); c != "" {
+		return fmt.Sprintf(" (did you mean %q?)", c)
+	}
+	return ""
+}
+
+// closest returns the candidate closest to what was written, or "".
+func closest(written string, candidates []string) string {
 	best, distance := "", max(1, len(written)/3)+1
 	for _, c := range candidates {
 		if d := edits(written, c); d < distance {
@@ -11,13 +20,6 @@ func Suggest(written string, candidates []string) string {
 		}
 	}
 	return best
-}
-
-func suggestion(written string, candidates []string) string {
-	if s := Suggest(written, candidates); s != "" {
-		return fmt.Sprintf(" (did you mean %q?)", s)
-	}
-	return ""
 }
 
 // edits counts what must be added, left out, replaced, or swapped with its neighbour (optimal string alignment).

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/m3o/platform/internal/region"
 )
 
 // shown is how many names an error lists.
@@ -28,13 +26,6 @@ func thereIs(noun string, names []string) string {
 		return "the only " + noun + " is " + names[0]
 	}
 	return "there are " + enumerate(names)
-}
-
-func suggest(written string, candidates []string) string {
-	if s := region.Suggest(clean(written), candidates); s != "" {
-		return fmt.Sprintf(" (did you mean %q?)", s)
-	}
-	return ""
 }
 
 // orNow is t as the database will return it, and the present when t is not set.

@@ -130,7 +130,7 @@ func (s survey) place(want region.Spec) []region.Obstacle {
 	if slices.Contains(slugs, want.Location) {
 		return nil
 	}
-	return []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, suggestion(want.Location, slugs), strings.Join(slugs, ", "))}
+	return []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, region.DidYouMean(want.Location, slugs), strings.Join(slugs, ", "))}
 }
 
 // size returns the node size that is wanted, nil when there is none such. Where it is to be had matters in a known place alone.
@@ -143,7 +143,7 @@ func (s survey) size(want region.Spec, known bool) (*godo.Size, []region.Obstacl
 	i := slices.IndexFunc(s.sizes, func(size godo.Size) bool { return size.Slug == slug })
 	switch {
 	case i < 0 || !slices.Contains(slugs, slug):
-		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, suggestion(slug, slugs), some(slugs))}
+		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, region.DidYouMean(slug, slugs), some(slugs))}
 	case known && (!s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location)):
 		return &s.sizes[i], []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q in %s now; it has them in %s", slug, want.Location, strings.Join(s.sizes[i].Regions, ", "))}
 	}
@@ -152,13 +152,6 @@ func (s survey) size(want region.Spec, known bool) (*godo.Size, []region.Obstacl
 
 func obstacle(kind fault.Kind, format string, args ...any) region.Obstacle {
 	return region.Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
-}
-
-func suggestion(written string, candidates []string) string {
-	if s := region.Suggest(written, candidates); s != "" {
-		return fmt.Sprintf(" (did you mean %q?)", s)
-	}
-	return ""
 }
 
 // some lists slugs, of which there are many, in a sentence.
