@@ -10,16 +10,13 @@ import (
 	"github.com/m3o/platform/internal/store"
 )
 
-const (
-	collectEvery = 24 * time.Hour
-	collectAfter = 24 * time.Hour // what is younger may be on its way into a release
-)
+const collectEvery = 24 * time.Hour
 
 // collectSources removes the sources that no release needs, at the start and then daily, until ctx ends. That it could not
 // is told, and serves as no reason to end.
 func collectSources(ctx context.Context, db *store.Store, blobs *blob.Folder, logger *slog.Logger) error {
 	for {
-		freed, err := collectSourcesNow(ctx, db, blobs, time.Now().Add(-collectAfter))
+		freed, err := collectSourcesNow(ctx, db, blobs, time.Now().Add(-store.InUseGrace))
 		switch {
 		case err != nil && ctx.Err() == nil:
 			logger.WarnContext(ctx, "old sources were not collected", "error", err)

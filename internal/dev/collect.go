@@ -13,9 +13,8 @@ import (
 
 const (
 	collectEvery = 24 * time.Hour
-	collectAfter = 24 * time.Hour // what is younger may be on its way into a release
-	crowdedLook  = time.Hour      // how often it is looked whether the registry is nearly full
-	firstCollect = time.Minute    // after the start, which has better to do
+	crowdedLook  = time.Hour   // how often it is looked whether the registry is nearly full
+	firstCollect = time.Minute // after the start, which has better to do
 )
 
 // collectGarbage removes images that no release needs, daily, and when the registry is nearly full, until ctx ends.
@@ -52,7 +51,7 @@ func (r *run) collect(ctx context.Context, registry *image.Registry) {
 }
 
 func (r *run) collectNow(ctx context.Context, registry *image.Registry) (done image.Collected, err error) {
-	before := time.Now().Add(-collectAfter) // of the question what is needed, not of its answer
+	before := time.Now().Add(-store.InUseGrace) // of the question what is needed, not of its answer
 	db, err := store.Open(ctx, r.settings.Store)
 	if err != nil {
 		return done, err

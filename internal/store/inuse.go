@@ -3,12 +3,16 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/m3o/platform/internal/release"
 )
 
 // KeptReleases is how many of a service's releases can be brought out again: their sources and images stay.
 const KeptReleases = 20
+
+// InUseGrace is how long what no release needs is left alone: what is younger may be on its way into a release.
+const InUseGrace = 24 * time.Hour
 
 // InUse names what releases need, by digest.
 type InUse struct {
