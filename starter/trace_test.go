@@ -128,7 +128,7 @@ func (p *watchedPlatform) admit(s config.Settings) {
 	p.must("open the store", err)
 	admin := account.Principal{Subject: "ada", Kind: account.User, Scopes: []string{account.All}}
 	p.must("make the project", db.EnsureProject(p.ctx, account.DefaultProject))
-	p.must("let ada in", db.SaveToken(p.ctx, rest.HashToken(hush+"-token"), admin, "ada", time.Time{}))
+	p.must("let ada in", db.ReplaceToken(p.ctx, rest.HashToken(hush+"-token"), admin, "ada", time.Time{}))
 	p.must("close the store", db.Close())
 }
 

@@ -58,9 +58,9 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 		must(t, db.EnsureProject(t.Context(), project))
 	}
 	for name, p := range callers {
-		must(t, db.SaveToken(t.Context(), rest.HashToken("token-of-"+name), p, name, time.Time{}))
+		must(t, db.ReplaceToken(t.Context(), rest.HashToken("token-of-"+name), p, name, time.Time{}))
 	}
-	must(t, db.SaveToken(t.Context(), rest.HashToken("token-of-past"), callers["admin"], "past", time.Now().Add(-time.Hour)))
+	must(t, db.ReplaceToken(t.Context(), rest.HashToken("token-of-past"), callers["admin"], "past", time.Now().Add(-time.Hour)))
 	blobs, err := blob.OpenFolder(filepath.Join(t.TempDir(), "blobs"), blob.Limits{})
 	must(t, err)
 	keys, err := control.LoadOrCreateKeys(filepath.Join(t.TempDir(), "keys.json"))

@@ -26,25 +26,9 @@ func (s *Store) EnsureProject(ctx context.Context, name string) error {
 	})
 }
 
-// Projects returns the names of all projects, in order.
-func (s *Store) Projects(ctx context.Context) ([]string, error) {
-	names := []string{}
-	err := s.read.NewSelect().Model((*projectRow)(nil)).Column("name").Order("name").Scan(ctx, &names)
-	return names, s.explain(err, "list the projects")
-}
-
-// SaveToken lets whoever holds the token with this hash act as the principal, until expires; for ever when that is zero. The
-// same hash again replaces what was saved.
-func (s *Store) SaveToken(ctx context.Context, hash []byte, p account.Principal, name string, expires time.Time) error {
-	return s.saveToken(ctx, hash, p, name, expires, false)
-}
-
-// ReplaceToken is SaveToken for a token that is the only one of its name: those that had the name before are good no more.
+// ReplaceToken lets whoever holds the token with this hash act as the principal, until expires; for ever when that is zero.
+// Others that had the name before are good no more; the same hash again replaces what was saved.
 func (s *Store) ReplaceToken(ctx context.Context, hash []byte, p account.Principal, name string, expires time.Time) error {
-	return s.saveToken(ctx, hash, p, name, expires, true)
-}
-
-func (s *Store) saveToken(ctx context.Context, hash []byte, p account.Principal, name string, expires time.Time, alone bool) error {
 	if len(hash) < 32 {
 		return fault.New(fault.Invalid, "a token's hash has at least 32 bytes, not %d", len(hash))
 	}
@@ -57,10 +41,8 @@ func (s *Store) saveToken(ctx context.Context, hash []byte, p account.Principal,
 		row.ExpiresAt = expires.UTC()
 	}
 	return s.transact(ctx, "save a token", func(ctx context.Context, tx bun.Tx) error {
-		if alone {
-			if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("name = ? AND hash <> ?", row.Name, row.Hash).Exec(ctx); err != nil {
-				return err
-			}
+		if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("name = ? AND hash <> ?", row.Name, row.Hash).Exec(ctx); err != nil {
+			return err
 		}
 		_, err := tx.NewInsert().Model(&row).On("CONFLICT (hash) DO UPDATE").Set("name = EXCLUDED.name").
 			Set("principal = EXCLUDED.principal").Set("expires_at = EXCLUDED.expires_at").Exec(ctx)

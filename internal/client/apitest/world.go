@@ -62,7 +62,7 @@ func New(t *testing.T) *World {
 	w.must(w.Store.Migrate(t.Context()))
 	w.must(w.Store.EnsureProject(t.Context(), account.DefaultProject))
 	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
-	w.must(w.Store.SaveToken(t.Context(), rest.HashToken(Token), admin, "admin.token", time.Time{}))
+	w.must(w.Store.ReplaceToken(t.Context(), rest.HashToken(Token), admin, "admin.token", time.Time{}))
 	if w.blobs, err = blob.OpenFolder(filepath.Join(t.TempDir(), "blobs"), blob.Limits{}); err != nil {
 		t.Fatal(err)
 	}
