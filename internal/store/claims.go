@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ type Claim struct {
 // with ErrKeyReused in its chain.
 func (s *Store) Claim(ctx context.Context, principal, route, key string, bodyHash []byte) (Claim, error) {
 	if key == "" || len(key) > MaxKeyBytes || strings.ContainsRune(key, 0) {
-		return Claim{}, badField("Idempotency-Key", "must have 1 to "+itoa(MaxKeyBytes)+" characters")
+		return Claim{}, badField("Idempotency-Key", "must have 1 to "+strconv.Itoa(MaxKeyBytes)+" characters")
 	}
 	want := claimRow{Principal: clean(principal), Route: clean(route), RequestKey: clean(key), BodyHash: hex.EncodeToString(bodyHash)}
 	var got claimRow

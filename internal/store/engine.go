@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,7 +97,7 @@ func (e sqlite) create() error {
 }
 
 func (e sqlite) pool(ctx context.Context, size int, settings ...string) (*bun.DB, error) {
-	settings = append([]string{"_pragma=busy_timeout(" + itoa(int(busyFor.Milliseconds())) + ")"}, settings...)
+	settings = append([]string{"_pragma=busy_timeout(" + strconv.Itoa(int(busyFor.Milliseconds())) + ")"}, settings...)
 	file := url.URL{Scheme: "file", Path: e.path, RawQuery: strings.Join(settings, "&")}
 	db, err := sql.Open("sqlite", file.String())
 	if err != nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"strings"
-	"time"
 )
 
 // shown is how many names an error lists.
@@ -26,12 +25,4 @@ func thereIs(noun string, names []string) string {
 		return "the only " + noun + " is " + names[0]
 	}
 	return "there are " + enumerate(names)
-}
-
-// orNow is t as the database will return it, and the present when t is not set.
-func (s *Store) orNow(t time.Time) time.Time {
-	if t.IsZero() {
-		return s.now()
-	}
-	return t.UTC().Truncate(time.Microsecond)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 
 	"github.com/m3o/platform/internal/fault"
 )
@@ -25,7 +26,7 @@ func (p Page) limit() (int, error) {
 	case p.Limit == 0:
 		return DefaultLimit, nil
 	case p.Limit < 0 || p.Limit > MaxLimit:
-		return 0, badField("limit", "must be between 1 and "+itoa(MaxLimit))
+		return 0, badField("limit", fmt.Sprintf("%d is not between 1 and %d", p.Limit, MaxLimit))
 	}
 	return p.Limit, nil
 }

@@ -23,9 +23,9 @@ func (s *Store) AllocateRelease(ctx context.Context, req release.Request, reques
 	}
 	var made release.Release
 	err := s.transact(ctx, "allocate a release of "+req.Service.String(), func(ctx context.Context, tx bun.Tx) error {
-		found, err := requested(ctx, tx, req.Service, requestKey)
-		if err != nil || found != nil {
-			made = deref(found)
+		var found bool
+		var err error
+		if made, found, err = requested(ctx, tx, req.Service, requestKey); err != nil || found {
 			return err
 		}
 		made, err = s.allocate(ctx, tx, req, requestKey, rollsBack)
@@ -34,24 +34,18 @@ func (s *Store) AllocateRelease(ctx context.Context, req release.Request, reques
 	return made, err
 }
 
-func deref(r *release.Release) release.Release {
-	if r == nil {
-		return release.Release{}
-	}
-	return *r
-}
-
-func requested(ctx context.Context, tx bun.Tx, key release.Key, requestKey string) (*release.Release, error) {
+// requested looks for the release that was made for the request before.
+func requested(ctx context.Context, tx bun.Tx, key release.Key, requestKey string) (r release.Release, found bool, err error) {
 	var row releaseRow
-	err := tx.NewSelect().Model(&row).Where("project = ? AND service = ? AND request_key = ?", key.Project, key.Name, clean(requestKey)).Scan(ctx)
+	err = tx.NewSelect().Model(&row).Where("project = ? AND service = ? AND request_key = ?", key.Project, key.Name, clean(requestKey)).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+		return r, false, nil
 	}
 	if err != nil {
-		return nil, err
+		return r, false, err
 	}
-	r, err := decode[release.Release](row.Doc)
-	return &r, err
+	r, err = decode[release.Release](row.Doc)
+	return r, true, err
 }
 
 func (s *Store) allocate(ctx context.Context, tx bun.Tx, req release.Request, requestKey string, rollsBack int) (release.Release, error) {
