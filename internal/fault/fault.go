@@ -79,6 +79,22 @@ func Problems(problems []Problem) error {
 	return &Error{Kind: Invalid, Message: strings.Join(lines, "; "), Problems: problems}
 }
 
+// Checker collects what is wrong with an input, rule by rule. Its zero value has found nothing.
+type Checker struct{ problems []Problem }
+
+// Check notes the problem of a field unless the rule holds.
+func (c *Checker) Check(ok bool, field, format string, args ...any) {
+	if !ok {
+		c.problems = append(c.problems, Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// Problems returns what was found, in the order of the checks.
+func (c *Checker) Problems() []Problem { return c.problems }
+
+// Err makes one Invalid fault of what was found, or nil of nothing.
+func (c *Checker) Err() error { return Problems(c.problems) }
+
 func (e *Error) Error() string {
 	if e.err == nil {
 		return e.Message

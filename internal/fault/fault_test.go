@@ -3,6 +3,7 @@ package fault_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,24 @@ func TestWhatMaySucceedWhenItIsTriedAgain(t *testing.T) {
 		if k.Permanent() == again[k] {
 			t.Errorf("%s is permanent: %t", k, k.Permanent())
 		}
+	}
+}
+
+func TestRulesAreCheckedOneByOne(t *testing.T) {
+	var c fault.Checker
+	c.Check(true, "name", "is wrong")
+	if c.Err() != nil || len(c.Problems()) != 0 {
+		t.Errorf("a rule that holds: %v", c.Err())
+	}
+	c.Check(false, "count", "%d is not between 1 and %d", 7, 5)
+	c.Check(true, "size", "is wrong")
+	c.Check(false, "count", "%d is odd", 7)
+	want := []fault.Problem{{Field: "count", Message: "7 is not between 1 and 5"}, {Field: "count", Message: "7 is odd"}}
+	if got := c.Problems(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if err := c.Err(); !fault.Is(err, fault.Invalid) || err.Error() != "count: 7 is not between 1 and 5; count: 7 is odd" {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -78,18 +78,13 @@ func (s *Signer) Sign(g Grant) (string, error) {
 }
 
 func (g Grant) validate() error {
-	var p []fault.Problem
-	check := func(ok bool, field, message string) {
-		if !ok {
-			p = append(p, fault.Problem{Field: field, Message: message})
-		}
-	}
-	check(g.Subject != "" && len(g.Subject) <= maxName, "subject", "is empty or too long")
-	check(len(g.Project) <= maxName, "project", "is too long")
-	check(len(g.Regions) > 0 && len(g.Regions) <= maxRegions, "regions", fmt.Sprintf("must name 1 to %d regions, or %q", maxRegions, EveryRegion))
-	check(len(g.Scopes) > 0 && len(g.Scopes) <= maxScopes, "scopes", fmt.Sprintf("must hold 1 to %d scopes", maxScopes))
-	check(g.For >= time.Second && g.For <= MaxLife, "for", fmt.Sprintf("%s is not between 1s and %s", g.For, MaxLife))
-	return fault.Problems(p)
+	var c fault.Checker
+	c.Check(g.Subject != "" && len(g.Subject) <= maxName, "subject", "is empty or too long")
+	c.Check(len(g.Project) <= maxName, "project", "is too long")
+	c.Check(len(g.Regions) > 0 && len(g.Regions) <= maxRegions, "regions", "must name 1 to %d regions, or %q", maxRegions, EveryRegion)
+	c.Check(len(g.Scopes) > 0 && len(g.Scopes) <= maxScopes, "scopes", "must hold 1 to %d scopes", maxScopes)
+	c.Check(g.For >= time.Second && g.For <= MaxLife, "for", "%s is not between 1s and %s", g.For, MaxLife)
+	return c.Err()
 }
 
 // LoadOrCreate reads the signing key at path, and makes one when there is none. Only what sets the platform up may make
