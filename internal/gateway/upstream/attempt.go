@@ -52,7 +52,7 @@ func (a *Attempt) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if failedToDial(err) {
+		if Unreached(err) {
 			endpoint.eject(time.Now())
 		}
 		if r.Context().Err() != nil || len(a.tried) >= maxRetries || !repeatable(r, body, err) {
@@ -70,9 +70,6 @@ func (a *Attempt) Done() {
 		a.endpoint = nil
 	}
 }
-
-// Endpoint is where the request went last, nil when it went nowhere.
-func (a *Attempt) Endpoint() *Endpoint { return a.endpoint }
 
 // choose picks an endpoint and counts the request there, after waiting for one where there is none.
 func (a *Attempt) choose(ctx context.Context) *Endpoint {
@@ -142,10 +139,11 @@ func repeatable(r *http.Request, body *guarded, err error) bool {
 	if body != nil && body.read.Load() {
 		return false
 	}
-	return failedToDial(err) || (idempotent(r.Method) && broke(err))
+	return Unreached(err) || (idempotent(r.Method) && broke(err))
 }
 
-func failedToDial(err error) bool {
+// Unreached reports whether the error means that no connection was made, so that nobody has seen the request.
+func Unreached(err error) bool {
 	var d *dialError
 	return errors.As(err, &d)
 }
@@ -163,9 +161,6 @@ func broke(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		err.Error() == "http: server closed idle connection" // net/http keeps the value to itself
 }
-
-// Unreached reports whether the error means that no connection was made, so that nobody has seen the request.
-func Unreached(err error) bool { return failedToDial(err) }
 
 // Retries is how often the request was sent again.
 func (a *Attempt) Retries() int { return len(a.tried) }

@@ -59,9 +59,8 @@ func New(options Options) *Table {
 	return t
 }
 
-// Set replaces the contents: the instances there are, and the services that Kubernetes runs, ready or not, with
-// who may call them. complete says
-// that both are known, so that a service which is not listed does not exist.
+// Set replaces the contents: the instances there are, and the services that Kubernetes runs, ready or not, with who may call
+// them. complete says that both are known, so that a service which is not listed does not exist.
 //
 // For a service that Kubernetes runs only the instances from there count: neither a pod that is not ready nor a stranger
 // gets its requests by writing into the registry.
@@ -98,7 +97,8 @@ func (t *Table) add(c *contents, i registry.Instance, kept map[registry.Instance
 	if slices.ContainsFunc(route.Endpoints, func(e *Endpoint) bool { return e.Address == i.Address }) {
 		return
 	}
-	// While two releases run, what the stricter one says holds for both.
+	// While two releases run, the stricter access and the larger of the limits they name hold for both, so that no request of
+	// one is refused for the smaller limit of the other.
 	if len(route.Endpoints) == 0 {
 		route.Access, route.Timeout, route.MaxBody = i.Access, i.Timeout, i.MaxBody
 	} else {
