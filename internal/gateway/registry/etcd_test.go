@@ -217,8 +217,8 @@ func TestWatcherOutlivesEtcdWithItsData(t *testing.T) {
 	etcd.Start()
 	register(t, etcd.Client(), "b")
 	eventually(t, "the registry is followed again", func() bool { return ids(w) == "a b" })
-	if view, _ := w.View(); len(view.Entries) != 2 {
-		t.Errorf("etcd holds %d entries, not 2", len(view.Entries))
+	if view, _ := w.View(); len(view) != 2 {
+		t.Errorf("etcd holds %d entries, not 2", len(view))
 	}
 }
 
@@ -234,11 +234,11 @@ func TestWatcherRemembersWhatEtcdLost(t *testing.T) {
 	for range 50 { // the new etcd's revision overtakes the old one's
 		register(t, etcd.Client(), "b")
 	}
-	eventually(t, "the loss is noticed", func() bool { v, _ := w.View(); return len(v.Entries) == 1 })
+	eventually(t, "the loss is noticed", func() bool { v, _ := w.View(); return len(v) == 1 })
 	if ids(w) != "a b" {
 		t.Errorf("remembered is %q", ids(w))
 	}
-	w.forget(time.Now().Add(Grace + time.Second))
+	w.forget(time.Now().Add(grace + time.Second))
 	if ids(w) != "b" {
 		t.Errorf("after the grace there is %q", ids(w))
 	}

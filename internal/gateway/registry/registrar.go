@@ -89,7 +89,7 @@ func (r *Registrar) pass(ctx context.Context) error {
 	if err := r.renew(ctx); err != nil {
 		return err
 	}
-	puts, deletes := Compare(desired, view)
+	puts, deletes := compare(desired, view)
 	revision, err := r.put(ctx, puts)
 	if err != nil {
 		return err
@@ -101,8 +101,8 @@ func (r *Registrar) pass(ctx context.Context) error {
 	return nil
 }
 
-// Compare lists the instances to write and the keys to remove.
-func Compare(desired []Instance, view View) (puts []Instance, deletes []string) {
+// compare lists the instances to write and the keys to remove.
+func compare(desired []Instance, view map[string]Entry) (puts []Instance, deletes []string) {
 	wanted := map[string]bool{}
 	for _, i := range desired {
 		key := i.Key()
@@ -110,11 +110,11 @@ func Compare(desired []Instance, view View) (puts []Instance, deletes []string) 
 			continue
 		}
 		wanted[key] = true
-		if e, ok := view.Entries[key]; !ok || e.Lease != leaseID || e.Value != string(i.Encode()) {
+		if e, ok := view[key]; !ok || e.Lease != leaseID || e.Value != string(i.Encode()) {
 			puts = append(puts, i)
 		}
 	}
-	for key, e := range view.Entries {
+	for key, e := range view {
 		if len(e.Instances) == 1 && e.Instances[0].Mirrored && !wanted[key] {
 			deletes = append(deletes, key)
 		}
@@ -155,9 +155,9 @@ func (r *Registrar) put(ctx context.Context, instances []Instance) (revision int
 }
 
 // remove deletes keys that nobody has written since the view: another gateway may know better by now.
-func (r *Registrar) remove(ctx context.Context, keys []string, view View) error {
+func (r *Registrar) remove(ctx context.Context, keys []string, view map[string]Entry) error {
 	for _, key := range keys {
-		_, err := r.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", view.Entries[key].Revision)).
+		_, err := r.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", view[key].Revision)).
 			Then(clientv3.OpDelete(key)).Commit()
 		if err != nil {
 			return fmt.Errorf("take %s out of the registry: %w", clip(key), err)

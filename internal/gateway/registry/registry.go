@@ -2,13 +2,13 @@
 // services which register themselves and services which Kubernetes runs are found in one place.
 //
 // Under /micro/registry/<service>/<node> lies the JSON of a service with that one node. An Instance is such a node once it
-// has been read and found sound, which is not to say true: see mirror.Vouch. Watcher follows the registry, Registrar writes into it what Kubernetes runs. The package
-// is not about how requests are sent anywhere: that is internal/gateway/upstream. Only the gateway imports it.
+// has been read and found sound, which is not to say true: see mirror.Vouch. Watcher follows the registry, Registrar writes
+// into it what Kubernetes runs. The package is not about how requests are sent anywhere: that is internal/gateway/upstream.
+// Only the gateway imports it.
 package registry
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -27,7 +27,7 @@ const Prefix = "/micro/registry/"
 
 // Limits of one registered value.
 const (
-	MaxValue    = 64 << 10
+	maxValue    = 64 << 10
 	maxNodes    = 64
 	maxIdentity = 253
 )
@@ -116,8 +116,8 @@ func (i Instance) Encode() []byte {
 // Parse reads one key and value of the registry. Names without a project belong to the given one. Whoever can write to
 // the registry can write anything, so everything that is used is checked, and a value that is not sound routes nowhere.
 func Parse(key string, value []byte, project string) ([]Instance, error) {
-	if len(value) > MaxValue {
-		return nil, fmt.Errorf("value of %d bytes is larger than %d", len(value), MaxValue)
+	if len(value) > maxValue {
+		return nil, fmt.Errorf("value of %d bytes is larger than %d", len(value), maxValue)
 	}
 	var s Service
 	if err := json.Unmarshal(value, &s); err != nil {
@@ -147,9 +147,9 @@ func Parse(key string, value []byte, project string) ([]Instance, error) {
 
 func (s Service) instance(service release.Key, node Node) (Instance, error) {
 	if node.ID == "" || len(node.ID) > maxIdentity {
-		return Instance{}, errors.New("node has no id, or a very long one")
+		return Instance{}, fmt.Errorf("node id of %d bytes is not between 1 and %d", len(node.ID), maxIdentity)
 	}
-	if err := CheckAddress(node.Address); err != nil {
+	if err := checkAddress(node.Address); err != nil {
 		return Instance{}, err
 	}
 	i := Instance{Service: service, ID: node.ID, Address: node.Address, Access: Access(s.Metadata[metaAccess]),
@@ -199,9 +199,9 @@ func MaxBody(word string) int64 {
 	return n
 }
 
-// CheckAddress reports what is wrong with an address of the form ip:port. Names are refused: what one leads to can change
+// checkAddress reports what is wrong with an address of the form ip:port. Names are refused: what one leads to can change
 // after it was checked.
-func CheckAddress(address string) error {
+func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || len(address) > maxIdentity {
 		return fmt.Errorf("address %q is not of the form ip:port", clip(address))

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestUnsoundValuesRouteNowhere(t *testing.T) {
 		"another service": {"/micro/registry/shop.bank/a", value(func(*Service) {})},
 		"another prefix":  {"/other/shop.till/a", value(func(*Service) {})},
 		"no nodes":        {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes = nil })},
-		"many nodes":      {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes = make([]Node, 100) })},
+		"many nodes":      {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes = slices.Repeat(s.Nodes, maxNodes+1) })},
 		"no id":           {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].ID = "" })},
 		"no port":         {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "10.0.0.1" })},
 		"port 0":          {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "10.0.0.1:0" })},
@@ -72,7 +73,7 @@ func TestUnsoundValuesRouteNowhere(t *testing.T) {
 		"IPv6 zone":       {"/micro/registry/shop.till/a", value(func(s *Service) { s.Nodes[0].Address = "[fe80::1%eth0]:80" })},
 		"dots":            {"/micro/registry/go.micro.srv/a", value(func(s *Service) { s.Name = "go.micro.srv" })},
 		"capitals":        {"/micro/registry/Till/a", value(func(s *Service) { s.Name = "Till" })},
-		"too large":       {"/micro/registry/shop.till/a", value(func(s *Service) { s.Version = strings.Repeat("x", MaxValue) })},
+		"too large":       {"/micro/registry/shop.till/a", value(func(s *Service) { s.Version = strings.Repeat("x", maxValue) })},
 	} {
 		if got, err := Parse(c.key, c.value, "default"); err == nil {
 			t.Errorf("%s: got %+v", name, got)
@@ -89,7 +90,7 @@ func FuzzParse(f *testing.F) {
 			t.Error("instances beside an error")
 		}
 		for _, i := range instances {
-			if CheckAddress(i.Address) != nil || i.ID == "" || (i.Access != release.Public && i.Access != release.ByKey) {
+			if checkAddress(i.Address) != nil || i.ID == "" || (i.Access != release.Public && i.Access != release.ByKey) {
 				t.Errorf("unsound instance %+v", i)
 			}
 			if k, ok := Split(Name(i.Service), "default"); !ok || k != i.Service {

@@ -25,9 +25,9 @@ const (
 	maxBackoff  = 5 * time.Second
 )
 
-// Grace is how long entries are kept after etcd lost them along with all its data: go-micro services register anew every
+// grace is how long entries are kept after etcd lost them along with all its data: go-micro services register anew every
 // 30 seconds, and until then the last known address is the best there is.
-const Grace = 90 * time.Second
+const grace = 90 * time.Second
 
 var (
 	errLost   = errors.New("etcd has lost its data")
@@ -41,12 +41,6 @@ type Entry struct {
 	Value     string
 	Instances []Instance
 	until     time.Time // set for an entry that etcd has lost: when to forget it
-}
-
-// View is the registry as it was at a revision.
-type View struct {
-	Revision int64
-	Entries  map[string]Entry
 }
 
 // Watcher follows the registry. It keeps what it last knew while etcd is away.
@@ -90,13 +84,13 @@ func (w *Watcher) Instances() []Instance {
 	return all
 }
 
-// View is what etcd itself holds, without what is only remembered; false until it has been read.
-func (w *Watcher) View() (View, bool) {
+// View is what etcd itself holds, by key, without what is only remembered; false until it has been read.
+func (w *Watcher) View() (map[string]Entry, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v := View{Revision: w.revision, Entries: maps.Clone(w.entries)}
-	maps.DeleteFunc(v.Entries, func(_ string, e Entry) bool { return !e.until.IsZero() })
-	return v, w.watched
+	entries := maps.Clone(w.entries)
+	maps.DeleteFunc(entries, func(_ string, e Entry) bool { return !e.until.IsZero() })
+	return entries, w.watched
 }
 
 // Revision is the newest revision of etcd that the watcher has seen.
@@ -200,7 +194,7 @@ func (w *Watcher) entry(key string, value []byte, lease, revision int64) Entry {
 func (w *Watcher) replace(epoch string, entries map[string]Entry, revision int64) {
 	w.mu.Lock()
 	lost := w.epoch != "" && w.epoch != epoch
-	until := time.Now().Add(Grace)
+	until := time.Now().Add(grace)
 	for key, e := range w.entries {
 		if _, present := entries[key]; present || (!lost && e.until.IsZero()) {
 			continue
@@ -213,7 +207,7 @@ func (w *Watcher) replace(epoch string, entries map[string]Entry, revision int64
 	w.entries, w.revision, w.epoch, w.watched, w.away = entries, revision, epoch, true, time.Time{}
 	w.mu.Unlock()
 	if lost {
-		w.logger.Warn("etcd has lost the registry; what was known is kept for a while", "grace", Grace.String())
+		w.logger.Warn("etcd has lost the registry; what was known is kept for a while", "grace", grace.String())
 	}
 	w.changed()
 }
