@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/gateway/upstream"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -96,15 +98,14 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 
 // permitted checks the ticket of a control route; nil when it permits.
 func (g *Gateway) permitted(r *http.Request, may func(ticket.Ticket) bool) *problem {
-	token, ok := bearer(r)
-	if !ok {
+	if _, ok := bearer(r); !ok {
 		return refusal(http.StatusUnauthorized, "this needs a ticket, sent as a bearer token")
 	}
 	c := &call{}
 	if p := g.recognise(c, r); p != nil {
 		return p
 	}
-	if c.ticket == nil || token == "" {
+	if c.ticket == nil {
 		return refusal(http.StatusUnauthorized, "the bearer token is not a ticket")
 	}
 	if !may(*c.ticket) {
@@ -148,26 +149,37 @@ func (g *Gateway) checkRelease(w http.ResponseWriter, r *http.Request) {
 		g.say(w, r, p)
 		return
 	}
-	number, err := strconv.Atoi(r.PathValue("number"))
-	query := r.URL.Query()
-	health, replicas := query.Get("health"), 1
-	if n := query.Get("replicas"); n != "" && err == nil {
-		replicas, err = strconv.Atoi(n)
-	}
-	if err != nil || number < 1 || replicas < 1 || replicas > release.MaxReplicas {
-		g.say(w, r, refusal(http.StatusBadRequest, "the release and replicas must be numbers, replicas at most %d", release.MaxReplicas))
+	query, err := checkQuery(r.PathValue("number"), r.URL.Query())
+	if err != nil {
+		g.say(w, r, refusal(http.StatusBadRequest, "%s", fault.Message(err)))
 		return
 	}
-	if health != "" && (!strings.HasPrefix(health, "/") || len(health) > maxHealth) {
-		g.say(w, r, refusal(http.StatusBadRequest, "health must be a path of at most %d bytes", maxHealth))
-		return
-	}
-	checks := probe(r.Context(), g.endpoints(key, number), health)
-	answer := releaseCheck{Release: number, Ready: len(checks) >= replicas, Endpoints: checks}
+	checks := probe(r.Context(), g.endpoints(key, query.number), query.health)
+	answer := releaseCheck{Release: query.number, Ready: len(checks) >= query.replicas, Endpoints: checks}
 	for _, c := range checks {
 		answer.Ready = answer.Ready && c.OK
 	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// wantedCheck is what is asked of a release.
+type wantedCheck struct {
+	number, replicas int
+	health           string
+}
+
+func checkQuery(number string, values url.Values) (wantedCheck, error) {
+	q := wantedCheck{replicas: 1, health: values.Get("health")}
+	var wrong fault.Checker
+	var err error
+	q.number, err = strconv.Atoi(number)
+	wrong.Check(err == nil && q.number >= 1, "release", "%.80q is not the number of a release", number)
+	if n := values.Get("replicas"); n != "" {
+		q.replicas, err = strconv.Atoi(n)
+		wrong.Check(err == nil && q.replicas >= 1 && q.replicas <= release.MaxReplicas, "replicas", "%.80q is not a number between 1 and %d", n, release.MaxReplicas)
+	}
+	wrong.Check(q.health == "" || strings.HasPrefix(q.health, "/") && len(q.health) <= maxHealth, "health", "%.80q is not a path of at most %d bytes", q.health, maxHealth)
+	return q, wrong.Err()
 }
 
 // endpoints are those of one release.

@@ -356,6 +356,24 @@ func TestKeysAreReadAgain(t *testing.T) {
 	}
 }
 
+func TestControlRoutesSayWhatIsWrongWithAQuery(t *testing.T) {
+	_, check := checkQuery("x", url.Values{"replicas": {"51"}, "health": {"healthz"}})
+	_, logs := logQuery(url.Values{"follow": {"maybe"}, "since": {"yesterday"}, "tail": {"-1"}, "release": {"0"}, "instance": {strings.Repeat("a", 254)}}, time.Now())
+	for _, c := range []struct {
+		err   error
+		words []string
+	}{
+		{check, []string{`release: "x" is not`, `replicas: "51" is not a number between 1 and 50`, `health: "healthz" is not a path`}},
+		{logs, []string{`follow: "maybe" is neither`, `since: "yesterday" is neither`, `tail: "-1" is not`, `release: "0" is not`, "instance: 254 bytes"}},
+	} {
+		for _, words := range c.words {
+			if !fault.Is(c.err, fault.Invalid) || !strings.Contains(c.err.Error(), words) {
+				t.Errorf("%v does not say %s", c.err, words)
+			}
+		}
+	}
+}
+
 func FuzzLogQuery(f *testing.F) {
 	for _, query := range []string{"", "follow&tail=10&release=3&instance=a-1", "follow=maybe", "since=10m", "since=2026-01-02T15:04:05Z", "since=-1s",
 		"since=2562047h47m16.854775807s", "tail=-1", "tail=99999999999999999999", "release=0", "instance=%00", "tail=1;tail=2"} {
@@ -374,7 +392,7 @@ func FuzzLogQuery(f *testing.F) {
 			}
 			return
 		}
-		if q.Tail < -1 || q.Tail > maxTail || q.Release < 0 || len(q.Instance) > 253 {
+		if q.Tail < -1 || q.Tail > maxTail || q.Release < 0 || len(q.Instance) > maxInstance {
 			t.Errorf("%q is read as %+v", raw, q)
 		}
 	})

@@ -89,25 +89,20 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	var p []fault.Problem
-	check := func(ok bool, field, format string, args ...any) {
-		if !ok {
-			p = append(p, fault.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
-		}
-	}
-	check(region.IsLabel(c.Region), "region", "%q %s", c.Region, region.LabelRule)
-	check(region.IsLabel(c.DefaultProject), "default project", "%q %s", c.DefaultProject, region.LabelRule)
-	check(len(c.Etcd) > 0, "etcd", "names no endpoint")
-	check(c.MaxBody > 0, "max body", "must be more than 0")
-	check(c.MaxConnections > 0, "max connections", "must be more than 0")
+	var wrong fault.Checker
+	wrong.Check(region.IsLabel(c.Region), "region", "%q %s", c.Region, region.LabelRule)
+	wrong.Check(region.IsLabel(c.DefaultProject), "default project", "%q %s", c.DefaultProject, region.LabelRule)
+	wrong.Check(len(c.Etcd) > 0, "etcd", "names no endpoint")
+	wrong.Check(c.MaxBody > 0, "max body", "%v is not more than 0", c.MaxBody)
+	wrong.Check(c.MaxConnections > 0, "max connections", "%v is not more than 0", c.MaxConnections)
 	for _, d := range []struct {
 		field string
 		value time.Duration
 	}{{"request timeout", c.RequestTimeout}, {"endpoint wait", c.EndpointWait}, {"header wait", c.HeaderWait}, {"body wait", c.BodyWait},
 		{"drain delay", c.DrainDelay}, {"drain", c.Drain}} {
-		check(d.value > 0, d.field, "must be more than 0")
+		wrong.Check(d.value > 0, d.field, "%v is not more than 0", d.value)
 	}
-	return fault.Problems(p)
+	return wrong.Err()
 }
 
 // Gateway is one region's entry.

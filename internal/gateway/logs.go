@@ -17,6 +17,7 @@ import (
 const (
 	maxLogStreams = 64
 	maxTail       = 10_000
+	maxInstance   = 253 // bytes of a pod's name
 )
 
 // streamLogs sends the lines of a service's instances as JSON, one to a line.
@@ -99,16 +100,12 @@ func (g *Gateway) writeLines(w http.ResponseWriter, r *http.Request, query podlo
 // logQuery reads ?follow&since&tail&release&instance. since is a time (RFC 3339) or how long ago ("10m").
 func logQuery(values url.Values, now time.Time) (podlog.Query, error) {
 	var q podlog.Query
-	var problems []fault.Problem
-	complain := func(field, message string) {
-		problems = append(problems, fault.Problem{Field: field, Message: message})
-	}
+	var wrong fault.Checker
 	if values.Has("follow") {
 		word := values.Get("follow")
 		follow, err := strconv.ParseBool(word)
-		if q.Follow = follow || word == ""; err != nil && word != "" {
-			complain("follow", "is neither true nor false")
-		}
+		q.Follow = follow || word == ""
+		wrong.Check(err == nil || word == "", "follow", "%.80q is neither true nor false", word)
 	}
 	if since := values.Get("since"); since != "" {
 		if ago, err := time.ParseDuration(since); err == nil && ago >= 0 {
@@ -116,24 +113,21 @@ func logQuery(values url.Values, now time.Time) (podlog.Query, error) {
 		} else if at, err := time.Parse(time.RFC3339Nano, since); err == nil {
 			q.Since = at
 		} else {
-			complain("since", "is neither a time such as 2026-01-02T15:04:05Z nor a duration such as 10m")
+			wrong.Check(false, "since", "%.80q is neither a time such as 2026-01-02T15:04:05Z nor a duration such as 10m", since)
 		}
 	}
 	q.Tail = -1
 	if tail := values.Get("tail"); tail != "" {
 		n, err := strconv.Atoi(tail)
-		if q.Tail = n; err != nil || n < 0 || n > maxTail {
-			complain("tail", "is not a number between 0 and "+strconv.Itoa(maxTail))
-		}
+		q.Tail = n
+		wrong.Check(err == nil && n >= 0 && n <= maxTail, "tail", "%.80q is not a number between 0 and %d", tail, maxTail)
 	}
 	if number := values.Get("release"); number != "" {
 		n, err := strconv.Atoi(number)
-		if q.Release = n; err != nil || n < 1 {
-			complain("release", "is not the number of a release")
-		}
+		q.Release = n
+		wrong.Check(err == nil && n >= 1, "release", "%.80q is not the number of a release", number)
 	}
-	if q.Instance = values.Get("instance"); len(q.Instance) > 253 { // it is looked for among those there are
-		complain("instance", "is not the name of an instance")
-	}
-	return q, fault.Problems(problems)
+	q.Instance = values.Get("instance") // it is looked for among those there are
+	wrong.Check(len(q.Instance) <= maxInstance, "instance", "%d bytes are more than the %d of an instance's name", len(q.Instance), maxInstance)
+	return q, wrong.Err()
 }

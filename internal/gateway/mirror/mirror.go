@@ -46,15 +46,13 @@ const PortName = "http"
 
 // Mirror follows the slices and pods of a cluster. It keeps what it last knew while the API server is away.
 type Mirror struct {
-	slices   cache.SharedIndexInformer
-	pods     cache.SharedIndexInformer
-	started  informerStarter
-	logger   *slog.Logger
-	onChange []func()
-	synced   atomic.Bool
+	slices    cache.SharedIndexInformer
+	pods      cache.SharedIndexInformer
+	factories []informers.SharedInformerFactory
+	logger    *slog.Logger
+	onChange  []func()
+	synced    atomic.Bool
 }
-
-type informerStarter []informers.SharedInformerFactory
 
 // New makes a mirror of the cluster that the client speaks to.
 func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
@@ -63,7 +61,7 @@ func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
 	}))
 	pods := informers.NewSharedInformerFactory(client, 0) // of all kinds: what registers itself carries no labels of ours
 	m := &Mirror{slices: slices.Discovery().V1().EndpointSlices().Informer(), pods: pods.Core().V1().Pods().Informer(),
-		started: informerStarter{slices, pods}, logger: logger}
+		factories: []informers.SharedInformerFactory{slices, pods}, logger: logger}
 	handler := cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { m.changed() },
 		UpdateFunc: func(any, any) { m.changed() },
@@ -88,7 +86,7 @@ func (m *Mirror) Synced() bool { return m.synced.Load() }
 
 // Run follows the cluster until the context ends.
 func (m *Mirror) Run(ctx context.Context) error {
-	for _, f := range m.started {
+	for _, f := range m.factories {
 		f.Start(ctx.Done())
 	}
 	if cache.WaitForCacheSync(ctx.Done(), m.slices.HasSynced, m.pods.HasSynced) {
@@ -96,7 +94,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 		m.changed()
 	}
 	<-ctx.Done()
-	for _, f := range m.started {
+	for _, f := range m.factories {
 		f.Shutdown()
 	}
 	return nil

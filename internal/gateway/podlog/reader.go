@@ -104,10 +104,9 @@ func (r *reader) drain(ctx context.Context, last time.Time, lines chan<- Line) t
 func parse(raw []byte, before time.Time, cut bool) (time.Time, string) {
 	raw = bytes.TrimRight(raw, "\r\n")
 	at, text := before, raw
-	if stamp, rest, ok := bytes.Cut(raw, []byte(" ")); ok || len(raw) > 0 {
-		if t, err := time.Parse(time.RFC3339Nano, string(stamp)); err == nil {
-			at, text = t, rest
-		}
+	stamp, rest, _ := bytes.Cut(raw, []byte(" "))
+	if t, err := time.Parse(time.RFC3339Nano, string(stamp)); err == nil {
+		at, text = t, rest
 	}
 	line := strings.ToValidUTF8(string(text), "\uFFFD")
 	if cut {
