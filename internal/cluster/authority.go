@@ -102,7 +102,7 @@ func (c *Client) ensureLeaf(ctx context.Context, signer authority, l leaf, label
 		return err
 	}
 	_, err = c.typed.CoreV1().Secrets(ResourceNamespace).Update(ctx, secret, metav1.UpdateOptions{FieldManager: manager})
-	return explainAny(err, "renew secret %s/%s", ResourceNamespace, l.secret)
+	return explain(err, "renew secret %s/%s", ResourceNamespace, l.secret)
 }
 
 // certificateTroubles says which secrets are missing, and which certificates the next ApplyParts would renew.

@@ -1,13 +1,10 @@
 package cluster
 
 import (
-	"context"
-	"encoding/json"
 	"net"
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -127,17 +124,4 @@ func newTransport(config *rest.Config) (http.RoundTripper, error) {
 		return nil, fault.New(fault.Invalid, "the kubeconfig's credentials cannot be used together")
 	}
 	return wrapped, nil
-}
-
-// Version returns the version the cluster says it has ("v1.34.2").
-func (c *Client) Version(ctx context.Context) (string, error) {
-	body, err := c.typed.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
-	if err != nil {
-		return "", explain(err, "ask the cluster for its version")
-	}
-	var info version.Info
-	if err := json.Unmarshal(body, &info); err != nil {
-		return "", fault.New(fault.Unavailable, "the cluster's address answers, but not as Kubernetes does")
-	}
-	return info.GitVersion, nil
 }

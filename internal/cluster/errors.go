@@ -15,8 +15,11 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// explain turns what the API server, or the way to it, said into a fault. doing completes "cannot …".
+// explain turns what the API server, or the way to it, said into a fault. The format completes "cannot …". No error stays none.
 func explain(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
 	doing := fmt.Sprintf(format, args...)
 	var known *fault.Error
 	if errors.As(err, &known) {

@@ -50,13 +50,6 @@ func connected(t *testing.T, kubeconfig []byte) *cluster.Client {
 
 const hidden = "s3cr3t-t0ken-that-nobody-may-see"
 
-func TestVersion(t *testing.T) {
-	version, err := client.Version(t.Context())
-	if err != nil || !strings.HasPrefix(version, "v1.") {
-		t.Errorf("version %q, %v", version, err)
-	}
-}
-
 func TestCallsThatCannotReachTheCluster(t *testing.T) {
 	closed := httptest.NewTLSServer(nil)
 	closed.Close()
@@ -75,7 +68,7 @@ func TestCallsThatCannotReachTheCluster(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			broken := connected(t, access(t, func(s *clientcmdapi.Cluster, u *clientcmdapi.AuthInfo) { c.change(s); u.Token = hidden }))
-			_, err := broken.Version(ctx)
+			_, err := broken.ServiceState(ctx, release.Key{Project: "any", Name: "any"}, 1)
 			if !fault.Is(err, fault.Unavailable) || !strings.Contains(fault.Message(err), c.words) {
 				t.Errorf("got %v", err)
 			}

@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -30,9 +29,7 @@ func gateway(spec region.Spec, in Parts, _ survey) []object {
 	labels := partLabels(spec.Key(), region.API, gatewayName)
 	account := &corev1.ServiceAccount{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), AutomountServiceAccountToken: new(false)}
 	file := &corev1.ConfigMap{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Data: map[string]string{gatewayKeysFile: string(in.Gateway.Keys)}}
-	budget := &policyv1.PodDisruptionBudget{ObjectMeta: meta(NetworkNamespace, gatewayName, labels), Spec: policyv1.PodDisruptionBudgetSpec{
-		MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: theGateway},
-		UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}}
+	budget := oneAtATime(meta(NetworkNamespace, gatewayName, labels), theGateway)
 	rights, binding := gatewayRights(labels)
 	all := []object{account, rights, binding, file, gatewayService(spec, labels), budget, gatewayDeployment(spec, in, labels)}
 	if port := tracePort(in.Gateway.Traces); port != 0 {

@@ -6,12 +6,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -19,8 +16,7 @@ var (
 	deployments = appsv1.SchemeGroupVersion.WithResource("deployments")
 	services    = corev1.SchemeGroupVersion.WithResource("services")
 	budgets     = policyv1.SchemeGroupVersion.WithResource("poddisruptionbudgets")
-	podsOf      = corev1.SchemeGroupVersion.WithResource("pods")
-	namespaces  = corev1.SchemeGroupVersion.WithResource("namespaces")
+	pods        = corev1.SchemeGroupVersion.WithResource("pods")
 )
 
 // DeleteService asks for the end of the service in this cluster; it does not wait (ServiceGone tells). Gone is fine. Other
@@ -32,10 +28,6 @@ func (c *Client) DeleteService(ctx context.Context, key release.Key) error {
 		}
 	}
 	return nil
-}
-
-func (c *Client) removeBudget(ctx context.Context, key release.Key) error {
-	return c.removeOwned(ctx, budgets, key)
 }
 
 func (c *Client) removeOwned(ctx context.Context, resource schema.GroupVersionResource, key release.Key) error {
@@ -61,34 +53,11 @@ func ownedBy(key release.Key) string {
 
 // ServiceGone reports whether nothing of the service is left, its last pod included.
 func (c *Client) ServiceGone(ctx context.Context, key release.Key) (bool, error) {
-	for _, resource := range []schema.GroupVersionResource{services, deployments, budgets, podsOf} {
+	for _, resource := range []schema.GroupVersionResource{services, deployments, budgets, pods} {
 		items, err := c.list(ctx, resource, release.Namespace(key.Project), ownedBy(key))
 		if err != nil || len(items) > 0 {
 			return false, err
 		}
 	}
 	return true, nil
-}
-
-// DeleteProject removes the project's namespace. It refuses with Conflict while a service is in it; gone is fine.
-func (c *Client) DeleteProject(ctx context.Context, project string) error {
-	name := release.Namespace(project)
-	space, err := c.dynamic.Resource(namespaces).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return explain(err, "read namespace %s", name)
-	}
-	if space.GetLabels()[labelManager] != manager {
-		return fault.New(fault.Exists, "namespace %s is there, and it is not ours", name)
-	}
-	left, err := c.list(ctx, deployments, name, "")
-	if err != nil {
-		return err
-	}
-	if len(left) > 0 {
-		return fault.New(fault.Conflict, "project %s still has the service %s", project, left[0].GetName())
-	}
-	return c.remove(ctx, namespaces, *space)
 }

@@ -91,18 +91,10 @@ func (c *Client) secretOnce(ctx context.Context, name string, labels map[string]
 			return nil, explain(err, "make secret %s/%s", ResourceNamespace, name)
 		}
 		found, err = secrets.Get(ctx, name, metav1.GetOptions{})
-		return found, explainAny(err, "read secret %s/%s", ResourceNamespace, name)
+		return found, explain(err, "read secret %s/%s", ResourceNamespace, name)
 	}
 	if err == nil && found.Labels[labelManager] != manager {
 		return nil, fault.New(fault.Exists, "secret %s/%s is there already, and it is not ours", ResourceNamespace, name)
 	}
-	return found, explainAny(err, "read secret %s/%s", ResourceNamespace, name)
-}
-
-// explainAny is explain for calls whose error may be nil.
-func explainAny(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	return explain(err, format, args...)
+	return found, explain(err, "read secret %s/%s", ResourceNamespace, name)
 }

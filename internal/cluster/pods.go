@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -53,6 +54,13 @@ func apart(selector map[string]string) []corev1.TopologySpreadConstraint {
 			LabelSelector: &metav1.LabelSelector{MatchLabels: selector}})
 	}
 	return spread
+}
+
+// oneAtATime lets whoever drains nodes take one of the pods at a time; those that are not ready are in nobody's way.
+func oneAtATime(object metav1.ObjectMeta, selector map[string]string) *policyv1.PodDisruptionBudget {
+	return &policyv1.PodDisruptionBudget{ObjectMeta: object, Spec: policyv1.PodDisruptionBudgetSpec{
+		MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: selector},
+		UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}}
 }
 
 // port is a named TCP port of a container.

@@ -6,10 +6,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/m3o/platform/internal/region"
 )
@@ -52,7 +50,8 @@ func eachMember(part region.Part, members int32, write func(pod string) string) 
 }
 
 func (q quorum) objects() []object {
-	return []object{q.clientService(), q.peerService(), q.budget(), q.statefulSet()}
+	budget := oneAtATime(meta(ResourceNamespace, q.name(), q.labels()), q.selector())
+	return []object{q.clientService(), q.peerService(), budget, q.statefulSet()}
 }
 
 func (q quorum) clientService() *corev1.Service {
@@ -64,12 +63,6 @@ func (q quorum) peerService() *corev1.Service {
 	return &corev1.Service{ObjectMeta: meta(ResourceNamespace, membersService(q.part), q.labels()), Spec: corev1.ServiceSpec{
 		ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true, Selector: q.selector(),
 		Ports: append([]corev1.ServicePort{q.serves}, q.peers...)}}
-}
-
-func (q quorum) budget() *policyv1.PodDisruptionBudget {
-	return &policyv1.PodDisruptionBudget{ObjectMeta: meta(ResourceNamespace, q.name(), q.labels()), Spec: policyv1.PodDisruptionBudgetSpec{
-		MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: q.selector()},
-		UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}}
 }
 
 func (q quorum) statefulSet() *appsv1.StatefulSet {

@@ -15,9 +15,9 @@ import (
 // Rollout is how far a release is in this cluster. Done: it runs as wanted, and nothing of an earlier one runs. Failed: it
 // never will, or made no progress for too long. Reason says why it is not done, in words a developer can act on.
 type Rollout struct {
-	Desired, Updated, Ready int
-	Done, Failed            bool
-	Reason                  string
+	Desired, Ready int
+	Done, Failed   bool
+	Reason         string
 }
 
 // ServiceState looks at the release of the service without changing anything. A service that was not applied is NotFound.
@@ -27,7 +27,7 @@ func (c *Client) ServiceState(ctx context.Context, key release.Key, number int) 
 		return Rollout{}, explain(err, "read the state of %s", key)
 	}
 	at := deploymentProgress(d)
-	r := Rollout{Desired: int(at.desired), Updated: int(at.updated), Ready: int(at.ready)}
+	r := Rollout{Desired: int(at.desired), Ready: int(at.ready)}
 	if runs := d.Spec.Template.Labels[LabelRelease]; runs != strconv.Itoa(number) {
 		r.Failed, r.Reason = true, fmt.Sprintf("release %s was applied over it", runs)
 		return r, nil

@@ -9,7 +9,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -40,7 +39,7 @@ func (c *Client) ApplyService(ctx context.Context, r release.Release) error {
 	if r.Spec.Replicas > 1 {
 		return nil
 	}
-	return c.removeBudget(ctx, r.Service)
+	return c.removeOwned(ctx, budgets, r.Service)
 }
 
 // where is the region this cluster is, as ApplyFoundations wrote it down.
@@ -74,9 +73,7 @@ func service(where region.Key, r release.Release) []object {
 		deployment(where, r, space, labels),
 	}
 	if r.Spec.Replicas > 1 {
-		all = append(all, &policyv1.PodDisruptionBudget{ObjectMeta: meta(space, r.Service.Name, serviceLabels(r.Service)), Spec: policyv1.PodDisruptionBudgetSpec{
-			MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: serviceSelector(r.Service)},
-			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow)}})
+		all = append(all, oneAtATime(meta(space, r.Service.Name, serviceLabels(r.Service)), serviceSelector(r.Service)))
 	}
 	return all
 }

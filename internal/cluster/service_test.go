@@ -184,9 +184,6 @@ func TestServiceIsDeletedAndItsNeighbourStays(t *testing.T) {
 	if gone, err := client.ServiceGone(t.Context(), r.Service); gone || err != nil {
 		t.Fatalf("gone %v, %v before it was deleted", gone, err)
 	}
-	if err := client.DeleteProject(t.Context(), "deleted"); !fault.Is(err, fault.Conflict) {
-		t.Errorf("a project with services: %v", err)
-	}
 	eventually(t, "the service is gone", func() (bool, string) {
 		if err := client.DeleteService(t.Context(), r.Service); err != nil {
 			t.Fatal(err)
@@ -200,23 +197,13 @@ func TestServiceIsDeletedAndItsNeighbourStays(t *testing.T) {
 	if state, err := client.ServiceState(t.Context(), neighbour.Service, 1); err != nil || state.Desired != 2 {
 		t.Errorf("the neighbour: %+v, %v", state, err)
 	}
-	if err := client.DeleteService(t.Context(), neighbour.Service); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the project is gone", func() (bool, string) {
-		err := client.DeleteProject(t.Context(), "deleted")
-		if err == nil {
-			_, err = admin.CoreV1().Namespaces().Get(t.Context(), "project-deleted", metav1.GetOptions{})
-		}
-		return apierrors.IsNotFound(err), fmt.Sprint(err)
-	})
 	applyAgain(t, r)
 }
 
-// applyAgain is the life after death: a project that was removed can be made anew.
+// applyAgain is the life after death: a service that was removed can be made anew.
 func applyAgain(t *testing.T, r release.Release) {
 	t.Helper()
-	eventually(t, "the project is made again", func() (bool, string) {
+	eventually(t, "the service is made again", func() (bool, string) {
 		err := client.ApplyService(t.Context(), r)
 		if err != nil && !fault.Is(err, fault.Unavailable) {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
 )
 
 // TestGatewaysTraceWhereTheyAreTold: by default neither the gateway nor the rules of who may talk to whom know of a collector.
@@ -50,8 +51,8 @@ func TestCallsAreCarried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = c.Version(t.Context()) // nothing answers
-	if len(seen) == 0 || seen[0] != "/version" {
+	_, _ = c.ServiceState(t.Context(), release.Key{Project: "shop", Name: "till"}, 1) // nothing answers
+	if len(seen) == 0 || seen[0] != "/apis/apps/v1/namespaces/project-shop/deployments/till" {
 		t.Errorf("seen: %q", seen)
 	}
 }
