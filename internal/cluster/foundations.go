@@ -50,7 +50,7 @@ func namespace(name, role string, labels map[string]string, l limit) []object {
 		"pod-security.kubernetes.io/warn":    "restricted",
 		"pod-security.kubernetes.io/audit":   "restricted",
 	}))}
-	return []object{space, quota(name, labels, l), defaults(name, labels), nothing(name).object(labels), names(name).object(labels)}
+	return []object{space, quota(name, labels, l), defaults(name, labels), denyAll(name).object(labels), allowDNS(name).object(labels)}
 }
 
 func quota(namespace string, labels map[string]string, l limit) *corev1.ResourceQuota {

@@ -69,13 +69,13 @@ func gatewayTraces(port int32) policy {
 	return policy{namespace: NetworkNamespace, name: "trace", pods: theGateway, out: []networkingv1.NetworkPolicyEgressRule{{Ports: tcp(port)}}}
 }
 
-// nothing closes a namespace: what is allowed is said by the other policies.
-func nothing(namespace string) policy {
+// denyAll closes a namespace: what is allowed is said by the other policies.
+func denyAll(namespace string) policy {
 	return policy{namespace: namespace, name: "deny", denies: true}
 }
 
-// names lets a namespace ask DNS: the cluster's pods, and the address that node-local caches listen at.
-func names(namespace string) policy {
+// allowDNS lets a namespace ask DNS: the cluster's pods, and the address that node-local caches listen at.
+func allowDNS(namespace string) policy {
 	both := []networkingv1.NetworkPolicyPort{
 		{Protocol: new(corev1.ProtocolUDP), Port: new(intstr.FromInt32(53))}, {Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(53))}}
 	return policy{namespace: namespace, name: "names", out: []networkingv1.NetworkPolicyEgressRule{
