@@ -128,9 +128,6 @@ func (b *Builder) path(parts ...string) string {
 	return filepath.Join(append([]string{b.config.Dir}, parts...)...)
 }
 
-// GoVersion is the toolchain's, as the key and the image's labels name it.
-func (b *Builder) GoVersion() string { return b.version }
-
 // Build makes the image of the input's program, or finds it. What the go command says goes to log. Building again after a
 // kill is safe: nothing of an unfinished build is ever found.
 func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, error) {

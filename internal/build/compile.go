@@ -103,10 +103,8 @@ func (b *Builder) runGo(ctx context.Context, w *work, c caches, pkg string, args
 		args: append([]string{gorootMark + "/bin/go"}, args...), dir: path.Join(sourceMark, pkg), env: b.settings(workspace(w)),
 		folders: folders{source: w.source, private: w.private, goroot: b.config.GoRoot, build: c.build, modules: c.modules},
 	}
-	for _, dir := range []string{w.source, w.private} {
-		if err := giveAway(dir); err != nil {
-			return fmt.Errorf("hand work folder to the jail: %w", err)
-		}
+	if err := w.handOver(); err != nil {
+		return err
 	}
 	proxy, err := newModuleProxy(b.config.Modules, b.config.Limits.Download)
 	if err != nil {

@@ -49,10 +49,8 @@ func (b *Builder) CheckJail(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	for _, dir := range []string{w.source, w.private} {
-		if err := giveAway(dir); err != nil {
-			return err
-		}
+	if err := w.handOver(); err != nil {
+		return err
 	}
 	j := job{args: []string{gorootMark + "/bin/go", "version"}, dir: sourceMark, env: b.settings("off"),
 		folders: folders{source: w.source, private: w.private, goroot: b.config.GoRoot, build: w.private, modules: w.private}}

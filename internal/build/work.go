@@ -40,6 +40,16 @@ func (b *Builder) newWork() (*work, error) {
 	return w, nil
 }
 
+// handOver gives the jail's user the source and what it may write.
+func (w *work) handOver() error {
+	for _, dir := range []string{w.source, w.private} {
+		if err := giveAway(dir); err != nil {
+			return fmt.Errorf("hand work folder to the jail: %w", err)
+		}
+	}
+	return nil
+}
+
 func (w *work) remove() error { return errors.Join(os.RemoveAll(w.dir), w.lock.Close()) }
 
 // sweep removes the work folders that nobody holds, and the caches that were to be removed.
