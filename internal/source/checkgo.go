@@ -34,10 +34,7 @@ func CheckGo(dir, pkg string) error {
 	if err := tree.checkMain(pkg); err != nil {
 		return err
 	}
-	if _, err := ModuleDir(root.FS(), pkg); err != nil {
-		return err
-	}
-	return nil
+	return requireModule(root.FS(), pkg)
 }
 
 func cleanPackage(pkg string) (string, error) {
@@ -50,14 +47,14 @@ func cleanPackage(pkg string) (string, error) {
 	return "", fault.New(fault.Invalid, "the package %q is not a folder inside the source", pkg)
 }
 
-// ModuleDir is the folder of the module that pkg belongs to: the nearest one upwards that holds a go.mod.
-func ModuleDir(tree fs.FS, pkg string) (string, error) {
+// requireModule says whether pkg belongs to a module: a folder with a go.mod, pkg's own or one upwards.
+func requireModule(tree fs.FS, pkg string) error {
 	for dir := pkg; ; dir = path.Dir(dir) {
 		if info, err := fs.Stat(tree, path.Join(dir, "go.mod")); err == nil && info.Mode().IsRegular() {
-			return dir, nil
+			return nil
 		}
 		if dir == "." {
-			return "", fault.New(fault.Invalid, "the source has no go.mod for %s: make one with \"go mod init\", or send the folder that holds it", pkg)
+			return fault.New(fault.Invalid, "the source has no go.mod for %s: make one with \"go mod init\", or send the folder that holds it", pkg)
 		}
 	}
 }
