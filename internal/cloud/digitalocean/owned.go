@@ -45,14 +45,14 @@ func (o *inventory) tagged(tags []string) bool {
 }
 
 func (o *inventory) vpcs(ctx context.Context) error {
-	all, err := every(ctx, o.provider.api.VPCs.List)
+	all, err := o.provider.vpcs(ctx)
 	for _, v := range all {
 		if v.Description == o.tags[0] {
 			o.networks = append(o.networks, v.ID)
 			o.add("vpc", v.ID, v.Name)
 		}
 	}
-	return explain(err, "list the VPCs")
+	return err
 }
 
 func (o *inventory) clusters(ctx context.Context) error {
