@@ -150,7 +150,7 @@ func permits(allowed []string, target string) bool {
 	})
 }
 
-// TestSecretsOfTheEnvironment: only internal/config reads it, and the Kubernetes module, which is a program of its own.
+// TestOnlyConfigReadsTheEnvironment: but for the Kubernetes module, which is a program of its own.
 func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.path == "internal/config" || strings.HasPrefix(p.path, "internal/kube") {
