@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
 )
 
@@ -13,14 +14,10 @@ func concrete(path string) string {
 	return strings.NewReplacer("{name}", "hello", "{number}", "1", "{id}", "abc", "{digest}", sourceDigest).Replace(path)
 }
 
-func open(action string) bool {
-	return map[string]bool{"health": true, "ready": true, "login-page": true, "login": true, "codec-preflight": true}[action]
-}
-
 func TestEveryRouteWantsAToken(t *testing.T) {
 	s := newSite(t)
 	for _, r := range s.api.Routes() {
-		if open(r.Action) {
+		if rest.OpenRoutes[r.Action] {
 			continue
 		}
 		t.Run(r.Action, func(t *testing.T) {
@@ -48,7 +45,7 @@ func TestEveryRouteWantsAToken(t *testing.T) {
 func TestEveryRouteWantsItsPermission(t *testing.T) {
 	s := newSite(t)
 	for _, r := range s.api.Routes() {
-		if !open(r.Action) {
+		if !rest.OpenRoutes[r.Action] {
 			s.do(r.Method, concrete(r.Path), "{}", as("nobody")).refused(t, http.StatusForbidden, string(r.Permission))
 		}
 	}
@@ -69,7 +66,7 @@ func TestACookieIsNoTokenButForTheCodec(t *testing.T) {
 	s := newSite(t)
 	cookie := header{"Cookie", "m3o_session=token-of-admin"}
 	for _, r := range s.api.Routes() {
-		if open(r.Action) || strings.Contains(r.Path, "/codec/") {
+		if rest.OpenRoutes[r.Action] || strings.Contains(r.Path, "/codec/") {
 			continue
 		}
 		s.do(r.Method, concrete(r.Path), "{}", cookie).refused(t, http.StatusUnauthorized)
@@ -128,7 +125,7 @@ func TestAProjectDoesNotOperateThePlatform(t *testing.T) {
 		"kill-service": true, "rollback-service": true, "create-call-ticket": true, "create-log-ticket": true, "create-release": true, "list-releases": true,
 		"get-release": true, "get-build-log": true, "put-source": true}
 	for _, r := range s.api.Routes() {
-		if open(r.Action) {
+		if rest.OpenRoutes[r.Action] {
 			continue
 		}
 		if r.Permission.PlatformWide() == own[r.Action] {

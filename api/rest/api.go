@@ -56,7 +56,7 @@ type Route struct {
 // MaxBody bounds a JSON body.
 const MaxBody = 2 << 20
 
-// Handler builds the routes and returns them behind request ids, tracing and limits.
+// Handler builds the routes and returns them behind a limit of how long a body may take, tracing, and what every answer says.
 func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
@@ -76,7 +76,7 @@ func (a *API) Handler() http.Handler {
 	a.registerAccount()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
-	traced := otelhttp.NewHandler(bounded(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
+	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
 	return hurried(a.BodyWait, traced)
 }
 
@@ -125,7 +125,7 @@ func (a *API) enforce(action string, need account.Permission) func(huma.Context,
 	}
 }
 
-// plain registers a route whose body is a stream.
+// plain registers a route that huma does not type.
 func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, handler http.HandlerFunc) {
 	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
 	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, handler))
@@ -154,8 +154,8 @@ func nowhere(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, r, fault.New(fault.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
 }
 
-// bounded sets what every answer says to browsers.
-func bounded(next http.Handler) http.Handler {
+// withHeaders sets what every answer says to browsers.
+func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -48,10 +49,7 @@ func (a *API) audit(r *http.Request, action string, status int) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), auditWait)
 	defer cancel()
 	p := caller(r.Context())
-	project := p.Project
-	if project == "" {
-		project = shorten(r.URL.Query().Get("project"), maxProject)
-	}
+	project := cmp.Or(p.Project, shorten(r.URL.Query().Get("project"), maxProject))
 	seq, err := a.Accounts.AppendAudit(ctx, event.Audit{Time: time.Now().UTC(), Subject: p.Subject, Kind: string(p.Kind), Project: project, Action: action,
 		Target: shorten(r.URL.Path, maxTarget), From: host(r), RequestID: requestOf(ctx), Status: status})
 	if err != nil {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,12 +24,7 @@ const (
 // streamEvents sends events as they happen (server-sent events). Last-Event-ID goes on after that event; after=0 begins
 // with the first; without either it begins with what happens next.
 func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
-	project := ""
-	if who := caller(r.Context()); who.Project != "" {
-		project = who.Project
-	} else {
-		project = r.URL.Query().Get("project")
-	}
+	project := cmp.Or(caller(r.Context()).Project, r.URL.Query().Get("project"))
 	after, err := a.position(r)
 	if err != nil {
 		writeProblem(w, r, err)
@@ -41,10 +37,7 @@ func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) position(r *http.Request) (int64, error) {
-	text := r.Header.Get("Last-Event-ID")
-	if text == "" {
-		text = r.URL.Query().Get("after")
-	}
+	text := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("after"))
 	if text == "" {
 		return a.Events.LastEvent(r.Context())
 	}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -20,13 +21,7 @@ type Project struct {
 // of is the project a request is about, if its caller may act there.
 func (p Project) of(ctx context.Context) (string, error) {
 	who := caller(ctx)
-	name := p.Project
-	if name == "" {
-		name = who.Project
-	}
-	if name == "" {
-		name = account.DefaultProject
-	}
+	name := cmp.Or(p.Project, who.Project, account.DefaultProject)
 	if !who.In(name) {
 		return "", fault.New(fault.Denied, "%s may not act in project %q", who.Subject, name)
 	}
