@@ -24,11 +24,11 @@ func apiCommand() *cobra.Command {
 			"Settings come from the environment:\n" + config.Describe(config.API, config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s := config.Load().Of(config.API)
-			signals, err := watched(cmd.Context(), s, "api")
+			signals, err := openSignals(cmd.Context(), s, "api")
 			if err != nil {
 				return err
 			}
-			defer ended(cmd.Context(), signals)
+			defer closeSignals(cmd.Context(), signals)
 			return runAPI(cmd.Context(), s, signals)
 		}}
 }

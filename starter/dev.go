@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,6 +79,9 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if f.poll < 50*time.Millisecond {
 		return misuse("--poll: %s is less than 50ms", f.poll)
 	}
+	if _, err := logLevel("--log-level", f.logLevel); err != nil {
+		return err
+	}
 	if len(f.contexts) > 0 && f.kubeconfig == "" {
 		return misuse("--context names contexts of a --kubeconfig, and there is none")
 	}
@@ -100,11 +102,11 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		return err
 	}
 	outside := config.Load()
-	signals, err := watched(cmd.Context(), config.Settings{LogLevel: f.logLevel, Endpoint: outside.Endpoint}, "dev")
+	signals, err := openSignals(cmd.Context(), config.Settings{LogLevel: f.logLevel, Endpoint: outside.Endpoint}, "dev")
 	if err != nil {
 		return err
 	}
-	defer ended(cmd.Context(), signals)
+	defer closeSignals(cmd.Context(), signals)
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
 		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
@@ -209,11 +211,12 @@ func sandboxCommand() *cobra.Command {
 			if c.Dir == "" {
 				return misuse("--dir must be set: the folder that holds all state")
 			}
-			signals, err := watched(cmd.Context(), config.Load().Of(), "sandbox")
+			signals, err := openSignals(cmd.Context(), config.Load().Of(), "sandbox")
 			if err != nil {
 				return err
 			}
-			c.Logger = slog.Default()
+			defer closeSignals(cmd.Context(), signals)
+			c.Logger = signals.Logger
 			c.Ready = func(e sandbox.Endpoints) {
 				signals.Logger.Info("ready", "control", e.Control, "providers", e.Providers)
 			}

@@ -26,11 +26,11 @@ func gatewayCommand() *cobra.Command {
 				return err
 			}
 			s := config.Load().Of()
-			signals, err := watched(cmd.Context(), s, "gateway")
+			signals, err := openSignals(cmd.Context(), s, "gateway")
 			if err != nil {
 				return err
 			}
-			defer ended(cmd.Context(), signals)
+			defer closeSignals(cmd.Context(), signals)
 			klog.SetSlogLogger(signals.Logger) // client-go warns there
 			c.Logger, c.Metrics = signals.Logger, signals.Registry
 			if s.Endpoint != "" { // without one, spans would only cost every request

@@ -24,13 +24,11 @@ type base struct {
 	temporal client.Client
 }
 
-// watched sets up logs, metrics and traces for a process of that name.
-func watched(ctx context.Context, s config.Settings, name string) (*telemetry.Signals, error) {
-	level := slog.LevelInfo
-	if s.LogLevel != "" {
-		if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
-			return nil, misuse("M3O_LOG_LEVEL: %q is none of debug, info, warn, error", s.LogLevel)
-		}
+// openSignals sets up logs, metrics and traces for a process of that name. closeSignals must follow.
+func openSignals(ctx context.Context, s config.Settings, name string) (*telemetry.Signals, error) {
+	level, err := logLevel("M3O_LOG_LEVEL", s.LogLevel)
+	if err != nil {
+		return nil, err
 	}
 	if err := telemetry.CheckEndpoint(s.Endpoint); err != nil {
 		return nil, misuse("M3O_OTLP_ENDPOINT: %v", err)
@@ -38,8 +36,20 @@ func watched(ctx context.Context, s config.Settings, name string) (*telemetry.Si
 	return telemetry.Setup(ctx, telemetry.Settings{Service: "m3o-" + name, Version: version, Endpoint: s.Endpoint, Log: os.Stderr, Level: level})
 }
 
-// ended sends a process's last traces. A collector that is away holds its end up for a moment only.
-func ended(ctx context.Context, signals *telemetry.Signals) {
+// logLevel reads a level that was given under that name; left out, it is info.
+func logLevel(name, word string) (slog.Level, error) {
+	level := slog.LevelInfo
+	if word == "" {
+		return level, nil
+	}
+	if err := level.UnmarshalText([]byte(word)); err != nil {
+		return level, misuse("%s: %q is none of debug, info, warn, error", name, word)
+	}
+	return level, nil
+}
+
+// closeSignals sends a process's last traces. A collector that is away holds its end up for a moment only.
+func closeSignals(ctx context.Context, signals *telemetry.Signals) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := signals.Close(ctx); err != nil {

@@ -74,7 +74,7 @@ func newWatchedPlatform(t *testing.T) *watchedPlatform {
 
 // serve runs the processes until the test ends.
 func (p *watchedPlatform) serve(s config.Settings) {
-	signals, err := watched(p.ctx, s, "test")
+	signals, err := openSignals(p.ctx, s, "test")
 	p.must("watch", err)
 	signals.Traces().(*sdktrace.TracerProvider).RegisterSpanProcessor(p.spans)
 	for name, run := range map[string]func(context.Context) error{

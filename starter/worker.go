@@ -41,11 +41,11 @@ func workerCommand() *cobra.Command {
 				}
 			}
 			s := config.Load().Of(append(queues, config.Worker)...)
-			signals, err := watched(cmd.Context(), s, "worker")
+			signals, err := openSignals(cmd.Context(), s, "worker")
 			if err != nil {
 				return err
 			}
-			defer ended(cmd.Context(), signals)
+			defer closeSignals(cmd.Context(), signals)
 			return runWorker(cmd.Context(), s, queues, signals)
 		}}
 	cmd.Flags().StringSliceVar(&queues, "queues", nil, "the queues to serve")
