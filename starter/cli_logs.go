@@ -33,9 +33,9 @@ func logsCommand() *cobra.Command {
 			return s.logs(q, follow)
 		})}
 	flags := cmd.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes")
-	flags.DurationVar(&q.Since, "since", 0, "only lines that are not older")
-	flags.IntVar(&q.Tail, "tail", -1, "so many lines of each instance, at most")
+	flags.BoolVarP(&follow, "follow", "f", false, "keep printing new lines until Ctrl-C")
+	flags.DurationVar(&q.Since, "since", 0, "only lines newer than this, such as 10m")
+	flags.IntVar(&q.Tail, "tail", -1, "last N lines of each instance")
 	flags.StringVar(&q.Region, "region", "", "only of this region")
 	flags.IntVar(&q.Release, "release", 0, "only of this release")
 	completeFlag(cmd, "region", regionNames)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ func eventsCommand() *cobra.Command {
 			}
 			return s.events(follow, tail)
 		})}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes")
-	cmd.Flags().IntVar(&tail, "tail", 50, "so many events of the past, at most")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new events until Ctrl-C")
+	cmd.Flags().IntVar(&tail, "tail", 50, "last N events")
 	return cmd
 }
 
@@ -117,11 +118,7 @@ func whoamiCommand() *cobra.Command {
 			if s.json {
 				return printJSON(s.out, p)
 			}
-			project := p.Project
-			if project == "" {
-				project = "every project"
-			}
-			return table(s.out, nil, [][]string{{"subject", p.Subject}, {"kind", string(p.Kind)}, {"project", project}, {"scopes", strings.Join(p.Scopes, " ")},
+			return table(s.out, nil, [][]string{{"subject", p.Subject}, {"kind", string(p.Kind)}, {"project", cmp.Or(p.Project, "every project")}, {"scopes", strings.Join(p.Scopes, " ")},
 				{"api", s.api.Base}, {"token from", s.tokenFrom}})
 		})}
 }

@@ -93,7 +93,7 @@ func readFile(name string, stdin io.Reader, limit int64) ([]byte, error) {
 
 func planCommand() *cobra.Command {
 	var f planFlags
-	cmd := &cobra.Command{Use: "plan -f FILE", Short: "Show what would bring the world to a platform file", GroupID: groupRegions, Args: takes(0, 0),
+	cmd := &cobra.Command{Use: "plan -f FILE", Short: "Show what apply would create, change and delete", GroupID: groupRegions, Args: takes(0, 0),
 		Long:    "Show what would be created, changed and deleted, what it costs a month, and what stands in the way. Nothing is changed.\nExits with 1 when something stands in the way.",
 		Example: "  m3o plan -f deploy/local/platform.yaml\n  m3o plan -f platform.yaml --destroy --json",
 		RunE: action(func(s *session, _ []string) error {
@@ -183,7 +183,7 @@ func total(plan region.Plan) string {
 
 func applyCommand() *cobra.Command {
 	var f planFlags
-	cmd := &cobra.Command{Use: "apply -f FILE", Short: "Bring the world to a platform file", GroupID: groupRegions, Args: takes(0, 0),
+	cmd := &cobra.Command{Use: "apply -f FILE", Short: "Create, change and delete regions to match a platform file", GroupID: groupRegions, Args: takes(0, 0),
 		Long: "Plan, ask, carry the plan out, and wait until every region of the file has settled. Leave with Ctrl-C: the work goes on,\n" +
 			"and the same command waits for it again.",
 		Example: "  m3o apply -f deploy/local/platform.yaml --yes",
