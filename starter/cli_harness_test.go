@@ -104,6 +104,12 @@ func (c commanded) fails(t *testing.T, code int, words ...string) commanded {
 	if c.code != code {
 		t.Errorf("exit %d, not %d", c.code, code)
 	}
+	return c.says(t, words...)
+}
+
+// says fails the test unless the command said every one of the words, on its standard error.
+func (c commanded) says(t *testing.T, words ...string) commanded {
+	t.Helper()
 	for _, w := range words {
 		if !strings.Contains(c.errs, w) {
 			t.Errorf("%q is not said", w)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -143,8 +144,5 @@ func (s *session) confirm(yes bool, question string) error {
 }
 
 func projectOf(p account.Principal) string {
-	if p.Project != "" {
-		return p.Project
-	}
-	return account.DefaultProject
+	return cmp.Or(p.Project, account.DefaultProject)
 }

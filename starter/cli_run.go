@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +25,7 @@ type runFlags struct {
 func runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{Use: "run SOURCE", Short: "Build a folder and bring it to every region", GroupID: groupServices, Args: takes(0, 1),
-		Long: "Pack a folder that holds a Go main package, have it built, and bring it to every region of the project; or bring out an image\n" +
+		Long: "Pack a folder that holds a Go main package, have it built, and bring it to every region; or bring out an image\n" +
 			"that exists. Waits until the release answers everywhere; if it fails in one region, every region goes back to what ran before.\n" +
 			"Leave with Ctrl-C: the work goes on.\n\n" +
 			"What .gitignore names stays at home. How a source wants to run it may say in " + manifestFile + ": name, package, access, port, replicas,\n" +
@@ -122,11 +123,7 @@ func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
 	if m.Name == "" {
 		return m, misuse("name the service: --name shop")
 	}
-	project := s.api.Project
-	if project == "" {
-		project = account.DefaultProject
-	}
-	return m, m.check(project, f.image)
+	return m, m.check(cmp.Or(s.api.Project, account.DefaultProject), f.image)
 }
 
 // upload packs a folder and sends it, unless the API has it already. It returns the source's digest.

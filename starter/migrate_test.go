@@ -73,7 +73,7 @@ func TestMigrateSaysWhatIsWrong(t *testing.T) {
 	m3o("migrate", "--retention", "1h").fails(t, exitMisused, "--retention", "24h")
 	short := write(t, "short.token", "abc\n")
 	m3o("migrate", "--admin-token", short).fails(t, exitFailed, "--admin-token", short)
-	m3o("migrate").must(t).fails(t, exitDone, "M3O_TEMPORAL is not set")
+	m3o("migrate").must(t).says(t, "M3O_TEMPORAL is not set")
 	t.Setenv("M3O_TICKET_KEY", "")
 	m3o("migrate").fails(t, exitMisused, "M3O_TICKET_KEY", "M3O_TICKET_PUBLIC_KEYS")
 	t.Setenv("M3O_PAYLOAD_KEYS", write(t, "payload.keys", `{"current":"a","keys":{}}`))
