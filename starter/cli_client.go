@@ -98,15 +98,12 @@ func dataDir(cmd *cobra.Command) string {
 	}
 }
 
-// apiFile is where `m3o dev` tells the address of its API.
-func apiFile(dir string) string { return filepath.Join(dir, "run", "api.url") }
-
 // findAPI is the address of the API.
 func findAPI(cmd *cobra.Command, dir string) (string, error) {
 	address := flagOr(cmd, flagAPI, config.LoadClient().API)
 	if address == "" {
 		address = defaultAPI
-		if data, err := os.ReadFile(apiFile(dir)); err == nil && len(strings.TrimSpace(string(data))) > 0 {
+		if data, err := os.ReadFile(dev.APIFile(dir)); err == nil && len(strings.TrimSpace(string(data))) > 0 {
 			address = strings.TrimSpace(string(data))
 		}
 	}

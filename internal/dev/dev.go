@@ -34,10 +34,10 @@ type Config struct {
 	Programs   string // folder of m3o-kube, and in images/ of the programs that regions run
 	Go         Toolchain
 	Kubeconfig string   // run on these clusters instead of our own
+	Contexts   []string // the contexts of it that may be used
 	Reach      Reach    // how their nodes reach the registry
 	Unjailed   bool     // compile services without a jail where none can be made
 	Inside     string   // registries inside the network that images may come from, beside this machine's
-	Contexts   []string // those of it that may be used
 	Poll       time.Duration
 	Patience   time.Duration // how long the sandbox may take for a cluster
 	LogLevel   string
@@ -120,7 +120,7 @@ func (c Config) clouds() []Port {
 type run struct {
 	Config
 	settings config.Settings
-	sandbox  *outside
+	sandbox  *sandboxProcess
 	images   chan struct{}     // closed when the regions' images are in the registry
 	packed   map[string]string // their references, once it is
 }
@@ -217,8 +217,8 @@ func (r *run) sandboxArgs() []string {
 	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"), "--closed-ports", r.Ports.closed())
 }
 
-func (r *run) sandboxPlan() plan {
-	return plan{control: URL(r.Ports.Sandbox), dir: filepath.Join(r.DataDir, "sandbox"), log: logPath(r.DataDir, "sandbox"), args: r.sandboxArgs(), logger: r.Logger}
+func (r *run) sandboxPlan() sandboxPlan {
+	return sandboxPlan{control: URL(r.Ports.Sandbox), dir: filepath.Join(r.DataDir, "sandbox"), log: logPath(r.DataDir, "sandbox"), args: r.sandboxArgs(), logger: r.Logger}
 }
 
 func (r *run) findSandbox(ctx context.Context) (err error) {
@@ -242,15 +242,13 @@ func (r *run) processes(ctx context.Context, group *errgroup.Group) {
 	})
 	for _, p := range r.Processes {
 		group.Go(func() error {
+			settings := r.settings
 			if p.Args[0] == "worker" {
 				select {
 				case <-r.images:
 				case <-ctx.Done():
 					return nil
 				}
-			}
-			settings := r.settings
-			if p.Args[0] == "worker" {
 				settings.ImageEtcd, settings.ImageNATS, settings.ImageGateway = r.packed["etcd"], r.packed["nats"], r.packed["m3o"]
 			}
 			settings = settings.Of(p.Parts...)
@@ -282,7 +280,7 @@ func (r *run) announce(ctx context.Context) error {
 		}
 	}
 	r.Say("API         %s  (token in %s)", URL(r.Ports.API), TokenFile(r.DataDir))
-	if err := os.WriteFile(filepath.Join(r.DataDir, "run", "api.url"), []byte(URL(r.Ports.API)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(APIFile(r.DataDir), []byte(URL(r.Ports.API)+"\n"), 0o600); err != nil {
 		return fmt.Errorf("say where the API is: %w", err)
 	}
 	r.Say("Ready. Payloads in the Temporal UI: log in at %s/login. Ctrl-C stops everything.", URL(r.Ports.API))

@@ -75,9 +75,9 @@ func newPlace(t *testing.T) place {
 	}
 }
 
-func (p place) plan() plan {
+func (p place) plan() sandboxPlan {
 	dir := filepath.Join(p.dir, "sandbox")
-	return plan{control: URL(p.ports.Sandbox), dir: dir, log: logPath(p.dir, "sandbox"), logger: slog.New(slog.DiscardHandler),
+	return sandboxPlan{control: URL(p.ports.Sandbox), dir: dir, log: logPath(p.dir, "sandbox"), logger: slog.New(slog.DiscardHandler),
 		args: []string{"sandbox", "--dir", dir, "--port", strconv.Itoa(p.ports.Sandbox)}}
 }
 
@@ -86,7 +86,7 @@ func (p place) free() error {
 }
 
 // sandbox finds or starts the place's sandbox, which is stopped when the test ends.
-func (p place) sandbox() *outside {
+func (p place) sandbox() *sandboxProcess {
 	p.t.Helper()
 	o, health, err := findOrStart(p.t.Context(), p.plan())
 	if err != nil {

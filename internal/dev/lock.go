@@ -27,8 +27,7 @@ func lock(dir string) (release func(), err error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock the data directory: %w", err)
 		}
-		holder, _ := io.ReadAll(io.LimitReader(file, 20)) // the pid is a courtesy
-		return nil, fault.New(fault.Conflict, "the data directory %s is in use by process %s: stop it, or choose another with --data-dir", dir, strings.TrimSpace(string(holder)))
+		return nil, fault.New(fault.Conflict, "the data directory %s is in use by process %s: stop it, or choose another with --data-dir", dir, readHolder(file))
 	}
 	if err := errors.Join(file.Truncate(0), writeAt(file, strconv.Itoa(os.Getpid()))); err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
@@ -47,8 +46,13 @@ func holder(path string) (pid string, held bool) {
 	if !errors.Is(syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
 		return "", false
 	}
-	written, _ := io.ReadAll(io.LimitReader(file, 20)) // the pid is a courtesy
-	return strings.TrimSpace(string(written)), true
+	return readHolder(file), true
+}
+
+// readHolder is the process that wrote itself into the file it locked: a courtesy, which may be missing.
+func readHolder(file io.Reader) (pid string) {
+	written, _ := io.ReadAll(io.LimitReader(file, 20)) // what came before an error is still worth showing
+	return strings.TrimSpace(string(written))
 }
 
 func writeAt(file *os.File, text string) error {

@@ -20,8 +20,8 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// plan is where a sandbox is to be, and how it is started.
-type plan struct {
+// sandboxPlan is where a sandbox is to be, and how it is started.
+type sandboxPlan struct {
 	control string // base URL of its control routes
 	dir     string
 	log     string
@@ -29,10 +29,10 @@ type plan struct {
 	logger  *slog.Logger
 }
 
-// outside is the sandbox clouds, in a process of their own as the outside world would be: it outlives a kill of ours, and
-// the next start finds it again.
-type outside struct {
-	plan
+// sandboxProcess is the sandbox clouds, in a process of their own as the outside world would be: it outlives a kill of ours,
+// and the next start finds it again.
+type sandboxProcess struct {
+	sandboxPlan
 	pid   int
 	child *exec.Cmd // nil when it was found
 }
@@ -57,21 +57,21 @@ const (
 var loopback = http.Client{Timeout: 5 * time.Second}
 
 // findOrStart returns the sandbox of the plan's folder, started if it does not run.
-func findOrStart(ctx context.Context, p plan) (*outside, sandboxHealth, error) {
-	o := &outside{plan: p}
+func findOrStart(ctx context.Context, p sandboxPlan) (*sandboxProcess, sandboxHealth, error) {
+	s := &sandboxProcess{sandboxPlan: p}
 	health, err := sandboxAt(ctx, p.control)
 	if err == nil && health.Dir != p.dir {
 		return nil, health, notOurs(health, p.control)
 	}
 	if err == nil {
-		o.pid = health.PID
-		return o, health, o.renew(ctx)
+		s.pid = health.PID
+		return s, health, s.renew(ctx)
 	}
-	health, err = o.startUntil(ctx)
+	health, err = s.startUntil(ctx)
 	if err != nil {
-		o.stop()
+		s.stop()
 	}
-	return o, health, err
+	return s, health, err
 }
 
 // notOurs says that the ports are those of somebody else's sandbox.
@@ -82,22 +82,22 @@ func notOurs(found sandboxHealth, control string) error {
 
 // startUntil starts the sandbox until it answers. It tries again only when it ended and another process holds the folder:
 // that one may be on its way up, or on its way down. Whatever else ends a sandbox would end the next one too.
-func (o *outside) startUntil(ctx context.Context) (sandboxHealth, error) {
+func (s *sandboxProcess) startUntil(ctx context.Context) (sandboxHealth, error) {
 	for deadline := time.Now().Add(sandboxStart + sandboxStop); ; {
-		_, before := o.holder()
-		if err := o.start(); err != nil {
+		_, before := s.holder()
+		if err := s.start(); err != nil {
 			return sandboxHealth{}, err
 		}
-		health, err := o.await(ctx)
-		other, after := o.holder()
+		health, err := s.await(ctx)
+		other, after := s.holder()
 		switch {
-		case err == nil || ctx.Err() != nil || alive(o.pid) || !before && !after:
+		case err == nil || ctx.Err() != nil || alive(s.pid) || !before && !after:
 			return health, err
 		case time.Now().After(deadline):
 			return health, fault.Wrap(fault.Conflict, err, "the sandbox of this data directory runs as process %s, but not at %s: was it started with another --port-offset? Stop it: kill %s",
-				other, o.control, other)
+				other, s.control, other)
 		}
-		o.logger.WarnContext(ctx, "the sandbox's folder is in use: waiting for its process to answer or to end", "folder", o.dir, "process", other)
+		s.logger.WarnContext(ctx, "the sandbox's folder is in use: waiting for its process to answer or to end", "folder", s.dir, "process", other)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -106,43 +106,45 @@ func (o *outside) startUntil(ctx context.Context) (sandboxHealth, error) {
 }
 
 // holder is the process that holds the sandbox's folder. The file is the sandbox's own lock.
-func (o *outside) holder() (pid string, held bool) { return holder(filepath.Join(o.dir, "lock")) }
+func (s *sandboxProcess) holder() (pid string, held bool) {
+	return holder(filepath.Join(s.dir, "lock"))
+}
 
-func (o *outside) start() error {
+func (s *sandboxProcess) start() error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find our own program: %w", err)
 	}
-	log, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the sandbox's log: %w", err)
 	}
 	defer log.Close()
-	o.child = exec.Command(self, o.args...)
-	o.child.Stdout, o.child.Stderr = log, log
-	o.child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := o.child.Start(); err != nil {
+	s.child = exec.Command(self, s.args...)
+	s.child.Stdout, s.child.Stderr = log, log
+	s.child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := s.child.Start(); err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
-	o.pid = o.child.Process.Pid
+	s.pid = s.child.Process.Pid
 	return nil
 }
 
-func (o *outside) await(ctx context.Context) (sandboxHealth, error) {
+func (s *sandboxProcess) await(ctx context.Context) (sandboxHealth, error) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxStart)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func(child *exec.Cmd) { ended <- child.Wait() }(o.child) // o has another child by then, where keep started one
+	go func(child *exec.Cmd) { ended <- child.Wait() }(s.child) // s has another child by then, where keep started one
 	for {
-		if health, err := sandboxAt(ctx, o.control); err == nil && health.Dir == o.dir {
-			o.pid = health.PID // ours, or one that was there first
-			return health, o.renew(ctx)
+		if health, err := sandboxAt(ctx, s.control); err == nil && health.Dir == s.dir {
+			s.pid = health.PID // ours, or one that was there first
+			return health, s.renew(ctx)
 		}
 		select {
 		case err := <-ended:
-			return sandboxHealth{}, fault.New(fault.Failed, "the sandbox ended at once (%v): %s", err, tail(o.log))
+			return sandboxHealth{}, fault.New(fault.Failed, "the sandbox ended at once (%v): %s", err, tail(s.log))
 		case <-ctx.Done():
-			return sandboxHealth{}, fault.New(fault.Unavailable, "the sandbox does not become ready: %s", tail(o.log))
+			return sandboxHealth{}, fault.New(fault.Unavailable, "the sandbox does not become ready: %s", tail(s.log))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -179,8 +181,8 @@ func sandboxAt(ctx context.Context, url string) (sandboxHealth, error) {
 }
 
 // renew tells the sandbox that it has an owner.
-func (o *outside) renew(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.control+"/_sandbox/lease", nil)
+func (s *sandboxProcess) renew(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.control+"/_sandbox/lease", nil)
 	if err != nil {
 		return err
 	}
@@ -196,26 +198,26 @@ func (o *outside) renew(ctx context.Context) error {
 }
 
 // keep renews the lease until ctx ends, and starts the sandbox again if it died: clouds come back.
-func (o *outside) keep(ctx context.Context) error {
+func (s *sandboxProcess) keep(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(2 * time.Second):
 		}
-		if o.renew(ctx) == nil || ctx.Err() != nil {
+		if s.renew(ctx) == nil || ctx.Err() != nil {
 			continue
 		}
-		if alive(o.pid) {
+		if alive(s.pid) {
 			continue
 		}
-		o.logger.WarnContext(ctx, "the sandbox died: starting it again", "pid", o.pid)
-		found, _, err := findOrStart(ctx, o.plan)
+		s.logger.WarnContext(ctx, "the sandbox died: starting it again", "pid", s.pid)
+		found, _, err := findOrStart(ctx, s.sandboxPlan)
 		if err != nil {
-			o.logger.ErrorContext(ctx, "the sandbox does not start", "error", err)
+			s.logger.ErrorContext(ctx, "the sandbox does not start", "error", err)
 			continue
 		}
-		o.pid, o.child = found.pid, found.child
+		s.pid, s.child = found.pid, found.child
 	}
 }
 
@@ -231,15 +233,15 @@ func alive(pid int) bool {
 
 // stop ends the sandbox and its clusters, and returns when they have ended. It signals only what says that it is the
 // sandbox of this directory, or our own child: the number may be somebody else's by now.
-func (o *outside) stop() {
+func (s *sandboxProcess) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	health, err := sandboxAt(ctx, o.control)
-	ours := err == nil && health.Dir == o.dir && health.PID == o.pid
-	if !ours && o.child == nil || !alive(o.pid) || syscall.Kill(o.pid, syscall.SIGTERM) != nil {
+	health, err := sandboxAt(ctx, s.control)
+	ours := err == nil && health.Dir == s.dir && health.PID == s.pid
+	if !ours && s.child == nil || !alive(s.pid) || syscall.Kill(s.pid, syscall.SIGTERM) != nil {
 		return
 	}
-	for deadline := time.Now().Add(sandboxStop); alive(o.pid) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(sandboxStop); alive(s.pid) && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)
 	}
 }
