@@ -10,17 +10,25 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// RegionRecords is the read model of regions and plans.
+// RegionRecords is the read model of regions. Region returns a NotFound fault for one that never was.
 type RegionRecords interface {
 	RecordRegion(context.Context, region.Region) error
+	Region(ctx context.Context, key region.Key) (region.Region, error)
 	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
+}
+
+// PlanRecords keeps plans, with the regions that each was made for.
+type PlanRecords interface {
 	SavePlan(context.Context, region.Plan, []region.Spec) error
 	Plan(ctx context.Context, id string) (region.Plan, []region.Spec, error)
 	MovePlan(ctx context.Context, id string, from, to region.PlanStatus) error
 }
 
 // Regions writes the read model of regions and plans, and reads it for decisions that a history must keep.
-type Regions struct{ Records RegionRecords }
+type Regions struct {
+	Records RegionRecords
+	Plans   PlanRecords
+}
 
 // RecordRegion writes what is known of a region. Older versions than the one recorded are ignored, so repeating it, or
 // doing it late, changes nothing.
@@ -34,16 +42,11 @@ func (a *Regions) RecordRegion(ctx context.Context, r region.Region) error {
 // RecordedRegion returns what is recorded of the region, of one that is deleted too, and nothing of one that never was: a
 // region that is made anew under an old name goes on from there. It only reads.
 func (a *Regions) RecordedRegion(ctx context.Context, key region.Key) (region.Region, error) {
-	all, err := a.Records.Regions(ctx, key.Platform, true)
-	if err != nil {
+	found, err := a.Records.Region(ctx, key)
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return region.Region{}, fail(fmt.Errorf("find what is recorded of region %s: %w", key, err))
 	}
-	for _, r := range all {
-		if r.Spec.Key() == key {
-			return r, nil
-		}
-	}
-	return region.Region{}, nil
+	return found, nil
 }
 
 // ComparePlan lists the steps from what there is to what is wanted, without what the clouds say. It only reads.
@@ -66,7 +69,7 @@ type SavePlanInput struct {
 
 // SavePlan stores a plan under its id. A plan that is stored is left as it is.
 func (a *Regions) SavePlan(ctx context.Context, in SavePlanInput) error {
-	if err := a.Records.SavePlan(ctx, in.Plan, in.Wanted); err != nil {
+	if err := a.Plans.SavePlan(ctx, in.Plan, in.Wanted); err != nil {
 		return fail(fmt.Errorf("save plan %s: %w", in.Plan.ID, err))
 	}
 	return nil
@@ -83,7 +86,7 @@ func (a *Regions) ClaimPlan(ctx context.Context, id string) (region.Plan, error)
 }
 
 func (a *Regions) claim(ctx context.Context, id string) (region.Plan, error) {
-	plan, wanted, err := a.Records.Plan(ctx, id)
+	plan, wanted, err := a.Plans.Plan(ctx, id)
 	if err != nil || plan.Status == region.PlanApplied {
 		return plan, err // only the one workflow with this plan's id applies it
 	}
@@ -92,7 +95,7 @@ func (a *Regions) claim(ctx context.Context, id string) (region.Plan, error) {
 		return region.Plan{}, err
 	}
 	if plan.Status == region.PlanStale || plan.Basis != region.Fingerprint(wanted, have, plan.Destroy) {
-		if err := a.Records.MovePlan(ctx, id, region.PlanOpen, region.PlanStale); err != nil && !fault.Is(err, fault.Conflict) {
+		if err := a.Plans.MovePlan(ctx, id, region.PlanOpen, region.PlanStale); err != nil && !fault.Is(err, fault.Conflict) {
 			return region.Plan{}, err
 		}
 		return region.Plan{}, fault.New(fault.Conflict, "the regions changed since plan %s was made: plan again", id)
@@ -100,7 +103,7 @@ func (a *Regions) claim(ctx context.Context, id string) (region.Plan, error) {
 	if plan.Blocked() {
 		return region.Plan{}, fault.New(fault.Conflict, "plan %s has obstacles: %s", id, firstObstacle(plan))
 	}
-	if err := a.Records.MovePlan(ctx, id, region.PlanOpen, region.PlanApplied); err != nil {
+	if err := a.Plans.MovePlan(ctx, id, region.PlanOpen, region.PlanApplied); err != nil {
 		return region.Plan{}, err
 	}
 	plan.Status = region.PlanApplied

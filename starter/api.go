@@ -62,7 +62,7 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveHTTP(ctx, s.Listen, api.Handler()) })
-	group.Go(func() error { return collectSources(ctx, db, blobs, signals.Logger) })
+	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })
 	return group.Wait()
 }
 

@@ -19,7 +19,7 @@ import (
 // move back.
 func TestABuildTakesOverWhenItIsSaid(t *testing.T) {
 	p := newWatchedPlatform(t)
-	signals, err := watched(p.ctx, p.settings, "test")
+	signals, err := openSignals(p.ctx, p.settings, "test")
 	p.must("watch", err)
 	b, err := connect(p.ctx, p.settings, signals)
 	p.must("reach Temporal", err)

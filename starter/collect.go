@@ -6,23 +6,25 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/source"
 	"github.com/m3o/platform/internal/store"
 )
 
-const collectEvery = 24 * time.Hour
+const (
+	collectEvery = 24 * time.Hour
+	// eventsKept is how far back events tell what happened: as far as Temporal does.
+	eventsKept = control.Retention
+)
 
-// collectSources removes the sources that no release needs, at the start and then daily, until ctx ends. That it could not
-// is told, and serves as no reason to end.
-func collectSources(ctx context.Context, db *store.Store, blobs *blob.Folder, logger *slog.Logger) error {
+// collectGarbage removes the sources that no release needs and the events of long ago, at the start and then daily, until ctx
+// ends. That it could not is told, and serves as no reason to end.
+func collectGarbage(ctx context.Context, db *store.Store, blobs *blob.Folder, logger *slog.Logger) error {
 	for {
-		freed, err := collectSourcesNow(ctx, db, blobs, time.Now().Add(-store.InUseGrace))
-		switch {
-		case err != nil && ctx.Err() == nil:
-			logger.WarnContext(ctx, "old sources were not collected", "error", err)
-		case freed > 0:
-			logger.InfoContext(ctx, "collected old sources", "bytes", freed)
-		}
+		freed, err := collectSources(ctx, db, blobs, time.Now().Add(-store.InUseGrace))
+		tellCollected(ctx, logger, "sources", "bytes", freed, err)
+		forgotten, err := db.ForgetEvents(ctx, time.Now().Add(-eventsKept))
+		tellCollected(ctx, logger, "events", "number", forgotten, err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -31,7 +33,16 @@ func collectSources(ctx context.Context, db *store.Store, blobs *blob.Folder, lo
 	}
 }
 
-func collectSourcesNow(ctx context.Context, db *store.Store, blobs *blob.Folder, before time.Time) (freed int64, err error) {
+func tellCollected(ctx context.Context, logger *slog.Logger, what, unit string, n int64, err error) {
+	switch {
+	case err != nil && ctx.Err() == nil:
+		logger.WarnContext(ctx, "old "+what+" were not collected", "error", err)
+	case n > 0:
+		logger.InfoContext(ctx, "collected old "+what, unit, n)
+	}
+}
+
+func collectSources(ctx context.Context, db *store.Store, blobs *blob.Folder, before time.Time) (freed int64, err error) {
 	needed, err := db.InUse(ctx)
 	if err != nil {
 		return 0, err

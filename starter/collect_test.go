@@ -52,7 +52,7 @@ func TestSourcesThatNoReleaseNeedsAreCollected(t *testing.T) {
 			}
 		}
 	}
-	if freed, err := collectSourcesNow(t.Context(), db, blobs, time.Now().Add(-store.InUseGrace)); err != nil || freed != 1 {
+	if freed, err := collectSources(t.Context(), db, blobs, time.Now().Add(-store.InUseGrace)); err != nil || freed != 1 {
 		t.Errorf("collected %d bytes, %v", freed, err)
 	}
 	for what, name := range names {

@@ -84,11 +84,11 @@ func (f migrateFlags) migrate(ctx context.Context, s config.Settings) error {
 
 // takeOver has a build's workers take over, and tells which others are still needed.
 func (f migrateFlags) takeOver(ctx context.Context, s config.Settings) error {
-	signals, err := watched(ctx, s, "migrate")
+	signals, err := openSignals(ctx, s, "migrate")
 	if err != nil {
 		return err
 	}
-	defer ended(ctx, signals)
+	defer closeSignals(ctx, signals)
 	b, err := connect(ctx, s, signals)
 	if err != nil {
 		return err

@@ -296,6 +296,19 @@ func (w *world) RecordRegion(_ context.Context, r region.Region) error {
 	return nil
 }
 
+func (w *world) Region(_ context.Context, key region.Key) (region.Region, error) {
+	if err := w.call("Region", key.Name); err != nil {
+		return region.Region{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r, found := w.regions[key]
+	if !found {
+		return region.Region{}, fault.New(fault.NotFound, "there is no region %s", key)
+	}
+	return r, nil
+}
+
 func (w *world) Regions(_ context.Context, platform string, includeDeleted bool) ([]region.Region, error) {
 	if err := w.call("Regions", platform); err != nil {
 		return nil, err

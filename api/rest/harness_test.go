@@ -202,6 +202,8 @@ type commands struct {
 	ids     []string
 	failing map[string]error
 	gate    chan struct{}
+
+	forgotten bool // what ran is past its retention
 }
 
 func (c *commands) note(what, subject, id string) error {
@@ -235,7 +237,12 @@ func (c *commands) ApplyPlan(_ context.Context, in region.ApplyPlanInput) error 
 	return c.note("ApplyPlan", in.Plan, in.Plan)
 }
 
-func (c *commands) AwaitPlan(context.Context, string) error { return nil }
+func (c *commands) AwaitPlan(context.Context, string) error {
+	if c.forgotten {
+		return fault.New(fault.NotFound, "there is no such workflow")
+	}
+	return nil
+}
 
 func (c *commands) RemoveRegion(_ context.Context, id string, key region.Key, _ region.RemoveInput) (region.Accepted, error) {
 	return region.Accepted{}, c.note("RemoveRegion", key.String(), id)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -71,15 +72,23 @@ func (a *API) applyPlan(ctx context.Context, in *struct {
 	PlanPath
 	Keyed
 }) (*Body[Started], error) {
-	if _, _, err := a.Regions.Plan(ctx, in.ID); err != nil {
+	plan, _, err := a.Regions.Plan(ctx, in.ID)
+	if err != nil {
 		return nil, problem(ctx, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, planning)
 	defer cancel()
-	if err := a.Plans.ApplyPlan(ctx, region.ApplyPlanInput{Plan: in.ID, By: caller(ctx).Subject}); err != nil {
-		return nil, problem(ctx, err)
+	begun := plan.Status == region.PlanApplied // by the workflow of this id: it is not begun again, however long ago that was
+	if !begun {
+		if err := a.Plans.ApplyPlan(ctx, region.ApplyPlanInput{Plan: in.ID, By: caller(ctx).Subject}); err != nil {
+			return nil, problem(ctx, err)
+		}
 	}
-	if err := a.Plans.AwaitPlan(ctx, region.ApplyID(in.ID)); err != nil {
+	err = a.Plans.AwaitPlan(ctx, region.ApplyID(in.ID))
+	if begun && fault.Is(err, fault.NotFound) {
+		err = fault.New(fault.Conflict, "plan %s was carried out long ago: plan again", in.ID)
+	}
+	if err != nil {
 		return nil, problem(ctx, err)
 	}
 	return &Body[Started]{Started{ID: region.ApplyID(in.ID), URL: "/v1/regions"}}, nil

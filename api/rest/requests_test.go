@@ -221,6 +221,10 @@ func TestAPlanIsMadeAndApplied(t *testing.T) {
 	}
 	s.do("GET", "/v1/plans/"+plan.ID, nil, as("reader")).ok(t, 200, nil)
 	s.do("POST", "/v1/plans/"+plan.ID+"/apply", nil, as("admin")).ok(t, 202, nil)
+	must(t, s.store.MovePlan(t.Context(), plan.ID, region.PlanOpen, region.PlanApplied))
+	s.do("POST", "/v1/plans/"+plan.ID+"/apply", nil, as("admin")).ok(t, 202, nil) // it ended meanwhile; this is the same answer
+	s.commands.forgotten = true
+	s.do("POST", "/v1/plans/"+plan.ID+"/apply", nil, as("admin")).refused(t, 409)
 	if got := strings.Join(s.commands.done, ", "); got != "PlanPlatform "+plan.ID+", ApplyPlan "+plan.ID {
 		t.Errorf("done: %s", got)
 	}

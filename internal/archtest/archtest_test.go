@@ -107,7 +107,7 @@ var layers = map[string][]string{
 	"internal/archtest":        {},
 	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/cloud", "internal/cluster", "internal/lineage"},
 	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute", "internal/lineage"},
-	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/queue"},
+	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/fault", "internal/queue"},
 	"api":                      {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event", "internal/store", "internal/ticket", "internal/blob", "internal/source"},
 	"starter":                  {"..."},
 	"internal/cloud/cloudtest": {"internal/fault", "internal/region", "internal/cloud"},

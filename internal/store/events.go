@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -64,9 +65,22 @@ func (s *Store) Events(ctx context.Context, after int64, project string, limit i
 	return events, nil
 }
 
-// LastEvent returns the number of the newest event, 0 when there is none.
+// LastEvent returns the number of the newest event, forgotten or not, 0 when there never was one.
 func (s *Store) LastEvent(ctx context.Context) (int64, error) {
 	var seq int64
-	err := s.read.NewSelect().Model((*eventRow)(nil)).ColumnExpr("COALESCE(MAX(seq), 0)").Scan(ctx, &seq)
+	err := s.read.NewSelect().Model((*counterRow)(nil)).Column("value").Where("name = ?", eventCounter).Scan(ctx, &seq)
 	return seq, s.explain(err, "read the last event")
+}
+
+// ForgetEvents removes the events from before, and returns how many. The audit log keeps who did what.
+func (s *Store) ForgetEvents(ctx context.Context, before time.Time) (forgotten int64, err error) {
+	err = s.transact(ctx, "forget old events", func(ctx context.Context, tx bun.Tx) error {
+		result, err := tx.NewDelete().Model((*eventRow)(nil)).Where("time < ?", before.UTC()).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		forgotten, err = result.RowsAffected()
+		return err
+	})
+	return forgotten, err
 }

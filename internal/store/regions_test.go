@@ -71,6 +71,42 @@ func TestChangesOfStatusOrMessageAreTold(t *testing.T) {
 	}
 }
 
+// What was forgotten is not told again, and the numbers go on: who heard event 2 does not hear it under another's number.
+func TestEventsOfLongAgoAreForgotten(t *testing.T) {
+	s := fresh(t)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s.SetClock(func() time.Time { return now })
+	r := lon1()
+	tell := func(message string) {
+		r.Message = message
+		r.Version++
+		must(t, s.RecordRegion(t.Context(), r))
+	}
+	tell("first")
+	tell("second")
+	now = now.Add(time.Hour)
+	tell("third")
+	for _, want := range []int64{2, 0} {
+		if n, err := s.ForgetEvents(t.Context(), now); err != nil || n != want {
+			t.Errorf("forgot %d events, not %d: %v", n, want, err)
+		}
+	}
+	events, err := s.Events(t.Context(), 0, "", 0)
+	if err != nil || len(events) != 1 || events[0].Message != "third" || events[0].Seq != 3 {
+		t.Errorf("left are %+v, %v", events, err)
+	}
+	if n, err := s.ForgetEvents(t.Context(), now.Add(time.Minute)); err != nil || n != 1 {
+		t.Errorf("forgot %d events, %v", n, err)
+	}
+	if last, err := s.LastEvent(t.Context()); err != nil || last != 3 {
+		t.Errorf("the last event was %d, %v", last, err)
+	}
+	tell("fourth")
+	if events, err := s.Events(t.Context(), 3, "", 0); err != nil || len(events) != 1 || events[0].Seq != 4 {
+		t.Errorf("after the third there are %+v, %v", events, err)
+	}
+}
+
 func TestARegionMadeAgainIsBornAgain(t *testing.T) {
 	s := fresh(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
