@@ -57,7 +57,7 @@ func gatewayRights(labels map[string]string) (*rbacv1.ClusterRole, *rbacv1.Clust
 func gatewayService(spec region.Spec, labels map[string]string) *corev1.Service {
 	object := meta(NetworkNamespace, gatewayName, labels)
 	if spec.Provider == region.DigitalOcean {
-		object.Annotations = map[string]string{"service.beta.kubernetes.io/do-loadbalancer-name": "m3o-" + spec.Platform + "-" + spec.Name}
+		object.Annotations = map[string]string{"service.beta.kubernetes.io/do-loadbalancer-name": spec.Key().ResourceName()}
 	}
 	return &corev1.Service{ObjectMeta: object, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeLoadBalancer, Selector: theGateway, Ports: []corev1.ServicePort{open("http", gatewayPort)}}}

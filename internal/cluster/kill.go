@@ -48,7 +48,7 @@ func (c *Client) removeOwned(ctx context.Context, resource schema.GroupVersionRe
 
 // ownedBy finds what ApplyService made for the service, pods included.
 func ownedBy(key release.Key) string {
-	return labels.SelectorFromSet(with(serviceSelector(key), map[string]string{LabelManaged: "true"})).String()
+	return labels.SelectorFromSet(with(serviceSelector(key), map[string]string{release.LabelManaged: "true"})).String()
 }
 
 // ServiceGone reports whether nothing of the service is left, its last pod included.

@@ -16,17 +16,13 @@ const (
 	NetworkNamespace  = "m3o-network"
 )
 
-// The labels and annotations by which things are found. They are a contract with the gateway and with kubectl's users.
+// The labels and annotations by which things are found. They are a contract with kubectl's users;
+// those of services are release's.
 const (
-	LabelManaged  = "m3o.dev/managed" // "true" on all that belongs to a service
-	LabelProject  = "m3o.dev/project"
-	LabelService  = "m3o.dev/service"
-	LabelRelease  = "m3o.dev/release" // the release's number, on pods too
 	LabelPart     = "m3o.dev/part"
 	LabelPlatform = "m3o.dev/platform"
 	LabelRegion   = "m3o.dev/region"
-	LabelRole     = "m3o.dev/role"   // of a namespace: control, resource, network, project; of a pod: member
-	LabelAccess   = "m3o.dev/access" // "public" or "key": a label of Services, an annotation of pods
+	LabelRole     = "m3o.dev/role" // of a namespace: control, resource, network, project; of a pod: member
 
 	AnnotationMembers = "m3o.dev/members" // how many members a part's data was made for
 	AnnotationConfig  = "m3o.dev/config"  // fingerprint of what a pod reads at its start
@@ -53,12 +49,12 @@ func partLabels(key region.Key, part region.Part, name string) map[string]string
 
 // serviceSelector finds a service's pods, whatever their release: a Deployment's selector cannot be changed.
 func serviceSelector(key release.Key) map[string]string {
-	return map[string]string{LabelProject: key.Project, LabelService: key.Name}
+	return map[string]string{release.LabelProject: key.Project, release.LabelService: key.Name}
 }
 
 // serviceLabels mark everything a service consists of.
 func serviceLabels(key release.Key) map[string]string {
-	return with(serviceSelector(key), map[string]string{LabelManaged: "true", labelManager: manager, labelName: key.Name})
+	return with(serviceSelector(key), map[string]string{release.LabelManaged: "true", labelManager: manager, labelName: key.Name})
 }
 
 func with(base, more map[string]string) map[string]string {

@@ -57,7 +57,7 @@ func natsConfig(spec region.Spec, members int32) string {
 		routes := eachMember(region.NATS, members, func(pod string) string {
 			return fmt.Sprintf("nats://%s:%d", memberName(region.NATS, pod), natsRoutePort)
 		})
-		config["cluster"] = map[string]any{"name": "m3o-" + spec.Platform + "-" + spec.Name, "listen": fmt.Sprintf("0.0.0.0:%d", natsRoutePort), "routes": strings.Split(routes, ",")}
+		config["cluster"] = map[string]any{"name": spec.Key().ResourceName(), "listen": fmt.Sprintf("0.0.0.0:%d", natsRoutePort), "routes": strings.Split(routes, ",")}
 	}
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {

@@ -28,7 +28,7 @@ func (c *Client) ServiceState(ctx context.Context, key release.Key, number int) 
 	}
 	at := deploymentProgress(d)
 	r := Rollout{Desired: int(at.desired), Ready: int(at.ready)}
-	if runs := d.Spec.Template.Labels[LabelRelease]; runs != strconv.Itoa(number) {
+	if runs := d.Spec.Template.Labels[release.LabelRelease]; runs != strconv.Itoa(number) {
 		r.Failed, r.Reason = true, fmt.Sprintf("release %s was applied over it", runs)
 		return r, nil
 	}

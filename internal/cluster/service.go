@@ -57,7 +57,7 @@ func (c *Client) where(ctx context.Context) (region.Key, error) {
 // project is a project's namespace and its walls.
 func project(where region.Key, name string) []object {
 	space := release.Namespace(name)
-	labels := with(whereLabels(where), map[string]string{LabelProject: name, LabelManaged: "true"})
+	labels := with(whereLabels(where), map[string]string{release.LabelProject: name, release.LabelManaged: "true"})
 	all := namespace(space, "project", labels, projectLimit)
 	for _, p := range projectPolicies(space) {
 		all = append(all, p.object(labels))
@@ -66,8 +66,8 @@ func project(where region.Key, name string) []object {
 }
 
 func service(where region.Key, r release.Release) []object {
-	space, labels := release.Namespace(r.Service.Project), with(serviceLabels(r.Service), map[string]string{LabelRelease: strconv.Itoa(r.Number)})
-	front := meta(space, r.Service.Name, with(labels, map[string]string{LabelAccess: string(r.Spec.Access)}))
+	space, labels := release.Namespace(r.Service.Project), with(serviceLabels(r.Service), map[string]string{release.LabelRelease: strconv.Itoa(r.Number)})
+	front := meta(space, r.Service.Name, with(labels, map[string]string{release.LabelAccess: string(r.Spec.Access)}))
 	all := []object{
 		&corev1.Service{ObjectMeta: front, Spec: corev1.ServiceSpec{Selector: serviceSelector(r.Service), Ports: []corev1.ServicePort{open("http", 80)}}},
 		deployment(where, r, space, labels),
@@ -96,7 +96,7 @@ func deployment(where region.Key, r release.Release, space string, labels map[st
 		Replicas: new(int32(r.Spec.Replicas)), Selector: &metav1.LabelSelector{MatchLabels: serviceSelector(r.Service)},
 		Strategy: neverFewer(r.Spec.Replicas), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(serviceDeadline)),
 		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{
-			Labels: labels, Annotations: map[string]string{LabelAccess: string(r.Spec.Access)}}},
+			Labels: labels, Annotations: map[string]string{release.LabelAccess: string(r.Spec.Access)}}},
 	}}
 }
 

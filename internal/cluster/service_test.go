@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
 )
@@ -40,7 +39,7 @@ func applyService(t *testing.T, r release.Release) *appsv1.Deployment {
 func podsOf(t *testing.T, key release.Key, number int) []corev1.Pod {
 	t.Helper()
 	pods, err := admin.CoreV1().Pods(release.Namespace(key.Project)).List(t.Context(), metav1.ListOptions{
-		LabelSelector: fmt.Sprintf("%s=%s,%s=%d", cluster.LabelService, key.Name, cluster.LabelRelease, number)})
+		LabelSelector: fmt.Sprintf("%s=%s,%s=%d", release.LabelService, key.Name, release.LabelRelease, number)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +84,7 @@ func TestServiceIsAppliedAsTheReleaseSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Labels[cluster.LabelManaged] != "true" || s.Labels[cluster.LabelAccess] != "public" || pods[0].Annotations[cluster.LabelAccess] != "public" || s.Spec.Ports[0].Port != 80 {
+	if s.Labels[release.LabelManaged] != "true" || s.Labels[release.LabelAccess] != "public" || pods[0].Annotations[release.LabelAccess] != "public" || s.Spec.Ports[0].Port != 80 {
 		t.Errorf("service %+v", s)
 	}
 	if _, err := admin.PolicyV1().PodDisruptionBudgets("project-applied").Get(t.Context(), "hello", metav1.GetOptions{}); err != nil {
@@ -150,7 +149,7 @@ func TestServiceTakesBackWhatIsOurs(t *testing.T) {
 func TestServiceOfSomebodyElseIsNotTaken(t *testing.T) {
 	r := hello("foreign", 1)
 	applyService(t, release.Release{Service: release.Key{Project: "foreign", Name: "other"}, Number: 1, Image: r.Image, Spec: r.Spec})
-	pods := map[string]string{cluster.LabelProject: "foreign", cluster.LabelService: "hello"}
+	pods := map[string]string{release.LabelProject: "foreign", release.LabelService: "hello"}
 	theirs := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "hello"}, Spec: appsv1.DeploymentSpec{
 		Replicas: new(int32(7)), Selector: &metav1.LabelSelector{MatchLabels: pods},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pods}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "hello", Image: "theirs"}}}}}}

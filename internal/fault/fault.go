@@ -89,6 +89,9 @@ func (c *Checker) Check(ok bool, field, format string, args ...any) {
 	}
 }
 
+// Add notes problems that were found elsewhere.
+func (c *Checker) Add(found ...Problem) { c.problems = append(c.problems, found...) }
+
 // Problems returns what was found, in the order of the checks.
 func (c *Checker) Problems() []Problem { return c.problems }
 

@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/m3o/platform/internal/fault"
-	"github.com/m3o/platform/internal/gateway/mirror"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -230,7 +229,7 @@ func newLogWorld(t *testing.T) (*world, *kubelets) {
 func (w *world) logPod(name string, number int) {
 	w.t.Helper()
 	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: greet.Namespace(), UID: types.UID(name),
-		Labels: map[string]string{mirror.LabelProject: "default", mirror.LabelService: "hello", mirror.LabelRelease: fmt.Sprint(number)}},
+		Labels: map[string]string{release.LabelProject: "default", release.LabelService: "hello", release.LabelRelease: fmt.Sprint(number)}},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "hello"}}}, Status: corev1.PodStatus{Phase: corev1.PodRunning}}
 	if _, err := w.cluster.CoreV1().Pods(greet.Namespace()).Create(w.t.Context(), object, metav1.CreateOptions{}); err != nil {
 		w.t.Fatal(err)

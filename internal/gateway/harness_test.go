@@ -177,7 +177,7 @@ func (w *world) ticket(project string, scopes ...string) string {
 func (w *world) service(key release.Key, access release.Access) {
 	w.t.Helper()
 	slice := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, ObjectMeta: metav1.ObjectMeta{Name: key.Name + "-abc", Namespace: key.Namespace(),
-		Labels: map[string]string{mirror.LabelManaged: "true", mirror.LabelProject: key.Project, mirror.LabelService: key.Name, mirror.MarkAccess: string(access)}}}
+		Labels: map[string]string{release.LabelManaged: "true", release.LabelProject: key.Project, release.LabelService: key.Name, release.LabelAccess: string(access)}}}
 	if _, err := w.cluster.DiscoveryV1().EndpointSlices(key.Namespace()).Create(w.t.Context(), slice, metav1.CreateOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ var podNumber atomic.Int64
 func (w *world) run(key release.Key, number int, address string, marks map[string]string) *pod {
 	w.t.Helper()
 	name := key.Name + "-" + strconv.FormatInt(podNumber.Add(1), 10)
-	labels := map[string]string{mirror.LabelProject: key.Project, mirror.LabelService: key.Name, mirror.LabelRelease: strconv.Itoa(number)}
+	labels := map[string]string{release.LabelProject: key.Project, release.LabelService: key.Name, release.LabelRelease: strconv.Itoa(number)}
 	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: key.Namespace(), UID: types.UID(name + "-uid"), Labels: labels, Annotations: marks},
 		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "service", Image: "irrelevant"}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
@@ -218,7 +218,7 @@ func (p *pod) slice(ready bool) *discoveryv1.EndpointSlice {
 	port, name := int32(n), mirror.PortName
 	return &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4,
 		ObjectMeta: metav1.ObjectMeta{Name: p.name, Namespace: p.key.Namespace(),
-			Labels: map[string]string{mirror.LabelManaged: "true", mirror.LabelProject: p.key.Project, mirror.LabelService: p.key.Name}},
+			Labels: map[string]string{release.LabelManaged: "true", release.LabelProject: p.key.Project, release.LabelService: p.key.Name}},
 		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{host}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
 			TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: p.name, UID: types.UID(p.name + "-uid")}}},
 		Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port}}}

@@ -45,38 +45,38 @@ func ParsePlatform(data []byte) ([]Spec, error) {
 }
 
 func (f file) specs() ([]Spec, []fault.Problem) {
-	var c checker
+	var c fault.Checker
 	var specs []Spec
-	c.check(len(f.Platforms) > 0, "platforms", "at least one platform must be listed")
+	c.Check(len(f.Platforms) > 0, "platforms", "at least one platform must be listed")
 	names := map[string]bool{}
 	for i, p := range f.Platforms {
 		at := fmt.Sprintf("platforms[%d].", i)
-		c.check(IsLabel(p.Name), at+"name", "%q %s", p.Name, LabelRule)
-		c.check(!names[p.Name], at+"name", "%q names two platforms", p.Name)
+		c.Check(IsLabel(p.Name), at+"name", "%q %s", p.Name, LabelRule)
+		c.Check(!names[p.Name], at+"name", "%q names two platforms", p.Name)
 		names[p.Name] = true
-		c.check(domain.MatchString(p.Domain), at+"domain", "%q is not a domain name", p.Domain)
-		c.check(p.GSLB == "", at+"gslb", "this version cannot run %q; leave it out", p.GSLB)
-		c.check(p.KV == "", at+"kv", "this version cannot run %q; leave it out", p.KV)
+		c.Check(domain.MatchString(p.Domain), at+"domain", "%q is not a domain name", p.Domain)
+		c.Check(p.GSLB == "", at+"gslb", "this version cannot run %q; leave it out", p.GSLB)
+		c.Check(p.KV == "", at+"kv", "this version cannot run %q; leave it out", p.KV)
 		specs = append(specs, p.specs(&c, at)...)
 	}
-	c.check(len(specs) <= MaxRegions, "platforms", "%d regions are more than %d", len(specs), MaxRegions)
-	return specs, c.problems
+	c.Check(len(specs) <= MaxRegions, "platforms", "%d regions are more than %d", len(specs), MaxRegions)
+	return specs, c.Problems()
 }
 
-func (p platform) specs(c *checker, at string) []Spec {
-	c.check(len(p.Regions) > 0, at+"regions", "at least one region must be listed")
+func (p platform) specs(c *fault.Checker, at string) []Spec {
+	c.Check(len(p.Regions) > 0, at+"regions", "at least one region must be listed")
 	var specs []Spec
 	names := map[string]bool{}
 	for i, e := range p.Regions {
 		s := e.spec(p)
 		here := fmt.Sprintf("%sregions[%d].", at, i)
-		c.check(!names[s.Name], here+"name", "%q names two regions", s.Name)
+		c.Check(!names[s.Name], here+"name", "%q names two regions", s.Name)
 		names[s.Name] = true
 		found := s.Problems(here)
 		if e.Name == "" && len(found) > 1 { // a name made of what is wrong is no problem of its own
 			found = slices.DeleteFunc(found, func(p fault.Problem) bool { return p.Field == here+"name" })
 		}
-		c.problems = append(c.problems, found...)
+		c.Add(found...)
 		specs = append(specs, s)
 	}
 	return specs

@@ -80,52 +80,44 @@ const ownerPrefix = "m3o:"
 // IsOwner reports whether the tag marks something as some region's.
 func IsOwner(tag string) bool { return strings.HasPrefix(tag, ownerPrefix) }
 
-// resourceName is the deterministic name of what is made for the region, so that a lost answer is found again.
-func (k Key) resourceName() string { return "m3o-" + k.Platform + "-" + k.Name }
+// ResourceName is the deterministic name of what is made for the region, so that a lost answer is found again.
+func (k Key) ResourceName() string { return "m3o-" + k.Platform + "-" + k.Name }
 
 // NetworkSpec is the private network the region needs.
 func (s Spec) NetworkSpec() NetworkSpec {
-	return NetworkSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().resourceName(), Location: s.Location,
+	return NetworkSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location,
 		Tags: []string{"m3o", s.Key().Owner()}}
 }
 
 // ClusterSpec is the managed cluster the region needs, in the given network.
 func (s Spec) ClusterSpec(network Net) ClusterSpec {
-	return ClusterSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().resourceName(), Location: s.Location, NetworkID: network.ID,
+	return ClusterSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location, NetworkID: network.ID,
 		Version: s.Kubernetes.Version, Nodes: s.Kubernetes.Nodes, Tags: []string{"m3o", s.Key().Owner()}}
 }
 
 // Problems says everything that is wrong with the spec, at once. The fields are prefixed with at ("regions[2].").
 func (s Spec) Problems(at string) []fault.Problem {
-	var c checker
-	c.check(IsLabel(s.Name), at+"name", "%q %s", s.Name, LabelRule)
-	c.check(slices.Contains(supported.providers, s.Provider), at+"provider", "%s", unknownProvider(s.Provider))
-	c.check(slug.MatchString(s.Location), at+"region", "%q is not the name of a location", s.Location)
-	c.check(minor.MatchString(s.Kubernetes.Version), at+"kubernetes.version", "%q is not a minor version such as \"1.34\"", s.Kubernetes.Version)
+	var c fault.Checker
+	c.Check(IsLabel(s.Name), at+"name", "%q %s", s.Name, LabelRule)
+	c.Check(slices.Contains(supported.providers, s.Provider), at+"provider", "%s", unknownProvider(s.Provider))
+	c.Check(slug.MatchString(s.Location), at+"region", "%q is not the name of a location", s.Location)
+	c.Check(minor.MatchString(s.Kubernetes.Version), at+"kubernetes.version", "%q is not a minor version such as \"1.34\"", s.Kubernetes.Version)
 	n := s.Kubernetes.Nodes
-	c.check(n.Count >= 1 && n.Count <= MaxNodes, at+"kubernetes.nodes.count", "%d is not between 1 and %d", n.Count, MaxNodes)
-	c.check(slug.MatchString(n.Size), at+"kubernetes.nodes.size", "%q is not the name of a node size", n.Size)
-	c.parts(at+"control", s.Control, supported.control)
-	c.parts(at+"resource", s.Resource, supported.resource)
-	c.parts(at+"network", s.Network, supported.network)
-	c.check(!s.Wants(API) || s.Wants(Etcd), at+"network", "\"api\" needs \"etcd\" in resource: the gateway finds services there")
-	return c.problems
+	c.Check(n.Count >= 1 && n.Count <= MaxNodes, at+"kubernetes.nodes.count", "%d is not between 1 and %d", n.Count, MaxNodes)
+	c.Check(slug.MatchString(n.Size), at+"kubernetes.nodes.size", "%q is not the name of a node size", n.Size)
+	checkParts(&c, at+"control", s.Control, supported.control)
+	checkParts(&c, at+"resource", s.Resource, supported.resource)
+	checkParts(&c, at+"network", s.Network, supported.network)
+	c.Check(!s.Wants(API) || s.Wants(Etcd), at+"network", "\"api\" needs \"etcd\" in resource: the gateway finds services there")
+	return c.Problems()
 }
 
-type checker struct{ problems []fault.Problem }
-
-func (c *checker) check(ok bool, field, format string, args ...any) {
-	if !ok {
-		c.problems = append(c.problems, fault.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
-	}
-}
-
-func (c *checker) parts(field string, got, can []Part) {
+func checkParts(c *fault.Checker, field string, got, can []Part) {
 	seen := map[Part]bool{}
 	for i, p := range got {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		c.check(!seen[p], at, "%q is listed twice", p)
-		c.check(slices.Contains(can, p), at, "%s", cannotRun(p, can))
+		c.Check(!seen[p], at, "%q is listed twice", p)
+		c.Check(slices.Contains(can, p), at, "%s", cannotRun(p, can))
 		seen[p] = true
 	}
 }

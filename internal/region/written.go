@@ -66,9 +66,9 @@ func notYAML(err error) error {
 }
 
 // reader turns a document into the file's structure, and keeps everything that does not fit, with its line.
-type reader struct{ checker }
+type reader struct{ fault.Checker }
 
-func (r *reader) err() error { return fault.Problems(atMost(r.problems)) }
+func (r *reader) err() error { return fault.Problems(atMost(r.Problems())) }
 
 func atMost(problems []fault.Problem) []fault.Problem {
 	if over := len(problems) - maxProblems; over > 0 {
@@ -78,7 +78,7 @@ func atMost(problems []fault.Problem) []fault.Problem {
 }
 
 func (r *reader) wrong(n *yaml.Node, at, format string, args ...any) {
-	r.check(false, at, format+" (line %d)", append(args, n.Line)...)
+	r.Check(false, at, format+" (line %d)", append(args, n.Line)...)
 }
 
 // readers are the fields of one mapping and how each is read.

@@ -1,7 +1,6 @@
 package release
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -152,6 +151,7 @@ const (
 	MaxEnvBytes = 32 << 10
 	MaxArgs     = 100
 	MaxArgBytes = 32 << 10
+	maxImage    = 512
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -182,59 +182,38 @@ func (r Request) WithDefaults() Request {
 
 // Validate says everything that is wrong with the request, at once.
 func (r Request) Validate() error {
-	var p []fault.Problem
-	check := func(ok bool, field, format string, args ...any) {
-		if !ok {
-			p = append(p, fault.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
-		}
-	}
-	check(region.IsLabel(r.Service.Project), "service.project", "%q %s", r.Service.Project, region.LabelRule)
-	check(region.IsLabel(r.Service.Name), "service.name", "%q %s", r.Service.Name, region.LabelRule)
-	p = append(p, r.Origin.problems()...)
-	p = append(p, r.Spec.problems()...)
-	return fault.Problems(p)
+	var c fault.Checker
+	c.Check(region.IsLabel(r.Service.Project), "service.project", "%q %s", r.Service.Project, region.LabelRule)
+	c.Check(region.IsLabel(r.Service.Name), "service.name", "%q %s", r.Service.Name, region.LabelRule)
+	r.Origin.check(&c)
+	r.Spec.check(&c)
+	return c.Err()
 }
 
-func (o Origin) problems() []fault.Problem {
-	var p []fault.Problem
-	if (o.Source == "") == (o.Image == "") {
-		p = append(p, fault.Problem{Field: "origin", Message: "name either a source or an image"})
-	}
-	if o.Source != "" && !digest.MatchString(o.Source) {
-		p = append(p, fault.Problem{Field: "origin.source", Message: fmt.Sprintf("%q is not a digest of the form sha256:<64 hex digits>", o.Source)})
-	}
-	if o.Package != "" && (!gopath.MatchString(o.Package) || strings.Contains(o.Package, "..")) {
-		p = append(p, fault.Problem{Field: "origin.package", Message: fmt.Sprintf("%q is not a folder inside the source", o.Package)})
-	}
-	if len(o.Image) > 512 || strings.ContainsAny(o.Image, " \t\n") {
-		p = append(p, fault.Problem{Field: "origin.image", Message: "is not an image reference"})
-	}
-	return p
+func (o Origin) check(c *fault.Checker) {
+	c.Check((o.Source == "") != (o.Image == ""), "origin", "name either a source or an image")
+	c.Check(o.Source == "" || digest.MatchString(o.Source), "origin.source", "%.80q is not a digest of the form sha256:<64 hex digits>", o.Source)
+	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "origin.package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "origin.image",
+		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
 }
 
-func (s Spec) problems() []fault.Problem {
-	var p []fault.Problem
-	check := func(ok bool, field, format string, args ...any) {
-		if !ok {
-			p = append(p, fault.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
-		}
-	}
-	check(s.Access == Public || s.Access == ByKey, "spec.access", "%q is neither \"public\" nor \"key\"", s.Access)
-	check(s.Port >= 1 && s.Port <= 65535, "spec.port", "%d is not a port", s.Port)
-	check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "spec.replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
-	check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "spec.health", "%q is not a path", s.Health)
-	check(len(s.Args) <= MaxArgs, "spec.args", "%d arguments are more than %d", len(s.Args), MaxArgs)
-	check(len(strings.Join(s.Args, "")) <= MaxArgBytes, "spec.args", "%d bytes are more than %d", len(strings.Join(s.Args, "")), MaxArgBytes)
-	check(!strings.Contains(strings.Join(s.Args, ""), "\x00"), "spec.args", "arguments cannot hold NUL characters")
-	check(len(s.Env) <= MaxEnv, "spec.env", "%d settings are more than %d", len(s.Env), MaxEnv)
+func (s Spec) check(c *fault.Checker) {
+	c.Check(s.Access == Public || s.Access == ByKey, "spec.access", "%q is neither \"public\" nor \"key\"", s.Access)
+	c.Check(s.Port >= 1 && s.Port <= 65535, "spec.port", "%d is not a port", s.Port)
+	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "spec.replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
+	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "spec.health", "%q is not a path", s.Health)
+	c.Check(len(s.Args) <= MaxArgs, "spec.args", "%d arguments are more than %d", len(s.Args), MaxArgs)
+	c.Check(len(strings.Join(s.Args, "")) <= MaxArgBytes, "spec.args", "%d bytes are more than %d", len(strings.Join(s.Args, "")), MaxArgBytes)
+	c.Check(!strings.Contains(strings.Join(s.Args, ""), "\x00"), "spec.args", "arguments cannot hold NUL characters")
+	c.Check(len(s.Env) <= MaxEnv, "spec.env", "%d settings are more than %d", len(s.Env), MaxEnv)
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) { // in one order: validators run in workflows
 		value := s.Env[name]
 		size += len(name) + len(value)
-		check(envName.MatchString(name), "spec.env", "%q is not the name of a setting", name)
-		check(!strings.Contains(value, "\x00"), "spec.env", "%q cannot hold NUL characters", name)
-		check(name != "PORT", "spec.env", "PORT is set from spec.port")
+		c.Check(envName.MatchString(name), "spec.env", "%q is not the name of a setting", name)
+		c.Check(!strings.Contains(value, "\x00"), "spec.env", "%q cannot hold NUL characters", name)
+		c.Check(name != "PORT", "spec.env", "PORT is set from spec.port")
 	}
-	check(size <= MaxEnvBytes, "spec.env", "%d bytes are more than %d", size, MaxEnvBytes)
-	return p
+	c.Check(size <= MaxEnvBytes, "spec.env", "%d bytes are more than %d", size, MaxEnvBytes)
 }

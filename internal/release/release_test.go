@@ -59,7 +59,7 @@ func TestBadRequests(t *testing.T) {
 		"a package that climbs":      {func(r *release.Request) { r.Origin.Package = "cmd/../../other" }, "is not a folder inside the source"},
 		"a package at the root":      {func(r *release.Request) { r.Origin.Package = "/etc" }, "is not a folder inside the source"},
 		"a package that is a flag":   {func(r *release.Request) { r.Origin.Package = "-toolexec=sh" }, "is not a folder inside the source"},
-		"an image with a space":      {func(r *release.Request) { r.Origin = release.Origin{Image: "a b"} }, "origin.image: is not an image reference"},
+		"an image with a space":      {func(r *release.Request) { r.Origin = release.Origin{Image: "a b"} }, "origin.image: \"a b\" is not an image reference: at most 512 bytes, without spaces"},
 		"an image without end":       {func(r *release.Request) { r.Origin = release.Origin{Image: strings.Repeat("a", 600)} }, "is not an image reference"},
 		"an access there is not":     {func(r *release.Request) { r.Spec.Access = "secret" }, `spec.access: "secret" is neither "public" nor "key"`},
 		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "spec.port: 70000 is not a port"},

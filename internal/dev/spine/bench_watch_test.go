@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/release"
 )
 
 // watched notes when things were first seen in a region's cluster, by our own clock: Kubernetes' own times are whole seconds.
@@ -128,7 +129,7 @@ func (w *watched) seePod(pod *corev1.Pod, gone bool) {
 	now := time.Now()
 	seen := w.pods[pod.UID]
 	if seen == nil {
-		seen = &podTimes{namespace: pod.Namespace, name: pod.Name, service: pod.Labels[cluster.LabelService], release: pod.Labels[cluster.LabelRelease], made: now}
+		seen = &podTimes{namespace: pod.Namespace, name: pod.Name, service: pod.Labels[release.LabelService], release: pod.Labels[release.LabelRelease], made: now}
 		w.pods[pod.UID] = seen
 	}
 	for _, c := range pod.Status.Conditions {
@@ -170,7 +171,7 @@ func (w *watched) seeDeployment(d *appsv1.Deployment, _ bool) {
 }
 
 func (w *watched) note(in map[string]time.Time, labels map[string]string) {
-	key := labels[cluster.LabelService] + "/" + labels[cluster.LabelRelease]
+	key := labels[release.LabelService] + "/" + labels[release.LabelRelease]
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, known := in[key]; !known && key != "/" {

@@ -30,7 +30,7 @@ func (m *Mirror) Services() (instances []registry.Instance, known map[release.Ke
 		if !ok {
 			continue
 		}
-		known[key] = registry.Access(mark([]map[string]string{slice.Labels, slice.Annotations}, MarkAccess))
+		known[key] = registry.Access(mark([]map[string]string{slice.Labels, slice.Annotations}, release.LabelAccess))
 		for _, i := range m.ready(key, slice) {
 			if id := i.Key(); !seen[id] {
 				seen[id], instances = true, append(instances, i)
@@ -42,7 +42,7 @@ func (m *Mirror) Services() (instances []registry.Instance, known map[release.Ke
 
 // owner is the service a slice speaks for, if it may.
 func owner(slice *discoveryv1.EndpointSlice) (release.Key, bool) {
-	key := release.Key{Project: slice.Labels[LabelProject], Name: slice.Labels[LabelService]}
+	key := release.Key{Project: slice.Labels[release.LabelProject], Name: slice.Labels[release.LabelService]}
 	ok := region.IsLabel(key.Project) && region.IsLabel(key.Name) && slice.Namespace == key.Namespace() &&
 		slice.AddressType != discoveryv1.AddressTypeFQDN
 	return key, ok
@@ -79,12 +79,12 @@ func instance(key release.Key, id, address string, slice *discoveryv1.EndpointSl
 		marks = []map[string]string{pod.Labels, pod.Annotations, slice.Labels, slice.Annotations}
 	}
 	i := registry.Instance{Service: key, ID: id, Address: address, Mirrored: true,
-		Access:  registry.Access(mark(marks, MarkAccess)),
+		Access:  registry.Access(mark(marks, release.LabelAccess)),
 		Timeout: registry.Timeout(mark(marks, MarkTimeout)),
 		MaxBody: registry.MaxBody(mark(marks, MarkMaxBody)),
 		HTTP2:   mark(marks, MarkProtocol) == "h2c",
 	}
-	if n, err := strconv.Atoi(mark(marks, LabelRelease)); err == nil && n > 0 {
+	if n, err := strconv.Atoi(mark(marks, release.LabelRelease)); err == nil && n > 0 {
 		i.Release = n
 	}
 	return i

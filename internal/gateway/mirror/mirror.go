@@ -27,15 +27,9 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// The labels of what the platform runs. Access, timeout, body limit and protocol may be labels or annotations of the pod,
+// What a pod asks of the gateway, beside release's labels. Access, timeout, body limit and protocol may be labels or annotations of the pod,
 // or labels or annotations of the slice (which has the labels of its Service).
 const (
-	LabelManaged = "m3o.dev/managed"
-	LabelProject = "m3o.dev/project"
-	LabelService = "m3o.dev/service"
-	LabelRelease = "m3o.dev/release"
-
-	MarkAccess   = "m3o.dev/access"
 	MarkTimeout  = "m3o.dev/timeout"
 	MarkMaxBody  = "m3o.dev/max-body"
 	MarkProtocol = "m3o.dev/protocol"
@@ -57,7 +51,7 @@ type Mirror struct {
 // New makes a mirror of the cluster that the client speaks to.
 func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
 	slices := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.LabelSelector = LabelManaged + "=true"
+		o.LabelSelector = release.LabelManaged + "=true"
 	}))
 	pods := informers.NewSharedInformerFactory(client, 0) // of all kinds: what registers itself carries no labels of ours
 	m := &Mirror{slices: slices.Discovery().V1().EndpointSlices().Informer(), pods: pods.Core().V1().Pods().Informer(),
@@ -102,7 +96,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 
 // Pods are the pods of a service that are there now, on their way out or not.
 func (m *Mirror) Pods(key release.Key) []*corev1.Pod {
-	selector := labels.SelectorFromSet(labels.Set{LabelService: key.Name})
+	selector := labels.SelectorFromSet(labels.Set{release.LabelService: key.Name})
 	pods, err := corelisters.NewPodLister(m.pods.GetIndexer()).Pods(key.Namespace()).List(selector)
 	if err != nil { // the lister reads memory: it has no way to fail
 		m.logger.Error("pods cannot be listed", "error", err.Error())

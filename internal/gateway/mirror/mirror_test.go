@@ -19,7 +19,7 @@ import (
 
 func pod(namespace, name string, change func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: "uid", Labels: map[string]string{
-		LabelProject: "shop", LabelService: "till", LabelRelease: "7", MarkAccess: "public", MarkTimeout: "5s"}},
+		release.LabelProject: "shop", release.LabelService: "till", release.LabelRelease: "7", release.LabelAccess: "public", MarkTimeout: "5s"}},
 		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "till"}}},
 		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
 	if change != nil {
@@ -40,7 +40,7 @@ func port(name string, number int32, protocol corev1.Protocol) discoveryv1.Endpo
 
 func slice(namespace, name string, change func(*discoveryv1.EndpointSlice), endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints,
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{LabelManaged: "true", LabelProject: "shop", LabelService: "till"}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{release.LabelManaged: "true", release.LabelProject: "shop", release.LabelService: "till"}},
 		Ports:      []discoveryv1.EndpointPort{port("metrics", 9090, corev1.ProtocolTCP), port("http", 8080, corev1.ProtocolTCP)}}
 	if change != nil {
 		change(s)
@@ -109,7 +109,7 @@ func TestWhatIsNotReadyOrNotAllowedIsLeftOut(t *testing.T) {
 		"pod that is gone":     {pod(shop, "b", nil), slice(shop, "s", nil, endpoint("a", "10.0.0.1")), 1},
 		"earlier pod":          {pod(shop, "a", func(p *corev1.Pod) { p.UID = "another" }), slice(shop, "s", nil, endpoint("a", "10.0.0.1")), 1},
 		"another's namespace":  {pod("project-evil", "a", nil), slice("project-evil", "s", nil, endpoint("a", "10.0.0.1")), 0},
-		"not managed":          {pod(shop, "a", nil), slice(shop, "s", func(s *discoveryv1.EndpointSlice) { delete(s.Labels, LabelManaged) }, endpoint("a", "10.0.0.1")), 0},
+		"not managed":          {pod(shop, "a", nil), slice(shop, "s", func(s *discoveryv1.EndpointSlice) { delete(s.Labels, release.LabelManaged) }, endpoint("a", "10.0.0.1")), 0},
 		"names, not addresses": {pod(shop, "a", nil), slice(shop, "s", func(s *discoveryv1.EndpointSlice) { s.AddressType = discoveryv1.AddressTypeFQDN }, endpoint("a", "x.y")), 0},
 		"UDP alone": {pod(shop, "a", nil), slice(shop, "s", func(s *discoveryv1.EndpointSlice) {
 			s.Ports = []discoveryv1.EndpointPort{port("http", 53, corev1.ProtocolUDP)}
@@ -139,7 +139,7 @@ func TestPodInSeveralSlicesCountsOnce(t *testing.T) {
 func TestPodsOfTheProjectAreVouchedFor(t *testing.T) {
 	at := func(namespace string, change func(*corev1.Pod)) *corev1.Pod {
 		return pod(namespace, "a", func(p *corev1.Pod) {
-			p.Labels, p.Annotations = nil, map[string]string{MarkAccess: "public"}
+			p.Labels, p.Annotations = nil, map[string]string{release.LabelAccess: "public"}
 			p.Status.Phase, p.Status.PodIPs = corev1.PodRunning, []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}}
 			if change != nil {
 				change(p)
@@ -147,7 +147,9 @@ func TestPodsOfTheProjectAreVouchedFor(t *testing.T) {
 		})
 	}
 	ours := func(access string) *corev1.Pod {
-		return at(shop, func(p *corev1.Pod) { p.Labels = map[string]string{LabelService: "till", MarkAccess: access} })
+		return at(shop, func(p *corev1.Pod) {
+			p.Labels = map[string]string{release.LabelService: "till", release.LabelAccess: access}
+		})
 	}
 	for name, c := range map[string]struct {
 		pod     *corev1.Pod

@@ -46,7 +46,7 @@ func (m *Mirror) Vouch(i registry.Instance) (registry.Instance, bool) {
 		m.logger.Error("pods cannot be looked up", "error", err.Error())
 	}
 	for _, object := range pods {
-		if pod, ok := object.(*corev1.Pod); !ok || registry.Access(mark([]map[string]string{pod.Labels, pod.Annotations}, MarkAccess)) != release.Public {
+		if pod, ok := object.(*corev1.Pod); !ok || registry.Access(mark([]map[string]string{pod.Labels, pod.Annotations}, release.LabelAccess)) != release.Public {
 			i.Access = release.ByKey
 		}
 	}

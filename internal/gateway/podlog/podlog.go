@@ -19,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/m3o/platform/internal/gateway/mirror"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -93,7 +92,7 @@ func (s *Streamer) pods(q Query) []*corev1.Pod {
 }
 
 func releaseOf(pod *corev1.Pod) int {
-	n, err := strconv.Atoi(pod.Labels[mirror.LabelRelease])
+	n, err := strconv.Atoi(pod.Labels[release.LabelRelease])
 	if err != nil {
 		return 0
 	}
@@ -238,7 +237,7 @@ func (s *Streamer) tailPod(ctx context.Context, pod *corev1.Pod, since time.Time
 
 // alive reports whether the pod may still write: it is there, the same one, and its containers have not ended for good.
 func (s *Streamer) alive(pod *corev1.Pod) bool {
-	key := release.Key{Project: pod.Labels[mirror.LabelProject], Name: pod.Labels[mirror.LabelService]}
+	key := release.Key{Project: pod.Labels[release.LabelProject], Name: pod.Labels[release.LabelService]}
 	return slices.ContainsFunc(s.Pods(key), func(p *corev1.Pod) bool {
 		return podKey(p) == podKey(pod) && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 	})
