@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,7 +30,6 @@ type member struct {
 	config    node.Config
 	authority *controlplane.Authority
 	logger    *slog.Logger
-	pid       atomic.Int64
 }
 
 // run keeps the node's process running until ctx ends, and then stops it.
@@ -67,8 +65,6 @@ func (m *member) once(ctx context.Context) error {
 	if cmd.Process == nil {
 		return <-ended
 	}
-	m.pid.Store(int64(cmd.Process.Pid))
-	defer m.pid.Store(0)
 	select {
 	case err := <-ended:
 		return err

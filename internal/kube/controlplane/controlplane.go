@@ -135,9 +135,6 @@ func (c *ControlPlane) Port() int { return c.port }
 // Authority signs the certificates of nodes.
 func (c *ControlPlane) Authority() *Authority { return c.pki.authority }
 
-// AuthorityFile is where the authority's certificate is.
-func (c *ControlPlane) AuthorityFile() string { return c.pki.cert("ca") }
-
 // Admin is a client configuration of a member of system:masters.
 func (c *ControlPlane) Admin() *rest.Config { return rest.CopyConfig(c.admin) }
 
