@@ -20,7 +20,6 @@ import (
 
 	"github.com/m3o/platform/internal/kube/cluster"
 	"github.com/m3o/platform/internal/kube/controlplane"
-	"github.com/m3o/platform/internal/kube/cri"
 	"github.com/m3o/platform/internal/kube/node"
 )
 
@@ -36,7 +35,6 @@ const gcPercent = 50
 
 // Run runs the command of this process' arguments and returns its exit code.
 func Run() int {
-	cri.MaybeInit()
 	debug.SetGCPercent(gcPercent)
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	// Kubernetes tells its own story at length; its warnings are enough.

@@ -43,7 +43,6 @@ const (
 // id, with mounts, network and processes of its own. Where the machine refuses
 // that, the tests fail.
 func TestMain(m *testing.M) {
-	cri.MaybeInit()
 	switch os.Args[0] {
 	case insideName:
 		if err := settle(); err != nil {

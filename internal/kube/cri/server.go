@@ -42,7 +42,6 @@ import (
 
 	"github.com/m3o/platform/internal/kube/cri/image"
 	"github.com/m3o/platform/internal/kube/cri/process"
-	"github.com/m3o/platform/internal/kube/cri/stage"
 )
 
 // maxMessage is what the kubelet takes in one gRPC message.
@@ -94,12 +93,6 @@ type Server struct {
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
 }
-
-// MaybeInit runs this process as a part of a pod, if that is what it was
-// started for, and then does not return. main calls it first. In fact such a
-// process does not come so far, see package stage; calling it keeps that
-// package linked in whatever else changes.
-func MaybeInit() { stage.Run() }
 
 // New makes a runtime on the folder config.Root and finds what an earlier one
 // left there. It fails if the machine refuses what containers need.

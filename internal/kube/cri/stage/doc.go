@@ -3,7 +3,8 @@
 // in a container, and the mount of a proc file system. The runtime starts
 // itself again under the name in Name, and this package's init function takes
 // over before the packages that sort after it (all of Kubernetes among them)
-// have been initialised. That keeps a container's start fast and small.
+// have been initialised. That keeps a container's start fast and small, and a
+// program in which the package is linked needs no call to be a stage.
 //
 // It is not a library of namespace tricks: nothing here is called inside the
 // runtime itself, but for the specs that travel from the runtime to a stage.

@@ -28,17 +28,7 @@ const (
 // function on purpose: main would come only after the initialisation of every
 // package of the binary, which costs tens of megabytes and milliseconds.
 func init() {
-	if Asked() {
-		os.Exit(run(os.Args[1]))
-	}
-}
-
-// Asked reports whether this process was started as a stage.
-func Asked() bool { return len(os.Args) == 2 && os.Args[0] == Name }
-
-// Run is what init does, for a caller whose main was reached.
-func Run() {
-	if Asked() {
+	if len(os.Args) == 2 && os.Args[0] == Name {
 		os.Exit(run(os.Args[1]))
 	}
 }
