@@ -16,8 +16,6 @@ import (
 // command is what a container executes first.
 type command = stage.Command
 
-const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // makeCommand puts the pod's wishes over the image's.
 func (c *container) makeCommand(image v1.Config) command {
 	cmd := command{Dir: c.config.GetWorkingDir(), NoNewPrivileges: c.security().GetNoNewPrivs()}
@@ -45,7 +43,7 @@ func (c *container) makeCommand(image v1.Config) command {
 
 // makeEnv is the container's environment; the later wins.
 func (c *container) makeEnv(image []string) []string {
-	pairs := []string{"PATH=" + searchPath, "HOME=" + c.user.Home}
+	pairs := []string{"PATH=" + stage.DefaultPath, "HOME=" + c.user.Home}
 	if host := c.box.config.GetHostname(); host != "" {
 		pairs = append(pairs, "HOSTNAME="+host)
 	}

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	maxFiles    = 1 << 20
-)
+// DefaultPath is where commands are looked for when nobody says otherwise: the
+// PATH of a container whose image and pod set none.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+const maxFiles = 1 << 20
 
 // execute becomes the command. It returns only on failure.
 func (c Command) execute() error {
@@ -77,7 +78,7 @@ func (c Command) searchPath() string {
 			return value
 		}
 	}
-	return defaultPath
+	return DefaultPath
 }
 
 func (c Command) lookup() (string, error) {
