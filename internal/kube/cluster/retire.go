@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/m3o/platform/internal/kube/storage"
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 const (
@@ -44,7 +44,7 @@ func (r retirement) run(ctx context.Context) error {
 		r.process.stop()
 		<-r.process.done
 	}
-	problems = append(problems, r.deletePods(ctx, 0), r.deleteNode(ctx), storage.RemoveTree(r.dir))
+	problems = append(problems, r.deletePods(ctx, 0), r.deleteNode(ctx), tree.Remove(r.dir))
 	return errors.Join(problems...)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/m3o/platform/internal/kube/cri/image"
 	"github.com/m3o/platform/internal/kube/cri/output"
 	"github.com/m3o/platform/internal/kube/cri/process"
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 const (
@@ -202,7 +203,7 @@ func (s *Server) dropContainer(c *container) error {
 	if err := s.unmountContainer(c); err != nil {
 		return err
 	}
-	if err := removeTree(c.dir); err != nil {
+	if err := tree.Remove(c.dir); err != nil {
 		return fmt.Errorf("remove the container's folder: %w", err)
 	}
 	s.mu.Lock()

@@ -32,6 +32,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/m3o/platform/internal/kube/cri"
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 const (
@@ -62,7 +63,7 @@ func goInside() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer cri.RemoveRoot(dir)
+	defer tree.Remove(dir)
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "probe"), "./testdata/probe")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -181,7 +182,7 @@ func startNodeAt(t testing.TB, root string) *node {
 	t.Helper()
 	n := &node{TB: t, root: root, logs: t.TempDir(), network: &loopbackOnly{attached: map[string]bool{}}}
 	t.Cleanup(func() {
-		if err := cri.RemoveRoot(n.root); err != nil {
+		if err := tree.Remove(n.root); err != nil {
 			t.Error(err)
 		}
 	})

@@ -3,7 +3,6 @@ package cri
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/m3o/platform/internal/kube/cri/image"
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 // overlay is a stack of layers, writable if it has an upper folder.
@@ -54,7 +54,7 @@ func escape(path string) string {
 // probeOverlay mounts a small overlay to learn whether containers can run.
 func (s *Server) probeOverlay() error {
 	dir := filepath.Join(s.config.Root, "probe")
-	if err := removeTree(dir); err != nil {
+	if err := tree.Remove(dir); err != nil {
 		return err
 	}
 	o := overlay{folders: (&image.Image{}).Folders(), upper: dir + "/upper", work: dir + "/work", point: dir + "/point"}
@@ -69,7 +69,7 @@ func (s *Server) probeOverlay() error {
 	if err := unmount(o.point); err != nil {
 		return err
 	}
-	return removeTree(dir)
+	return tree.Remove(dir)
 }
 
 // unmount takes away all mounts at path; none is no error.
@@ -83,28 +83,4 @@ func unmount(path string) error {
 			return fmt.Errorf("unmount %s: %w", path, err)
 		}
 	}
-}
-
-// removeTree deletes a folder of the runtime. Folders that their owner may not
-// enter, as overlay and containers make them, are opened first.
-func removeTree(dir string) error {
-	if err := os.RemoveAll(dir); err == nil {
-		return nil
-	}
-	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() {
-			os.Chmod(path, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
-}
-
-// RemoveRoot deletes the folder of a runtime that no longer runs. It needs no
-// namespaces: whoever started the node may call it.
-func RemoveRoot(root string) error {
-	if err := removeTree(root); err != nil {
-		return fmt.Errorf("remove the runtime's folder: %w", err)
-	}
-	return nil
 }

@@ -16,6 +16,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/m3o/platform/internal/kube/cri"
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 // serveApart is a runtime in a process of its own, so that it can be killed
@@ -64,7 +65,7 @@ func (n *node) startApart() *exec.Cmd {
 func TestRuntimeKilledAndStartedAgain(t *testing.T) {
 	n := &node{TB: t, root: filepath.Join(t.TempDir(), "root"), logs: t.TempDir(), network: &loopbackOnly{attached: map[string]bool{}}}
 	t.Cleanup(func() {
-		if err := cri.RemoveRoot(n.root); err != nil {
+		if err := tree.Remove(n.root); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 // StopPodSandbox ends everything in the pod and gives its address back. It may
@@ -98,7 +100,7 @@ func (s *Server) removeSandbox(ctx context.Context, b *sandbox) error {
 			return err
 		}
 	}
-	if err := removeTree(b.dir); err != nil {
+	if err := tree.Remove(b.dir); err != nil {
 		return fmt.Errorf("remove the sandbox's folder: %w", err)
 	}
 	s.mu.Lock()

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 const (
@@ -106,7 +108,7 @@ func (s *Server) eachFolder(kind string, each func(id, dir string) error) error 
 			continue
 		}
 		s.log.Warn("something unfinished is removed", "folder", dir, "error", err)
-		if err := removeTree(dir); err != nil {
+		if err := tree.Remove(dir); err != nil {
 			return fmt.Errorf("remove an unfinished folder: %w", err)
 		}
 	}

@@ -20,6 +20,8 @@ import (
 	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/m3o/platform/internal/kube/tree"
 )
 
 const (
@@ -212,7 +214,7 @@ func (p *Provisioner) reclaim(ctx context.Context, volume *corev1.PersistentVolu
 		return nil
 	}
 	if remove {
-		if err := RemoveTree(filepath.Join(p.dir, volume.Name)); err != nil {
+		if err := tree.Remove(filepath.Join(p.dir, volume.Name)); err != nil {
 			return err
 		}
 	}
@@ -262,7 +264,7 @@ func (p *Provisioner) sweep() error {
 		if _, err := p.volumes.Get(entry.Name()); keep[entry.Name()] || !apierrors.IsNotFound(err) {
 			continue
 		}
-		problems = append(problems, RemoveTree(filepath.Join(p.dir, entry.Name())))
+		problems = append(problems, tree.Remove(filepath.Join(p.dir, entry.Name())))
 	}
 	return errors.Join(problems...)
 }
