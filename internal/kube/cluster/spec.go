@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxNodes is how many third octets of 10.244.0.0/16 nodes can have.
+	// maxNodes leaves a few of the indexes that addresses have room for.
 	maxNodes     = 250
 	maxSpecBytes = 1 << 20
 )

@@ -13,6 +13,8 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	apiserverapp "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 const (
@@ -74,7 +76,7 @@ func (c *ControlPlane) serverArguments() ([]string, error) {
 		// The endpoint of the kubernetes service would be a loopback address, which
 		// EndpointSlices refuse; the network answers for that service itself.
 		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range="+ServiceCIDR,
+		"--service-cluster-ip-range="+addresses.ServiceCIDR.String(),
 		"--token-auth-file="+tokens,
 		"--egress-selector-config-file="+egress,
 		"--authorization-mode=Node,RBAC",
@@ -83,7 +85,7 @@ func (c *ControlPlane) serverArguments() ([]string, error) {
 		"--allow-privileged=true",
 		"--profiling=false",
 		"--kubelet-preferred-address-types=InternalIP",
-		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-issuer=https://"+addresses.APIName,
 		"--watch-cache=true",
 		"--shutdown-delay-duration=0s",
 	), nil

@@ -18,9 +18,6 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 )
 
-// ServiceCIDR holds the addresses of Services in every cluster.
-const ServiceCIDR = "10.96.0.0/16"
-
 const (
 	managersStopLimit = 3 * time.Second
 	serverStopLimit   = 5 * time.Second

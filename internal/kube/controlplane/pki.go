@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 // A sandbox cluster has no renewal, so its certificates outlive it.
@@ -239,8 +241,8 @@ func serverIdentity() Identity {
 	return Identity{
 		User: "kube-apiserver",
 		Names: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-			"kubernetes.default.svc.cluster.local", "host.m3o.internal"},
-		IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1), net.IPv4(10, 244, 0, 1), net.IPv4(10, 244, 0, 2)},
+			addresses.APIName, addresses.MachineName},
+		IPs: []net.IP{net.IPv4(127, 0, 0, 1), addresses.APIService.Addr().AsSlice(), addresses.Gateway.AsSlice(), addresses.Machine.AsSlice()},
 	}
 }
 

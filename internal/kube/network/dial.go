@@ -13,6 +13,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 const (
@@ -110,7 +112,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
-	conn, _, err := target.dial(ctx, Gateway)
+	conn, _, err := target.dial(ctx, addresses.Gateway)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/flow"
 )
 
@@ -49,7 +50,7 @@ func (n *Network) forward() {
 // the switch would have carried the packet there.
 func (n *Network) routeOut(protocol corev1.Protocol, id stack.TransportEndpointID) (target, error) {
 	to := addrPort(id.LocalAddress, id.LocalPort)
-	if PodCIDR.Contains(to.Addr()) && to.Addr() != Machine {
+	if addresses.PodCIDR.Contains(to.Addr()) && to.Addr() != addresses.Machine {
 		return target{}, errRefused
 	}
 	return n.route(protocol, to)

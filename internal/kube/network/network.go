@@ -16,27 +16,13 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/balancer"
 	"github.com/m3o/platform/internal/kube/network/flow"
 	"github.com/m3o/platform/internal/kube/network/names"
 	"github.com/m3o/platform/internal/kube/network/service"
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
-
-// Addresses of a cluster. They are the same in every cluster: clusters do not
-// see each other.
-var (
-	PodCIDR     = netip.MustParsePrefix("10.244.0.0/16")
-	ServiceCIDR = netip.MustParsePrefix("10.96.0.0/16")
-
-	Gateway    = netip.MustParseAddr("10.244.0.1") // default route of nodes and pods
-	Machine    = netip.MustParseAddr("10.244.0.2") // the machine's loopback, host.m3o.internal
-	APIService = netip.MustParseAddrPort("10.96.0.1:443")
-	DNSService = netip.MustParseAddr("10.96.0.10")
-)
-
-// ClusterDomain is the zone of the cluster's names.
-const ClusterDomain = "cluster.local"
 
 // Config says what a Network needs.
 type Config struct {
@@ -105,7 +91,7 @@ func New(cfg Config) (*Network, error) {
 		n.log = slog.New(slog.DiscardHandler)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	endpoint := wire.NewEndpoint(gatewayMAC, Gateway, Machine)
+	endpoint := wire.NewEndpoint(gatewayMAC, addresses.Gateway, addresses.Machine)
 	n.wire = wire.NewSwitch(endpoint)
 	var err error
 	if n.stack, err = newStack(endpoint); err != nil {

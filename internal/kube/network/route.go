@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/service"
 )
 
@@ -49,19 +50,19 @@ func (n *Network) route(protocol corev1.Protocol, to netip.AddrPort) (target, er
 	switch {
 	case !addr.Is4():
 		return target{}, fmt.Errorf("%w: the cluster has only IPv4", errUnreachable)
-	case addr == Machine && slices.Contains(n.cfg.ClosedPorts, to.Port()):
+	case addr == addresses.Machine && slices.Contains(n.cfg.ClosedPorts, to.Port()):
 		return target{}, fmt.Errorf("%w: the port is closed to pods", errRefused)
-	case addr == Machine:
+	case addr == addresses.Machine:
 		return n.outside(protocol, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port()).String()), nil
-	case addr == Gateway:
+	case addr == addresses.Gateway:
 		return target{}, errRefused
-	case PodCIDR.Contains(addr):
+	case addresses.PodCIDR.Contains(addr):
 		return n.direct(protocol, to), nil
-	case protocol == corev1.ProtocolTCP && to == APIService:
+	case protocol == corev1.ProtocolTCP && to == addresses.APIService:
 		out := n.outside(protocol, n.cfg.APIServer)
 		out.inside = true
 		return out, nil
-	case ServiceCIDR.Contains(addr):
+	case addresses.ServiceCIDR.Contains(addr):
 		return n.toService(protocol, to)
 	case forbidden(addr):
 		return target{}, errUnreachable
@@ -70,7 +71,7 @@ func (n *Network) route(protocol corev1.Protocol, to netip.AddrPort) (target, er
 }
 
 // forbidden addresses are never dialled for a pod: the machine's own loopback
-// but for Machine, what is not one host, and link-local addresses, where clouds
+// but for addresses.Machine, what is not one host, and link-local addresses, where clouds
 // keep the credentials of the machine.
 func forbidden(addr netip.Addr) bool {
 	return addr.IsLoopback() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
 
@@ -63,7 +65,7 @@ func setUp(s *stack.Stack, endpoint stack.LinkEndpoint) error {
 	if err := s.SetSpoofing(nic, true); err != nil {
 		return fmt.Errorf("answer as any address: %s", err)
 	}
-	for _, prefix := range []netip.Prefix{netip.PrefixFrom(Gateway, PodCIDR.Bits()), netip.PrefixFrom(DNSService, 32)} {
+	for _, prefix := range []netip.Prefix{netip.PrefixFrom(addresses.Gateway, addresses.PodCIDR.Bits()), netip.PrefixFrom(addresses.DNSService, 32)} {
 		address := tcpip.ProtocolAddress{
 			Protocol:          header.IPv4ProtocolNumber,
 			AddressWithPrefix: tcpip.AddressWithPrefix{Address: address(prefix.Addr()), PrefixLen: prefix.Bits()},
@@ -72,7 +74,7 @@ func setUp(s *stack.Stack, endpoint stack.LinkEndpoint) error {
 			return fmt.Errorf("add the address %s: %s", prefix, err)
 		}
 	}
-	pods, err := tcpip.NewSubnet(address(PodCIDR.Addr()), tcpip.MaskFromBytes([]byte{255, 255, 0, 0}))
+	pods, err := tcpip.NewSubnet(address(addresses.PodCIDR.Addr()), tcpip.MaskFromBytes(net.CIDRMask(addresses.PodCIDR.Bits(), 32)))
 	if err != nil {
 		return fmt.Errorf("route to the pods: %w", err)
 	}

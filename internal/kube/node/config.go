@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 const (
@@ -15,16 +17,13 @@ const (
 	UplinkSocket = "uplink.sock"
 	// KubeletPort is where a kubelet listens on its node's address.
 	KubeletPort = 10250
-	// ClusterDNS and ClusterDomain are what pods resolve names with.
-	ClusterDNS    = "10.96.0.10"
-	ClusterDomain = "cluster.local"
 )
 
 // Config is what a node process needs to know. The cluster writes it, with the
 // credentials beside it, before it starts the process.
 type Config struct {
 	Name string `json:"name"`
-	// Index is N in the node's addresses 10.244.N.0/24.
+	// Index is what the node's addresses are made of; see package addresses.
 	Index     int               `json:"index"`
 	CPU       int               `json:"cpu"`
 	MemoryMiB int               `json:"memoryMiB"`
@@ -44,12 +43,7 @@ type Config struct {
 
 // Address is the node's own address on its bridge.
 func (c Config) Address() netip.Addr {
-	return Address(c.Index)
-}
-
-// Address is the address of the node with this index.
-func Address(index int) netip.Addr {
-	return netip.AddrFrom4([4]byte{10, 244, byte(index), 1})
+	return addresses.Node(c.Index)
 }
 
 // File is where the configuration of the node in dir is.

@@ -21,6 +21,8 @@ import (
 	"k8s.io/kubernetes/pkg/kubelet"
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
 	"k8s.io/kubernetes/pkg/kubelet/cadvisor"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 const (
@@ -120,8 +122,8 @@ func applyRuntime(settings *kubeletconfig.KubeletConfiguration, config Config, e
 	settings.PodLogsDir = logsDir
 	settings.VolumePluginDir = pluginsDir
 	settings.ResolverConfig = config.resolver()
-	settings.ClusterDNS = []string{ClusterDNS}
-	settings.ClusterDomain = ClusterDomain
+	settings.ClusterDNS = []string{addresses.DNSService.String()}
+	settings.ClusterDomain = addresses.ClusterDomain
 	settings.SerializeImagePulls = false
 	pulls := int32(parallelPulls)
 	settings.MaxParallelImagePulls = &pulls

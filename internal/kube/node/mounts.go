@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 // privateFolders are the machine's folders in which a kubelet or a runtime writes
@@ -101,7 +103,7 @@ func resolverFile() string {
 // the cluster's DNS: the machine's resolver may be at an address that only the
 // machine's own network has.
 func useResolver(config Config, target string) error {
-	content := []byte("nameserver " + ClusterDNS + "\n")
+	content := []byte("nameserver " + addresses.DNSService.String() + "\n")
 	if err := os.WriteFile(config.resolver(), content, 0o644); err != nil {
 		return fmt.Errorf("write the node's resolv.conf: %w", err)
 	}

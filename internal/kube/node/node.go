@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/cri"
 	"github.com/m3o/platform/internal/kube/network"
 )
@@ -136,7 +137,7 @@ func registryTransport(insecure []string) http.RoundTripper {
 			return nil, err
 		}
 		if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
-			address = net.JoinHostPort(network.Machine.String(), port)
+			address = net.JoinHostPort(addresses.Machine.String(), port)
 		}
 		return dialer.DialContext(ctx, kind, address)
 	}

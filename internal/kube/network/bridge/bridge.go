@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
 
@@ -109,7 +110,7 @@ func (b *Bridge) start(uplink net.Conn) error {
 }
 
 // Addr is the node's own address in the cluster.
-func (b *Bridge) Addr() netip.Addr { return nodeAddr(b.index) }
+func (b *Bridge) Addr() netip.Addr { return addresses.Node(b.index) }
 
 // Wait returns when the bridge no longer carries frames: with nil after Close,
 // otherwise with the reason the uplink ended.
@@ -205,7 +206,7 @@ func (b *Bridge) build() error {
 	if err := loopbackUp(nil); err != nil {
 		return err
 	}
-	addr := nodeAddr(b.index)
+	addr := addresses.Node(b.index)
 	// With spanning tree off, which is the default, ports forward at once.
 	// Multicast snooping would hold back what it has not learnt yet.
 	snooping := false

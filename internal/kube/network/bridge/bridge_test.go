@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
 
@@ -21,7 +22,7 @@ func TestPool(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seen[addr] || !netip.MustParsePrefix("10.244.7.0/24").Contains(addr) || addr == nodeAddr(7) {
+		if seen[addr] || !netip.MustParsePrefix("10.244.7.0/24").Contains(addr) || addr == addresses.Node(7) {
 			t.Fatalf("%s was given out", addr)
 		}
 		seen[addr] = true

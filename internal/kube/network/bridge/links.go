@@ -13,15 +13,9 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
-
-// gateway is the cluster process' address; every node's and pod's default route.
-var gateway = netip.AddrFrom4([4]byte{10, 244, 0, 1})
-
-const subnetBits = 16
-
-func nodeAddr(index int) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, byte(index), 1}) }
 
 // hardwareAddr derives the hardware address from the IP address. So an address
 // that is used again has the same one, and no neighbour's cache is ever wrong.
@@ -109,13 +103,13 @@ func addressAndRoute(handle *netlink.Handle, name string, addr netip.Addr) error
 	if err != nil {
 		return fmt.Errorf("find %s: %w", name, err)
 	}
-	address := &netlink.Addr{IPNet: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(subnetBits, 32)}}
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(addresses.PodCIDR.Bits(), 32)}}
 	if err := handle.AddrReplace(link, address); err != nil {
 		return fmt.Errorf("give %s the address %s: %w", name, addr, err)
 	}
-	route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}
+	route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: addresses.Gateway.AsSlice()}
 	if err := handle.RouteReplace(route); err != nil {
-		return fmt.Errorf("route through %s: %w", gateway, err)
+		return fmt.Errorf("route through %s: %w", addresses.Gateway, err)
 	}
 	return nil
 }

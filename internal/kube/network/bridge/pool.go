@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+
+	"github.com/m3o/platform/internal/kube/addresses"
 )
 
 const (
@@ -62,7 +64,7 @@ func (p *pool) take() (netip.Addr, error) {
 	}
 	p.free = p.free[1:]
 	p.taken[host] = true
-	return netip.AddrFrom4([4]byte{10, 244, byte(p.index), host}), nil
+	return addresses.Pod(p.index, host), nil
 }
 
 func (p *pool) release(addr netip.Addr) error {
