@@ -35,7 +35,7 @@ const (
 	arpInterval = 300 * time.Millisecond
 )
 
-var gatewayMAC = wire.MAC{0x0a, 0x58, 10, 244, 0, 1}
+var gatewayMAC = wire.MACOf(addresses.Gateway)
 
 // newStack makes the IP stack of the gateway. It accepts packets for any
 // address and may answer as any: it stands for all Services and the outside.

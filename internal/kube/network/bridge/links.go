@@ -17,11 +17,10 @@ import (
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
 
-// hardwareAddr derives the hardware address from the IP address. So an address
-// that is used again has the same one, and no neighbour's cache is ever wrong.
+// hardwareAddr is the hardware address that belongs to the IP address.
 func hardwareAddr(addr netip.Addr) net.HardwareAddr {
-	ip := addr.As4()
-	return net.HardwareAddr{0x0a, 0x58, ip[0], ip[1], ip[2], ip[3]}
+	mac := wire.MACOf(addr)
+	return mac[:]
 }
 
 // hostName is the name of a pod's interface on the node.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +16,13 @@ import (
 
 // MAC is a hardware address.
 type MAC [6]byte
+
+// MACOf derives the hardware address from the IPv4 address. So an address that
+// is used again has the same one, and no neighbour's cache is ever wrong.
+func MACOf(addr netip.Addr) MAC {
+	ip := addr.As4()
+	return MAC{0x0a, 0x58, ip[0], ip[1], ip[2], ip[3]}
+}
 
 func (m MAC) multicast() bool { return m[0]&1 != 0 }
 
