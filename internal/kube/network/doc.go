@@ -4,8 +4,8 @@
 // userspace TCP/IP stack that answers as their default gateway: it takes
 // connections to Services to a ready endpoint, connections to the outside to
 // ordinary sockets, answers the cluster's names, and gives the API server its way
-// into the cluster. In a node's process, a Bridge joins the pods of the node.
-// Neither needs a privilege on the machine.
+// into the cluster. In a node's process, package bridge joins the pods of the
+// node. Neither needs a privilege on the machine.
 //
 // What differs from a cluster with kube-proxy: the endpoint of a Service sees the
 // gateway as the sender; internalTrafficPolicy, externalTrafficPolicy and
@@ -19,6 +19,6 @@
 //
 // The parts: wire (frames, switch), service (who is behind a Service), names
 // (DNS), balancer (Services of type LoadBalancer), flow (moving bytes), bridge
-// (a node's part). The packages cluster and node may import this package; its
-// parts are its own.
+// (a node's part). Only package cluster may import this package, and only package
+// node its bridge; the other parts are its own.
 package network

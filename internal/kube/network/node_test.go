@@ -11,12 +11,12 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/m3o/platform/internal/kube/network"
+	"github.com/m3o/platform/internal/kube/network/bridge"
 )
 
 // node is the node's process: a bridge and the pods on it.
 type node struct {
-	bridge *network.Bridge
+	bridge *bridge.Bridge
 	mu     sync.Mutex
 	pods   map[string]*exec.Cmd
 }
@@ -31,17 +31,17 @@ func runNode() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	bridge, err := network.NewBridge(network.BridgeConfig{Index: index, Uplink: uplink, Logger: log})
+	joined, err := bridge.New(bridge.Config{Index: index, Uplink: uplink, Logger: log})
 	if err != nil {
 		return err
 	}
 	go func() {
-		if err := bridge.Wait(); err != nil {
+		if err := joined.Wait(); err != nil {
 			os.Exit(3)
 		}
 	}()
 	go echoStreams(":7000")
-	return serve(&node{bridge: bridge, pods: map[string]*exec.Cmd{}})
+	return serve(&node{bridge: joined, pods: map[string]*exec.Cmd{}})
 }
 
 // PodStarted says how to reach a pod.

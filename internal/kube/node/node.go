@@ -17,7 +17,7 @@ import (
 
 	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/cri"
-	"github.com/m3o/platform/internal/kube/network"
+	"github.com/m3o/platform/internal/kube/network/bridge"
 )
 
 const (
@@ -75,28 +75,28 @@ func serve(ctx context.Context, config Config, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("join the cluster's network: %w", err)
 	}
-	bridge, err := network.NewBridge(network.BridgeConfig{
+	network, err := bridge.New(bridge.Config{
 		Index: config.Index, Uplink: uplink, LastReserved: filepath.Join(config.Dir, "last-address"), Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	runtime, listener, err := startRuntime(config, bridge, logger)
+	runtime, listener, err := startRuntime(config, network, logger)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runtime.Serve(ctx, listener) })
 	group.Go(func() error { return runKubelet(ctx, config, "unix://"+runtimeSocket) })
-	group.Go(func() error { return watchBridge(ctx, bridge) })
+	group.Go(func() error { return watchBridge(ctx, network) })
 	return group.Wait()
 }
 
 // watchBridge ends the node when its uplink does: the cluster's network is gone
 // then, and a new node process joins the new one.
-func watchBridge(ctx context.Context, bridge *network.Bridge) error {
+func watchBridge(ctx context.Context, network *bridge.Bridge) error {
 	ended := make(chan error, 1)
-	go func() { ended <- bridge.Wait() }()
+	go func() { ended <- network.Wait() }()
 	select {
 	case <-ctx.Done():
 		return nil
@@ -107,9 +107,9 @@ func watchBridge(ctx context.Context, bridge *network.Bridge) error {
 
 var errUplink = errors.New("the uplink ended")
 
-func startRuntime(config Config, bridge *network.Bridge, logger *slog.Logger) (*cri.Server, net.Listener, error) {
+func startRuntime(config Config, network *bridge.Bridge, logger *slog.Logger) (*cri.Server, net.Listener, error) {
 	runtime, err := cri.New(cri.Config{
-		Root: config.runtimeDir(), Network: bridge, Registry: registryTransport(config.InsecureRegistries),
+		Root: config.runtimeDir(), Network: network, Registry: registryTransport(config.InsecureRegistries),
 		StreamingAddress: "127.0.0.1:0", StopGrace: stopGrace, Logger: logger,
 	})
 	if err != nil {

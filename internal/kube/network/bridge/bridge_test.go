@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,6 +13,16 @@ import (
 	"github.com/m3o/platform/internal/kube/addresses"
 	"github.com/m3o/platform/internal/kube/network/wire"
 )
+
+func TestConfig(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	for _, cfg := range []Config{{}, {Index: 0, Uplink: ours}, {Index: 255, Uplink: ours}, {Index: 1}} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%+v was fine", cfg)
+		}
+	}
+}
 
 func TestPool(t *testing.T) {
 	p := newPool(7, "")

@@ -5,6 +5,6 @@
 // It works inside the network namespace of its process, where it needs
 // CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN (root of a user namespace has
 // them), and changes nothing outside. It gives pods addresses; it does not know
-// Services, names or policies: those are in the cluster process. The node
-// process reaches it through package network.
+// Services, names or policies: those are in the cluster process. Only package
+// node may import it.
 package bridge
