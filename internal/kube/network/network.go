@@ -35,7 +35,7 @@ type Config struct {
 	// what listens there trusts everybody who can.
 	ClosedPorts []uint16
 	// Resolvers answer names of the outside, as host:port. Without any, the
-	// machine's own are asked (ResolvConf).
+	// machine's own are asked: those in its /etc/resolv.conf.
 	Resolvers []string
 	// Logger may be nil.
 	Logger *slog.Logger
