@@ -64,7 +64,7 @@ func (s *Server) probeOverlay() error {
 		}
 	}
 	if err := s.mountOverlay(o); err != nil {
-		return fmt.Errorf("this machine cannot run containers below %s: they need overlay mounts in user namespaces (Linux 5.12 or later) on a file system that is no overlay itself and supports user attributes: %w", s.config.Root, err)
+		return fmt.Errorf("this machine cannot run containers below %s: they need Linux 5.12 or later, and overlay mounts in user namespaces on a file system that is no overlay itself and supports user attributes: %w", s.config.Root, err)
 	}
 	if err := unmount(o.point); err != nil {
 		return err
