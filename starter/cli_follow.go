@@ -75,7 +75,7 @@ func (s *session) awaitRelease(name string, number int, b *board) (release.Relea
 		rows := releaseRows(r)
 		if time.Since(changed) > askWhyAfter && !r.Status.Ended() {
 			if why := s.waitsFor(name, number); why != "" {
-				rows = append(rows, boardRow{name: "waits", detail: why})
+				rows = append(rows, boardRow{name: "waits for", detail: why})
 			}
 		}
 		b.show(rows)
