@@ -22,7 +22,7 @@ type Builds struct{ Builder ImageBuilder }
 // CompileSource turns the source into an image. The same source, toolchain and base give the same digest, and an equal
 // build is found rather than made, so repeating it is harmless.
 func (a *Builds) CompileSource(ctx context.Context, in release.BuildInput) (release.Image, error) {
-	stop := beat(ctx, "compiling")
+	stop := beat(ctx, "")
 	defer stop()
 	image, err := a.Builder.BuildImage(ctx, in)
 	if err != nil {

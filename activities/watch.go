@@ -116,14 +116,14 @@ func (w *watch) again(err error) error {
 	return w.next(fault.Message(err))
 }
 
-// beat sends heartbeats beside a call that cannot, so that a dead worker is noticed.
-func beat(ctx context.Context, what string) (stop func()) {
+// beat sends heartbeats beside a call that cannot, so that a dead worker is noticed. Work waits for nothing.
+func beat(ctx context.Context, waitsFor string) (stop func()) {
 	beating, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			activity.RecordHeartbeat(ctx, Seen{Reason: what}) // not cut off on its way
+			activity.RecordHeartbeat(ctx, Seen{Reason: waitsFor}) // not cut off on its way
 			if pause(beating, heartbeatEvery) != nil {
 				return
 			}

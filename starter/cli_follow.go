@@ -63,20 +63,15 @@ func (s *session) follow(name string, number int, builds bool) error {
 }
 
 func (s *session) awaitRelease(name string, number int, b *board) (release.Release, error) {
-	began, changed, version := time.Now(), time.Now(), int64(-1)
+	began, waits := time.Now(), waiting{version: -1}
 	for {
 		r, err := s.api.Release(s.ctx(), name, number)
 		if err != nil {
 			return r, err
 		}
-		if r.Version != version {
-			version, changed = r.Version, time.Now()
-		}
 		rows := releaseRows(r)
-		if time.Since(changed) > askWhyAfter && !r.Status.Ended() {
-			if why := s.waitsFor(name, number); why != "" {
-				rows = append(rows, boardRow{name: "waits for", detail: why})
-			}
+		if why := waits.why(s, r); why != "" {
+			rows = append(rows, boardRow{name: "waits for", detail: why})
 		}
 		b.show(rows)
 		if r.Status.Ended() {
@@ -88,19 +83,41 @@ func (s *session) awaitRelease(name string, number int, b *board) (release.Relea
 	}
 }
 
-// askWhyAfter is how long a release may stay as it is before it is asked what it waits for.
+// askWhyAfter is how long a release may stay as it is before it is asked what it waits for, and how often it is asked.
 const askWhyAfter = 3 * time.Second
 
-// waitsFor says what keeps a release that is on its way, "" when nothing is known of that.
-func (s *session) waitsFor(name string, number int) string {
-	p, err := s.api.ServiceProgress(s.ctx(), name)
+// waiting is what a release was seen to wait for.
+type waiting struct {
+	version int64
+	asked   time.Time // or seen to move on
+	words   string
+}
+
+// why says what keeps a release that has stayed as it is for a while, "" when nothing is known of that.
+func (w *waiting) why(s *session, r release.Release) string {
 	switch {
-	case err != nil: // it is only told besides
-		return ""
-	case p.Release != number && p.Release != 0:
-		return fmt.Sprintf("its turn, after release %d", p.Release)
+	case r.Version != w.version || r.Status.Ended():
+		*w = waiting{version: r.Version, asked: time.Now()}
+	case time.Since(w.asked) > askWhyAfter:
+		p := s.progress(r.Service.Name)
+		w.words = obstacle(p)
+		if p.Release != r.Number && p.Release != 0 {
+			w.words = fmt.Sprintf("its turn, after release %d", p.Release)
+		}
+		w.asked = time.Now()
 	}
-	return obstacle(p)
+	return w.words
+}
+
+// progress is what a service's owner says that it is at. It is told besides, so that nobody waits long for an owner that is away.
+func (s *session) progress(name string) release.Progress {
+	ctx, cancel := context.WithTimeout(s.ctx(), 2*time.Second)
+	defer cancel()
+	p, err := s.api.ServiceProgress(ctx, name)
+	if err != nil {
+		return release.Progress{}
+	}
+	return p
 }
 
 // obstacle is what a service's work waits for, as far as it is more than work itself.

@@ -72,10 +72,7 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			progress, err := s.api.ServiceProgress(s.ctx(), args[0])
-			if err != nil { // its owner may be away, or just gone; what is recorded is told all the same
-				progress = release.Progress{}
-			}
+			progress := s.progress(args[0])
 			if s.json {
 				return printJSON(s.out, struct {
 					Service  release.Service   `json:"service"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/queue"
 )
@@ -48,6 +50,9 @@ func pushProgram(ctx context.Context, s config.Settings, program string) (refere
 			return "", fmt.Errorf("find this program: %w", err)
 		}
 	}
+	if err := runsInRegions(program); err != nil {
+		return "", err
+	}
 	client, err := registryClient(s)
 	if err != nil {
 		return "", err
@@ -62,6 +67,19 @@ func pushProgram(ctx context.Context, s config.Settings, program string) (refere
 		return "", fmt.Errorf("make an image of %s: %w", program, err)
 	}
 	return client.Push(ctx, s.Registry+"/m3o", "", made)
+}
+
+// runsInRegions reports why the nodes of regions could not run the program.
+func runsInRegions(program string) error {
+	file, err := elf.Open(program)
+	if err != nil {
+		return fault.New(fault.Invalid, "%s is no program for linux (%v): make one with GOOS=linux GOARCH=%s, and name it with --program", program, err, runtime.GOARCH)
+	}
+	defer file.Close()
+	if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]; file.Machine != want {
+		return fault.New(fault.Invalid, "%s is a program for %v, not for %s", program, file.Machine, runtime.GOARCH)
+	}
+	return nil
 }
 
 // registryClient calls our own registry with its password, and those outside, and those inside that are listed.

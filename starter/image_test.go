@@ -36,6 +36,8 @@ func TestAnImageOfThisProgramIsPushedOnce(t *testing.T) {
 	write(t, password, "a-password")
 	t.Setenv("M3O_REGISTRY_SECRET_FILE", password)
 	m3o("image", "--program", filepath.Join(dir, "nothing")).fails(t, exitFailed, "no such file")
+	write(t, filepath.Join(dir, "script"), "#!/bin/sh\n")
+	m3o("image", "--program", filepath.Join(dir, "script")).fails(t, exitFailed, "is no program for linux")
 	first := strings.TrimSpace(m3o("image", "--program", program).must(t).out)
 	if !regexp.MustCompile(`^127\.0\.0\.1:\d+/ours/m3o@sha256:[0-9a-f]{64}$`).MatchString(first) {
 		t.Errorf("the reference is %q", first)

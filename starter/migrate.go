@@ -107,8 +107,10 @@ func (f migrateFlags) takeOver(ctx context.Context, s config.Settings) error {
 			f.say("Build %s is current.", build.ID)
 		case build.Empty:
 			f.say("Build %s holds nothing any more: its workers can go.", build.ID)
-		default:
+		case build.Holds:
 			f.say("Build %s may hold operations that began on it: keep its workers, and look again.", build.ID)
+		default:
+			f.say("Build %s has not taken over.", build.ID)
 		}
 	}
 	return nil

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
 )
 
 // onlyBuild is the build of a machine that runs one build at a time: `m3o dev`.
@@ -20,7 +22,8 @@ const onlyBuild = "dev"
 type Build struct {
 	ID      string
 	Current bool // workflows begin on it, and those that are not pinned move to it
-	Empty   bool // nothing runs on it any more: its workers can go
+	Holds   bool // it was current, and operations that began on it may not have ended
+	Empty   bool // it was current, and nothing runs on it any more: its workers can go
 }
 
 // Builds lists the builds that Temporal knows, the newest first.
@@ -35,24 +38,38 @@ func Builds(ctx context.Context, c client.Client) ([]Build, error) {
 	builds := make([]Build, len(versions))
 	for i, v := range versions {
 		builds[i] = Build{ID: v.Version.BuildID, Current: current != nil && current.BuildID == v.Version.BuildID,
+			Holds: v.DrainageStatus == client.WorkerDeploymentVersionDrainageStatusDraining,
 			Empty: v.DrainageStatus == client.WorkerDeploymentVersionDrainageStatusDrained}
 	}
 	return builds, nil
 }
 
+// serving lists the builds whose workers asked for workflows lately: each does once a minute at least.
+func serving(ctx context.Context, c client.Client) ([]string, error) {
+	is, err := c.DescribeTaskQueue(ctx, queue.Flows, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return nil, fmt.Errorf("find the workers of the queue %s: %w", queue.Flows, err)
+	}
+	var builds []string
+	for _, p := range is.GetPollers() {
+		if time.Since(p.GetLastAccessTime().AsTime()) < 2*time.Minute {
+			builds = append(builds, p.GetDeploymentOptions().GetBuildId())
+		}
+	}
+	slices.Sort(builds)
+	return slices.Compact(builds), nil
+}
+
 // TakeOver has workflows begin on the build from now on, and those that are not pinned move to it. Its workers must be
 // there. Taking over twice is once.
 func TakeOver(ctx context.Context, c client.Client, build string) error {
-	builds, err := Builds(ctx, c)
+	there, err := serving(ctx, c)
 	if err != nil {
 		return err
 	}
-	var known []string
-	for _, b := range builds {
-		known = append(known, b.ID)
-	}
-	if !slices.Contains(known, build) {
-		return fault.New(fault.Conflict, "no worker of build %q has come up yet: start `m3o worker --queues flows` of it first; there are %s", build, strings.Join(known, ", "))
+	if !slices.Contains(there, build) {
+		return fault.New(fault.Conflict, "no worker of build %q serves the queue %s: start `m3o worker --queues %s` of it first; there are workers of %s",
+			build, queue.Flows, queue.Flows, strings.Join(there, ", "))
 	}
 	handle := c.WorkerDeploymentClient().GetHandle(Deployment)
 	if _, err := handle.SetCurrentVersion(ctx, client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build}); err != nil {

@@ -206,6 +206,11 @@ func current(regions ...string) release.Release {
 func TestAReleaseIsBroughtToFurtherRegions(t *testing.T) {
 	w := worldWith("lon1", "nyc3", "sgp1")
 	in := current("lon1")
+	w.during["Regions "] = func() { // a region that closes looks for it from now on
+		if r := w.releases[4]; !r.BoundFor("sgp1") || r.BoundFor("lon1") {
+			t.Errorf("the release is recorded as %s", placed(r.Regions))
+		}
+	}
 	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"sgp1"}, Version: in.Version})
 	same(t, "runs", w.runs(), "sgp1 4")
 	same(t, "regions", placed(r.Regions), "lon1 ready, sgp1 ready")

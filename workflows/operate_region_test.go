@@ -223,12 +223,21 @@ func TestAKubeconfigOfARegionThatComesUp(t *testing.T) {
 	}
 	p.command(0, region.ApplyUpdate, "a", wants(1))
 	before, during := ask(time.Second, "k1"), ask(30*time.Second, "k2")
+	p.at(35*time.Second, func() { w.fails("Access lon1", 100, fault.New(fault.Unavailable, "the cluster has no kubeconfig yet")) })
+	asked, told := p.Now().Add(35*time.Second), time.Time{}
+	early := &answer{}
+	p.at(35*time.Second, func() {
+		p.UpdateWorkflow(region.KubeconfigUpdate, "k3", recorded{early, func() { told = p.Now() }}, region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+	})
 	p.removedAt(time.Hour)
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
 	before.refused(t, "region lon1 has no cluster yet")
 	during.ok(t)
+	if early.Err == nil || !strings.Contains(early.Err.Error(), "has no kubeconfig yet") || told.Sub(asked) > 20*time.Second {
+		t.Errorf("after %s it is said: %v", told.Sub(asked), early.Err)
+	}
 }
 
 func TestRemovingWhileABootstrapWaitsForQuota(t *testing.T) {
@@ -313,7 +322,10 @@ func TestARegionThatWasRemovedAgainIsAskedForOtherwise(t *testing.T) {
 	w.later("EnsureNetwork lon1", 30*time.Second)
 	p.command(0, region.ApplyUpdate, "a", wants(1))
 	early := p.command(10*time.Second, region.ApplyUpdate, "b", other)
+	p.at(time.Hour, func() { w.later("EnsureNetwork lon1", 30*time.Second) })
 	corrected := p.command(time.Hour, region.ApplyUpdate, "c", other)
+	again := p.command(time.Hour+10*time.Second, region.ApplyUpdate, "c2", other)
+	back := p.command(time.Hour+11*time.Second, region.ApplyUpdate, "c3", wants(1))
 	p.at(2*time.Hour, func() {
 		if r := w.regions[lon1().Key()]; r.Status != region.Ready || w.clusters["lon1"].Location != "nyc1" {
 			t.Errorf("the region is %s in %s: %s", r.Status, w.clusters["lon1"].Location, r.Message)
@@ -326,7 +338,25 @@ func TestARegionThatWasRemovedAgainIsAskedForOtherwise(t *testing.T) {
 	}
 	early.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
 	corrected.ok(t)
+	again.ok(t)
+	back.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
 	late.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+}
+
+// Of two that ask at once for a region in two places, one is told that it came too late.
+func TestARegionIsInOnePlace(t *testing.T) {
+	w := newWorld()
+	w.later("RecordRegion lon1", 3*time.Second) // both come before anything is built
+	p := newPlay(t, w)
+	other := wants(1)
+	other.Spec.Location = "nyc1"
+	first, second := p.command(0, region.ApplyUpdate, "a", wants(1)), p.command(time.Second, region.ApplyUpdate, "b", other)
+	p.removedAt(time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	first.ok(t)
+	second.refused(t, "region of region lon1 cannot be changed in place")
 }
 
 func TestADriftedRegionIsMendedWhenAsked(t *testing.T) {

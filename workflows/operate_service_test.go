@@ -371,8 +371,14 @@ func (p *play) gone(d time.Duration, name string) {
 func TestARegionThatBecomesReadyGetsTheCurrentRelease(t *testing.T) {
 	p := newPlay(t, worldWith("lon1"))
 	p.deploy(0, "a")
+	p.at(time.Hour, func() { p.w.calls = nil })
 	p.ready(time.Hour, "nyc3")
 	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.at(2*time.Hour, func() {
+		if got := p.w.did("RecordService", "ApplyService"); got != "RecordService hello, ApplyService nyc3/1, RecordService hello" {
+			t.Errorf("a placement is not between two records: %s", got)
+		}
+	})
 	p.ready(2*time.Hour, "nyc3") // told twice
 	p.gone(3*time.Hour, "lon1")
 	p.at(4*time.Hour, func() { same(t, "regions", placed(p.w.services[hello].Regions), "nyc3 ready") })

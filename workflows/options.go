@@ -95,6 +95,11 @@ func planning(ctx workflow.Context, queue, summary string) workflow.Context {
 	})
 }
 
+// asking is for questions somebody waits at the other end of a request for: what cannot be had now is said now.
+func asking(ctx workflow.Context, queue, summary string) workflow.Context {
+	return workflow.WithScheduleToCloseTimeout(planning(ctx, queue, summary), 15*time.Second)
+}
+
 // ordering is for handing work to another workflow: an update that is answered within a second or so. What is refused for
 // good comes back at once; a plan that is half ordered waits for the rest.
 func ordering(ctx workflow.Context, summary string) workflow.Context {

@@ -70,13 +70,6 @@ func TestARegionThatBecameReadyWithoutAnOwnerGetsTheRelease(t *testing.T) {
 // The ids of placements are taken once: what an owner before placed is not the answer to what the next one places.
 func TestAPlacementAfterTheOwnerWasLostIsANewOne(t *testing.T) {
 	w := worldWith("lon1")
-	join := func(p *play, d time.Duration, name string) {
-		s := place(name)
-		p.at(d, func() {
-			w.regions[s.Key()] = region.Region{Spec: s, Status: region.Ready, Served: true, Endpoints: region.Endpoints{API: "http://" + name + ".example/"}, Version: 1}
-			p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: name})
-		})
-	}
 	var placed []string
 	count := func(p *play) {
 		p.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
@@ -86,12 +79,12 @@ func TestAPlacementAfterTheOwnerWasLostIsANewOne(t *testing.T) {
 	p := newPlay(t, w)
 	count(p)
 	p.deploy(0, "a")
-	join(p, time.Hour, "nyc3")
+	p.ready(time.Hour, "nyc3")
 	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
 	p.lost(3*time.Hour, release.OperateInput{})
 	p = newPlay(t, w)
 	count(p)
-	join(p, time.Hour, "sgp1")
+	p.ready(time.Hour, "sgp1")
 	p.expect(2*time.Hour, "lon1 1, nyc3 1, sgp1 1", release.Running, 1)
 	p.served(3 * time.Hour)
 	slices.Sort(placed)

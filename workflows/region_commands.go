@@ -21,20 +21,33 @@ func (o *regionOperator) mayApply(ctx workflow.Context, in region.ApplyInput) er
 	if o.answered(ctx) {
 		return nil
 	}
-	return o.fits(in.Spec)
+	return o.fits(in.Spec, true)
 }
 
-// fits reports why the region cannot become the spec.
-func (o *regionOperator) fits(spec region.Spec) error {
+// newest is the order that was taken last of those that are not done, nil when the region is at rest.
+func (o *regionOperator) newest() *region.Order {
+	if n := len(o.state.Queue); n > 0 {
+		return &o.state.Queue[n-1]
+	}
+	return o.running
+}
+
+// fits reports why the region cannot become the spec. What a bootstrap at work has built so far is not known here, so that only
+// a region at rest can be corrected.
+func (o *regionOperator) fits(spec region.Spec, corrects bool) error {
 	if o.removal() != nil {
 		return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
 	}
 	if !o.exists() {
 		return nil
 	}
-	_, fixed := region.Differences(o.state.Region.Spec, spec)
-	if o.running == nil { // what a bootstrap at work has built so far is not known here
-		fixed = o.state.Region.Fixed(fixed)
+	have, order := o.state.Region, o.newest()
+	if corrects && order != nil {
+		have.Spec = order.Spec
+	}
+	_, fixed := region.Differences(have.Spec, spec)
+	if corrects && order == nil {
+		fixed = have.Fixed(fixed)
 	}
 	if len(fixed) > 0 {
 		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key.Name)
@@ -68,7 +81,7 @@ func (o *regionOperator) answered(ctx workflow.Context) bool {
 
 func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (region.Accepted, error) {
 	return o.accept(ctx, func() (region.Accepted, error) {
-		if err := o.fits(in.Spec); err != nil {
+		if err := o.fits(in.Spec, correctsRegions(ctx)); err != nil {
 			return region.Accepted{}, err
 		}
 		if before := o.state.Region; !o.exists() {
@@ -157,15 +170,15 @@ func (o *regionOperator) mayRetry(ctx workflow.Context, _ region.RetryInput) err
 	if !o.begun || o.answered(ctx) {
 		return nil
 	}
-	return o.retriable()
+	return o.retriable(true)
 }
 
-func (o *regionOperator) retriable() error {
+func (o *regionOperator) retriable(mends bool) error {
 	if o.removal() != nil {
 		return refuse("region %s is being removed: there is nothing to retry", o.key.Name)
 	}
 	r := o.state.Region
-	if o.child == "" && r.Status != region.Failed && r.Status != region.Degraded && r.Drift() == "" {
+	if o.child == "" && r.Status != region.Failed && r.Status != region.Degraded && !(mends && r.Drift() != "") {
 		return refuse("region %s is %s: there is nothing to retry", o.key.Name, o.status())
 	}
 	return nil
@@ -173,17 +186,14 @@ func (o *regionOperator) retriable() error {
 
 func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (region.Accepted, error) {
 	return o.accept(ctx, func() (region.Accepted, error) {
-		if err := o.retriable(); err != nil {
+		if err := o.retriable(correctsRegions(ctx)); err != nil {
 			return region.Accepted{}, err
 		}
 		if o.child == "" {
 			return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
 		}
-		newest, operation := *o.running, o.running.Operation
-		if n := len(o.state.Queue); n > 0 {
-			newest = o.state.Queue[n-1]
-		}
-		told, err := o.passOn(ctx, newest)
+		operation := o.running.Operation
+		told, err := o.passOn(ctx, *o.newest())
 		if err != nil || told || !keepsRetries(ctx) {
 			return region.Accepted{Operation: operation, Status: o.status()}, err
 		}
@@ -200,15 +210,15 @@ func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInpu
 		return refuse("public_key must be 32 bytes, not %d", len(in.PublicKey))
 	}
 	if o.begun {
-		return o.connects()
+		return o.connects(true)
 	}
 	return nil
 }
 
 // connects reports why there can be no cluster to connect to. While a bootstrap runs, which is when it is looked into most, the
 // cloud knows better.
-func (o *regionOperator) connects() error {
-	if o.state.Region.Cluster.ID == "" && o.child == "" {
+func (o *regionOperator) connects(early bool) error {
+	if o.state.Region.Cluster.ID == "" && !(early && o.child != "") {
 		return refuse("region %s has no cluster yet", o.key.Name)
 	}
 	return nil
@@ -219,11 +229,17 @@ func (o *regionOperator) kubeconfig(ctx workflow.Context, in region.KubeconfigIn
 	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
 		return sealed, err
 	}
-	if err := o.connects(); err != nil {
+	if err := o.connects(correctsRegions(ctx)); err != nil {
 		return sealed, err
 	}
 	spec := o.state.Region.Spec
-	ctx = planning(ctx, queue.Cloud(spec.Provider), "Seal a kubeconfig for "+in.By)
+	if o.running != nil {
+		spec = o.running.Spec
+	}
+	ctx = asking(ctx, queue.Cloud(spec.Provider), "Seal a kubeconfig for "+in.By)
 	err := workflow.ExecuteActivity(ctx, kubeconfigs.SealKubeconfig, activities.SealInput{Spec: spec, PublicKey: in.PublicKey}).Get(ctx, &sealed)
-	return sealed, err
+	if err != nil {
+		return sealed, failure(kindOf(err), words(err))
+	}
+	return sealed, nil
 }

@@ -26,6 +26,7 @@ func DeployRelease(ctx workflow.Context, in release.DeployInput) (release.Outcom
 	d := &deploy{release: in.Release, before: in.Before, only: in.Only, ran: in.Ran, version: in.Version}
 	if in.Only != nil {
 		d.others = without(in.Release.Regions, in.Only)
+		d.placed = pending(in.Only)
 	}
 	if err := workflow.SetQueryHandler(ctx, release.ProgressQuery, d.report); err != nil {
 		return release.Outcome{}, err
@@ -126,10 +127,20 @@ func (d *deploy) findPlaces(ctx workflow.Context) error {
 		return failure(fault.Conflict, "no region is ready to take the service: apply a platform file first")
 	}
 	d.places = places
-	for _, p := range places {
-		d.placed = append(d.placed, release.Placed{Region: p.Spec.Name, Status: release.Pending})
+	names := make([]string, len(places))
+	for i, p := range places {
+		names[i] = p.Spec.Name
 	}
+	d.placed = pending(names)
 	return nil
+}
+
+func pending(names []string) []release.Placed {
+	placed := make([]release.Placed, len(names))
+	for i, name := range names {
+		placed[i] = release.Placed{Region: name, Status: release.Pending}
+	}
+	return placed
 }
 
 // makeImage turns the release's origin into an image by digest, unless that is known.

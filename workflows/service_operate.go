@@ -378,6 +378,11 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	id := o.key.PlaceID(current.Number, o.state.Placements)
 	o.running, o.progress = &current, release.Progress{Release: current.Number, Stage: "placing", Waiting: region.WaitsFor + id}
 	o.describe(ctx)
+	if recordsPlacements(ctx) {
+		if err := o.record(ctx, o.serviceStatus(), ""); err != nil {
+			return err
+		}
+	}
 	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
 	for _, p := range o.state.Placed {
 		in.Ran = append(in.Ran, p.Region)

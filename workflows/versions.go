@@ -22,6 +22,19 @@ func keepsRetries(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "keep retries", workflow.DefaultVersion, 1) >= 1
 }
 
+// correctsRegions: a region whose first attempt was removed again can be asked for otherwise, one that drifted is mended, and a
+// kubeconfig is made while the cluster comes up. Before, these commands were refused. Validators, which leave nothing in a
+// history, need not ask.
+func correctsRegions(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "correct regions", workflow.DefaultVersion, 1) >= 1
+}
+
+// recordsPlacements: a placement begins when it is recorded, so that the next one has another number whatever happens. Before,
+// it was recorded when it had ended.
+func recordsPlacements(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "record placements", workflow.DefaultVersion, 1) >= 1
+}
+
 // recordsRemovals: that a region or a service is to go is recorded before its command is answered. Before, it was recorded
 // when its turn came.
 func recordsRemovals(ctx workflow.Context) bool {

@@ -28,7 +28,7 @@ func regionLine(r region.Region) RegionLine {
 
 // RegionPath names a region.
 type RegionPath struct {
-	Name string `path:"name" maxLength:"63" doc:"Name of the region."`
+	Name string `path:"name" maxLength:"81" doc:"Name of the region, or platform/name."`
 }
 
 // Body is an answer with a JSON body.

@@ -58,13 +58,22 @@ func (p *pool) take() (netip.Addr, error) {
 	}
 	host := p.free[0]
 	if p.last != "" {
-		if err := os.WriteFile(p.last, []byte(strconv.Itoa(int(host))), 0o600); err != nil {
+		if err := p.note(host); err != nil {
 			return netip.Addr{}, fmt.Errorf("note the address that is given: %w", err)
 		}
 	}
 	p.free = p.free[1:]
 	p.taken[host] = true
 	return addresses.Pod(p.index, host), nil
+}
+
+// note replaces the file as a whole: a node may be killed at any moment.
+func (p *pool) note(host byte) error {
+	next := p.last + ".next"
+	if err := os.WriteFile(next, []byte(strconv.Itoa(int(host))), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, p.last)
 }
 
 func (p *pool) release(addr netip.Addr) error {
