@@ -24,11 +24,11 @@ run: build ## Bring up three regions with a service on them, on this machine
 	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
 
 test: build ## Run every test that needs nothing installed but Go and git
-	go test $(EMBED) -timeout 20m ./...
-	cd internal/kube && go test $(KUBELINK) -timeout 20m ./...
+	$(TEST) $(EMBED) -timeout 20m ./...
+	cd internal/kube && $(TEST) $(KUBELINK) -timeout 20m ./...
 
 test-postgres: ## Run the store's tests on a PostgreSQL that they start themselves
-	go test -count=1 -tags postgres ./internal/store
+	$(TEST) -count=1 -tags postgres ./internal/store
 
 # The packages whose tests do not link a module: Temporal's server and Kubernetes take too long to compile once more, for the
 # race detector. Left out, too, for the minutes that they take: internal/build, whose tests wait for compilers that are not ours,
@@ -36,12 +36,12 @@ test-postgres: ## Run the store's tests on a PostgreSQL that they start themselv
 without = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | grep -v -e ' $(1)/' -e '/internal/build.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$' | sed 's/.* //; s/\.test$$//')
 
 test-race: ## Run the tests of what links neither Temporal's server nor Kubernetes under the race detector
-	CGO_ENABLED=1 go test -race -timeout 20m $(call without,go.temporal.io/server)
-	cd internal/kube && CGO_ENABLED=1 go test -race -timeout 20m $(call without,k8s.io/kubernetes)
+	CGO_ENABLED=1 $(TEST) -race -timeout 20m $(call without,go.temporal.io/server)
+	cd internal/kube && CGO_ENABLED=1 $(TEST) -race -timeout 20m $(call without,k8s.io/kubernetes)
 
 contract: ## Check the sandbox against the providers' own descriptions: make contract SPECS=DIR
 	@test -n "$(SPECS)" || { echo "make contract SPECS=DIR: the folder with digitalocean.json"; exit 2; }
-	go test -count=1 -tags contract ./internal/sandbox/contract -specs $(abspath $(SPECS))
+	$(TEST) -count=1 -tags contract ./internal/sandbox/contract -specs $(abspath $(SPECS))
 
 lint: ## Vet, staticcheck, workflowcheck, formatting
 	@unformatted=$$(gofmt -l activities api deploy internal starter workers workflows) && test -z "$$unformatted" || { echo "run gofmt on: $$unformatted"; exit 1; }
@@ -57,13 +57,13 @@ vulnerabilities: ## Look our dependencies up in the vulnerability database (need
 check: lint test ## What must pass before a change lands
 
 record: ## Record the histories that workflows are replayed against
-	go test $(EMBED),record -count=1 -v -run TestRecordHistories ./workflows
+	$(TEST) $(EMBED),record -count=1 -v -run TestRecordHistories ./workflows
 
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
-	go test $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
+	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
 
 bench: build ## Measure, and print tables
-	go test $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine
+	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine
 
 clean: ## Remove what build made
 	rm -rf bin
