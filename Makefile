@@ -5,6 +5,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 KUBE    := v1.37.2
 EMBED   := -tags embedded
 TOOL    := go tool -modfile=internal/tools/go.mod
+# Tests are not vetted once more as they run: lint has done it, and the facts of what they link take minutes.
+TEST    := go test -vet=off
 LINK    := -ldflags '-s -w -X main.version=$(VERSION)'
 # Kubernetes' programs take their version from the linker; kubectl cannot talk to a server without one.
 STAMP   := gitVersion=$(KUBE) gitMajor=1 gitMinor=37 gitTreeState=clean
