@@ -105,6 +105,7 @@ var layers = map[string][]string{
 	"internal/dev":             {"internal/fault", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/dev/..."},
 	"internal/kube":            {"internal/kube/..."},
 	"internal/archtest":        {},
+	"internal/tools":           {},
 	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/cloud", "internal/cluster", "internal/lineage"},
 	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute", "internal/lineage"},
 	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/fault", "internal/queue"},
