@@ -106,8 +106,8 @@ func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) e
 	return nil
 }
 
-// Accounts asks one cloud account about itself. Wanted is what parts of regions are made of. Poll is how often it looks for what a cloud removes late, Limit how long that
-// may take; 0 is as long as the workflow has patience.
+// Accounts asks one cloud account about itself. Wanted is what parts of regions are made of. Poll is how often it looks for
+// what a cloud removes late, Limit how long that may take; 0 is as long as the workflow has patience.
 type Accounts struct {
 	Cloud  cloud.Account
 	Wanted cluster.Parts
