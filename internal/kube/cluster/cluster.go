@@ -47,6 +47,7 @@ type cluster struct {
 	spec   Spec
 	logger *slog.Logger
 	report *reporter
+	due    *deadline
 
 	plane  *controlplane.ControlPlane
 	client kubernetes.Interface
@@ -70,26 +71,19 @@ func Run(ctx context.Context, config Config) error {
 	ctx, release := whileOwned(ctx, dir.owner(), config.OwnerTimeout, config.Logger)
 	defer release()
 	c := &cluster{dir: dir, logger: config.Logger, report: newReporter(dir.status()), changed: make(chan struct{}, 1)}
+	c.due = &deadline{report: c.report, logger: c.logger, exit: os.Exit}
+	defer c.due.met()
 	klog.OsExit = func(code int) {
-		c.end(errors.New("a component of Kubernetes gave up, the log says why"))
+		c.logError(c.report.end(errors.New("a component of Kubernetes gave up, the log says why")))
 		os.Exit(code)
 	}
 	err = c.run(ctx)
-	c.end(err)
+	c.logError(c.report.end(err))
 	return errors.Join(err, dir.close())
 }
 
-// end writes down that the cluster is not ready any more, and why.
-func (c *cluster) end(err error) {
-	c.logError(c.report.update(func(s *Status) {
-		s.Ready = false
-		if err != nil && !errors.Is(err, ErrRestart) {
-			s.Error = err.Error()
-		}
-	}))
-}
-
 func (c *cluster) run(ctx context.Context) error {
+	c.due.expect("come up", startLimit)
 	if err := c.report.update(func(*Status) {}); err != nil {
 		return err
 	}
@@ -188,6 +182,7 @@ func (c *cluster) serve(ctx context.Context) error {
 		return err
 	}
 	err = c.loop(ctx, partsCtx)
+	c.due.expect("go down", stopLimit)
 	c.fleet.stop()
 	stopParts()
 	if failed := parts.Wait(); failed != nil {
@@ -235,6 +230,7 @@ func (c *cluster) loop(ctx, parts context.Context) error {
 	if err := c.reconcile(ctx); err != nil {
 		return err
 	}
+	c.due.met()
 	for {
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,28 @@ func TestIndexesEnd(t *testing.T) {
 	}
 	if index, err := x.assign("one more"); err == nil {
 		t.Fatalf("a node too many has index %d", index)
+	}
+}
+
+func TestAStageThatTakesTooLongEndsTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "status.json")
+	exited := make(chan int, 1)
+	d := &deadline{report: newReporter(path), logger: slog.New(slog.DiscardHandler), exit: func(code int) { exited <- code }}
+	d.expect("come up", time.Nanosecond)
+	if code := <-exited; code != 1 {
+		t.Errorf("the exit code is %d", code)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(data), "the cluster did not come up within 1ns") {
+		t.Errorf("the status is %s, %v", data, err)
+	}
+	d.expect("come up", time.Hour)
+	first := d.timer
+	d.expect("go down", time.Hour)
+	second := d.timer
+	d.met()
+	if first.Stop() || second.Stop() {
+		t.Error("the time of a stage that ended runs on")
 	}
 }
 

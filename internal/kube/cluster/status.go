@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -56,6 +57,16 @@ func (r *reporter) update(change func(*Status)) error {
 	}
 	r.written = string(data)
 	return nil
+}
+
+// end writes down that the cluster is not ready any more, and why.
+func (r *reporter) end(why error) error {
+	return r.update(func(s *Status) {
+		s.Ready = false
+		if why != nil && !errors.Is(why, ErrRestart) {
+			s.Error = why.Error()
+		}
+	})
 }
 
 // nodeStatuses lists the wanted nodes in order of name, ready if the API server
