@@ -40,11 +40,30 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
+// logsOnFailure shows what the clusters of a sandbox have to say, if the test fails.
+func logsOnFailure(t *testing.T, dir string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		for _, name := range []string{"cluster.json", "status.json", "log"} {
+			files, err := filepath.Glob(filepath.Join(dir, "clusters", "*", name))
+			must(t, err)
+			for _, file := range files {
+				data, err := os.ReadFile(file)
+				t.Logf("%s: %v\n%s", file, err, data[max(0, len(data)-20_000):])
+			}
+		}
+	})
+}
+
 // TestRealCluster makes a cluster with the official SDK, uses it with the official client, loses the sandbox's process
 // and the cluster's, scales, and deletes it.
 func TestRealCluster(t *testing.T) {
 	config := sandbox.Config{Dir: shortDir(t), RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.01, KubeBinary: kubeBinary(t)}
 	s := start(t, config)
+	logsOnFailure(t, config.Dir)
 	cluster, _, err := s.do.Kubernetes.Create(t.Context(), &godo.KubernetesClusterCreateRequest{Name: "lon1", RegionSlug: "lon1", VersionSlug: "1.34",
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "main", Size: "s-2vcpu-4gb", Count: 1, Labels: map[string]string{"team": "blue"}}}})
 	must(t, err)

@@ -78,6 +78,8 @@ func (f *family) finishUpgrade(now time.Time, status clusters.Status) {
 		c.State, c.Message, c.Target = failed, c.Transition.Fail, ""
 	case f.complete(c.Target, status):
 		c.State, c.Message, c.Version, c.Target = running, "", c.Target, ""
+	default:
+		c.Message = cmp.Or(f.ailment(now, status), "the control plane is still of version "+status.Version)
 	}
 }
 

@@ -348,6 +348,21 @@ func TestUpgrade(t *testing.T) {
 	equal(t, "version", cluster.VersionSlug, "1.35.1-do.0")
 }
 
+func TestUpgradeSaysWhatItWaitsFor(t *testing.T) {
+	c := newCloud(t)
+	cluster := c.waitState(c.cluster("lon1", 1).ID, godo.KubernetesClusterStatusRunning)
+	_, err := c.Kubernetes.Upgrade(c.ctx, cluster.ID, &godo.KubernetesClusterUpgradeRequest{VersionSlug: "1.35.1-do.0"})
+	must(t, err)
+	node := cluster.NodePools[0].Nodes[0].Name
+	c.runner.BreakNode(node, true)
+	eventually(t, "the upgrade waits for "+node, func() bool {
+		status := c.get(cluster.ID).Status
+		return status.State == godo.KubernetesClusterStatusUpgrading && strings.Contains(status.Message, node)
+	})
+	c.runner.BreakNode(node, false)
+	equal(t, "message", c.waitState(cluster.ID, godo.KubernetesClusterStatusRunning).Status.Message, "")
+}
+
 func TestUpdateCluster(t *testing.T) {
 	c := newCloud(t)
 	cluster := c.cluster("lon1", 1)
