@@ -36,16 +36,22 @@ func runsCluster(pid int, dir string) bool {
 }
 
 // stillRuns says whether a process known to run the cluster of dir still does. A process that starts itself anew, as m3o-kube
-// does for another version, has no command line for an instant; a zombie has none either, and does not run.
+// does for another version, has no command line for an instant; nor has a zombie, which does not run. While the thread that
+// starts anew ends the others, its process is a zombie, too, but one with a thread (execve(2), proc(5)).
 func stillRuns(pid int, dir string) bool {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	data, err := os.ReadFile(filepath.Join(proc, "cmdline"))
 	if err != nil {
 		return false
 	}
 	if len(data) > 0 {
 		return isClusterCommand(data, dir)
 	}
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	threads, err := os.ReadDir(filepath.Join(proc, "task"))
+	if err != nil || len(threads) > 1 {
+		return err == nil
+	}
+	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
 	return err == nil && !isDead(stat)
 }
 

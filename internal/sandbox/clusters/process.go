@@ -39,7 +39,7 @@ type process struct {
 	mu        sync.Mutex
 	pid       int
 	startedAt time.Time
-	// child says that a process of ours has not been waited for: until then, its end has no consequences yet.
+	// child says that pid is a process of ours that has not been waited for: until then it counts as running.
 	child   bool
 	pidFile string
 	// attempts counts the starts in a row that came to nothing, retryAt is when the next may be.
@@ -59,9 +59,9 @@ func (p *process) condition() (pid int, failed, trouble string) {
 	return p.alive(), p.failed, p.trouble
 }
 
-// alive returns the process' id, 0 if it ended.
+// alive returns the process' id, 0 if it ended. Of a child's end we are told.
 func (p *process) alive() int {
-	if p.pid != 0 && !stillRuns(p.pid, p.dir) {
+	if p.pid != 0 && !p.child && !stillRuns(p.pid, p.dir) {
 		p.pid = 0
 	}
 	return p.pid
@@ -81,9 +81,6 @@ func (p *process) keepAlive(_ context.Context, name string) error {
 		return nil
 	}
 	pid := p.alive()
-	if pid == 0 && p.child {
-		return nil
-	}
 	if pid == 0 {
 		pid = findProcess(p.dir)
 	}
