@@ -73,11 +73,15 @@ func Run(ctx context.Context, config Config) error {
 	c := &cluster{dir: dir, logger: config.Logger, report: newReporter(dir.status()), changed: make(chan struct{}, 1)}
 	c.due = &deadline{report: c.report, logger: c.logger, exit: os.Exit}
 	defer c.due.met()
+	defer context.AfterFunc(ctx, func() { c.due.expect("go down", stopLimit) })()
 	klog.OsExit = func(code int) {
 		c.logError(c.report.end(errors.New("a component of Kubernetes gave up, the log says why")))
 		os.Exit(code)
 	}
 	err = c.run(ctx)
+	if errors.Is(err, ErrRestart) && ctx.Err() != nil {
+		err = nil // it was told to stop meanwhile
+	}
 	c.logError(c.report.end(err))
 	return errors.Join(err, dir.close())
 }
@@ -181,7 +185,10 @@ func (c *cluster) serve(ctx context.Context) error {
 	if err := c.startParts(partsCtx, parts); err != nil {
 		return err
 	}
-	err = c.loop(ctx, partsCtx)
+	// Nodes that are retired meanwhile are the next process' to finish.
+	loopCtx, leave := context.WithCancel(ctx)
+	err = c.loop(loopCtx, partsCtx)
+	leave()
 	c.due.expect("go down", stopLimit)
 	c.fleet.stop()
 	stopParts()

@@ -14,6 +14,8 @@ const (
 	// stopLimit until everything is down that has limits of its own.
 	startLimit = 3 * time.Minute
 	stopLimit  = 40 * time.Second
+	// lastLimit is for writing down why.
+	lastLimit = 5 * time.Second
 )
 
 // deadline ends the process when a stage takes too long. What is linked in waits
@@ -47,12 +49,13 @@ func (d *deadline) met() {
 
 // miss says what everything waits for, in the log, and ends the process.
 func (d *deadline) miss(why error) {
+	exit := sync.OnceFunc(func() { d.exit(1) })
+	time.AfterFunc(lastLimit, exit) // the disk may be what everything waits for
 	d.logger.Error("cluster: ending, what it waits for follows", "error", why)
 	_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-	// It is the last line by which callers go.
-	fmt.Fprintln(os.Stderr, "m3o-kube:", why)
 	if err := d.report.end(why); err != nil {
 		d.logger.Error("cluster: its end is not written down", "error", err)
 	}
-	d.exit(1)
+	fmt.Fprintln(os.Stderr, "m3o-kube:", why) // callers show the log's last line
+	exit()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,6 +37,29 @@ func TestStopsWithoutOwner(t *testing.T) {
 	}
 	if status, err := p.status(); err != nil || status.Ready || status.Error != "" {
 		t.Errorf("the status is %+v, %v", status, err)
+	}
+}
+
+// A cluster that is on its way down to start again is told to stop: it does not start again.
+func TestStopsOnItsWayToAnotherVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	spec := cluster.Spec{Name: "lon1", Version: "1.36", LoadBalancerCIDR: "127.18.7.0/28", Nodes: []cluster.NodeSpec{member("node-a")}}
+	writeSpec(t, dir, spec)
+	p := start(t, dir)
+	p.waitReady(t, "node-a")
+	spec.Version = "1.37"
+	writeSpec(t, dir, spec)
+	for begin := time.Now(); len(processesOf(t, filepath.Join(dir, "nodes", "node-a"))) > 0; time.Sleep(poll / 10) {
+		if time.Since(begin) > soon {
+			t.Fatal("the node does not end")
+		}
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(t, soon); err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
 
