@@ -20,8 +20,8 @@ import (
 const (
 	// stopGrace is how long a cluster may take to stop its nodes and write its state.
 	stopGrace = 25 * time.Second
-	// settled is how long a process must have lived for its end to be no start failure.
-	settled = 30 * time.Second
+	// settled is how long a process must have lived for its end to be no start failure: m3o-kube gives up after three minutes.
+	settled = 4 * time.Minute
 	// maxAttempts is how often in a row a process may fail to start until we believe that it cannot.
 	maxAttempts = 4
 	maxBackoff  = 30 * time.Second
@@ -203,8 +203,11 @@ func (p *process) lastWords() string {
 func (p *process) stop(ctx context.Context) error {
 	p.mu.Lock()
 	p.stopping = true
+	pid := p.alive()
 	p.mu.Unlock()
-	pid := findProcess(p.dir)
+	if pid == 0 {
+		pid = findProcess(p.dir)
+	}
 	if pid != 0 {
 		if err := end(ctx, pid, p.dir); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package clusters
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -114,14 +115,17 @@ func (p *Processes) Status(_ context.Context, id string) (Status, error) {
 	}
 	data, err := readLimited(filepath.Join(proc.dir, "status.json"))
 	if err != nil || len(data) == 0 {
-		return Status{Alive: true}, err
+		return Status{Alive: true, Trouble: trouble}, err
 	}
 	file, err := parseStatus(data)
 	if err != nil {
-		return Status{Alive: true}, err
+		return Status{Alive: true, Trouble: trouble}, err
 	}
 	if file.PID != pid {
-		return Status{Alive: true}, nil // written by a process that is gone
+		return Status{Alive: true, Trouble: trouble}, nil // written by a process that is gone
+	}
+	if !file.Ready {
+		file.Error = cmp.Or(file.Error, trouble)
 	}
 	status := Status{Alive: true, Ready: file.Ready, Version: file.Version, Endpoint: file.Endpoint,
 		Nodes: map[string]bool{}, Trouble: file.Error}

@@ -173,8 +173,6 @@ func TestProcessThatStartsItselfAnewIsNotLost(t *testing.T) {
 	f.waitReady("a")
 	pid := f.pid()
 	for _, whose := range []string{"started", "found"} {
-		must(t, os.Remove(filepath.Join(f.folder(), "status.json"))) // when it is there again, signals are heard
-		f.waitReady("a")
 		again := filepath.Join(f.folder(), "again")
 		must(t, os.WriteFile(again, []byte("30"), 0o600))
 		must(t, syscall.Kill(pid, syscall.SIGUSR1))
@@ -184,12 +182,17 @@ func TestProcessThatStartsItselfAnewIsNotLost(t *testing.T) {
 					t.Fatalf("a process that we %s was taken for dead while it started itself anew", whose)
 				}
 			}
+			f.apply("a")
 			left, err := os.ReadFile(again)
 			return err == nil && string(left) == "0"
 		})
-		if f.reopen(); f.pid() != pid {
+		must(t, os.Remove(filepath.Join(f.folder(), "status.json"))) // when it is there again, the last one hears signals
+		f.waitReady("a")
+		if f.pid() != pid {
 			t.Errorf("process %d runs instead of %d", f.pid(), pid)
 		}
+		f.reopen()
+		f.waitReady("a")
 	}
 }
 
