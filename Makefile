@@ -50,7 +50,7 @@ VET     := go vet -vettool=$(CURDIR)/bin/vet
 
 lint: ## Vet, staticcheck, workflowcheck, formatting
 	@unformatted=$$(gofmt -l activities api deploy internal starter workers workflows) && test -z "$$unformatted" || { echo "run gofmt on: $$unformatted"; exit 1; }
-	cd internal/tools && go build -ldflags "-X main.program=$$(go tool -n vet)" -o $(CURDIR)/bin/vet ./vet
+	cd internal/tools && go build -ldflags "-X main.program=$$(go tool -n vet) -X main.rules=$$(cksum < vet/main.go | cut -d' ' -f1)" -o $(CURDIR)/bin/vet ./vet
 	$(VET) $(EMBED),bench,chaos,contract,record ./...
 	$(VET) -tags postgres ./internal/store
 	cd internal/tools && go vet ./vet && go test ./vet

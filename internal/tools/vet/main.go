@@ -16,8 +16,9 @@ import (
 // ours is the prefix of our packages' paths, in both modules.
 const ours = "github.com/m3o/platform"
 
-// program is go vet's own, as `go tool -n vet` prints it; the linker sets it.
-var program string
+// program is go vet's own, as `go tool -n vet` prints it, and rules is another text for every other version of this file; the
+// linker sets them.
+var program, rules string
 
 // config is what this command reads of the file by which go vet asks for one package,
 // see golang.org/x/tools/go/analysis/unitchecker.
@@ -39,7 +40,7 @@ func run(args []string) error {
 	vet.Stdin, vet.Stdout, vet.Stderr = os.Stdin, os.Stdout, os.Stderr
 	switch {
 	case len(args) == 1 && args[0] == "-V=full": // go vet keeps results under this name: they are not those of the program alone
-		fmt.Print("ours version 1 with ")
+		fmt.Printf("ours version %s with ", rules)
 	case len(args) > 0 && strings.HasSuffix(args[len(args)-1], ".cfg"):
 		if done, err := skip(args[len(args)-1]); done || err != nil {
 			return err
