@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/modfile"
 )
 
 const module = "github.com/m3o/platform/"
@@ -300,4 +302,43 @@ func TestTopLevelIsFixed(t *testing.T) {
 			t.Errorf("folder %s: the top level is %v", e.Name(), fixed)
 		}
 	}
+}
+
+// apart is what Kubernetes wants in another version than Temporal, or than our client of etcd.
+var apart = []string{"github.com/prometheus/client_golang", "github.com/prometheus/common", "github.com/prometheus/procfs", "go.etcd.io/etcd/api/v3",
+	"go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/client/v3", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"}
+
+// What both modules link in the same version is compiled once and updated once: client-go alone takes minutes.
+func TestBothModulesLinkTheSame(t *testing.T) {
+	ours, shared := requirements(t, "../../go.mod"), 0
+	for name, version := range requirements(t, "../kube/go.mod") {
+		other, both := ours[name]
+		if !both {
+			continue
+		}
+		shared++
+		if (other != version) != slices.Contains(apart, name) {
+			t.Errorf("%s is %s in go.mod and %s in internal/kube/go.mod; apart are %v", name, other, version, apart)
+		}
+	}
+	if shared == 0 {
+		t.Error("the modules have nothing in common")
+	}
+}
+
+func requirements(t *testing.T, file string) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := modfile.Parse(file, data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, r := range parsed.Require {
+		versions[r.Mod.Path] = r.Mod.Version
+	}
+	return versions
 }
