@@ -69,8 +69,8 @@ record: ## Record the histories that workflows are replayed against
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
 
-bench: build ## Measure, and print tables
-	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine
+bench: build ## Measure, and print tables: make bench FLAGS=-figures=deploy
+	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine $(FLAGS)
 
 clean: ## Remove what build made
 	rm -rf bin

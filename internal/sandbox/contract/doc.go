@@ -4,7 +4,7 @@
 //
 // It is not part of the ordinary tests, because the descriptions are not part of the project:
 //
-//	go test -count=1 -tags contract ./internal/sandbox/contract -args -specs DIR
+//	make contract SPECS=DIR
 //
 // It consists of tests alone; nobody imports it.
 package contract
