@@ -90,7 +90,7 @@ func (s *started) eventually(what string, done func() bool) {
 	s.t.Helper()
 	begun := time.Now()
 	for !done() {
-		if time.Since(begun) > 5*time.Minute { // a cluster that does not come up begins again after three
+		if time.Since(begun) > 3*time.Minute {
 			s.t.Fatalf("waited too long: %s", what)
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -124,11 +124,11 @@ func (p *Processes) Status(_ context.Context, id string) (Status, error) {
 	if file.PID != pid {
 		return Status{Alive: true, Trouble: trouble}, nil // written by a process that is gone
 	}
-	if !file.Ready {
-		file.Error = cmp.Or(file.Error, trouble)
-	}
 	status := Status{Alive: true, Ready: file.Ready, Version: file.Version, Endpoint: file.Endpoint,
 		Nodes: map[string]bool{}, Trouble: file.Error}
+	if !status.Ready {
+		status.Trouble = cmp.Or(file.Error, trouble)
+	}
 	for _, node := range file.Nodes {
 		status.Nodes[node.Name] = node.Ready
 	}
