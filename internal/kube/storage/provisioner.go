@@ -80,8 +80,11 @@ func (p *Provisioner) Run(ctx context.Context) error {
 		}
 	}
 	p.factory.StartWithContext(ctx)
-	p.factory.WaitForCacheSyncWithContext(ctx)
 	defer p.factory.Shutdown()
+	// To a cache that has not been filled, no directory has a volume.
+	if synced := p.factory.WaitForCacheSyncWithContext(ctx); synced.Err != nil || ctx.Err() != nil {
+		return nil
+	}
 	if err := p.sweep(); err != nil && ctx.Err() == nil {
 		p.logger.Warn("storage: could not remove old directories", "error", err)
 	}
