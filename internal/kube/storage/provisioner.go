@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,8 +30,12 @@ const (
 	// which it names, has to serve.
 	claimProvisioner  = "volume.kubernetes.io/storage-provisioner"
 	volumeProvisioner = "pv.kubernetes.io/provisioned-by"
-	// A volume that is deleted keeps this until its directory is gone.
+	// A volume that is deleted keeps this until its directory is gone, or marked as
+	// one that stays.
 	finalizer = "m3o.dev/directory"
+	// retained ends the name of the mark beside a directory that its volume's
+	// policy, Retain, leaves to the user.
+	retained = ".retained"
 
 	retryMin = 200 * time.Millisecond
 	retryMax = 30 * time.Second
@@ -220,6 +225,8 @@ func (p *Provisioner) reclaim(ctx context.Context, volume *corev1.PersistentVolu
 		if err := tree.Remove(filepath.Join(p.dir, volume.Name)); err != nil {
 			return err
 		}
+	} else if err := p.retain(volume.Name); err != nil {
+		return fmt.Errorf("mark the volume's directory as one that stays: %w", err)
 	}
 	if !deleted {
 		err := p.client.CoreV1().PersistentVolumes().Delete(ctx, volume.Name, metav1.DeleteOptions{
@@ -228,6 +235,23 @@ func (p *Provisioner) reclaim(ctx context.Context, volume *corev1.PersistentVolu
 		return ignoreGone(err)
 	}
 	return p.letGo(ctx, volume)
+}
+
+// retain marks the volume's directory. The mark is on the disk when it returns:
+// once the volume is gone, nothing else says that the directory stays.
+func (p *Provisioner) retain(volume string) error {
+	mark, err := os.OpenFile(filepath.Join(p.dir, volume+retained), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(mark.Sync(), mark.Close()); err != nil {
+		return err
+	}
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (p *Provisioner) letGo(ctx context.Context, volume *corev1.PersistentVolume) error {
@@ -247,8 +271,9 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// sweep removes directories that have neither a volume nor a claim: they were
-// made just before a kill, for claims that are gone since.
+// sweep removes directories that have neither a volume nor a claim nor a mark:
+// they were made just before a kill, for claims that are gone since. Marks go
+// with directories that the user removed.
 func (p *Provisioner) sweep() error {
 	claims, err := p.claims.List(labels.Everything())
 	if err != nil {
@@ -262,12 +287,18 @@ func (p *Provisioner) sweep() error {
 	if err != nil {
 		return err
 	}
-	var problems []error
+	there := map[string]bool{}
 	for _, entry := range entries {
-		if _, err := p.volumes.Get(entry.Name()); keep[entry.Name()] || !apierrors.IsNotFound(err) {
+		there[entry.Name()] = true
+	}
+	var problems []error
+	for name := range there {
+		directory, isMark := strings.CutSuffix(name, retained)
+		_, err := p.volumes.Get(directory)
+		if keep[directory] || !apierrors.IsNotFound(err) || there[name+retained] || isMark && there[directory] {
 			continue
 		}
-		problems = append(problems, tree.Remove(filepath.Join(p.dir, entry.Name())))
+		problems = append(problems, tree.Remove(filepath.Join(p.dir, name)))
 	}
 	return errors.Join(problems...)
 }

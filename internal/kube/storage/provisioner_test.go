@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
@@ -79,4 +81,31 @@ func TestNothingIsSweptBeforeTheClusterIsKnown(t *testing.T) {
 	if !has(t, dir, "pvc-1") {
 		t.Error("a volume's directory was removed by one who did not know the volumes")
 	}
+}
+
+func TestRetainedDirectoryOutlivesItsVolume(t *testing.T) {
+	dir := volumesDir(t, "pvc-kept")
+	deleted := metav1.Now()
+	client := fake.NewClientset(&corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "pvc-kept", DeletionTimestamp: &deleted, Finalizers: []string{finalizer},
+			Annotations: map[string]string{volumeProvisioner: provisionerName},
+		},
+		Spec:   corev1.PersistentVolumeSpec{PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain},
+		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased},
+	})
+	runUntil(t, client, dir, "the volume is let go", func() bool {
+		volume, err := client.CoreV1().PersistentVolumes().Get(t.Context(), "pvc-kept", metav1.GetOptions{})
+		must(t, err)
+		return len(volume.Finalizers) == 0
+	})
+	must(t, os.Mkdir(filepath.Join(dir, "pvc-left"), 0o700))
+	runUntil(t, fake.NewClientset(), dir, "only what is retained is left", func() bool {
+		return has(t, dir, "pvc-kept", "pvc-kept"+retained)
+	})
+	if _, err := os.Stat(filepath.Join(dir, "pvc-kept", "data")); err != nil {
+		t.Errorf("what was to be retained is gone: %v", err)
+	}
+	must(t, os.RemoveAll(filepath.Join(dir, "pvc-kept")))
+	runUntil(t, fake.NewClientset(), dir, "the mark went with the directory", func() bool { return has(t, dir) })
 }
