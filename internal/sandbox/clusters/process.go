@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -25,6 +26,8 @@ const (
 	// maxAttempts is how often in a row a process may fail to start until we believe that it cannot.
 	maxAttempts = 4
 	maxBackoff  = 30 * time.Second
+	// maxDoublings keeps the pause from overflowing.
+	maxDoublings = 10
 	// exitRefused is m3o-kube's exit code where the machine does not allow nodes.
 	exitRefused = 3
 	maxLog      = 20 << 20
@@ -124,13 +127,36 @@ func (p *process) start() error {
 	// Nothing of our surroundings is the cluster's business: it runs strangers' programs.
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + p.dir}
 	if err := cmd.Start(); err != nil {
-		p.failed = fmt.Sprintf("cannot start %s: %v", p.binary, err)
+		p.notStarted(err)
 		return nil
 	}
 	p.startedAt, p.child = time.Now(), true
 	p.logger.Info("sandbox: started a cluster", "pid", cmd.Process.Pid)
 	go p.reap(cmd)
 	return p.running(cmd.Process.Pid)
+}
+
+// notStarted draws conclusions from an error of the system. That it is short of memory or processes, or that the program is
+// being replaced, passes; a program that is missing or may not be executed stays so.
+func (p *process) notStarted(err error) {
+	p.trouble = fmt.Sprintf("cannot start %s: %v", p.binary, err)
+	p.logger.Warn("sandbox: could not start a cluster", "error", err)
+	for _, final := range []error{fs.ErrNotExist, fs.ErrPermission, exec.ErrNotFound, syscall.ENOEXEC, syscall.ENOTDIR} {
+		if errors.Is(err, final) {
+			p.failed = p.trouble
+			return
+		}
+	}
+	p.countAttempt()
+}
+
+// countAttempt counts a start that came to nothing, and says when the next may be.
+func (p *process) countAttempt() {
+	p.attempts++
+	p.retryAt = time.Now().Add(min(time.Second<<min(p.attempts-1, maxDoublings), maxBackoff))
+	if p.attempts >= maxAttempts && !p.wasReady() {
+		p.failed = fmt.Sprintf("the control plane ended %d times while starting: %s", p.attempts, p.trouble)
+	}
 }
 
 // openLog opens the log to append to it, or if it became too long from the start.
@@ -166,11 +192,7 @@ func (p *process) reap(cmd *exec.Cmd) {
 		p.attempts = 0
 		return
 	}
-	p.attempts++
-	p.retryAt = time.Now().Add(min(time.Second<<(p.attempts-1), maxBackoff))
-	if p.attempts >= maxAttempts && !p.wasReady() {
-		p.failed = fmt.Sprintf("the control plane ended %d times while starting: %s", p.attempts, p.trouble)
-	}
+	p.countAttempt()
 }
 
 // wasReady says whether the cluster ever came so far as to have an administrator.

@@ -226,6 +226,28 @@ func TestMissingBinaryIsSaid(t *testing.T) {
 	}
 }
 
+// TestBusyProgramIsTriedAgain has the program open for writing for a while, as it is while somebody replaces it.
+func TestBusyProgramIsTriedAgain(t *testing.T) {
+	f := newFixture(t)
+	self, err := os.Executable()
+	must(t, err)
+	data, err := os.ReadFile(self)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "m3o-kube")
+	program, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
+	must(t, err)
+	_, err = program.Write(data)
+	must(t, err)
+	f.Processes, err = clusters.NewProcesses(path, f.dir, f.runDir, nil, slog.New(slog.DiscardHandler))
+	must(t, err)
+	f.apply("a")
+	if status := f.status(); status.Alive || status.Failed != "" || !strings.Contains(status.Trouble, "text file busy") {
+		t.Errorf("with a program that is being written: %+v", status)
+	}
+	must(t, program.Close())
+	f.waitReady("a")
+}
+
 func TestOddIDsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	for _, odd := range []string{"", "..", "a/b", "../../etc"} {
