@@ -67,8 +67,8 @@ func (s *Streamer) Stream(ctx context.Context, q Query, emit func(line Line, mor
 	if q.Tail < 0 && q.Since.IsZero() {
 		q.Tail = defaultTail
 	}
-	if q.Tail == 0 && q.Since.IsZero() {
-		q.Since = time.Now()
+	if q.Tail == 0 {
+		q.Since = time.Now() // nothing of what is there, whatever since when was asked for
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -99,7 +99,8 @@ func releaseOf(pod *corev1.Pod) int {
 	return n
 }
 
-// backlog emits what has been written so far, merged by time, and returns how far each pod was read.
+// backlog emits what has been written so far, merged by time, and returns how far each pod was read: the time of the last
+// line, zero if it had none. Pods that could not be read are not in it.
 func (s *Streamer) backlog(ctx context.Context, q Query, emit func(Line, bool) error) (map[string]time.Time, error) {
 	seen := map[string]time.Time{}
 	var readers merge
@@ -119,6 +120,7 @@ func (s *Streamer) backlog(ctx context.Context, q Query, emit func(Line, bool) e
 		case r.next():
 			readers = append(readers, r)
 		default:
+			seen[r.key] = time.Time{}
 			r.close()
 		}
 	}
@@ -169,12 +171,9 @@ func (s *Streamer) follow(ctx context.Context, q Query, seen map[string]time.Tim
 				continue
 			}
 			reading[key] = true
-			since := seen[key]
-			if first && since.IsZero() {
-				since = q.Since
-			}
+			from := beginning(q, seen, key, first)
 			go func() {
-				s.tailPod(ctx, pod, since, lines)
+				s.tailPod(ctx, pod, from, lines)
 				select {
 				case ended <- key:
 				case <-ctx.Done():
@@ -187,6 +186,20 @@ func (s *Streamer) follow(ctx context.Context, q Query, seen map[string]time.Tim
 		}
 	}
 	return nil
+}
+
+// beginning says from where to follow a pod. One that was there at first and could not be read is owed its backlog, and no
+// more than that. One that came later is read from its first line.
+func beginning(q Query, seen map[string]time.Time, key string, first bool) request {
+	since, read := seen[key]
+	from := request{follow: true, since: since, after: since, tail: -1}
+	if first && since.IsZero() {
+		from.since, from.after = q.Since, q.Since
+	}
+	if first && !read && q.Tail > 0 {
+		from.tail = q.Tail
+	}
+	return from
 }
 
 // forget drops the pods that are gone and read to the end. One that has ended but is still there is not read again.
@@ -216,11 +229,13 @@ func (s *Streamer) pass(ctx context.Context, lines <-chan Line, ended <-chan str
 }
 
 // tailPod reads the log of one pod until the pod is gone, and connects again as often as it takes.
-func (s *Streamer) tailPod(ctx context.Context, pod *corev1.Pod, since time.Time, lines chan<- Line) {
+func (s *Streamer) tailPod(ctx context.Context, pod *corev1.Pod, from request, lines chan<- Line) {
 	for ctx.Err() == nil {
-		r, err := s.open(ctx, pod, request{follow: true, since: since, after: since, tail: -1})
+		r, err := s.open(ctx, pod, from)
 		if err == nil {
-			since = r.drain(ctx, since, lines)
+			if last := r.drain(ctx, from.since, lines); last != from.since {
+				from.since, from.after, from.tail = last, last, -1
+			}
 			r.close()
 		} else if !notStarted(err) {
 			s.Logger.DebugContext(ctx, "log of a pod cannot be read", "pod", podKey(pod), "error", err.Error())
