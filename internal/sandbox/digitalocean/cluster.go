@@ -334,7 +334,7 @@ func (c *call) deleteCluster(along func(tx *world.Tx, id string) ([]string, erro
 		if one.Along, err = along(tx, one.ID); err != nil {
 			return err
 		}
-		if one.Transition, err = c.begin(tx, "delete-"+one.ID, clusterDeletion); err != nil {
+		if one.Transition, err = c.beginEnd(tx, "delete-"+one.ID, clusterDeletion); err != nil {
 			return err
 		}
 		one.State, one.Message, one.UpdatedAt = deleting, "", c.at

@@ -144,6 +144,22 @@ func TestLateFailureOfNodes(t *testing.T) {
 	c.balanced()
 }
 
+// What goes passes over a late failure, and leaves it to what is made.
+func TestLateFailureIsNotSpentOnWhatGoes(t *testing.T) {
+	c := newCloud(t)
+	cluster := c.cluster("lon1", 2)
+	c.waitState(cluster.ID, godo.KubernetesClusterStatusRunning)
+	c.inject(world.Fault{Operation: "kubernetes_*", Fault: world.Late})
+	one := 1
+	_, _, err := c.Kubernetes.UpdateNodePool(c.ctx, cluster.ID, cluster.NodePools[0].ID, &godo.KubernetesNodePoolUpdateRequest{Count: &one})
+	must(t, err)
+	eventually(t, "the node is gone", func() bool { return len(c.get(cluster.ID).NodePools[0].Nodes) == 1 })
+	_, err = c.Kubernetes.Delete(c.ctx, cluster.ID)
+	must(t, err)
+	c.waitGone(cluster.ID)
+	c.waitState(c.cluster("lon2", 1).ID, godo.KubernetesClusterStatusError)
+}
+
 func TestStuckDeletion(t *testing.T) {
 	c := newCloud(t)
 	cluster := c.cluster("lon1", 1)

@@ -296,7 +296,7 @@ func (c *call) retire(tx *world.Tx, f *family, id, state string) error {
 		takes = nodeDeletion / 2 // without a drain
 	}
 	var err error
-	if n.Transition, err = c.begin(tx, n.ID, takes); err != nil {
+	if n.Transition, err = c.beginEnd(tx, n.ID, takes); err != nil {
 		return err
 	}
 	n.State, n.Message, n.UpdatedAt = state, "", c.at

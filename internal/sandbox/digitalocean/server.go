@@ -212,20 +212,31 @@ func (c *call) view(look func(*world.Tx) error) error {
 	return c.cloud.World.View(c.request.Context(), look)
 }
 
-// begin is the transition that this call starts, spoiled if a fault wants it.
+// begin is the transition by which this call makes or changes something, spoiled if a fault wants it.
 func (c *call) begin(tx *world.Tx, id string, takes time.Duration) (transition, error) {
-	t := transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.cloud.World.Clock.Due(c.at, takes, id)}
-	name, err := c.target(tx, route{method: c.request.Method})
-	if err != nil {
+	t, err := c.beginEnd(tx, id, takes)
+	if err != nil || t.Stuck {
 		return t, err
 	}
-	if _, t.Stuck, err = tx.TakeFault(Name, c.operation, name, world.Stuck); err != nil || t.Stuck {
+	name, err := c.target(tx, route{method: c.request.Method})
+	if err != nil {
 		return t, err
 	}
 	_, late, err := tx.TakeFault(Name, c.operation, name, world.Late)
 	if late {
 		t.Fail = "provisioning failed: an internal error occurred while creating the resource"
 	}
+	return t, err
+}
+
+// beginEnd is the transition by which this call removes something. What goes is never ready, so it cannot fail late.
+func (c *call) beginEnd(tx *world.Tx, id string, takes time.Duration) (transition, error) {
+	t := transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.cloud.World.Clock.Due(c.at, takes, id)}
+	name, err := c.target(tx, route{method: c.request.Method})
+	if err != nil {
+		return t, err
+	}
+	_, t.Stuck, err = tx.TakeFault(Name, c.operation, name, world.Stuck)
 	return t, err
 }
 

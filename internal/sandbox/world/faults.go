@@ -28,7 +28,7 @@ const (
 	Denied = "denied"
 	// Slow waits before it does anything (Fault.Delay, in real time).
 	Slow = "slow"
-	// Late accepts, and fails when the resource should have become ready.
+	// Late accepts, and fails when the resource should have become ready; not for what deletes.
 	Late = "late"
 )
 
@@ -79,8 +79,11 @@ func (f Fault) Validate(operations []string) error {
 	if !slices.Contains(faultNames, f.Fault) {
 		problems = append(problems, fmt.Errorf("fault %q is none of %s", f.Fault, strings.Join(faultNames, ", ")))
 	}
-	if !slices.ContainsFunc(operations, f.isAbout) {
+	about := slices.DeleteFunc(slices.Clone(operations), func(o string) bool { return !f.isAbout(o) })
+	if len(about) == 0 {
 		problems = append(problems, fmt.Errorf("operation %q is none of %s's: %s", f.Operation, f.Provider, strings.Join(operations, ", ")))
+	} else if f.Fault == Late && !slices.ContainsFunc(about, makes) {
+		problems = append(problems, fmt.Errorf("operation %q deletes, and what is deleted never becomes ready: %q cannot be about it (%q can)", f.Operation, Late, Stuck))
 	}
 	if _, err := path.Match(f.Match, ""); err != nil {
 		problems = append(problems, fmt.Errorf("match %q: %w", f.Match, err))
@@ -95,6 +98,11 @@ func (f Fault) Validate(operations []string) error {
 		problems = append(problems, fmt.Errorf("status %d is none of 500, 502, 503, 504", f.Status))
 	}
 	return errors.Join(problems...)
+}
+
+// makes reports whether an operation can leave something that becomes ready. The providers' names of those that delete say so.
+func makes(operation string) bool {
+	return !strings.Contains(operation, "delete") && !strings.Contains(operation, "destroy")
 }
 
 func (f Fault) isAbout(operation string) bool {

@@ -178,6 +178,19 @@ func TestRequestsForgetTheOldest(t *testing.T) {
 	}
 }
 
+func TestWhatIsDeletedCannotFailLate(t *testing.T) {
+	operations := []string{"vpcs_create", "vpcs_delete", "kubernetes_destroy_associatedResourcesDangerous"}
+	for operation, want := range map[string]bool{"vpcs_create": true, "vpcs_*": true, "": true, "vpcs_delete": false, "*_d*": false} {
+		err := world.Fault{Provider: "p", Operation: operation, Fault: world.Late}.Validate(operations)
+		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "never becomes ready") {
+			t.Errorf("late for %q: %v", operation, err)
+		}
+		if err := (world.Fault{Provider: "p", Operation: operation, Fault: world.Stuck}).Validate(operations); err != nil {
+			t.Errorf("stuck for %q: %v", operation, err)
+		}
+	}
+}
+
 func FuzzFault(f *testing.F) {
 	f.Add("vpcs_create", "lon*", "slow", "2s", 1, 0, 500)
 	f.Add("", "[", "", "-1s", -1, -1, 0)
