@@ -207,5 +207,5 @@ func (b *Builder) unpack(ctx context.Context, in Input, w *work) error {
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("unpack source: %w", err)
 	}
-	return source.CheckGo(w.source, in.Package)
+	return source.CheckGo(w.source, in.Package, b.config.Arch)
 }

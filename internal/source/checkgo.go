@@ -15,9 +15,13 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
+// knownArchitectures are those that sources are built for, by Go's names; a builder builds for one of them.
+var knownArchitectures = []string{"amd64", "arm64"}
+
 // CheckGo says whether the folder dir holds, at pkg ("." or a folder in it), the main package of a Go module that can be
-// built for Linux without cgo. It reads the files' heads alone and runs nothing, so it is safe on strangers' sources.
-func CheckGo(dir, pkg string) error {
+// built for Linux without cgo, on one of the architectures, or on any we have if none is named: who uploads does not know
+// the builder's. It reads the files' heads alone and runs nothing, so it is safe on strangers' sources.
+func CheckGo(dir, pkg string, architectures ...string) error {
 	root, err := openFolder(dir)
 	if err != nil {
 		return err
@@ -27,7 +31,10 @@ func CheckGo(dir, pkg string) error {
 	if err != nil {
 		return err
 	}
-	tree := goTree{root: root}
+	tree := goTree{root: root, architectures: architectures}
+	if len(architectures) == 0 {
+		tree.architectures = knownArchitectures
+	}
 	if info, err := root.Stat(pkg); err != nil || !info.IsDir() {
 		return fault.New(fault.Invalid, "there is no folder %s in the source%s", pkg, tree.foundInstead())
 	}
@@ -60,7 +67,10 @@ func requireModule(tree fs.FS, pkg string) error {
 }
 
 // goTree looks at packages through an os.Root, so that no link leads out of the source.
-type goTree struct{ root *os.Root }
+type goTree struct {
+	root          *os.Root
+	architectures []string
+}
 
 func (g goTree) checkMain(pkg string) error {
 	found, err := g.importPackage(pkg)
@@ -69,8 +79,9 @@ func (g goTree) checkMain(pkg string) error {
 	switch {
 	case errors.As(err, &several):
 		return fault.New(fault.Invalid, "%s holds two packages, %s and %s", pkg, several.Packages[0], several.Packages[1])
-	case errors.As(err, &none) && len(found.CgoFiles)+len(found.IgnoredGoFiles) > 0 && !g.isMain(pkg):
-		return fault.New(fault.Invalid, "no Go file in %s can be built for linux/amd64 without cgo%s", pkg, g.foundInstead())
+	case errors.As(err, &none) && len(found.CgoFiles)+len(found.IgnoredGoFiles) > 0:
+		return fault.New(fault.Invalid, "no Go file in %s can be built for linux/%s without cgo%s", pkg,
+			strings.Join(g.architectures, " or linux/"), g.foundInstead())
 	case errors.As(err, &none):
 		return fault.New(fault.Invalid, "no main package in %s%s", pkg, g.foundInstead())
 	case err != nil:
@@ -84,13 +95,29 @@ func (g goTree) checkMain(pkg string) error {
 // virtual stands for the source's folder in the paths that go/build sees.
 const virtual = "/source"
 
-// importPackage reads the head of the package's files, as the go command would choose them for our images.
+// importPackage reads the head of the package's files, as the go command would choose them for our images: for the first
+// architecture that makes a program of them, else for the first one.
 func (g goTree) importPackage(pkg string) (*build.Package, error) {
+	var first *build.Package
+	var problem error
+	for i, architecture := range g.architectures {
+		found, err := g.importFor(architecture, pkg)
+		if err == nil && found.Name == "main" {
+			return found, nil
+		}
+		if i == 0 {
+			first, problem = found, err
+		}
+	}
+	return first, problem
+}
+
+func (g goTree) importFor(architecture, pkg string) (*build.Package, error) {
 	inside := func(name string) string {
 		return path.Clean(strings.TrimPrefix(strings.TrimPrefix(name, virtual), "/"))
 	}
 	buildContext := build.Default
-	buildContext.GOOS, buildContext.GOARCH, buildContext.CgoEnabled, buildContext.GOPATH = "linux", "amd64", false, ""
+	buildContext.GOOS, buildContext.GOARCH, buildContext.CgoEnabled, buildContext.GOPATH = "linux", architecture, false, ""
 	buildContext.IsDir = func(name string) bool {
 		info, err := g.root.Stat(inside(name))
 		return err == nil && info.IsDir()

@@ -127,7 +127,7 @@ func TestCheckGoNamesTheMainPackagesThereAre(t *testing.T) {
 		"cmd/a": "", "./cmd/b": "", "nested": "",
 		".": "no main package in ., which is package lib" + found, "": "no main package in .", "doc": "no main package in doc" + found,
 		"none": "there is no folder none in the source" + found, "../x": "is not a folder inside the source", "/etc": "is not a folder inside the source",
-		"two": "two holds two packages, a and b", "win": "no Go file in win can be built for linux/amd64 without cgo" + found,
+		"two": "two holds two packages, a and b", "win": "no Go file in win can be built for linux/amd64 or linux/arm64 without cgo" + found,
 		"c": "no Go file in c can be built", "broken": "broken/x.go:1:1", "outside": "there is no folder outside in the source",
 	} {
 		err := CheckGo(dir, pkg)
@@ -144,5 +144,25 @@ func TestCheckGoNamesTheMainPackagesThereAre(t *testing.T) {
 	}
 	if err := CheckGo(tree(t, map[string]string{"x.txt": ""}), "."); err == nil || strings.Contains(err.Error(), "found main") {
 		t.Errorf("without Go: %v", err)
+	}
+}
+
+func TestAMainForEitherArchitectureIsOne(t *testing.T) {
+	dir := tree(t, map[string]string{"go.mod": "module x\n", "lib.go": "package lib\n", "x86/main_amd64.go": "package main\n", "arm/main_arm64.go": "package main\n",
+		"mips/main_mips.go": "package main\n", "mixed/main_arm64.go": "package main\n", "mixed/lib_amd64.go": "package lib\n"})
+	for _, c := range []struct {
+		pkg  string
+		on   []string
+		want string
+	}{
+		{"x86", nil, ""}, {"arm", nil, ""}, {"mixed", nil, ""},
+		{"mips", nil, "no Go file in mips can be built for linux/amd64 or linux/arm64 without cgo: found main packages in ./arm, ./mixed, ./x86;"},
+		{"x86", []string{"amd64"}, ""}, {"arm", []string{"arm64"}, ""}, {"mixed", []string{"amd64"}, "no main package in mixed, which is package lib"},
+		{"x86", []string{"arm64"}, "no Go file in x86 can be built for linux/arm64 without cgo: found main packages in ./arm, ./mixed;"},
+	} {
+		err := CheckGo(dir, c.pkg, c.on...)
+		if c.want == "" && err != nil || c.want != "" && (!fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("CheckGo(%q) on %v = %v\nwant %q", c.pkg, c.on, err, c.want)
+		}
 	}
 }
