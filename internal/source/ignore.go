@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type rule struct {
 // ignoreFile is the rules of one folder.
 type ignoreFile struct {
 	dir   string // "." or a path in the source
+	below string // where the source lies below the file's folder, if that is above the source
 	rules []rule
 }
 
@@ -33,18 +35,35 @@ func (g ignores) match(name string, isDir bool) bool {
 	if always[path.Base(name)] {
 		return true
 	}
+	file, line := g.deciding(name, isDir)
+	return file >= 0 && !g[file].rules[line].negated
+}
+
+// admit drops the lines by which the folder is ignored.
+func (g ignores) admit(name string) {
+	for {
+		file, line := g.deciding(name, true)
+		if file < 0 || g[file].rules[line].negated {
+			return
+		}
+		g[file].rules = slices.Delete(g[file].rules, line, line+1)
+	}
+}
+
+// deciding finds the line that decides about the path; file is -1 if none knows it.
+func (g ignores) deciding(name string, isDir bool) (file, line int) {
 	for i := len(g) - 1; i >= 0; i-- {
-		below := name
+		below := path.Join(g[i].below, name)
 		if g[i].dir != "." {
 			below = strings.TrimPrefix(name, g[i].dir+"/")
 		}
 		for j := len(g[i].rules) - 1; j >= 0; j-- {
-			if r := g[i].rules[j]; r.matches(below, isDir) {
-				return !r.negated
+			if g[i].rules[j].matches(below, isDir) {
+				return i, j
 			}
 		}
 	}
-	return false
+	return -1, -1
 }
 
 func (r rule) matches(below string, isDir bool) bool {

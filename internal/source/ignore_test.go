@@ -23,6 +23,17 @@ func gitFiles(t *testing.T, dir string) []string {
 	return slices.DeleteFunc(files, func(s string) bool { return s == "" })
 }
 
+// below is those of the files that are in the folder, as seen from there.
+func below(files []string, folder string) []string {
+	var inside []string
+	for _, name := range files {
+		if rest, ok := strings.CutPrefix(name, folder+"/"); ok {
+			inside = append(inside, rest)
+		}
+	}
+	return inside
+}
+
 func git(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
@@ -42,7 +53,11 @@ func ourFiles(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	entries, err := list(root)
+	above, err := ignoresAbove(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := list(root, above)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +133,10 @@ func TestIgnoredAsGitDoesForRandomPatterns(t *testing.T) {
 		want, got := gitFiles(t, dir), ourFiles(t, dir)
 		if !slices.Equal(want, got) {
 			t.Fatalf("round %d, %s:\n%s\nonly git keeps %q\nonly we keep %q", round, where, content, without(want, got), without(got, want))
+		}
+		// Where git keeps nothing it may be because the folder is ignored, and we pack it all the same.
+		if want, got := below(want, "c/ab"), ourFiles(t, filepath.Join(dir, "c/ab")); len(want) > 0 && !slices.Equal(want, got) {
+			t.Fatalf("round %d, %s, packing c/ab:\n%s\nonly git keeps %q\nonly we keep %q", round, where, content, without(want, got), without(got, want))
 		}
 		if len(want) < len(files) {
 			ignored++

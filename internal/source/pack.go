@@ -29,7 +29,7 @@ type entry struct {
 }
 
 // Pack writes the archive of the folder dir to w. What it reads it also checks, so that nothing is uploaded that would be
-// refused on the other side.
+// refused on the other side. Ignore files above dir, up to the root of its repository, count too.
 func Pack(dir string, w io.Writer, limits Limits) (Stats, error) {
 	limits = limits.WithDefaults()
 	root, err := openFolder(dir)
@@ -37,7 +37,11 @@ func Pack(dir string, w io.Writer, limits Limits) (Stats, error) {
 		return Stats{}, err
 	}
 	defer root.Close()
-	entries, err := list(root)
+	above, err := ignoresAbove(dir)
+	if err != nil {
+		return Stats{}, err
+	}
+	entries, err := list(root, above)
 	if err != nil {
 		return Stats{}, err
 	}
@@ -66,9 +70,9 @@ func openFolder(dir string) (*os.Root, error) {
 }
 
 // list returns what belongs to the source, sorted by name.
-func list(root *os.Root) ([]entry, error) {
+func list(root *os.Root, above ignores) ([]entry, error) {
 	l := lister{root: root}
-	if err := l.folder(".", nil); err != nil {
+	if err := l.folder(".", above); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(l.entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
@@ -84,7 +88,7 @@ type lister struct {
 const maxListed = 2_000_000
 
 func (l *lister) folder(dir string, outer ignores) error {
-	chain, err := l.ignoreFiles(dir, outer)
+	chain, err := readIgnores(l.root, dir, outer)
 	if err != nil {
 		return err
 	}
@@ -107,21 +111,6 @@ func (l *lister) folder(dir string, outer ignores) error {
 		}
 	}
 	return nil
-}
-
-func (l *lister) ignoreFiles(dir string, outer ignores) (ignores, error) {
-	chain := slices.Clone(outer)
-	for _, name := range []string{".gitignore", ".m3oignore"} {
-		content, err := readRegular(l.root, path.Join(dir, name), 1<<20)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		chain = append(chain, parseIgnore(dir, content))
-	}
-	return chain, nil
 }
 
 // readRegular reads a file up to limit. Links do not count as files here, as they do not for git.
@@ -167,7 +156,7 @@ func (l *lister) add(name string) error {
 
 func checkEntries(entries []entry, limits Limits) error {
 	if len(entries) == 0 {
-		return fault.New(fault.Invalid, "the folder holds no files that are not ignored")
+		return fault.New(fault.Invalid, "the folder holds no files that are not ignored, here or by the ignore files above it")
 	}
 	total := int64(0)
 	for _, e := range entries {
