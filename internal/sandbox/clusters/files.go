@@ -98,3 +98,22 @@ func replaceFile(path string, data []byte, mode fs.FileMode) error {
 	}
 	return nil
 }
+
+// copyFile makes to a copy of from as it is now, however much is appended meanwhile.
+func copyFile(to, from string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(target, source, info.Size())
+	return errors.Join(err, target.Close())
+}

@@ -101,9 +101,12 @@ func (p *process) pidFileOf(name string) string {
 	return filepath.Join(p.runDir, "cluster-"+name+".pid")
 }
 
-// running notes which process it is, for us and for people.
+// running notes which process it is, for us and for people, and looks after its log.
 func (p *process) running(pid int) error {
 	p.pid = pid
+	if err := p.shortenLog(); err != nil {
+		p.logger.Warn("sandbox: a cluster's log was not kept whole", "error", err)
+	}
 	text := strconv.Itoa(pid) + "\n"
 	if old, err := readLimited(p.pidFile); err == nil && string(old) == text {
 		return nil
@@ -159,15 +162,30 @@ func (p *process) countAttempt() {
 	}
 }
 
+func (p *process) logPath() string { return filepath.Join(p.dir, "log") }
+
 // openLog opens the log to append to it, or if it became too long from the start.
 func (p *process) openLog() (*os.File, error) {
-	path := filepath.Join(p.dir, "log")
-	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
-		if err := os.Rename(path, path+".1"); err != nil {
+	if p.logTooLong() {
+		if err := os.Rename(p.logPath(), p.logPath()+".1"); err != nil {
 			return nil, err
 		}
 	}
-	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return os.OpenFile(p.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+func (p *process) logTooLong() bool {
+	info, err := os.Stat(p.logPath())
+	return err == nil && info.Size() > maxLog
+}
+
+// shortenLog sets a copy of a log that became too long aside, and empties it: the process has it open and goes on appending.
+// What it writes between the two is lost, and so is the rest if there is no room for a copy.
+func (p *process) shortenLog() error {
+	if !p.logTooLong() {
+		return nil
+	}
+	return errors.Join(copyFile(p.logPath()+".1", p.logPath()), os.Truncate(p.logPath(), 0))
 }
 
 // reap waits for the end of a process that we started, and draws conclusions.
@@ -203,7 +221,7 @@ func (p *process) wasReady() bool {
 
 // lastWords is the last line of the log.
 func (p *process) lastWords() string {
-	f, err := os.Open(filepath.Join(p.dir, "log"))
+	f, err := os.Open(p.logPath())
 	if err != nil {
 		return ""
 	}

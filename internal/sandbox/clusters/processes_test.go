@@ -226,6 +226,27 @@ func TestMissingBinaryIsSaid(t *testing.T) {
 	}
 }
 
+func TestLogOfARunningClusterIsShortened(t *testing.T) {
+	f := newFixture(t)
+	f.waitReady("a")
+	log := filepath.Join(f.folder(), "log")
+	const long = 21 << 20
+	must(t, os.Truncate(log, long))
+	f.apply("a")
+	for path, want := range map[string]int64{log: 0, log + ".1": long} {
+		info, err := os.Stat(path)
+		must(t, err)
+		if info.Size() != want {
+			t.Errorf("%s has %d bytes, want %d", filepath.Base(path), info.Size(), want)
+		}
+	}
+	must(t, syscall.Kill(f.pid(), syscall.SIGQUIT)) // of which a Go program dies with many words
+	f.eventually("it goes on at the start of the log", func() bool {
+		said, err := os.ReadFile(log)
+		return err == nil && strings.HasPrefix(string(said), "SIGQUIT")
+	})
+}
+
 // TestBusyProgramIsTriedAgain has the program open for writing for a while, as it is while somebody replaces it.
 func TestBusyProgramIsTriedAgain(t *testing.T) {
 	f := newFixture(t)

@@ -66,6 +66,7 @@ func standIn(dir string) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("%s is in use by another process: %w", dir, err)
 	}
+	fmt.Fprintln(os.Stderr, "the stand-in has the directory")
 	for name, text := range map[string]string{"admin.token": "token\n", "ca.crt": "authority\n", "admin.kubeconfig": "{}\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err
