@@ -7,10 +7,16 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"syscall"
 	"time"
 )
 
-const relayDialLimit = 5 * time.Second
+const (
+	relayDialLimit = 5 * time.Second
+	// relayPause is how long to wait when the process or the machine has too few
+	// file descriptors or too little memory to accept a connection.
+	relayPause = 50 * time.Millisecond
+)
 
 // relay passes connections to a unix socket on to a TCP address of this machine.
 // Nodes, which are in network namespaces of their own, reach the API server so.
@@ -25,18 +31,39 @@ func (r relay) serve(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("listen for nodes: %w", err)
 	}
+	return r.accept(ctx, listener)
+}
+
+func (r relay) accept(ctx context.Context, listener net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 	for {
 		conn, err := listener.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
 			return nil
-		}
-		if err != nil {
+		case err == nil:
+			go r.pass(ctx, conn)
+		case passes(err):
+			r.logger.Warn("relay: cannot accept a node's connection", "error", err)
+			time.Sleep(relayPause)
+		default:
 			return fmt.Errorf("accept a node's connection: %w", err)
 		}
-		go r.pass(ctx, conn)
 	}
+}
+
+// passes says whether the next connection may well be accepted.
+func passes(err error) bool {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED} {
+		if errors.Is(err, shortage) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r relay) pass(ctx context.Context, node net.Conn) {
