@@ -128,24 +128,36 @@ func (s *runtimeService) CreateContainer(ctx context.Context, r *runtimeapi.Crea
 	if !s.isReady(b) {
 		return nil, status.Errorf(codes.FailedPrecondition, "pod sandbox %s is not ready", b.id)
 	}
-	wanted := r.GetConfig().GetImage().GetImage()
-	found, ok := s.images.Get(wanted)
-	if !ok {
-		return nil, status.Errorf(codes.NotFound, "image %s is not on this node", wanted)
+	c, found, err := s.addContainer(b, r.GetConfig())
+	if err != nil {
+		return nil, err
 	}
-	id := newID()
-	c := &container{id: id, dir: filepath.Join(s.config.Root, containerFolder, id), box: b, config: r.GetConfig(), createdAt: time.Now(), done: make(chan struct{})}
-	c.image = use(found, r.GetConfig().GetImage().GetUserSpecifiedImage())
-	s.mu.Lock()
-	s.containers[id] = c // from here on its layers count as in use
-	s.mu.Unlock()
 	if err := s.makeContainer(c, found); err != nil {
 		if undo := s.dropContainer(c); undo != nil {
-			s.log.Warn("a container that could not be made was not cleaned up", "container", id, "error", undo)
+			s.log.Warn("a container that could not be made was not cleaned up", "container", c.id, "error", undo)
 		}
 		return nil, fmt.Errorf("make container %s of pod %s: %w", c.config.GetMetadata().GetName(), podName(b), err)
 	}
-	return &runtimeapi.CreateContainerResponse{ContainerId: id}, nil
+	return &runtimeapi.CreateContainerResponse{ContainerId: c.id}, nil
+}
+
+// addContainer notes a container of the sandbox. From here on its image's layers
+// count as in use.
+func (s *Server) addContainer(b *sandbox, config *runtimeapi.ContainerConfig) (*container, *image.Image, error) {
+	s.claims.RLock()
+	defer s.claims.RUnlock()
+	wanted := config.GetImage().GetImage()
+	found, ok := s.images.Get(wanted)
+	if !ok {
+		return nil, nil, status.Errorf(codes.NotFound, "image %s is not on this node", wanted)
+	}
+	id := newID()
+	c := &container{id: id, dir: filepath.Join(s.config.Root, containerFolder, id), box: b, config: config, createdAt: time.Now(), done: make(chan struct{})}
+	c.image = use(found, config.GetImage().GetUserSpecifiedImage())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers[id] = c
+	return c, found, nil
 }
 
 func (s *Server) isReady(b *sandbox) bool {

@@ -106,6 +106,8 @@ func (s *imageService) ImageStatus(_ context.Context, r *runtimeapi.ImageStatusR
 
 // RemoveImage forgets an image and deletes the layers that nothing else needs.
 func (s *imageService) RemoveImage(_ context.Context, r *runtimeapi.RemoveImageRequest) (*runtimeapi.RemoveImageResponse, error) {
+	s.claims.Lock()
+	defer s.claims.Unlock()
 	if err := s.images.Remove(r.GetImage().GetImage(), s.layersInUse()); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/m3o/platform/internal/kube/cri/image"
 	"github.com/m3o/platform/internal/kube/cri/stage"
 )
 
@@ -118,13 +119,10 @@ func (s *Server) mountImages(c *container) error {
 		if name == "" {
 			continue
 		}
-		found, ok := s.images.Get(name)
-		if !ok {
-			return status.Errorf(codes.NotFound, "image %s, wanted as a volume, is not on this node", name)
+		found, err := s.addLayers(c, name)
+		if err != nil {
+			return err
 		}
-		s.mu.Lock()
-		c.image.Layers = slices.Concat(c.image.Layers, found.Layers)
-		s.mu.Unlock()
 		if err := os.MkdirAll(c.imageMount(i), 0o755); err != nil {
 			return fmt.Errorf("make the container's folder: %w", err)
 		}
@@ -137,4 +135,18 @@ func (s *Server) mountImages(c *container) error {
 		}
 	}
 	return nil
+}
+
+// addLayers notes that the container uses the image, as a volume.
+func (s *Server) addLayers(c *container, name string) (*image.Image, error) {
+	s.claims.RLock()
+	defer s.claims.RUnlock()
+	found, ok := s.images.Get(name)
+	if !ok {
+		return nil, status.Errorf(codes.NotFound, "image %s, wanted as a volume, is not on this node", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.image.Layers = slices.Concat(c.image.Layers, found.Layers)
+	return found, nil
 }

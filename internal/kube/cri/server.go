@@ -89,6 +89,11 @@ type Server struct {
 	streamListener net.Listener
 	usage          usageCache
 
+	// claims keeps an image from being removed between the moment in which a
+	// container finds it and the one from which its layers count as in use. It is
+	// taken before mu.
+	claims sync.RWMutex
+
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
