@@ -30,6 +30,9 @@ const (
 	leaseSeconds     = 16
 	heartbeatTimeout = 10 * time.Second
 	parallelPulls    = 4
+	// unusedImageAge is how long an image that no container uses is kept: every
+	// deploy leaves one.
+	unusedImageAge = 24 * time.Hour
 )
 
 // kubeletFeatures makes the kubelet accept that it may not change the kernel's
@@ -142,7 +145,9 @@ func applySandbox(settings *kubeletconfig.KubeletConfiguration) {
 	settings.LocalStorageCapacityIsolation = false
 	settings.FailSwapOn = false
 	settings.EvictionHard = nil
+	// Images go by their age. With 100 percent alone the kubelet would collect none.
 	settings.ImageGCHighThresholdPercent = 100
+	settings.ImageMaximumGCAge = metav1.Duration{Duration: unusedImageAge}
 }
 
 // openFileLimit is what the kubelet may ask for without privileges.
