@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,8 @@ type moduleProxy struct {
 	upstreams []upstream
 	sumdb     string // name of the checksum database, "" for none
 	client    *http.Client
-	left      atomic.Int64 // bytes that may still be fetched
+	stall     time.Duration // how long a proxy may send nothing
+	left      atomic.Int64  // bytes that may still be fetched
 	mu        sync.Mutex
 	failed    error
 }
@@ -34,8 +36,11 @@ type upstream struct {
 	onward bool
 }
 
+// A proxy may have to fetch a module itself before it answers. How long a body takes is not limited, for that is a matter
+// of the module's size and the line; that the build ends in time is.
 const (
-	fetchTime   = 2 * time.Minute
+	answerTime  = 2 * time.Minute
+	stallTime   = time.Minute
 	maxPathname = 2000
 )
 
@@ -43,7 +48,8 @@ func newModuleProxy(modules Modules, download int64) (*moduleProxy, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.RegisterProtocol("file", http.NewFileTransport(http.Dir("/")))
 	transport.MaxIdleConnsPerHost = 16
-	p := &moduleProxy{client: &http.Client{Transport: transport, Timeout: fetchTime, CheckRedirect: sameKind}}
+	transport.ResponseHeaderTimeout = answerTime
+	p := &moduleProxy{client: &http.Client{Transport: transport, CheckRedirect: sameKind}, stall: stallTime}
 	p.left.Store(download)
 	// GOSUMDB is "name", "name+key" or "name+key URL".
 	if name, _, _ := strings.Cut(modules.SumDB, " "); name != "off" {
@@ -140,6 +146,9 @@ func (p *moduleProxy) serve(w http.ResponseWriter, r *http.Request, upstreams []
 			err = fmt.Errorf("%s answered %s", host(u.base), answer.Status)
 			answer.Body.Close()
 		}
+		if r.Context().Err() != nil {
+			return // the go command has gone, which says nothing of the proxy
+		}
 		if last := i == len(upstreams)-1; !missing && (last || !u.onward && !strings.HasPrefix(r.URL.Path, "/sumdb/")) {
 			p.fail(err)
 			http.Error(w, "a module proxy cannot be reached", http.StatusBadGateway)
@@ -150,16 +159,52 @@ func (p *moduleProxy) serve(w http.ResponseWriter, r *http.Request, upstreams []
 }
 
 func (p *moduleProxy) fetch(r *http.Request, target string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, target, nil)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
+		cancel(nil)
 		return nil, errors.New("a module's address cannot be made")
 	}
 	answer, err := p.client.Do(req)
-	var refused *url.Error
-	if errors.As(err, &refused) {
-		return nil, fmt.Errorf("%s: %w", host(target), refused.Err) // without the URL, which may hold a password
+	if err != nil {
+		cancel(nil)
+		var refused *url.Error
+		if errors.As(err, &refused) {
+			err = refused.Err // without the URL, which may hold a password
+		}
+		return nil, fmt.Errorf("%s: %w", host(target), err)
 	}
-	return answer, err
+	answer.Body = &watchedBody{ReadCloser: answer.Body, proxy: p, from: host(target), asker: r.Context(), ctx: ctx, cancel: cancel}
+	return answer, nil
+}
+
+// watchedBody is what an upstream sends. It ends when nothing comes for a while; that, and any other break, is a failure
+// of the upstream's, unless the asker has gone.
+type watchedBody struct {
+	io.ReadCloser
+	proxy      *moduleProxy
+	from       string
+	asker, ctx context.Context
+	cancel     context.CancelCauseFunc
+}
+
+// Read waits no longer than the stall. The time that the go command takes to read is not the upstream's.
+func (b *watchedBody) Read(data []byte) (int, error) {
+	timer := time.AfterFunc(b.proxy.stall, func() { b.cancel(fmt.Errorf("nothing came for %s", b.proxy.stall)) })
+	n, err := b.ReadCloser.Read(data)
+	timer.Stop()
+	if err != nil && err != io.EOF && b.asker.Err() == nil {
+		if cause := context.Cause(b.ctx); cause != nil {
+			err = cause
+		}
+		b.proxy.fail(fmt.Errorf("%s broke off: %w", b.from, err))
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	defer b.cancel(nil)
+	return b.ReadCloser.Close()
 }
 
 func host(target string) string {

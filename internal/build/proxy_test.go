@@ -3,6 +3,7 @@ package build
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/dirhash"
 
@@ -123,6 +125,94 @@ func TestABrokenProxyIsWorthAnotherTry(t *testing.T) {
 		if strings.Contains(err.Error()+log.String(), "password") {
 			t.Errorf("the password got out: %v\n%s", err, log.String())
 		}
+	}
+}
+
+func TestAModuleThatBreaksOffIsWorthAnotherTry(t *testing.T) {
+	g := newGoproxy(t)
+	files := g.Handler
+	g.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, ".zip") {
+			files.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", "1000000")
+		fmt.Fprint(w, "PK")
+	})
+	b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: g.start(t)} })
+	_, err := b.Build(t.Context(), g.input("cut"), &bytes.Buffer{})
+	if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "broke off: unexpected EOF") {
+		t.Errorf("Build = %v", err)
+	}
+}
+
+// passed asks a module proxy before the upstream for a module, and returns what came and the proxy once the asker is served.
+func passed(t *testing.T, ctx context.Context, stall time.Duration, upstream http.HandlerFunc) (string, *moduleProxy) {
+	t.Helper()
+	far := httptest.NewServer(upstream)
+	defer far.Close()
+	p, err := newModuleProxy(Modules{Proxy: far.URL}, 1<<20)
+	must(err)
+	p.stall = stall
+	served := make(chan struct{})
+	near := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(served)
+		p.ServeHTTP(w, r)
+	}))
+	defer near.Close()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, near.URL+"/example.com/dep/@v/v1.0.0.zip", nil)
+	must(err)
+	var got []byte
+	if answer, err := http.DefaultClient.Do(req); err == nil {
+		got, _ = io.ReadAll(answer.Body)
+		must(answer.Body.Close())
+	}
+	<-served
+	return string(got), p
+}
+
+// dribble sends a byte n times, with a pause before each.
+func dribble(w http.ResponseWriter, r *http.Request, n int, pause time.Duration) {
+	for range n {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(pause):
+		}
+		fmt.Fprint(w, "x")
+		must(http.NewResponseController(w).Flush())
+	}
+}
+
+func TestASlowProxyIsWaitedForAndASilentOneIsNot(t *testing.T) {
+	got, p := passed(t, t.Context(), 500*time.Millisecond, func(w http.ResponseWriter, r *http.Request) { dribble(w, r, 20, 50*time.Millisecond) })
+	if got != strings.Repeat("x", 20) || p.failure() != nil {
+		t.Errorf("of a slow proxy came %q, %v", got, p.failure())
+	}
+	if p.client.Timeout != 0 {
+		t.Errorf("a body may take %s in all", p.client.Timeout)
+	}
+	_, p = passed(t, t.Context(), 100*time.Millisecond, func(w http.ResponseWriter, r *http.Request) {
+		dribble(w, r, 1, 0)
+		dribble(w, r, 1, time.Minute)
+	})
+	if err := p.failure(); err == nil || !strings.Contains(err.Error(), "nothing came for 100ms") {
+		t.Errorf("of a silent proxy it is said: %v", err)
+	}
+}
+
+func TestWhatTheGoCommandAbandonsIsNoFailure(t *testing.T) {
+	for name, bytes := range map[string]int{"before the answer": 0, "in the body": 1} {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, p := passed(t, ctx, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+			dribble(w, r, bytes, 0)
+			time.AfterFunc(50*time.Millisecond, cancel)
+			dribble(w, r, 1, time.Minute)
+		})
+		if err := p.failure(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
 	}
 }
 
