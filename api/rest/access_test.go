@@ -64,7 +64,7 @@ func TestAReaderMayNotWrite(t *testing.T) {
 
 func TestACookieIsNoTokenButForTheCodec(t *testing.T) {
 	s := newSite(t)
-	cookie := header{"Cookie", "m3o_session=token-of-admin"}
+	cookie := s.session("admin")
 	for _, r := range s.api.Routes() {
 		if rest.OpenRoutes[r.Action] || strings.Contains(r.Path, "/codec/") {
 			continue

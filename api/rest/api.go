@@ -45,6 +45,7 @@ type API struct {
 	huma      huma.API
 	routes    []Route
 	strangers strangers
+	sessions  sessions
 }
 
 // Route is one route and the permission it declares.
@@ -60,6 +61,7 @@ const MaxBody = 2 << 20
 func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
+	a.sessions = newSessions()
 	a.strangers.say = rate.Sometimes{First: 1, Interval: time.Minute}
 	config := huma.DefaultConfig("M3O Platform", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard

@@ -7,13 +7,11 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
 )
-
-// SessionCookie carries a browser's token to the routes that browsers call (the Temporal UI's codec endpoint).
-const SessionCookie = "m3o_session"
 
 type principalKey struct{}
 
@@ -91,12 +89,22 @@ func changes(method string) bool {
 func (a *API) authenticate(r *http.Request, cookies bool) (account.Principal, error) {
 	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if cookie, err := r.Cookie(SessionCookie); !found && cookies && err == nil {
-		token, found = cookie.Value, true
+		return a.inSession(r.Context(), cookie.Value)
 	}
 	if !found || token == "" {
 		return account.Principal{}, fault.New(fault.Unauthenticated, "no token: send Authorization: Bearer <token> (see admin.token in the data directory, or set M3O_TOKEN)")
 	}
 	return a.Accounts.Principal(r.Context(), HashToken(token))
+}
+
+// inSession is who began the session. The token is looked up every time, so that its end is the session's too.
+func (a *API) inSession(ctx context.Context, value string) (account.Principal, error) {
+	hash, err := a.sessions.tokenHash(value, time.Now())
+	if err != nil {
+		return account.Principal{}, err
+	}
+	p, err := a.Accounts.Principal(ctx, hash)
+	return ofSession(p), err
 }
 
 // requestID is the caller's, if it is sane, else a new one.

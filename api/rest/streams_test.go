@@ -198,7 +198,7 @@ func TestTheTemporalUIReadsPayloads(t *testing.T) {
 	must(t, err)
 	body, err := protojson.Marshal(&commonpb.Payloads{Payloads: sealed})
 	must(t, err)
-	origin, cookie := header{"Origin", ui}, header{"Cookie", rest.SessionCookie + "=token-of-admin"}
+	origin, cookie := header{"Origin", ui}, s.session("admin")
 	for name, h := range map[string]header{"cookie": cookie, "token": as("admin")} {
 		r := s.do("POST", "/v1/codec/decode", string(body), h, origin)
 		r.ok(t, 200, nil)
@@ -211,8 +211,10 @@ func TestTheTemporalUIReadsPayloads(t *testing.T) {
 			t.Errorf("%s: a browser may not read it: %v", name, r.header)
 		}
 	}
-	s.do("POST", "/v1/codec/decode", string(body), header{"Cookie", rest.SessionCookie + "=wrong"}, origin).refused(t, 401)
-	s.do("POST", "/v1/codec/decode", string(body), header{"Cookie", rest.SessionCookie + "=token-of-reader"}, origin).refused(t, 403)
+	for _, wrong := range []string{"wrong", "token-of-admin", ""} {
+		s.do("POST", "/v1/codec/decode", string(body), header{"Cookie", rest.SessionCookie + "=" + wrong}, origin).refused(t, 401)
+	}
+	s.do("POST", "/v1/codec/decode", string(body), s.session("reader"), origin).refused(t, 403)
 	if r := s.do("POST", "/v1/codec/decode", "{", cookie, origin); r.status < 400 || r.status > 499 {
 		t.Errorf("a body that is none was answered with %d", r.status)
 	}
@@ -230,6 +232,24 @@ func TestOnlyTheTemporalUIMayAskFromABrowser(t *testing.T) {
 	}
 }
 
+// session logs in, and is the cookie of it.
+func (s *site) session(who string) header {
+	s.t.Helper()
+	in := s.do("POST", "/login", url.Values{"token": {"token-of-" + who}}.Encode(), header{"Content-Type", "application/x-www-form-urlencoded"})
+	cookie, err := http.ParseSetCookie(in.header.Get("Set-Cookie"))
+	must(s.t, err)
+	return header{"Cookie", cookie.Name + "=" + cookie.Value}
+}
+
+func TestASessionEndsWithItsToken(t *testing.T) {
+	s := newSite(t)
+	session := s.session("admin")
+	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, session).ok(t, 200, nil)
+	must(t, s.store.ReplaceToken(t.Context(), rest.HashToken("another"), callers["admin"], "admin", time.Time{}))
+	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, session).refused(t, 401)
+	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, newSite(t).session("admin")).refused(t, 401, "log in at /login")
+}
+
 func TestLoggingIn(t *testing.T) {
 	s := newSite(t)
 	page := s.do("GET", "/login", nil)
@@ -243,9 +263,10 @@ func TestLoggingIn(t *testing.T) {
 	}
 	cookie, err := http.ParseSetCookie(in.header.Get("Set-Cookie"))
 	must(t, err)
-	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/v1/codec" || cookie.Value != "token-of-admin" {
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/v1/codec" {
 		t.Errorf("the cookie is %s", cookie)
 	}
+	s.do("GET", "/v1/services", nil, header{"Authorization", "Bearer " + cookie.Value}).refused(t, 401)
 	bad := s.do("POST", "/login", url.Values{"token": {"<script>"}}.Encode(), form)
 	if bad.status != 401 || bad.header.Get("Set-Cookie") != "" || strings.Contains(bad.body, "<script>") {
 		t.Errorf("a wrong token was answered with %d %s", bad.status, bad.body)
