@@ -320,3 +320,11 @@ func TestASourceSetsNoFlags(t *testing.T) {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 }
+
+func TestASourceIsCheckedForTheBuildersArchitecture(t *testing.T) {
+	in := input(map[string]string{"go.mod": gomod, "main_amd64.go": "package main\n\nfunc main() {}\n"})
+	b := builder(t, func(c *Config) { c.Arch = "arm64" })
+	if _, err := b.Build(t.Context(), in, io.Discard); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "built for linux/arm64 without cgo") {
+		t.Errorf("Build = %v", err)
+	}
+}
