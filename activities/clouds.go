@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
@@ -21,7 +23,7 @@ type Networks struct {
 // EnsureNetwork makes the network of the spec exist and returns it. Asking twice returns the same network.
 func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
 	network, err := a.Cloud.EnsureNetwork(ctx, spec)
-	if err := again(err); err != nil {
+	if err := againFor(activity.GetInfo(ctx).Attempt, err); err != nil {
 		return region.Net{}, fail(fmt.Errorf("ensure network %s: %w", spec.Name, err))
 	}
 	return network, nil
@@ -47,6 +49,18 @@ func again(err error) error {
 	return err
 }
 
+// patience is how often what is in the way of something new is waited for: an hour of tries, a quarter of a minute apart. It
+// counts tries and not the time: none is made while the platform is switched off.
+const patience = 240
+
+// againFor is again, for so many tries.
+func againFor(attempt int32, err error) error {
+	if attempt < patience {
+		return again(err)
+	}
+	return err
+}
+
 // Clusters makes, watches and removes managed Kubernetes clusters in one cloud account. Poll is how often it looks at
 // one that is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one.
 type Clusters struct {
@@ -58,7 +72,7 @@ type Clusters struct {
 // EnsureCluster asks for the cluster of the spec and returns it as it is now. Asking twice returns the same cluster.
 func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
 	cluster, err := a.Cloud.EnsureCluster(ctx, spec)
-	if err := again(err); err != nil {
+	if err := againFor(activity.GetInfo(ctx).Attempt, err); err != nil {
 		return region.Cluster{}, fail(fmt.Errorf("ensure cluster %s: %w", spec.Name, err))
 	}
 	return cluster, nil

@@ -7,9 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.temporal.io/sdk/testsuite"
+
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
 )
 
 // TestSweepsOfOldAreUnderstood: a workflow that was scheduled by an older version sends the key alone, and an older worker reads
@@ -58,3 +62,45 @@ func TestAnImageThatNobodyNamedStandsInTheWay(t *testing.T) {
 		}
 	}
 }
+
+// A cluster that never ends its going keeps a new one of its name away for an hour of tries, not for ever.
+func TestWhatIsInTheWayIsWaitedForAWhile(t *testing.T) {
+	leaving := fault.New(fault.Conflict, "the cluster m3o-lon1 is being deleted")
+	for attempt, want := range map[int32]fault.Kind{1: fault.Unavailable, patience - 1: fault.Unavailable, patience: fault.Conflict} {
+		if err := againFor(attempt, leaving); fault.Of(err) != want || fault.Message(err) != fault.Message(leaving) {
+			t.Errorf("after try %d it is %s: %v; want %s", attempt, fault.Of(err), err, want)
+		}
+	}
+}
+
+// A database puts names in an order of its own ("a-c" after "ab" in English).
+func TestAServiceIsToldWhateverOrderTheListIsIn(t *testing.T) {
+	key := func(name string) release.Service {
+		return release.Service{Key: release.Key{Project: "default", Name: name}}
+	}
+	list := announced{key("ab"), key("a-c"), key("zz")}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	told := &teller{}
+	env.RegisterActivity(&Operators{Services: told, List: list})
+	env.SetHeartbeatDetails(release.Key{Project: "default", Name: "a-c"}) // the first of them, by their bytes
+	if _, err := env.ExecuteActivity("AnnounceReady", Announcement{Key: region.Key{Platform: "micro", Name: "lon1"}, Cluster: "k8s"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"ab lon1 k8s", "zz lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
+		t.Errorf("after a-c it told %v, want %v", told.facts, want)
+	}
+}
+
+type announced []release.Service
+
+func (a announced) AllServices(context.Context) ([]release.Service, error) { return a, nil }
+
+type teller struct{ facts []string }
+
+func (t *teller) RegionReady(_ context.Context, key release.Key, fact release.RegionFact) error {
+	t.facts = append(t.facts, key.Name+" "+fact.Region+" "+fact.Cluster)
+	return nil
+}
+
+func (t *teller) RegionRemoved(context.Context, release.Key, release.RegionFact) error { return nil }

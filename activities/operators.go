@@ -63,37 +63,48 @@ func (a *Operators) order(ctx context.Context, in OrderInput) (region.Accepted, 
 	return a.Regions.ApplyRegion(ctx, in.ID, region.ApplyInput{Spec: in.Step.Region, Plan: in.Plan, By: in.By, Keep: in.Keep})
 }
 
+// Announcement is a region, and the provider's id of its cluster when it has one. It was the key alone once, so the key's
+// fields are its own.
+type Announcement struct {
+	region.Key
+	Cluster string `json:"cluster,omitempty"`
+}
+
 // AnnounceReady tells every service that the region takes services now. Being told twice is harmless.
-func (a *Operators) AnnounceReady(ctx context.Context, key region.Key) error {
-	return a.announce(ctx, key, a.Services.RegionReady)
+func (a *Operators) AnnounceReady(ctx context.Context, in Announcement) error {
+	return a.announce(ctx, in, a.Services.RegionReady)
 }
 
 // AnnounceRemoved tells every service that the region is no longer a place. Being told twice is harmless.
-func (a *Operators) AnnounceRemoved(ctx context.Context, key region.Key) error {
-	return a.announce(ctx, key, a.Services.RegionRemoved)
+func (a *Operators) AnnounceRemoved(ctx context.Context, in Announcement) error {
+	return a.announce(ctx, in, a.Services.RegionRemoved)
 }
 
-func (a *Operators) announce(ctx context.Context, key region.Key, tell func(context.Context, release.Key, release.RegionFact) error) error {
+func (a *Operators) announce(ctx context.Context, in Announcement, tell func(context.Context, release.Key, release.RegionFact) error) error {
 	services, err := a.List.AllServices(ctx)
 	if err != nil {
-		return fail(fmt.Errorf("list services for %s: %w", key, err))
+		return fail(fmt.Errorf("list services for %s: %w", in.Key, err))
 	}
 	for _, s := range untold(ctx, services) {
-		if err := tell(ctx, s.Key, release.RegionFact{Region: key.Name, Trace: lineage.In(ctx)}); err != nil {
-			return fail(fmt.Errorf("tell %s of region %s: %w", s.Key, key, err))
+		if err := tell(ctx, s.Key, release.RegionFact{Region: in.Name, Cluster: in.Cluster, Trace: lineage.In(ctx)}); err != nil {
+			return fail(fmt.Errorf("tell %s of region %s: %w", s.Key, in.Key, err))
 		}
 		activity.RecordHeartbeat(ctx, s.Key)
 	}
 	return nil
 }
 
-// untold leaves out the services, in the order of their names, that an earlier attempt told.
+// untold leaves out the services that an earlier attempt told, and puts the others in an order of its own: a database sorts
+// names as its language does.
 func untold(ctx context.Context, services []release.Service) []release.Service {
+	slices.SortFunc(services, func(a, b release.Service) int { return order(a.Key, b.Key) })
 	var last release.Key
 	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &last) != nil {
 		return services
 	}
-	return slices.DeleteFunc(services, func(s release.Service) bool {
-		return cmp.Or(cmp.Compare(s.Key.Project, last.Project), cmp.Compare(s.Key.Name, last.Name)) <= 0
-	})
+	return slices.DeleteFunc(services, func(s release.Service) bool { return order(s.Key, last) <= 0 })
+}
+
+func order(a, b release.Key) int {
+	return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Name, b.Name))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -221,8 +222,8 @@ func (s *session) awaitGone(name string, after int64) error {
 		if err != nil {
 			return err
 		}
-		if v.Version > after && v.Status == release.Broken && strings.HasPrefix(v.Message, release.KillFailed) {
-			return fault.New(fault.Failed, "service %s is not gone: %s", name, v.Message)
+		if v.Version > after && v.Status != release.Killing { // that it is to go was recorded before the answer
+			return fault.New(fault.Failed, "service %s is not gone: %s", name, cmp.Or(v.Message, "it is "+string(v.Status)+" again"))
 		}
 		b.show([]boardRow{{name: name, status: string(v.Status), detail: v.Message}})
 		if err := s.pace(began); err != nil {

@@ -1,12 +1,18 @@
 package workflows_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/workflows"
 )
 
 // bootstrapped runs BootstrapRegion and returns how it ended.
@@ -110,6 +116,51 @@ func TestARetryMayComeWithAnotherWish(t *testing.T) {
 	end := p.bootstrapped(region.BootstrapInput{Spec: big})
 	if changes, _ := region.Differences(end.Region.Spec, smaller); len(changes) > 0 || w.clusters["lon1"].Nodes.Count != 2 {
 		t.Errorf("what was left out of the new wish is still there: %v; the cluster has %d nodes", changes, w.clusters["lon1"].Nodes.Count)
+	}
+}
+
+// What is recorded of a region that is ready is what was built: a wish that came too late is another operation's.
+func TestAWishThatComesTooLateIsNotRecordedAsBuilt(t *testing.T) {
+	w := newWorld()
+	w.later("AwaitParts lon1", 20*time.Second)
+	p := newPlay(t, w)
+	grown := lon1()
+	grown.Kubernetes.Nodes.Count = 3
+	p.at(10*time.Second, func() { p.SignalWorkflow(region.RetrySignal, grown) })
+	end := p.bootstrapped(region.BootstrapInput{Spec: lon1()})
+	if end.Region.Status != region.Ready || end.Region.Spec.Kubernetes.Nodes.Count != w.clusters["lon1"].Nodes.Count {
+		t.Errorf("it is %s with %d nodes on record, and has %d", end.Region.Status, end.Region.Spec.Kubernetes.Nodes.Count, w.clusters["lon1"].Nodes.Count)
+	}
+}
+
+func TestAnotherWishIsFulfilledFromTheFirstStep(t *testing.T) {
+	w := newWorld()
+	w.fails("ApplyParts lon1", 1, fault.New(fault.Denied, "no permission"))
+	p := newPlay(t, w)
+	grown := lon1()
+	grown.Kubernetes.Nodes.Count = 3
+	p.at(time.Hour, func() { p.SignalWorkflow(region.RetrySignal, grown) })
+	end := p.bootstrapped(region.BootstrapInput{Spec: lon1()})
+	if end.Region.Status != region.Ready || end.Region.Spec.Kubernetes.Nodes.Count != 3 || w.clusters["lon1"].Nodes.Count != 3 {
+		t.Errorf("it is %s with %d nodes on record, and has %d", end.Region.Status, end.Region.Spec.Kubernetes.Nodes.Count, w.clusters["lon1"].Nodes.Count)
+	}
+}
+
+// However far it had come before it began anew, all of it is removed.
+func TestWhatIsBegunAnewAndFailsLeavesNothing(t *testing.T) {
+	w := newWorld()
+	w.fails("ApplyParts lon1", 1, fault.New(fault.Denied, "no permission"))
+	p := newPlay(t, w)
+	odd := lon1()
+	odd.Kubernetes.Nodes.Count = 3
+	p.at(time.Hour, func() {
+		w.mu.Lock()
+		w.obstacles = []region.Obstacle{{Kind: "invalid", Message: "the size is not offered any more"}}
+		w.mu.Unlock()
+		p.SignalWorkflow(region.RetrySignal, odd)
+	})
+	if end := p.bootstrapped(region.BootstrapInput{Spec: lon1()}); !end.Removed || len(w.clusters)+len(w.networks) > 0 {
+		t.Errorf("it ended as %+v; there are clusters %v, networks %v", end, w.clusters, w.networks)
 	}
 }
 
@@ -365,5 +416,18 @@ func TestAReleaseThatNeverEndsDoesNotKeepARegionAlive(t *testing.T) {
 	w.fails("RunningReleases lon1", 20, fault.New(fault.Unavailable, "the database is away"))
 	if end := newPlay(t, w).tornDown(r); !end.Removed {
 		t.Errorf("it ended as %+v", end)
+	}
+}
+
+// Who asks while the cloud's worker is away is told that it is away, not that something went wrong on our side.
+func TestWhoDoesNotAnswerInTimeIsAway(t *testing.T) {
+	late := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+	for _, c := range []struct {
+		err  error
+		want fault.Kind
+	}{{late, fault.Unavailable}, {fmt.Errorf("seal: %w", late), fault.Unavailable}, {temporal.NewApplicationError("no", string(fault.Denied)), fault.Denied}, {errors.New("odd"), fault.Unknown}} {
+		if got := workflows.KindOf(c.err); got != c.want {
+			t.Errorf("%v is %s, want %s", c.err, got, c.want)
+		}
 	}
 }

@@ -49,11 +49,15 @@ func (c childRun) run(ctx workflow.Context, in, answer any) error {
 		flows.AwaitWorkflow, activities.Awaited{ID: c.id}).Get(ctx, answer)
 }
 
-// kindOf is the fault behind an activity's or a child's error.
+// kindOf is the fault behind an activity's or a child's error. Who did not answer in time is away.
 func kindOf(err error) fault.Kind {
 	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
+	var timeout *temporal.TimeoutError
+	switch {
+	case errors.As(err, &app):
 		return fault.Kind(app.Type())
+	case errors.As(err, &timeout):
+		return fault.Unavailable
 	}
 	return fault.Unknown
 }

@@ -17,3 +17,6 @@ func SwappedBootstrap(ctx workflow.Context, in region.BootstrapInput) (region.Ou
 	steps[1], steps[2] = steps[2], steps[1]
 	return b.run(ctx, steps)
 }
+
+// KindOf is how workflows read an error.
+var KindOf = kindOf

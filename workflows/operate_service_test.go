@@ -390,6 +390,54 @@ func TestARegionThatBecomesReadyGetsTheCurrentRelease(t *testing.T) {
 	}
 }
 
+// rebuilt is a region that has another cluster than before, an empty one.
+func (p *play) rebuilt(d time.Duration, name, cluster string) {
+	p.at(d, func() {
+		p.w.rebuild(name, cluster)
+		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: name, Cluster: cluster})
+	})
+}
+
+func (w *world) rebuild(name, cluster string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.regions[place(name).Key()]
+	r.Cluster.ID = cluster
+	w.regions[r.Spec.Key()] = r
+	delete(w.running, name+"/"+hello.String())
+}
+
+func TestAClusterThatIsMadeAnewGetsTheCurrentRelease(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.rebuild("lon1", "first")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.rebuilt(time.Hour, "lon1", "second")
+	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.at(2*time.Hour, func() {
+		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: "lon1", Cluster: "second"})
+	}) // told twice
+	p.at(3*time.Hour, func() { same(t, "brought", w.did("ApplyService lon1"), "ApplyService lon1/1, ApplyService lon1/1") })
+	p.served(4 * time.Hour)
+}
+
+// What could not be placed is taken away again each time, not only the first.
+func TestEveryPlacementThatFailsLeavesNothing(t *testing.T) {
+	w := worldWith("lon1")
+	w.fails("AwaitService nyc3/1", 2, fault.New(fault.Failed, "it exits with 1"))
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.ready(time.Hour, "nyc3")
+	p.expect(time.Hour+2*time.Minute, "lon1 1", release.Running, 1) // the second try was after a minute
+	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.at(2*time.Hour, func() {
+		if tries := strings.Count(w.did("ApplyService nyc3"), "nyc3/1"); tries != 3 {
+			t.Errorf("it was placed %d times", tries)
+		}
+	})
+	p.served(3 * time.Hour)
+}
+
 func TestARegionThatIsMadeAnewDuringADeployIsNotForgotten(t *testing.T) {
 	w := worldWith("lon1", "nyc3")
 	p := newPlay(t, w)

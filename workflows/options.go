@@ -78,11 +78,12 @@ const reconcileEvery = 10 * time.Minute
 const lookAgainIn = 20 * time.Second
 
 // building is for compiling strangers' source: minutes of CPU, then a push. It is not repeated when the source is at
-// fault; a dead worker is noticed by its heartbeat.
+// fault; a dead worker is noticed by its heartbeat. Somebody waits for it, so a module proxy or a registry that is away fails
+// it after a quarter of an hour of tries, which are counted, not timed: none is made while the platform is switched off.
 func building(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
 		StartToCloseTimeout: buildLimit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second, MaximumAttempts: 32},
 	})
 }
 

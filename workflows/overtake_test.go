@@ -155,6 +155,27 @@ func TestAKillThatFailedSomewhereIsNotForgotten(t *testing.T) {
 	p.served(6 * time.Hour)
 }
 
+func TestAKillThatFailsTakesTheReleaseThatWaitsAllTheSame(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.hangs(time.Minute, "AwaitService lon1/2")
+	p.at(time.Minute, func() {
+		w.fails("DeleteService nyc3", 1, fault.New(fault.Denied, "no permission"))
+		w.later("ApplyService nyc3/1", 30*time.Second) // going back takes its time
+	})
+	p.deploy(time.Hour, "b")
+	p.deploy(time.Hour+10*time.Second, "c")
+	p.command(time.Hour+11*time.Second, release.KillUpdate, "k", release.KillInput{})
+	p.expect(2*time.Hour, "nyc3 1", release.Broken, 1)
+	p.at(2*time.Hour, func() {
+		if r := w.releases[3]; r.Status != release.Superseded || r.Message != "the service was killed" {
+			t.Errorf("release 3 is recorded as %s %q", r.Status, r.Message)
+		}
+	})
+	p.served(3 * time.Hour)
+}
+
 // A region.
 
 func TestAFailedChangeOfARegionWithoutAGatewayRemovesNothing(t *testing.T) {

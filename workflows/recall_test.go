@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,32 @@ func TestARegionThatBecameReadyWithoutAnOwnerGetsTheRelease(t *testing.T) {
 	p.rollback(time.Minute, "r", 7) // refused, but it wakes an owner
 	p.expect(time.Minute, "lon1 2, nyc3 2", release.Running, 2)
 	p.served(time.Hour)
+}
+
+func TestAClusterThatWasMadeAnewWithoutAnOwnerGetsTheRelease(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.rebuild("lon1", "first")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.lost(time.Hour, release.OperateInput{})
+	w.rebuild("lon1", "second")
+	p = newPlay(t, w)
+	p.rollback(time.Minute, "r", 7) // refused, but it wakes an owner
+	p.expect(time.Hour, "lon1 1, nyc3 1", release.Running, 1)
+	p.served(2 * time.Hour)
+}
+
+func TestAnOwnerThatWasLostKnowsThatAKillFailed(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.fails("DeleteService nyc3", 1, fault.New(fault.Denied, "no permission"))
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.command(time.Hour, release.KillUpdate, "k", release.KillInput{})
+	p.lost(2*time.Hour, release.OperateInput{})
+	p = newPlay(t, w)
+	p.rollback(time.Minute, "r", 7) // refused, but it wakes an owner
+	p.expect(time.Hour, "nyc3 1", release.Broken, 1)
+	p.served(2 * time.Hour)
 }
 
 // The ids of placements are taken once: what an owner before placed is not the answer to what the next one places.
@@ -134,15 +161,17 @@ func TestAServiceThatNeverWasCannotBeKilled(t *testing.T) {
 
 func TestARegionThatLostItsOwnerGoesOn(t *testing.T) {
 	for _, c := range []struct {
-		status region.Status
-		served bool
-		does   string
+		status  region.Status
+		served  bool
+		waiting bool // its bootstrap waits for the operator
+		does    string
 	}{
-		{region.Planned, false, "EnsureCluster lon1"}, {region.Creating, false, "EnsureCluster lon1"}, {region.Updating, true, "EnsureCluster lon1"},
-		{region.Ready, true, ""}, {region.Failed, false, ""},
+		{region.Planned, false, false, "EnsureCluster lon1"}, {region.Creating, false, false, "EnsureCluster lon1"}, {region.Updating, true, false, "EnsureCluster lon1"},
+		{region.Ready, true, false, ""}, {region.Failed, false, false, ""}, {region.Failed, false, true, "EnsureCluster lon1"},
 	} {
-		t.Run(string(c.status), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, waiting %t", c.status, c.waiting), func(t *testing.T) {
 			w := newWorld()
+			w.atWork[lon1().Key().BootstrapID(4)] = c.waiting
 			w.services[hello] = serviceRow()
 			w.regions[lon1().Key()] = region.Region{Spec: lon1(), Status: c.status, Served: c.served, Operation: 4, Version: 9}
 			p := newPlay(t, w)
@@ -153,7 +182,7 @@ func TestARegionThatLostItsOwnerGoesOn(t *testing.T) {
 				if r := w.regions[lon1().Key()]; c.does != "" && (r.Status != region.Ready || r.Operation != 4) {
 					t.Errorf("the region is %s after operation %d: %s", r.Status, r.Operation, r.Message)
 				}
-				if told := w.did("RegionReady"); (c.status != region.Failed) != (told == "RegionReady hello lon1") {
+				if told := w.did("RegionReady"); (c.status != region.Failed || c.waiting) != (told == "RegionReady hello lon1") {
 					t.Errorf("services were told %q", told)
 				}
 			})

@@ -39,6 +39,7 @@ type bootstrap struct {
 
 	progress region.Progress
 	retry    bool                // the operator said: go on
+	wish     region.Spec         // with that
 	giveUp   bool                // the operator said: remove it
 	stop     workflow.CancelFunc // ends the step at work
 }
@@ -66,10 +67,15 @@ func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, err
 	b.ran = b.built.Served || b.built.Endpoints.API != ""
 	b.built.Spec, b.built.Message = b.spec, ""
 	b.built.Status = b.underWay()
-	for i, s := range steps {
-		b.progress = region.Progress{Stage: s.name, Done: i, Of: len(steps)}
-		if err := b.seeThrough(ctx, s); err != nil {
-			return b.fail(ctx, steps[:i+1], err)
+	for i, reached := 0, 0; i < len(steps); i++ {
+		reached = max(reached, i)
+		b.progress = region.Progress{Stage: steps[i].name, Done: i, Of: len(steps)}
+		anew, err := b.seeThrough(ctx, steps[i])
+		if err != nil {
+			return b.fail(ctx, steps[:reached+1], err)
+		}
+		if anew {
+			i = -1
 		}
 	}
 	b.progress = region.Progress{Done: len(steps), Of: len(steps)}
@@ -85,27 +91,40 @@ func (b *bootstrap) underWay() region.Status {
 	return region.Creating
 }
 
-// seeThrough does one step until it is done, has failed for good, or the operator gives up on it.
-func (b *bootstrap) seeThrough(ctx workflow.Context, s step) error {
+// seeThrough does one step until it is done, has failed for good, or the operator gives up on it or wants something else: then
+// all of it is to be done anew.
+func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err error) {
 	for {
 		if b.giveUp {
-			return errRemoval
+			return false, errRemoval
 		}
 		if err := b.record(ctx); err != nil {
-			return err
+			return false, err
 		}
 		b.retry = false
 		err := b.attempt(ctx, s)
 		switch {
 		case err != nil && b.giveUp:
-			return errRemoval
+			return false, errRemoval
 		case err == nil || !waitsForOperator(err):
-			return err
+			return false, err
 		}
 		if err := b.askOperator(ctx, err); err != nil {
-			return err
+			return false, err
+		}
+		if b.adopt(ctx) {
+			return true, nil
 		}
 	}
+}
+
+// adopt takes over what the operator wants now, and reports whether that is something else. Only a bootstrap that waits does:
+// what is done already was done for what was wanted then, and the region's record must not say more than there is. The
+// command's own operation brings the rest.
+func (b *bootstrap) adopt(ctx workflow.Context) bool {
+	changes, _ := region.Differences(b.spec, b.wish)
+	b.spec, b.built.Spec = b.wish, b.wish
+	return len(changes) > 0 && beginsAnew(ctx)
 }
 
 // attempt does a step in a scope of its own, which giving up cancels.
@@ -270,7 +289,7 @@ func (b *bootstrap) listen(ctx workflow.Context) {
 		s.AddReceive(goOn, func(c workflow.ReceiveChannel, _ bool) {
 			var wanted region.Spec
 			c.Receive(ctx, &wanted)
-			b.retry, b.spec, b.built.Spec = true, wanted, wanted
+			b.retry, b.wish = true, wanted
 		})
 		s.AddReceive(end, func(c workflow.ReceiveChannel, _ bool) {
 			c.Receive(ctx, nil)

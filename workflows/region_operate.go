@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/lineage"
@@ -125,19 +126,32 @@ func (o *regionOperator) resume(ctx workflow.Context) {
 	if r.Status == region.Deleting {
 		order.Action = region.Delete
 	}
-	if r.Status.Moving() {
+	finds := findsWaiting(ctx)
+	moving := r.Status.Moving() || finds && r.Status == region.Failed && o.stillAtWork(ctx)
+	if moving {
 		o.state.Queue = append(o.state.Queue, order)
 	}
-	o.begun = true
-	if !r.Status.Moving() && r.Takes() {
+	// A command is to be passed on to the bootstrap that is found, so it waits until that is.
+	o.begun = !finds || !moving || order.Action == region.Delete
+	if !moving && r.Takes() {
 		o.announce(ctx)
 	}
+}
+
+// stillAtWork reports whether the bootstrap of a region that is recorded as failed is not over: it waits for the operator, or
+// removes what it built. With nobody to tell it otherwise it would take away, a day later, what a next one had built.
+func (o *regionOperator) stillAtWork(ctx workflow.Context) bool {
+	var runs bool
+	id := o.key.BootstrapID(o.state.Operation)
+	err := workflow.ExecuteActivity(quickly(ctx, "Find whether "+id+" still runs"), flows.WorkflowRuns, activities.Awaited{ID: id}).Get(ctx, &runs)
+	return err == nil && runs // there is no error but the end of this workflow: it is asked until there is an answer
 }
 
 // announce tells every service that the region takes services now. The region does not end because one cannot be told.
 func (o *regionOperator) announce(ctx workflow.Context) {
 	tell := watching(ctx, queue.Flows, "Tell services of the region", tellingLimit)
-	if err := workflow.ExecuteActivity(tell, operators.AnnounceReady, o.key).Get(ctx, nil); err != nil && ctx.Err() == nil {
+	ready := activities.Announcement{Key: o.key, Cluster: o.state.Region.Cluster.ID}
+	if err := workflow.ExecuteActivity(tell, operators.AnnounceReady, ready).Get(ctx, nil); err != nil && ctx.Err() == nil {
 		workflow.GetLogger(ctx).Error("services were not told of the region", "region", o.key.String(), "error", err)
 	}
 }
@@ -179,7 +193,10 @@ func (o *regionOperator) next() region.Order {
 
 func (o *regionOperator) perform(ctx workflow.Context, order region.Order) error {
 	o.running, ctx = &order, lineage.Under(ctx, order.Trace)
-	defer func() { o.running, o.child, o.runs, o.again, o.progress = nil, "", false, false, region.Progress{} }()
+	defer func() {
+		o.begun = true
+		o.running, o.child, o.runs, o.again, o.progress = nil, "", false, false, region.Progress{}
+	}()
 	if order.Action == region.Delete {
 		return o.teardown(ctx, order)
 	}
@@ -192,7 +209,7 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 	o.progress = region.Progress{Stage: "bootstrap", Waiting: region.WaitsFor + o.child}
 	o.describe(ctx)
 	var end region.Outcome
-	run := childRun{workflow: region.BootstrapWorkflow, id: o.child, anew: true, begun: func() { o.runs = true },
+	run := childRun{workflow: region.BootstrapWorkflow, id: o.child, anew: true, begun: func() { o.runs, o.begun = true, true },
 		summary: fmt.Sprintf("Bootstrap region %s on %s in %s", o.key.Name, order.Spec.Provider, order.Spec.Location)}
 	if err := run.run(ctx, in, &end); err != nil {
 		return o.recordFailure(ctx, order.Spec, err)

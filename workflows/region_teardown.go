@@ -59,7 +59,7 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 		return region.Outcome{}, err
 	}
 	tell := watching(ctx, queue.Flows, "Tell services that the region is gone", tellingLimit)
-	err := workflow.ExecuteActivity(tell, operators.AnnounceRemoved, t.region.Spec.Key()).Get(ctx, nil)
+	err := workflow.ExecuteActivity(tell, operators.AnnounceRemoved, activities.Announcement{Key: t.region.Spec.Key()}).Get(ctx, nil)
 	return region.Outcome{Region: t.region, Removed: true}, err
 }
 

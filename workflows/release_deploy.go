@@ -132,6 +132,9 @@ func (d *deploy) findPlaces(ctx workflow.Context) error {
 		names[i] = p.Spec.Name
 	}
 	d.placed = pending(names)
+	for i, p := range places {
+		d.placed[i].Cluster = p.Cluster.ID
+	}
 	return nil
 }
 
@@ -245,9 +248,9 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 		case slices.Contains(d.ran, p.Region):
 			d.placed[i] = tried[i]
 		case d.overtaken != nil:
-			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p)}
+			d.placed[i] = release.Placed{Region: p.Region, Cluster: p.Cluster, Status: release.RolledBack, URL: d.answers(p)}
 		default:
-			d.placed[i] = release.Placed{Region: p.Region, Status: release.RolledBack, URL: d.answers(p), Message: tried[i].Message}
+			d.placed[i] = release.Placed{Region: p.Region, Cluster: p.Cluster, Status: release.RolledBack, URL: d.answers(p), Message: tried[i].Message}
 		}
 	}
 	d.release.Status = d.endsAs(release.RolledBack)
@@ -275,7 +278,7 @@ func (d *deploy) stays() bool {
 func (d *deploy) leave(ctx workflow.Context) (release.Outcome, error) {
 	for i, p := range d.placed {
 		if p.Status != release.Ready {
-			d.placed[i] = release.Placed{Region: p.Region, Status: release.Failed, Message: d.release.Message}
+			d.placed[i] = release.Placed{Region: p.Region, Cluster: p.Cluster, Status: release.Failed, Message: d.release.Message}
 		}
 	}
 	d.release.Status = d.endsAs(release.Superseded)

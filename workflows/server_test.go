@@ -20,6 +20,7 @@ func TestOnARealServer(t *testing.T) {
 	t.Run("what is on its way when it is given up is removed too", func(t *testing.T) { givenUp(t, s) })
 	t.Run("a removal tells a bootstrap that waits", func(t *testing.T) { removalTells(t, s) })
 	t.Run("a region that lost its owner is removed", func(t *testing.T) { orphan(t, s) })
+	t.Run("a bootstrap that waits is found by the next owner", func(t *testing.T) { waitsOn(t, s) })
 	t.Run("a deploy that was found is not done again", func(t *testing.T) { found(t, s) })
 	t.Run("what keeps a region is said", func(t *testing.T) { kept(t, s) })
 	t.Run("a deploy survives its owner", func(t *testing.T) { survives(t, s) })
@@ -133,6 +134,26 @@ func orphan(t *testing.T, s *stage) {
 	s.region(spec, region.Ready)
 	s.must("terminate its owner", s.c.TerminateWorkflow(s.ctx, spec.Key().OperateID(), "", "by mistake"))
 	s.takeDown(spec, "orphan-remove")
+}
+
+// waitsOn: the owner of a region is terminated while the bootstrap waits for the operator. The next one does not begin another.
+func waitsOn(t *testing.T, s *stage) {
+	spec := place("patient")
+	key := spec.Key()
+	s.w.fails("EnsureCluster patient", 1, fault.New(fault.Quota, "droplet limit reached"))
+	s.order(spec, "patient-apply")
+	s.region(spec, region.Failed)
+	s.must("terminate its owner", s.c.TerminateWorkflow(s.ctx, key.OperateID(), "", "by mistake"))
+	_, err := s.flows.RetryRegion(s.ctx, "patient-retry", key, region.RetryInput{By: "ada"})
+	s.must("retry", err)
+	s.region(spec, region.Ready)
+	if r := s.w.regions[key]; r.Operation != 1 {
+		t.Errorf("it took operation %d", r.Operation)
+	}
+	if _, err := s.c.DescribeWorkflowExecution(s.ctx, key.BootstrapID(2), ""); err == nil {
+		t.Error("another bootstrap was begun beside the one that waited")
+	}
+	s.takeDown(spec, "patient-remove")
 }
 
 // found: an owner that lost its state finds the deploy of that number, and takes its answer.

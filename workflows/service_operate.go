@@ -78,8 +78,12 @@ func (o *serviceOperator) hear() {
 	}
 }
 
+// regionReady also forgets what ran in a cluster that the region no longer has: it was made anew, empty.
 func (o *serviceOperator) regionReady(fact release.RegionFact) {
 	o.state.Traces.Place = fact.Trace
+	o.state.Placed = slices.DeleteFunc(slices.Clone(o.state.Placed), func(p release.Placed) bool {
+		return p.Region == fact.Region && fact.Cluster != "" && p.Cluster != "" && p.Cluster != fact.Cluster
+	})
 	if !slices.Contains(o.state.Regions, fact.Region) {
 		o.state.Regions = append(o.state.Regions, fact.Region)
 	}
@@ -132,10 +136,10 @@ func (o *serviceOperator) rest(ctx workflow.Context) error {
 	return err
 }
 
-// unplaced notes the regions in which the release is not as it should be.
+// unplaced notes the regions in which the release is not as it should be. Where it was taken back it is not at all.
 func (o *serviceOperator) unplaced(names []string) {
 	for i, p := range o.state.Placed {
-		if slices.Contains(names, p.Region) {
+		if slices.Contains(names, p.Region) && p.Status != release.RolledBack {
 			o.state.Placed[i].Status = release.Failed
 		}
 	}
@@ -182,7 +186,7 @@ func (o *serviceOperator) recall(ctx workflow.Context) error {
 	}
 	places, err := listPlaces(ctx) // regions may have become ready while there was no owner
 	for _, p := range places {
-		o.state.Regions = append(o.state.Regions, p.Spec.Name)
+		o.regionReady(release.RegionFact{Region: p.Spec.Name, Cluster: p.Cluster.ID})
 	}
 	return err
 }
@@ -333,7 +337,7 @@ func wentBack(placed []release.Placed, r release.Release) []release.Placed {
 		if p.Status != release.RolledBack {
 			continue
 		}
-		now := release.Placed{Region: p.Region, Status: release.Ready, URL: p.URL}
+		now := release.Placed{Region: p.Region, Cluster: p.Cluster, Status: release.Ready, URL: p.URL}
 		if i := slices.IndexFunc(placed, func(old release.Placed) bool { return old.Region == p.Region }); i >= 0 {
 			placed[i] = now
 		} else {
@@ -385,7 +389,9 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	}
 	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
 	for _, p := range o.state.Placed {
-		in.Ran = append(in.Ran, p.Region)
+		if p.Status != release.RolledBack { // an earlier try left nothing there
+			in.Ran = append(in.Ran, p.Region)
+		}
 	}
 	var end release.Outcome
 	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names)}
@@ -433,9 +439,7 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 		}
 	}
 	if err := o.removeEverywhere(ctx); err != nil {
-		o.state.Kill, o.state.HalfKilled = false, true
-		o.unplaced(nil)
-		return o.record(ctx, release.Broken, release.KillFailed+words(err)+". Run `m3o kill "+o.key.Name+"` again")
+		return o.halfKilled(ctx, err)
 	}
 	if o.state.Waiting != nil {
 		if err := o.supersede(ctx, "the service was killed"); err != nil {
@@ -451,6 +455,18 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 	o.gone, o.state.Kill, o.state.HalfKilled, o.state.Overtook = true, false, false, false
 	o.state.Current, o.state.Previous, o.state.RolledBack, o.state.Placed, o.state.Unplaced = nil, nil, nil, nil, nil
 	return o.record(ctx, release.Killed, "")
+}
+
+// halfKilled notes that the service is not gone everywhere. What was asked for before the kill does not come out all the same.
+func (o *serviceOperator) halfKilled(ctx workflow.Context, why error) error {
+	if o.state.Waiting != nil && killsWaiting(ctx) {
+		if err := o.supersede(ctx, "the service was killed"); err != nil {
+			return err
+		}
+	}
+	o.state.Kill, o.state.HalfKilled = false, true
+	o.unplaced(nil)
+	return o.record(ctx, release.Broken, release.KillFailed+words(why)+". Run `m3o kill "+o.key.Name+"` again")
 }
 
 func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
@@ -470,7 +486,7 @@ func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
 		if err := d.Get(ctx, nil); err != nil {
 			name := places[i].Spec.Name
 			kind, reasons = kindOf(err), append(reasons, name+": "+words(err))
-			left = append(left, release.Placed{Region: name, Status: release.Failed, Message: words(err)})
+			left = append(left, release.Placed{Region: name, Cluster: places[i].Cluster.ID, Status: release.Failed, Message: words(err)})
 		}
 	}
 	if len(reasons) == 0 {

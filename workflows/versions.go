@@ -57,3 +57,20 @@ func recordsBesides(ctx workflow.Context) bool {
 func overtakesDeploys(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "overtake deploys", workflow.DefaultVersion, 1) >= 1
 }
+
+// findsWaiting: an owner that begins anew finds the bootstrap of a failed region that still waits for the operator, or is being
+// undone. Before, it knew only of those whose region was recorded as on its way.
+func findsWaiting(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "find waiting bootstraps", workflow.DefaultVersion, 1) >= 1
+}
+
+// beginsAnew: a bootstrap that waited and is told of another wish begins with its first step again. Before, it went on with
+// the step at which it waited.
+func beginsAnew(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "begin anew", workflow.DefaultVersion, 1) >= 1
+}
+
+// killsWaiting: a kill that fails somewhere takes with it the release that waits, too. Before, that came out after it.
+func killsWaiting(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "kill waiting releases", workflow.DefaultVersion, 1) >= 1
+}

@@ -47,12 +47,13 @@ type world struct {
 	heard    []string // statuses of services and releases as they were recorded
 	busy     int      // how often AwaitReleases still finds a release on its way
 	answers  map[string]any
+	atWork   map[string]bool // workflows that run, of those that nobody here runs
 }
 
 func newWorld() *world {
 	return &world{failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
-		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}}
+		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{}}
 }
 
 // fails makes the next calls of that name fail: fails("EnsureCluster lon1", 2, err).
@@ -464,4 +465,10 @@ func (w *world) AwaitWorkflow(_ context.Context, id string) (json.RawMessage, er
 		return nil, err
 	}
 	return json.Marshal(w.answers[id])
+}
+
+func (w *world) WorkflowRuns(_ context.Context, id string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.atWork[id], nil
 }

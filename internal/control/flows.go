@@ -248,3 +248,16 @@ func (f *Flows) AwaitWorkflow(ctx context.Context, id string) (json.RawMessage, 
 	}
 	return answer, nil
 }
+
+// WorkflowRuns reports whether a run of the workflow is at work.
+func (f *Flows) WorkflowRuns(ctx context.Context, id string) (bool, error) {
+	found, err := f.temporal.DescribeWorkflowExecution(ctx, id, "")
+	var none *serviceerror.NotFound
+	switch {
+	case errors.As(err, &none):
+		return false, nil
+	case err != nil:
+		return false, translate(err)
+	}
+	return found.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}

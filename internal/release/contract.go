@@ -58,8 +58,9 @@ type KillInput struct {
 
 // RegionFact tells that something is now true of a region.
 type RegionFact struct {
-	Region string `json:"region"`
-	Trace  string `json:"trace,omitempty"` // of the work that made it true, see internal/lineage
+	Region  string `json:"region"`
+	Cluster string `json:"cluster,omitempty"` // the provider's id of the cluster that the region has, when it is ready
+	Trace   string `json:"trace,omitempty"`   // of the work that made it true, see internal/lineage
 }
 
 // KillFailed begins the message of a service that could not be taken away everywhere.

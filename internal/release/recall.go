@@ -1,5 +1,7 @@
 package release
 
+import "strings"
+
 // Recalled is what an owner that lost its workflow finds again: where the service stands, and the releases that were asked
 // for and never had their turn, oldest first.
 type Recalled struct {
@@ -22,8 +24,9 @@ func Recall(service Service, newest []Release) Recalled {
 	r.State.Started, r.State.Kill, r.State.Placed = service.CreatedAt, service.Status == Killing, service.Regions
 	// How many placements there were is not recorded. Each was between two records: none has had this number.
 	r.State.Placements = int(service.Version)
+	r.State.HalfKilled = service.Status == Broken && strings.HasPrefix(service.Message, KillFailed)
 	for _, p := range service.Regions {
-		if p.Status == Failed {
+		if (p.Status == Failed || p.Status == RolledBack) && !r.State.HalfKilled {
 			r.State.Unplaced = append(r.State.Unplaced, p.Region)
 		}
 	}

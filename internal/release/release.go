@@ -125,6 +125,7 @@ func (r Release) BoundFor(name string) bool {
 // Placed is a release in one region. URL is the service's base there, ending in a slash.
 type Placed struct {
 	Region  string `json:"region"`
+	Cluster string `json:"cluster,omitempty"` // the provider's id of the cluster that it was brought to
 	Status  Status `json:"status"`
 	URL     string `json:"url,omitempty"`
 	Message string `json:"message,omitempty"`

@@ -161,6 +161,21 @@ func TestRunningReleasesAreThoseOnTheirWayToTheRegion(t *testing.T) {
 	}
 }
 
+// However many releases came to nothing since, an owner that begins anew must know which one is meant to run: it would take
+// the service away otherwise when the next one fails.
+func TestTheReleaseThatRunsIsKnownAfterAnyNumberOfOthers(t *testing.T) {
+	s := fresh(t)
+	for i := range store.MaxLimit + 2 {
+		allocate(t, s, hello, fmt.Sprint("key", i))
+	}
+	must(t, s.RecordService(t.Context(), release.Service{Key: hello, Status: release.Running, Current: 1, Version: 1}))
+	_, newest, err := s.ServiceHistory(t.Context(), hello)
+	must(t, err)
+	if len(newest) != store.MaxLimit+1 || newest[0].Number != 1 || newest[1].Number != 3 {
+		t.Errorf("of %d releases the first are %d and %d", len(newest), newest[0].Number, newest[1].Number)
+	}
+}
+
 func TestAKilledServiceIsGoneUntilItIsDeployedAgain(t *testing.T) {
 	s := fresh(t)
 	v := release.Service{Key: hello, Status: release.Running, Access: release.ByKey, Current: 1, Latest: 1, Version: 1}

@@ -71,8 +71,8 @@ func (s *Store) Service(ctx context.Context, key release.Key) (release.Service, 
 }
 
 // ServiceHistory returns the last record of a service, of one that was killed too and zero when there is none, and its
-// newest releases (a page of them) in the order of their numbers: who owns the service after its owner was lost goes on
-// from there.
+// newest releases (a page of them, and the one that is meant to run) in the order of their numbers: who owns the service after
+// its owner was lost goes on from there.
 func (s *Store) ServiceHistory(ctx context.Context, key release.Key) (release.Service, []release.Release, error) {
 	row, known, err := findService(ctx, s.read, key)
 	if err != nil {
@@ -85,8 +85,18 @@ func (s *Store) ServiceHistory(ctx context.Context, key release.Key) (release.Se
 		}
 	}
 	newest, _, err := s.Releases(ctx, key, Page{Limit: MaxLimit})
+	if err != nil {
+		return service, nil, err
+	}
 	slices.Reverse(newest)
-	return service, newest, err
+	if service.Current > 0 && len(newest) > 0 && service.Current < newest[0].Number {
+		current, err := s.Release(ctx, key, service.Current)
+		if err != nil {
+			return service, nil, err
+		}
+		newest = append([]release.Release{current}, newest...)
+	}
+	return service, newest, nil
 }
 
 func (s *Store) noService(ctx context.Context, key release.Key) error {
