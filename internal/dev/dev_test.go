@@ -220,6 +220,19 @@ func TestOurOwnSandboxIsFoundAgain(t *testing.T) {
 	}
 }
 
+// What was asked for now does not silently become what was asked for before.
+func TestOurSandboxWithOtherSettingsIsNotTakenForThem(t *testing.T) {
+	p := newPlace(t)
+	running := p.sandbox()
+	wanted := p.plan()
+	wanted.args = append(wanted.args, "--time-scale", "1")
+	_, _, err := findOrStart(t.Context(), wanted)
+	refused(t, err, "other settings", "--time-scale 1", fmt.Sprintf("kill %d", running.pid))
+	if !alive(running.pid) {
+		t.Error("it was ended")
+	}
+}
+
 func TestAKilledSandboxIsStartedAgain(t *testing.T) {
 	p := newPlace(t)
 	first := p.sandbox()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,8 +40,9 @@ type sandboxProcess struct {
 
 // sandboxHealth is what a sandbox says of itself.
 type sandboxHealth struct {
-	PID       int    `json:"pid"`
-	Dir       string `json:"dir"`
+	PID       int      `json:"pid"`
+	Arguments []string `json:"arguments"` // of its command line
+	Dir       string   `json:"dir"`
 	Endpoints struct {
 		Providers map[string]string `json:"providers"`
 	} `json:"endpoints"`
@@ -60,10 +62,10 @@ var loopback = http.Client{Timeout: 5 * time.Second}
 func findOrStart(ctx context.Context, p sandboxPlan) (*sandboxProcess, sandboxHealth, error) {
 	s := &sandboxProcess{sandboxPlan: p}
 	health, err := sandboxAt(ctx, p.control)
-	if err == nil && health.Dir != p.dir {
-		return nil, health, notOurs(health, p.control)
-	}
 	if err == nil {
+		if err := p.fits(health); err != nil {
+			return nil, health, err
+		}
 		s.pid = health.PID
 		return s, health, s.renew(ctx)
 	}
@@ -72,6 +74,18 @@ func findOrStart(ctx context.Context, p sandboxPlan) (*sandboxProcess, sandboxHe
 		s.stop()
 	}
 	return s, health, err
+}
+
+// fits reports why the sandbox that was found is not the one of the plan. One of other settings is not stopped: regions live in it.
+func (p sandboxPlan) fits(found sandboxHealth) error {
+	if found.Dir != p.dir {
+		return notOurs(found, p.control)
+	}
+	if !slices.Equal(found.Arguments, p.args) {
+		return fault.New(fault.Conflict, "the sandbox of this data directory still runs, as process %d, with other settings: %s; wanted are: %s. Start with its settings, or stop it and its regions' clusters, which the next start brings up again: kill %d",
+			found.PID, strings.Join(found.Arguments, " "), strings.Join(p.args, " "), found.PID)
+	}
+	return nil
 }
 
 // notOurs says that the ports are those of somebody else's sandbox.
@@ -137,6 +151,9 @@ func (s *sandboxProcess) await(ctx context.Context) (sandboxHealth, error) {
 	go func(child *exec.Cmd) { ended <- child.Wait() }(s.child) // s has another child by then, where keep started one
 	for {
 		if health, err := sandboxAt(ctx, s.control); err == nil && health.Dir == s.dir {
+			if err := s.fits(health); err != nil {
+				return health, err
+			}
 			s.pid = health.PID // ours, or one that was there first
 			return health, s.renew(ctx)
 		}

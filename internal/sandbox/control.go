@@ -44,7 +44,7 @@ func noBrowsers(next http.Handler) http.Handler {
 }
 
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{"status": "ok", "pid": os.Getpid(), "dir": s.config.Dir,
+	answer(w, http.StatusOK, map[string]any{"status": "ok", "pid": os.Getpid(), "arguments": os.Args[1:], "dir": s.config.Dir,
 		"time_scale": s.config.TimeScale, "endpoints": s.endpoints})
 }
 
