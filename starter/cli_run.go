@@ -11,7 +11,6 @@ import (
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/client"
-	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/source"
 )
 
@@ -129,7 +128,7 @@ func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
 // upload packs a folder and sends it, unless the API has it already. It returns the source's digest.
 func (s *session) upload(dir, pkg string) (string, error) {
 	if err := source.CheckGo(dir, pkg); err != nil {
-		return "", fault.Wrap(fault.Of(err), err, "%s: %s", dir, fault.Message(err))
+		return "", fmt.Errorf("%s: %w", dir, err)
 	}
 	file, err := os.CreateTemp("", "m3o-source-*.tar.gz")
 	if err != nil {
@@ -142,7 +141,7 @@ func (s *session) upload(dir, pkg string) (string, error) {
 	}
 	fmt.Fprintf(s.err, "Packed %d files, %d kB, %s.\n", stats.Files, (stats.Packed+999)/1000, stats.Digest[:19])
 	if err := s.api.PutSource(s.ctx(), stats.Digest, file.Name()); err != nil {
-		return "", fault.Wrap(fault.Of(err), err, "upload the source: %s", fault.Message(err))
+		return "", fmt.Errorf("upload the source: %w", err)
 	}
 	return stats.Digest, nil
 }

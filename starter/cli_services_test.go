@@ -137,7 +137,7 @@ func TestBadSourcesAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		words []string
 	}{
 		"no folder":         {[]string{"nowhere"}, exitFailed, []string{"nowhere"}},
-		"no main package":   {[]string{"empty"}, exitFailed, []string{"empty: no main package"}},
+		"no main package":   {[]string{"empty"}, exitFailed, []string{"m3o: empty: no main package in .\n"}},
 		"a file":            {[]string{"good/main.go"}, exitMisused, []string{"good/main.go is a file"}},
 		"no such package":   {[]string{"good", "--package", "./cmd"}, exitFailed, []string{"cmd"}},
 		"unknown field":     {[]string{"typo"}, exitFailed, []string{`unknown field "acces"`, `did you mean "access"`, "m3o.yaml"}},
