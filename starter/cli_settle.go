@@ -54,7 +54,7 @@ func (s *session) settled(a *awaited, there bool, lines []client.RegionLine) (bo
 		return true, nil
 	}
 	r, err := s.record(lines, a.key)
-	if err != nil || r.Version <= a.after {
+	if err != nil || r.Version <= a.after || r.Status != a.line.Status { // the line is from before the record: look again
 		return false, err
 	}
 	switch {

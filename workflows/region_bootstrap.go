@@ -131,11 +131,13 @@ func (b *bootstrap) adopt(ctx workflow.Context) bool {
 func (b *bootstrap) attempt(ctx workflow.Context, s step) error {
 	scope, stop := workflow.WithCancel(ctx)
 	b.stop = stop
-	defer func() { b.stop = nil; stop() }()
-	if b.giveUp { // while the step was recorded
-		return errRemoval
+	err := errRemoval
+	if !b.giveUp { // while the step was recorded
+		err = s.do(scope)
 	}
-	return s.do(scope)
+	b.stop = nil
+	stop() // not deferred: a coroutine that is dropped must not touch what others may be at
+	return err
 }
 
 // waitsForOperator reports whether only a person can remove what is in the way.

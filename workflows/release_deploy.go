@@ -98,11 +98,14 @@ func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
 func (d *deploy) attempt(ctx workflow.Context, stage func(workflow.Context) error) error {
 	scope, stop := workflow.WithCancel(ctx)
 	d.stop = stop
-	defer func() { d.stop = nil; stop() }()
-	if d.overtaken != nil {
-		return failure(fault.Conflict, d.overtaken.String())
+	var err error
+	if d.overtaken == nil {
+		err = stage(scope)
+	} else {
+		err = failure(fault.Conflict, d.overtaken.String())
 	}
-	err := stage(scope)
+	d.stop = nil
+	stop() // not deferred: a coroutine that is dropped must not touch what others may be at
 	if err != nil && d.overtaken != nil {
 		return failure(fault.Conflict, d.overtaken.String())
 	}
