@@ -129,12 +129,12 @@ func (b *bootstrap) adopt(ctx workflow.Context) bool {
 
 // attempt does a step in a scope of its own, which giving up cancels.
 func (b *bootstrap) attempt(ctx workflow.Context, s step) error {
+	if b.giveUp { // while the step was recorded
+		return errRemoval
+	}
 	scope, stop := workflow.WithCancel(ctx)
 	b.stop = stop
-	err := errRemoval
-	if !b.giveUp { // while the step was recorded
-		err = s.do(scope)
-	}
+	err := s.do(scope)
 	b.stop = nil
 	stop() // not deferred: a coroutine that is dropped must not touch what others may be at
 	return err

@@ -96,14 +96,12 @@ func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
 
 // attempt does a stage in a scope of its own, which being overtaken cancels.
 func (d *deploy) attempt(ctx workflow.Context, stage func(workflow.Context) error) error {
+	if d.overtaken != nil {
+		return failure(fault.Conflict, d.overtaken.String())
+	}
 	scope, stop := workflow.WithCancel(ctx)
 	d.stop = stop
-	var err error
-	if d.overtaken == nil {
-		err = stage(scope)
-	} else {
-		err = failure(fault.Conflict, d.overtaken.String())
-	}
+	err := stage(scope)
 	d.stop = nil
 	stop() // not deferred: a coroutine that is dropped must not touch what others may be at
 	if err != nil && d.overtaken != nil {
