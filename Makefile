@@ -34,14 +34,21 @@ test: build ## Run every test that needs nothing installed but Go and git
 test-postgres: ## Run the store's tests on a PostgreSQL that they start themselves
 	$(TEST) -count=1 -tags postgres ./internal/store
 
-# The packages whose tests do not link a module: Temporal's server and Kubernetes take too long to compile once more, for the
-# race detector. Left out, too, for the minutes that they take: internal/build, whose tests wait for compilers that are not ours,
-# and of the Kubernetes module cri and network, whose tests run whole pods; what network is made of is in.
-without = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | grep -v -e ' $(1)/' -e '/internal/build.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$' | sed 's/.* //; s/\.test$$//')
+# The race detector compiles everything once more, so in CI it runs on packages whose tests link neither Temporal's server nor Kubernetes nor a
+# cloud's SDK, and not on internal/build, cri and network, whose tests wait for compilers and whole pods. `make nightly` runs it on the rest.
+SDKS    := -e ' github.com/digitalocean/godo' -e ' github.com/aws/' -e ' github.com/Azure/' -e ' cloud.google.com/'
+SLOW    := -e '/internal/build.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$'
+SERVERS := -e ' go.temporal.io/server/' -e ' k8s.io/kubernetes/'
+tests   = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | $(1) | sed 's/.* //; s/\.test$$//')
+RACE    := CGO_ENABLED=1 $(TEST) -race -timeout 20m
 
-test-race: ## Run the tests of what links neither Temporal's server nor Kubernetes under the race detector
-	CGO_ENABLED=1 $(TEST) -race -timeout 20m $(call without,go.temporal.io/server)
-	cd internal/kube && CGO_ENABLED=1 $(TEST) -race -timeout 20m $(call without,k8s.io/kubernetes)
+test-race: ## Run the tests that link no server and no cloud SDK under the race detector
+	$(RACE) $(call tests,grep -v $(SERVERS) $(SDKS) $(SLOW))
+	cd internal/kube && $(RACE) $(call tests,grep -v $(SERVERS) $(SLOW))
+
+test-race-rest: build ## Run the tests that test-race leaves out under the race detector, but for those that link a server
+	$(RACE) $(call tests,grep -v $(SERVERS) | grep $(SDKS) $(SLOW))
+	cd internal/kube && $(RACE) $(call tests,grep -v $(SERVERS) | grep $(SLOW))
 
 contract: ## Check the sandbox against the providers' own descriptions: make contract SPECS=DIR
 	@test -n "$(SPECS)" || { echo "make contract SPECS=DIR: the folder with digitalocean.json"; exit 2; }
@@ -71,11 +78,15 @@ record: ## Record the histories that workflows are replayed against
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
 
+nightly: test-race-rest ## What is too long for every change: the rest of the race detector, 200 kills, the benchmarks
+	$(MAKE) chaos-spine N=200
+	$(MAKE) bench
+
 bench: build ## Measure, and print tables: make bench FLAGS=-figures=deploy
 	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine $(FLAGS)
 
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build run test test-postgres test-race contract lint vulnerabilities check record chaos-spine bench clean
+.PHONY: help build run test test-postgres test-race test-race-rest nightly contract lint vulnerabilities check record chaos-spine bench clean
 .DEFAULT_GOAL := help
