@@ -112,7 +112,7 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 		if err := b.askOperator(ctx, err); err != nil {
 			return false, err
 		}
-		if b.adopt(ctx) {
+		if b.adopt() {
 			return true, nil
 		}
 	}
@@ -121,10 +121,10 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 // adopt takes over what the operator wants now, and reports whether that is something else. Only a bootstrap that waits does:
 // what is done already was done for what was wanted then, and the region's record must not say more than there is. The
 // command's own operation brings the rest.
-func (b *bootstrap) adopt(ctx workflow.Context) bool {
+func (b *bootstrap) adopt() bool {
 	changes, _ := region.Differences(b.spec, b.wish)
 	b.spec, b.built.Spec = b.wish, b.wish
-	return len(changes) > 0 && beginsAnew(ctx)
+	return len(changes) > 0
 }
 
 // attempt does a step in a scope of its own, which giving up cancels.
