@@ -64,16 +64,6 @@ func (a *Releases) RecallService(ctx context.Context, key release.Key) (release.
 	return release.Recall(service, newest), nil
 }
 
-// RecordedService returns the version that the service's record came to, 0 when there never was one. Owners that began
-// before they recalled their service ask for it.
-func (a *Releases) RecordedService(ctx context.Context, key release.Key) (int64, error) {
-	service, _, err := a.Records.ServiceHistory(ctx, key)
-	if err != nil {
-		return 0, fail(fmt.Errorf("find the version of service %s: %w", key, err))
-	}
-	return service.Version, nil
-}
-
 // ListPlaces returns the regions that take services now. It only reads.
 func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
 	all, err := a.Records.Regions(ctx, "", false)

@@ -136,7 +136,7 @@ func TestOrdersAreDoneInTheOrderOfTheCommands(t *testing.T) {
 func TestTheSameCommandIsDoneOnce(t *testing.T) {
 	w := newWorld()
 	p := newPlay(t, w)
-	state := region.State{Version: 5, Operation: 4, Region: region.Region{Spec: lon1(), Status: region.Ready}}
+	state := region.State{Phase: region.Idle, Version: 5, Operation: 4, Region: region.Region{Spec: lon1(), Status: region.Ready}}
 	state.Answers.Remember("a", region.Accepted{Operation: 4, Status: region.Planned})
 	again := p.command(0, region.ApplyUpdate, "a", wants(7))
 	p.removedAt(time.Minute)
@@ -153,7 +153,7 @@ func TestTheSameCommandIsDoneOnce(t *testing.T) {
 
 func TestARepetitionIsAnsweredEvenWhenItWouldBeRefusedNow(t *testing.T) {
 	p := newPlay(t, newWorld())
-	state := region.State{Version: 5, Operation: 4, Region: region.Region{Spec: lon1(), Status: region.Ready, Served: true}}
+	state := region.State{Phase: region.Idle, Version: 5, Operation: 4, Region: region.Region{Spec: lon1(), Status: region.Ready, Served: true}}
 	state.Answers.Remember("a", region.Accepted{Operation: 4})
 	moved := wants(1)
 	moved.Spec.Location = "elsewhere"

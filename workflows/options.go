@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -9,7 +10,7 @@ import (
 	"github.com/m3o/platform/activities"
 )
 
-// quickly is for a read or write of our own store: milliseconds when all is well. The database may be away, or the whole
+// quickly is for a read or write of our own store, which inStore could not make at once. The database may be away, or the whole
 // platform switched off, for as long as it takes: the work waits rather than fail, and the pending activity says why.
 func quickly(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -17,6 +18,34 @@ func quickly(ctx workflow.Context, summary string) workflow.Context {
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	})
 }
+
+// inStore makes one quick, idempotent call to our own store. It is a local activity: done within the workflow task, it costs one
+// event and no task of its own. What does not succeed at once becomes an ordinary activity, which waits for the store and says
+// why. It is never for a call that leaves the store: a workflow task must not wait for others.
+func inStore(ctx workflow.Context, summary string, activity any, args ...any) workflow.Future {
+	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: storeLimit, Summary: summary, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	attempt := workflow.ExecuteLocalActivity(local, activity, args...)
+	result, settle := workflow.NewFuture(ctx)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if err := attempt.Get(ctx, nil); err == nil || isPermanent(err) || ctx.Err() != nil {
+			settle.Chain(attempt)
+			return
+		}
+		settle.Chain(workflow.ExecuteActivity(quickly(ctx, summary), activity, args...))
+	})
+	return result
+}
+
+// isPermanent reports whether an activity's error is one that no retry mends.
+func isPermanent(err error) bool {
+	var app *temporal.ApplicationError
+	return errors.As(err, &app) && app.NonRetryable()
+}
+
+// storeLimit bounds a call to the store within a workflow task, well below the ten seconds that a task has.
+const storeLimit = 2 * time.Second
 
 // provisioning is for one call to a cloud's or a cluster's API that asks for something: seconds. A cloud that throttles or
 // is down is asked again until it answers; what it refuses for good comes back at once. There is no limit over all attempts:
@@ -66,16 +95,17 @@ const (
 	answerLimit   = 36 * time.Hour   // the answer of a workflow that was found running; an operator may have a day for it
 )
 
-// placeAgainIn is how long a region rests in which a release could not be placed: a minute at first, half an hour at last.
-func placeAgainIn(tries int) time.Duration {
-	return min(time.Minute<<min(tries, 5), 30*time.Minute)
+// placementBackoff is how long a region in which a release could not be placed is left alone: exponential, from one minute
+// to 30.
+func placementBackoff(retries int) time.Duration {
+	return min(time.Minute<<min(retries, 5), 30*time.Minute)
 }
 
-// reconcileEvery is how often a region that rests is looked at.
-const reconcileEvery = 10 * time.Minute
-
-// lookAgainIn is how often one that is not well is looked at.
-const lookAgainIn = 20 * time.Second
+// How often an idle region is inspected, and one that is degraded, so that it is not called so for long after it got well.
+const (
+	inspectEvery         = 10 * time.Minute
+	inspectDegradedEvery = 20 * time.Second
+)
 
 // building is for compiling strangers' source: minutes of CPU, then a push. It is not repeated when the source is at
 // fault; a dead worker is noticed by its heartbeat. Somebody waits for it, so a module proxy or a registry that is away fails

@@ -112,7 +112,7 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 		if err := b.askOperator(ctx, err); err != nil {
 			return false, err
 		}
-		if b.adopt(ctx) {
+		if b.adopt() {
 			return true, nil
 		}
 	}
@@ -121,10 +121,10 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 // adopt takes over what the operator wants now, and reports whether that is something else. Only a bootstrap that waits does:
 // what is done already was done for what was wanted then, and the region's record must not say more than there is. The
 // command's own operation brings the rest.
-func (b *bootstrap) adopt(ctx workflow.Context) bool {
+func (b *bootstrap) adopt() bool {
 	changes, _ := region.Differences(b.spec, b.wish)
 	b.spec, b.built.Spec = b.wish, b.wish
-	return len(changes) > 0 && beginsAnew(ctx)
+	return len(changes) > 0
 }
 
 // attempt does a step in a scope of its own, which giving up cancels.
@@ -315,14 +315,13 @@ func recordStage(ctx workflow.Context, r *region.Region, version *int64, at regi
 	*version++
 	r.Version, r.UpdatedAt = *version, workflow.Now(ctx).UTC()
 	workflow.SetCurrentDetails(ctx, details)
-	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(r.Spec.Name), attribute.Provider.ValueSet(string(r.Spec.Provider)),
-		attribute.Status.ValueSet(string(r.Status))) // fails only for unknown attributes
+	show(ctx, shown{attribute.Region, r.Spec.Name}, shown{attribute.Provider, string(r.Spec.Provider)}, shown{attribute.Status, string(r.Status)})
 	recorded := *r
 	if recorded.Message == "" && at.Stage != "" {
 		recorded.Message = region.AtStep + at.Stage
 	}
 	summary := fmt.Sprintf("Record %s: %s", r.Status, at.Stage)
-	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)
+	return inStore(ctx, summary, regions.RecordRegion, recorded).Get(ctx, nil)
 }
 
 func (b *bootstrap) narrate() string {

@@ -12,19 +12,19 @@ import (
 )
 
 // The commands that OperateRegion takes. A command is recorded, remembered under its id, and answered; the loop does it in
-// turn. Validators see the state when the command comes; it is looked at again when the command's turn comes.
+// turn. Validators see the state when the command comes; it is checked again when the command's turn comes.
 
 func (o *regionOperator) mayApply(ctx workflow.Context, in region.ApplyInput) error {
 	if in.Spec.Key() != o.key {
 		return refuse("the specification names region %s, not %s", in.Spec.Key(), o.key)
 	}
-	if o.answered(ctx) {
+	if answered(ctx, &o.state.Answers) {
 		return nil
 	}
-	return o.fits(in.Spec, true)
+	return o.fits(in.Spec)
 }
 
-// newest is the order that was taken last of those that are not done, nil when the region is at rest.
+// newest is the order that was accepted last of those that are not done, nil when the region is idle.
 func (o *regionOperator) newest() *region.Order {
 	if n := len(o.state.Queue); n > 0 {
 		return &o.state.Queue[n-1]
@@ -33,8 +33,8 @@ func (o *regionOperator) newest() *region.Order {
 }
 
 // fits reports why the region cannot become the spec. What a bootstrap at work has built so far is not known here, so that only
-// a region at rest can be corrected.
-func (o *regionOperator) fits(spec region.Spec, corrects bool) error {
+// an idle region can be corrected.
+func (o *regionOperator) fits(spec region.Spec) error {
 	if o.removal() != nil {
 		return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
 	}
@@ -42,11 +42,11 @@ func (o *regionOperator) fits(spec region.Spec, corrects bool) error {
 		return nil
 	}
 	have, order := o.state.Region, o.newest()
-	if corrects && order != nil {
+	if order != nil {
 		have.Spec = order.Spec
 	}
 	_, fixed := region.Differences(have.Spec, spec)
-	if corrects && order == nil {
+	if order == nil {
 		fixed = have.Fixed(fixed)
 	}
 	if len(fixed) > 0 {
@@ -73,15 +73,9 @@ func (o *regionOperator) removal() *region.Order {
 	return nil
 }
 
-// answered reports whether a command of this id had its answer in an earlier run.
-func (o *regionOperator) answered(ctx workflow.Context) bool {
-	_, found := o.state.Answers.Find(workflow.GetCurrentUpdateInfo(ctx).ID)
-	return found
-}
-
 func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (region.Accepted, error) {
 	return o.accept(ctx, func() (region.Accepted, error) {
-		if err := o.fits(in.Spec, correctsRegions(ctx)); err != nil {
+		if err := o.fits(in.Spec); err != nil {
 			return region.Accepted{}, err
 		}
 		if before := o.state.Region; !o.exists() {
@@ -104,17 +98,17 @@ func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (re
 		if order := o.removal(); order != nil {
 			return region.Accepted{Operation: order.Operation, Status: o.status()}, nil
 		}
-		if err := o.noteRemoval(ctx); err != nil {
+		if err := o.recordRemoval(ctx); err != nil {
 			return region.Accepted{}, err
 		}
 		return o.order(ctx, region.Order{Action: region.Delete, Spec: o.state.Region.Spec, By: in.By})
 	})
 }
 
-// noteRemoval records that a region at rest is to go, so that it goes even if its owner is lost, and whoever asks is told so.
+// recordRemoval records that an idle region is to go, so that it goes even if its owner is lost, and whoever asks is told so.
 // A bootstrap at work is told by itself, and records what comes of it.
-func (o *regionOperator) noteRemoval(ctx workflow.Context) error {
-	if !recordsRemovals(ctx) || o.running != nil || len(o.state.Queue) > 0 {
+func (o *regionOperator) recordRemoval(ctx workflow.Context) error {
+	if o.newest() != nil {
 		return nil
 	}
 	before := o.state.Region
@@ -127,22 +121,13 @@ func (o *regionOperator) noteRemoval(ctx workflow.Context) error {
 }
 
 // accept lets commands pass one by one, each once per id.
-func (o *regionOperator) accept(ctx workflow.Context, take func() (region.Accepted, error)) (region.Accepted, error) {
-	turn := o.came
-	o.came++
-	defer func() { o.passed++ }()
-	if err := workflow.Await(ctx, func() bool { return o.begun && o.passed == turn }); err != nil {
+func (o *regionOperator) accept(ctx workflow.Context, do func() (region.Accepted, error)) (region.Accepted, error) {
+	number, leave := o.commands.enter()
+	defer leave()
+	if err := workflow.Await(ctx, func() bool { return o.state.Phase.Open() && o.commands.answered == number }); err != nil {
 		return region.Accepted{}, err
 	}
-	id := workflow.GetCurrentUpdateInfo(ctx).ID
-	if known, found := o.state.Answers.Find(id); found {
-		return known, nil
-	}
-	accepted, err := take()
-	if err == nil {
-		o.state.Answers.Remember(id, accepted)
-	}
-	return accepted, err
+	return once(ctx, &o.state.Answers, do)
 }
 
 // order puts an order in the queue.
@@ -156,29 +141,31 @@ func (o *regionOperator) order(ctx workflow.Context, order region.Order) (region
 
 // passOn tells a bootstrap that waits for the operator what the operator wants now. One that has ended by now cannot be told.
 func (o *regionOperator) passOn(ctx workflow.Context, order region.Order) (told bool, err error) {
-	if err := workflow.Await(ctx, func() bool { return o.child == "" || o.runs }); err != nil || o.child == "" {
+	err = workflow.Await(ctx, func() bool { return o.state.Phase != region.Starting })
+	if err != nil || !o.state.Phase.HasBootstrap() {
 		return false, err
 	}
 	signal, payload := region.RetrySignal, order.Spec
 	if order.Action == region.Delete {
 		signal = region.GiveUpSignal
 	}
-	return workflow.SignalExternalWorkflow(ctx, o.child, "", signal, payload).Get(ctx, nil) == nil, nil
+	return workflow.SignalExternalWorkflow(ctx, o.key.BootstrapID(o.running.Operation), "", signal, payload).Get(ctx, nil) == nil, nil
 }
 
 func (o *regionOperator) mayRetry(ctx workflow.Context, _ region.RetryInput) error {
-	if !o.begun || o.answered(ctx) {
+	if !o.state.Phase.Open() || answered(ctx, &o.state.Answers) {
 		return nil
 	}
-	return o.retriable(true)
+	return o.retriable()
 }
 
-func (o *regionOperator) retriable(mends bool) error {
+// retriable reports why there is nothing to retry.
+func (o *regionOperator) retriable() error {
 	if o.removal() != nil {
 		return refuse("region %s is being removed: there is nothing to retry", o.key.Name)
 	}
 	r := o.state.Region
-	if o.child == "" && r.Status != region.Failed && r.Status != region.Degraded && !(mends && r.Drift() != "") {
+	if !o.state.Phase.HasBootstrap() && r.Status != region.Failed && r.Status != region.Degraded && r.Drift() == "" {
 		return refuse("region %s is %s: there is nothing to retry", o.key.Name, o.status())
 	}
 	return nil
@@ -186,39 +173,48 @@ func (o *regionOperator) retriable(mends bool) error {
 
 func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (region.Accepted, error) {
 	return o.accept(ctx, func() (region.Accepted, error) {
-		if err := o.retriable(correctsRegions(ctx)); err != nil {
+		if err := o.retriable(); err != nil {
 			return region.Accepted{}, err
 		}
-		if o.child == "" {
-			return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		if o.state.Phase.HasBootstrap() {
+			return o.retryBootstrap(ctx, in)
 		}
-		operation := o.running.Operation
-		told, err := o.passOn(ctx, *o.newest())
-		if err != nil || told || !keepsRetries(ctx) {
-			return region.Accepted{Operation: operation, Status: o.status()}, err
-		}
-		if o.child == "" { // its end was heard of meanwhile
-			return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
-		}
-		o.again = true
-		return region.Accepted{Operation: operation, Status: o.status()}, nil
+		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
 	})
+}
+
+// retryBootstrap has the bootstrap at work go on. One that has ended cannot: then another attempt follows, unless one does anyway.
+func (o *regionOperator) retryBootstrap(ctx workflow.Context, in region.RetryInput) (region.Accepted, error) {
+	operation := o.running.Operation
+	told, err := o.passOn(ctx, *o.newest())
+	switch next := o.newest(); {
+	case err != nil:
+		return region.Accepted{}, err
+	case told:
+	case next == nil:
+		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+	case o.running != nil && o.running.Operation == operation: // its end is not heard of here yet
+		o.on(region.RetryMissed)
+	default:
+		operation = next.Operation
+	}
+	return region.Accepted{Operation: operation, Status: o.status()}, nil
 }
 
 func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInput) error {
 	if len(in.PublicKey) != 32 {
 		return refuse("public_key must be 32 bytes, not %d", len(in.PublicKey))
 	}
-	if o.begun {
-		return o.connects(true)
+	if o.state.Phase.Open() {
+		return o.connects()
 	}
 	return nil
 }
 
-// connects reports why there can be no cluster to connect to. While a bootstrap runs, which is when it is looked into most, the
+// connects reports why there can be no cluster to connect to. While a bootstrap runs, which is when most people connect, the
 // cloud knows better.
-func (o *regionOperator) connects(early bool) error {
-	if o.state.Region.Cluster.ID == "" && !(early && o.child != "") {
+func (o *regionOperator) connects() error {
+	if o.state.Region.Cluster.ID == "" && !o.state.Phase.HasBootstrap() {
 		return refuse("region %s has no cluster yet", o.key.Name)
 	}
 	return nil
@@ -226,10 +222,10 @@ func (o *regionOperator) connects(early bool) error {
 
 func (o *regionOperator) kubeconfig(ctx workflow.Context, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
 	var sealed region.SealedKubeconfig
-	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
+	if err := workflow.Await(ctx, func() bool { return o.state.Phase.Open() }); err != nil {
 		return sealed, err
 	}
-	if err := o.connects(correctsRegions(ctx)); err != nil {
+	if err := o.connects(); err != nil {
 		return sealed, err
 	}
 	spec := o.state.Region.Spec

@@ -65,19 +65,19 @@ func (d *deploy) listen(ctx workflow.Context) {
 }
 
 func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
-	waits := !recordsBesides(ctx)
 	for _, stage := range []struct {
-		name  string
-		do    func(workflow.Context) error
-		first bool // it begins when it is recorded: a region that closes must see the release before the release sees the region
+		name string
+		do   func(workflow.Context) error
+		// It begins when it is recorded; the others go on meanwhile.
+		afterRecord bool
 	}{
-		{"find regions", d.findPlaces, true},
-		{"image", d.makeImage, waits},
-		{"rollout", d.rollOut, waits},
+		{"find regions", d.findPlaces, true}, // a region that closes must see the release before the release sees the region
+		{"image", d.makeImage, false},
+		{"rollout", d.rollOut, false},
 	} {
 		d.stage = stage.name
-		recorded := d.note(ctx)
-		if stage.first {
+		recorded := d.startRecord(ctx)
+		if stage.afterRecord {
 			if err := recorded.Get(ctx, nil); err != nil {
 				return release.Outcome{}, err
 			}
@@ -156,7 +156,7 @@ func (d *deploy) makeImage(ctx workflow.Context) error {
 	in := release.BuildInput{Service: d.release.Service, Number: number, Origin: d.release.Origin}
 	var image release.Image
 	run := childRun{workflow: release.BuildWorkflow, id: d.release.Service.BuildID(number),
-		summary: fmt.Sprintf("Image of release %d of %s", number, d.release.Service)}
+		summary: fmt.Sprintf("Image of release %d of %s", number, d.release.Service), attributes: showsRelease(d.release.Service, number)}
 	err := run.run(ctx, in, &image)
 	d.release.Image = image.Reference
 	return err
@@ -177,7 +177,7 @@ func (d *deploy) rollOut(ctx workflow.Context) error {
 	return nil
 }
 
-// each does something in every region at once, and keeps how it went.
+// each does something in every region at once, and keeps the results.
 func (d *deploy) each(ctx workflow.Context, during release.Status, do func(workflow.Context, int) error) {
 	group := workflow.NewWaitGroup(ctx)
 	for i := range d.places {
@@ -185,14 +185,14 @@ func (d *deploy) each(ctx workflow.Context, during release.Status, do func(workf
 		group.Add(1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer group.Done()
-			d.settle(i, do(ctx, i))
+			d.keepResult(i, do(ctx, i))
 		})
 	}
 	group.Wait(ctx)
 }
 
-// settle keeps how a region's rollout went.
-func (d *deploy) settle(i int, err error) {
+// keepResult keeps how it went in a region.
+func (d *deploy) keepResult(i int, err error) {
 	p := &d.placed[i]
 	if err == nil {
 		p.Status, p.URL = release.Ready, d.placement(i, d.release).URL()
@@ -306,10 +306,10 @@ func (d *deploy) takeBack(ctx workflow.Context, i int) error {
 	return d.place(ctx, d.placement(i, *d.before))
 }
 
-func (d *deploy) record(ctx workflow.Context) error { return d.note(ctx).Get(ctx, nil) }
+func (d *deploy) record(ctx workflow.Context) error { return d.startRecord(ctx).Get(ctx, nil) }
 
-// note begins to record where the release is.
-func (d *deploy) note(ctx workflow.Context) workflow.Future {
+// startRecord begins to write the release's row of the read model.
+func (d *deploy) startRecord(ctx workflow.Context) workflow.Future {
 	d.version++
 	if d.stage != "" && d.only == nil {
 		d.release.Status = release.Deploying
@@ -318,7 +318,7 @@ func (d *deploy) note(ctx workflow.Context) workflow.Future {
 	d.release.Regions = append(append([]release.Placed(nil), d.others...), d.placed...)
 	d.describe(ctx)
 	summary := fmt.Sprintf("Record release %d: %s %s", d.release.Number, d.release.Status, d.stage)
-	return workflow.ExecuteActivity(quickly(ctx, strings.TrimSpace(summary)), releases.RecordRelease, d.release)
+	return inStore(ctx, strings.TrimSpace(summary), releases.RecordRelease, d.release)
 }
 
 func (d *deploy) describe(ctx workflow.Context) {
@@ -330,8 +330,7 @@ func (d *deploy) describe(ctx workflow.Context) {
 		text += fmt.Sprintf("\n- %s: %s %s", p.Region, p.Status, p.Message)
 	}
 	workflow.SetCurrentDetails(ctx, text)
-	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Project.ValueSet(d.release.Service.Project), attribute.Service.ValueSet(d.release.Service.Name),
-		attribute.Release.ValueSet(fmt.Sprint(d.release.Number)), attribute.Status.ValueSet(string(d.release.Status)))
+	show(ctx, append(showsRelease(d.release.Service, d.release.Number), shown{attribute.Status, string(d.release.Status)})...)
 }
 
 func (d *deploy) report() (release.Progress, error) {
@@ -341,7 +340,7 @@ func (d *deploy) report() (release.Progress, error) {
 // listPlaces are the regions that take services now.
 func listPlaces(ctx workflow.Context) ([]region.Region, error) {
 	var places []region.Region
-	err := workflow.ExecuteActivity(quickly(ctx, "Find regions that take services"), releases.ListPlaces).Get(ctx, &places)
+	err := inStore(ctx, "Find regions that take services", releases.ListPlaces).Get(ctx, &places)
 	return places, err
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/release"
@@ -13,11 +14,19 @@ import (
 // The commands that OperateService takes. A command is recorded, remembered under its id, and answered; the loop does it
 // in turn.
 
+// accept has a command done once per id, when it is known what there is.
+func (o *serviceOperator) accept(ctx workflow.Context, do func() (release.Accepted, error)) (release.Accepted, error) {
+	if err := workflow.Await(ctx, func() bool { return o.state.Phase != release.Recalling }); err != nil {
+		return release.Accepted{}, err
+	}
+	return once(ctx, &o.state.Answers, do)
+}
+
 func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) error {
 	if in.Service != o.key {
 		return o.refused("the request names %s", in.Service)
 	}
-	if o.state.Kill && !o.answered(ctx) {
+	if o.state.Phase == release.Removing && !answered(ctx, &o.state.Answers) {
 		return o.refused("it is being killed: deploy again when it is gone")
 	}
 	err := in.Validate() //workflowcheck:ignore (it takes the settings in the order of their names)
@@ -27,61 +36,55 @@ func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) er
 	return nil
 }
 
-// answered reports whether a command of this id had its answer in an earlier run.
-func (o *serviceOperator) answered(ctx workflow.Context) bool {
-	_, found := o.state.Answers.Find(workflow.GetCurrentUpdateInfo(ctx).ID)
-	return found
+func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (release.Accepted, error) {
+	return o.accept(ctx, func() (release.Accepted, error) { return o.allocate(ctx, in, 0) })
 }
 
-func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (release.Accepted, error) {
-	id := workflow.GetCurrentUpdateInfo(ctx).ID
-	if known, found := o.state.Answers.Find(id); found {
-		return known, nil
-	}
-	r, err := o.allocate(ctx, id, in, 0)
-	if err != nil {
+// allocate gives a request its number, once per command id, and lets the release have its turn.
+func (o *serviceOperator) allocate(ctx workflow.Context, in release.Request, rollsBack int) (release.Accepted, error) {
+	_, leave := o.commands.enter()
+	defer leave()
+	var r release.Release
+	allocate := activities.AllocateInput{Request: in, RequestKey: workflow.GetCurrentUpdateInfo(ctx).ID, RollsBack: rollsBack}
+	if err := inStore(ctx, "Record the release and give it a number", releases.AllocateRelease, allocate).Get(ctx, &r); err != nil {
 		return release.Accepted{}, err
 	}
-	return o.queue(ctx, id, r)
-}
-
-// queue lets r have its turn. A release that is not pending is the answer to a command that was taken before and is
-// forgotten since: it does not run again.
-func (o *serviceOperator) queue(ctx workflow.Context, id string, r release.Release) (release.Accepted, error) {
 	accepted := release.Accepted{Service: o.key, Release: r.Number}
-	o.state.Answers.Remember(id, accepted)
-	if r.Status != release.Pending || o.state.Waiting != nil && o.state.Waiting.Number == r.Number {
+	// One that is not pending answers a command that was taken before and is forgotten since: it does not run again. Nor does one
+	// that the owner found when it began.
+	if r.Status != release.Pending || isOne(r, o.state.Waiting, o.state.Interrupted, o.running) {
 		return accepted, nil
 	}
 	if err := o.enqueue(ctx, r); err != nil {
 		return release.Accepted{}, err
 	}
-	return accepted, o.record(ctx, o.serviceStatus(), "")
+	return accepted, o.record(ctx, "")
 }
 
-// enqueue makes r the release that waits, unless a newer one does or had its turn. The other is recorded as superseded.
+// isOne reports whether the release is one of those.
+func isOne(r release.Release, of ...*release.Release) bool {
+	return slices.ContainsFunc(of, func(other *release.Release) bool { return other != nil && other.Number == r.Number })
+}
+
+// enqueue makes r the release that waits, unless a newer one does or had its turn. The other is superseded.
 func (o *serviceOperator) enqueue(ctx workflow.Context, r release.Release) error {
-	if o.state.Started.IsZero() || o.gone {
+	if r.Number <= o.state.Latest {
+		return o.supersede(ctx, r, displaced)
+	}
+	if o.state.Phase == release.Absent {
 		o.state.Started = workflow.Now(ctx).UTC()
 	}
-	displaced := &r
-	if r.Number > o.state.Latest {
-		displaced, o.state.Waiting, o.state.Latest, o.gone = o.state.Waiting, &r, r.Number, false
-		o.state.Traces.Deploy = lineage.Of(ctx)
-	}
-	if displaced == nil {
+	older := o.state.Waiting
+	o.state.Waiting, o.state.Latest, o.state.Traces.Deploy = &r, r.Number, lineage.Of(ctx)
+	o.on(release.ReleaseQueued)
+	if older == nil {
 		return nil
 	}
-	old := *displaced
-	old.Status, old.Message, old.Version = release.Superseded, "a newer release was asked for before its turn came", old.Version+1
-	return o.recordRelease(ctx, old)
+	return o.supersede(ctx, *older, displaced)
 }
 
 func (o *serviceOperator) mayRollBack(ctx workflow.Context, in release.RollbackInput) error {
-	if o.answered(ctx) {
-		return nil
-	}
-	if !o.begun {
+	if o.state.Phase == release.Recalling || answered(ctx, &o.state.Answers) {
 		return nil
 	}
 	return o.rollable(in)
@@ -89,7 +92,7 @@ func (o *serviceOperator) mayRollBack(ctx workflow.Context, in release.RollbackI
 
 // rollable reports why the service cannot go back.
 func (o *serviceOperator) rollable(in release.RollbackInput) error {
-	if o.state.Kill {
+	if o.state.Phase == release.Removing {
 		return o.refused("it is being killed")
 	}
 	if _, found := o.goal(in.To); !found {
@@ -101,7 +104,7 @@ func (o *serviceOperator) rollable(in release.RollbackInput) error {
 // goal is the release to go back to: the one of that number, or the newest before the current that was not itself gone
 // back from. While a newer one is on its way or waits, that is the current.
 func (o *serviceOperator) goal(number int) (release.Release, bool) {
-	if c := o.state.Current; c != nil && (o.newer() || o.state.Waiting != nil) && (number == 0 || number == c.Number) {
+	if c := o.state.Current; c != nil && (o.deploysNewer() || o.state.Waiting != nil) && (number == 0 || number == c.Number) {
 		return *c, true
 	}
 	for _, r := range slices.Backward(o.state.Previous) {
@@ -110,11 +113,6 @@ func (o *serviceOperator) goal(number int) (release.Release, bool) {
 		}
 	}
 	return release.Release{}, false
-}
-
-// newer reports whether a release newer than the current is on its way.
-func (o *serviceOperator) newer() bool {
-	return o.running != nil && (o.state.Current == nil || o.running.Number > o.state.Current.Number)
 }
 
 // goneBackFrom reports whether the release is one that a rollback left, or the one that the current repeats.
@@ -134,50 +132,32 @@ func (o *serviceOperator) choices() string {
 }
 
 func (o *serviceOperator) rollback(ctx workflow.Context, in release.RollbackInput) (release.Accepted, error) {
-	id := workflow.GetCurrentUpdateInfo(ctx).ID
-	if known, found := o.state.Answers.Find(id); found {
-		return known, nil
-	}
-	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
-		return release.Accepted{}, err
-	}
-	if err := o.rollable(in); err != nil {
-		return release.Accepted{}, err
-	}
-	goal, _ := o.goal(in.To)
-	request := release.Request{Service: o.key, Origin: release.Origin{Image: goal.Image}, By: in.By} // its spec is recorded
-	r, err := o.allocate(ctx, id, request, goal.Number)
-	if err != nil {
-		return release.Accepted{}, err
-	}
-	return o.queue(ctx, id, r)
+	return o.accept(ctx, func() (release.Accepted, error) {
+		if err := o.rollable(in); err != nil {
+			return release.Accepted{}, err
+		}
+		goal, _ := o.goal(in.To)
+		request := release.Request{Service: o.key, Origin: release.Origin{Image: goal.Image}, By: in.By} // its spec is recorded
+		return o.allocate(ctx, request, goal.Number)
+	})
 }
 
 func (o *serviceOperator) mayKill(ctx workflow.Context, _ release.KillInput) error {
-	if o.gone && !o.answered(ctx) {
+	if o.state.Phase == release.Absent && o.commands.none() && !answered(ctx, &o.state.Answers) {
 		return o.refused("it is gone")
 	}
 	return nil
 }
 
 func (o *serviceOperator) kill(ctx workflow.Context, _ release.KillInput) (release.Accepted, error) {
-	id := workflow.GetCurrentUpdateInfo(ctx).ID
-	accepted := release.Accepted{Service: o.key}
-	if err := workflow.Await(ctx, func() bool { return o.begun }); err != nil {
-		return accepted, err
-	}
-	if known, found := o.state.Answers.Find(id); found {
-		return known, nil
-	}
-	if o.state.Latest == 0 && o.state.Waiting == nil && o.ordering == 0 {
-		return accepted, o.refused("it is gone")
-	}
-	o.state.Answers.Remember(id, accepted)
-	o.state.Kill, o.state.Traces.Kill = true, lineage.Of(ctx)
-	if !recordsRemovals(ctx) {
-		return accepted, nil
-	}
-	o.ordering++ // its turn comes when it is recorded
-	defer func() { o.ordering-- }()
-	return accepted, o.record(ctx, release.Killing, "")
+	return o.accept(ctx, func() (release.Accepted, error) {
+		if o.state.Phase == release.Absent && o.commands.none() { // none is being given its release either
+			return release.Accepted{}, o.refused("it is gone")
+		}
+		_, leave := o.commands.enter()
+		defer leave()
+		o.on(release.KillAccepted)
+		o.state.Traces.Kill = lineage.Of(ctx)
+		return release.Accepted{Service: o.key}, o.record(ctx, "")
+	})
 }

@@ -97,6 +97,7 @@ type OperateInput struct {
 
 // State is what OperateRegion remembers.
 type State struct {
+	Phase     Phase                 `json:"phase,omitempty"`
 	Region    Region                `json:"region"`
 	Operation int                   `json:"operation"`
 	Version   int64                 `json:"version"`

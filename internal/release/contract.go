@@ -94,20 +94,19 @@ type OperateInput struct {
 
 // State is what OperateService remembers.
 type State struct {
+	Phase       Phase                 `json:"phase,omitempty"`
 	Version     int64                 `json:"version"`
 	Current     *Release              `json:"current,omitempty"`     // what is meant to run
 	Previous    []Release             `json:"previous,omitempty"`    // released before, newest last; bounded
 	Waiting     *Release              `json:"waiting,omitempty"`     // the newest release that waits its turn
 	Interrupted *Release              `json:"interrupted,omitempty"` // on its way when the owner was lost; its turn is first
 	RolledBack  []int                 `json:"rolled_back,omitempty"`
-	Unplaced    []string              `json:"unplaced,omitempty"` // regions where bringing or taking back failed: tried again
+	Unplaced    []string              `json:"unplaced,omitempty"` // regions where bringing or taking back failed: retried
 	Tries       int                   `json:"tries,omitempty"`
 	Removed     []string              `json:"removed,omitempty"` // regions that are gone
 	Latest      int                   `json:"latest"`
-	Kill        bool                  `json:"kill,omitempty"`
-	HalfKilled  bool                  `json:"half_killed,omitempty"` // a kill failed somewhere: it is brought nowhere until it is deployed again
-	Overtook    bool                  `json:"overtook,omitempty"`    // the last deploy was overtaken: the next one is not, or nothing would ever come out
-	Regions     []string              `json:"regions,omitempty"`     // that became ready and wait for the current release
+	Ended       Status                `json:"ended,omitempty"`   // how the last deploy ended: after one that was superseded the next is not, or none would ever be ready
+	Regions     []string              `json:"regions,omitempty"` // that became ready and wait for the current release
 	Placements  int                   `json:"placements"`
 	Placed      []Placed              `json:"placed,omitempty"` // where the current release runs
 	Started     time.Time             `json:"started"`

@@ -1,41 +1,56 @@
 package release
 
-import "strings"
-
-// Recalled is what an owner that lost its workflow finds again: where the service stands, and the releases that were asked
-// for and never had their turn, oldest first.
+// Recalled is what an owner that lost its workflow finds again: where the service stands, with the newest release that was asked
+// for and never had its turn, and older ones of that kind.
 type Recalled struct {
-	State   State     `json:"state"`
-	Pending []Release `json:"pending,omitempty"`
+	State     State     `json:"state"`
+	Displaced []Release `json:"displaced,omitempty"`
 }
 
 // Recall puts together where a service stands, from its last record (zero when there never was one) and its newest
 // releases in the order of their numbers. Of a service that was killed only the version is left, and what was asked for since.
 func Recall(service Service, newest []Release) Recalled {
 	r := Recalled{State: State{Version: service.Version}}
+	r.State.Phase = transitions[Recalling][recalled(service, len(newest))]
+	if service.Version > 0 && service.Status != Killed {
+		r.State.restore(service, newest)
+	}
 	for _, n := range newest {
 		if n.Status == Pending {
-			r.Pending = append(r.Pending, n)
+			r.enqueue(n)
 		}
 	}
-	if service.Version == 0 || service.Status == Killed {
-		return r
+	return r
+}
+
+// enqueue makes a pending release the one that waits, unless a newer one had its turn.
+func (r *Recalled) enqueue(n Release) {
+	if n.Number <= r.State.Latest {
+		r.Displaced = append(r.Displaced, n)
+		return
 	}
-	r.State.Started, r.State.Kill, r.State.Placed = service.CreatedAt, service.Status == Killing, service.Regions
+	if older := r.State.Waiting; older != nil {
+		r.Displaced = append(r.Displaced, *older)
+	}
+	r.State.Waiting, r.State.Latest = &n, n.Number
+	r.State.Phase = transitions[r.State.Phase][ReleaseQueued]
+}
+
+// restore reads back what runs, what ran, and what was on its way.
+func (s *State) restore(service Service, newest []Release) {
+	s.Started, s.Placed = service.CreatedAt, service.Regions
 	// How many placements there were is not recorded. Each was between two records: none has had this number.
-	r.State.Placements = int(service.Version)
-	r.State.HalfKilled = service.Status == Broken && strings.HasPrefix(service.Message, KillFailed)
+	s.Placements = int(service.Version)
 	for _, p := range service.Regions {
-		if (p.Status == Failed || p.Status == RolledBack) && !r.State.HalfKilled {
-			r.State.Unplaced = append(r.State.Unplaced, p.Region)
+		if (p.Status == Failed || p.Status == RolledBack) && s.Phase != PartlyRemoved {
+			s.Unplaced = append(s.Unplaced, p.Region)
 		}
 	}
 	for _, n := range newest {
 		if n.Status != Pending {
-			r.State.remember(n, service.Current)
+			s.remember(n, service.Current)
 		}
 	}
-	return r
 }
 
 // remember puts a release where it belongs: what runs, what ran before, or what was on its way.

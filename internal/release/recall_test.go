@@ -31,13 +31,13 @@ func TestRecall(t *testing.T) {
 		past(5, release.Superseded, true, 1), past(6, release.Ready, true, 0), past(7, release.Deploying, false, 0), past(8, release.Pending, false, 0), past(9, release.Pending, false, 0),
 	})
 	s := found.State
-	if s.Current == nil || s.Current.Number != 6 || s.Interrupted == nil || s.Interrupted.Number != 7 || s.Latest != 7 || s.Version != 7 {
+	if s.Current == nil || s.Current.Number != 6 || s.Interrupted == nil || s.Interrupted.Number != 7 || s.Waiting == nil || s.Waiting.Number != 9 || s.Latest != 9 || s.Version != 7 {
 		t.Errorf("recalled %+v", s)
 	}
 	for what, got := range map[string][2][]int{
 		"ran before":           {numbers(s.Previous), {1, 2, 5}},
 		"never to go back to":  {s.RolledBack, {3, 2, 0}}, // 5 went back to 1 and left 2 behind
-		"waits for its turn":   {numbers(found.Pending), {8, 9}},
+		"displaced":            {numbers(found.Displaced), {8}},
 		"regions to be mended": {{len(s.Unplaced)}, {1}},
 	} {
 		if !reflect.DeepEqual(got[0], got[1]) {
@@ -49,16 +49,17 @@ func TestRecall(t *testing.T) {
 func TestOfAKilledServiceOnlyTheVersionIsRecalled(t *testing.T) {
 	killed := release.Service{Status: release.Killed, Version: 9, Current: 0, Latest: 2}
 	found := release.Recall(killed, []release.Release{past(1, release.Superseded, true, 0), past(2, release.Superseded, true, 0), past(3, release.Pending, false, 0)})
-	if want := (release.State{Version: 9}); !reflect.DeepEqual(found.State, want) || !reflect.DeepEqual(numbers(found.Pending), []int{3}) {
+	waiting := past(3, release.Pending, false, 0)
+	if want := (release.State{Version: 9, Phase: release.Present, Latest: 3, Waiting: &waiting}); !reflect.DeepEqual(found.State, want) || found.Displaced != nil {
 		t.Errorf("recalled %+v", found)
 	}
-	if found := release.Recall(release.Service{}, nil); !reflect.DeepEqual(found, release.Recalled{}) {
+	if found := release.Recall(release.Service{}, nil); !reflect.DeepEqual(found, release.Recalled{State: release.State{Phase: release.Absent}}) {
 		t.Errorf("of a service that never was: %+v", found)
 	}
 }
 
 func TestAServiceOnItsWayOutGoesOn(t *testing.T) {
-	if found := release.Recall(release.Service{Status: release.Killing, Version: 3, Current: 1}, []release.Release{past(1, release.Ready, true, 0)}); !found.State.Kill || found.State.Current == nil {
+	if found := release.Recall(release.Service{Status: release.Killing, Version: 3, Current: 1}, []release.Release{past(1, release.Ready, true, 0)}); found.State.Phase != release.Removing || found.State.Current == nil {
 		t.Errorf("recalled %+v", found.State)
 	}
 }

@@ -134,10 +134,11 @@ func (c Config) settings() (*config.Config, map[primitives.ServiceName]static.Ho
 }
 
 // file is one SQLite database: write-ahead log, one connection (more are slower). A killed process loses nothing; a
-// machine that loses power may lose the last moments.
+// machine that loses power may lose the last moments. Temporal's plugin sends every attribute that it does not know as a pragma
+// of that very name, and SQLite ignores pragmas that it does not know: the test asks the files.
 func (c Config) file(name string) *config.SQL {
 	return &config.SQL{PluginName: sqliteplugin.PluginName, DatabaseName: inURL(c.path(name)), MaxConns: 1, MaxIdleConns: 1,
-		ConnectAttributes: map[string]string{"mode": "rwc", "_journal_mode": "wal", "_synchronous": "normal", "_busy_timeout": "10000"}}
+		ConnectAttributes: map[string]string{"mode": "rwc", "journal_mode": "wal", "synchronous": "normal", "busy_timeout": "10000"}}
 }
 
 func (c Config) path(name string) string { return filepath.Join(c.Dir, name+".db") }
@@ -207,7 +208,7 @@ func makeSchema(path string, final *config.SQL) error {
 	}
 	draft := *final
 	draft.DatabaseName = inURL(unfinished)
-	draft.ConnectAttributes = map[string]string{"mode": "rwc", "_journal_mode": "delete"}
+	draft.ConnectAttributes = map[string]string{"mode": "rwc", "journal_mode": "delete"}
 	if err := sqliteschema.SetupSchema(&draft); err != nil {
 		return err
 	}
