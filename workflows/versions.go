@@ -64,12 +64,6 @@ func findsWaiting(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "find waiting bootstraps", workflow.DefaultVersion, 1) >= 1
 }
 
-// beginsAnew: a bootstrap that waited and is told of another wish begins with its first step again. Before, it went on with
-// the step at which it waited.
-func beginsAnew(ctx workflow.Context) bool {
-	return workflow.GetVersion(ctx, "begin anew", workflow.DefaultVersion, 1) >= 1
-}
-
 // killsWaiting: a kill that fails somewhere takes with it the release that waits, too. Before, that came out after it.
 func killsWaiting(ctx workflow.Context) bool {
 	return workflow.GetVersion(ctx, "kill waiting releases", workflow.DefaultVersion, 1) >= 1
