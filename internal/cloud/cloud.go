@@ -23,7 +23,7 @@
 // step. It may be lost, late, or of an operation that ended long ago: without it, or with nonsense in it, a step finds the work by
 // name and owner. It exists because some clouds tell only there why something failed. It is neither a secret nor longer than 8 kB.
 //
-// A step is bounded: it is given 45 seconds and at most some ten calls; what is left is the next step's. Its context is not
+// A step is bounded: it is given 45 seconds and at most twenty calls; what is left is the next step's. Its context is not
 // cancelled when the work is, only between steps, so that no create is cut off in the middle. A process may still
 // die anywhere, and an answer may be lost anywhere: no step relies on what the one before it remembered. Two
 // steps for the same spec may run at once, in two processes.

@@ -3,6 +3,7 @@ package cloudtest
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/fault"
@@ -10,7 +11,7 @@ import (
 )
 
 // maxCalls is what one step may ask of the account: more is no bounded step.
-const maxCalls = 30
+const maxCalls = 20
 
 // trouble is a wire on which every call of every stage goes wrong in the same ways once, and then passes.
 type trouble struct {
@@ -139,14 +140,23 @@ func hints(t *testing.T, s suite) {
 	s.wantOnce(t, true)
 }
 
-// together is what two attempts of one activity do when the first was taken for dead and was not.
+// together is what two attempts of one activity do when the first was taken for dead and was not. Every call of theirs is made
+// when all have come to it, as far as they come.
 func together(t *testing.T, s suite) {
 	const attempts = 4
 	all := make([]*work, attempts)
+	at := meeting{attempts: attempts, came: map[string]int{}}
 	var wg sync.WaitGroup
 	for i := range all {
 		all[i] = s.work(s.Region)
-		p := s.Wired(t, func(string) Passage { return Passes })
+		been := map[string]bool{}
+		p := s.Wired(t, func(call string) Passage {
+			if !been[call] {
+				been[call] = true
+				at.meet(call)
+			}
+			return Passes
+		})
 		all[i].process = func() cloud.Provider { return p }
 		wg.Go(func() {
 			for _, stage := range []func(*testing.T){all[i].makeNetwork, all[i].makeIdentity, all[i].makeCluster, all[i].makeTrust} {
@@ -166,6 +176,29 @@ func together(t *testing.T, s suite) {
 	}
 	wg.Wait()
 	s.wantOnce(t, true)
+}
+
+// meeting is where attempts wait for each other.
+type meeting struct {
+	attempts int
+	mu       sync.Mutex
+	came     map[string]int
+}
+
+// meet returns when all have come to the call, or nobody comes any more.
+func (m *meeting) meet(call string) {
+	m.mu.Lock()
+	m.came[call]++
+	m.mu.Unlock()
+	for range 20 {
+		m.mu.Lock()
+		all := m.came[call] >= m.attempts
+		m.mu.Unlock()
+		if all {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // halfMade: a bootstrap is given up at any of its stages.
