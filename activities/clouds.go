@@ -5,119 +5,94 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
 
-// Networks makes and removes private networks in one cloud account. Poll is how often it asks for the end of one that is
-// still lived in.
+// Networks makes and removes private networks in one cloud account. Poll is how often it takes a step.
 type Networks struct {
 	Cloud cloud.Networks
 	Poll  time.Duration
 }
 
-// EnsureNetwork makes the network of the spec exist and returns it. Asking twice returns the same network.
-func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
-	network, err := a.Cloud.EnsureNetwork(ctx, spec)
-	if err := againFor(activity.GetInfo(ctx).Attempt, err); err != nil {
-		return region.Net{}, fail(fmt.Errorf("ensure network %s: %w", spec.Name, err))
-	}
-	return network, nil
+// EnsureNetwork makes the network of the spec exist and returns it when it is ready. Asking twice returns the same network.
+func (a *Networks) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (network region.Net, err error) {
+	err = converge(ctx, pace{poll: a.Poll}, "network "+spec.Name, func(ctx context.Context, operation string) (_ region.Condition, err error) {
+		network, err = a.Cloud.EnsureNetwork(ctx, spec, operation)
+		return network.Condition, err
+	})
+	return network, fail(err)
 }
 
-// DeleteNetwork removes the network. Gone is fine. While something still lives in it the provider refuses, and is asked
-// again; its heartbeats say what it waits for.
+// DeleteNetwork removes the network and returns when it is gone. Gone is fine; its heartbeats say what it waits for.
 func (a *Networks) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) error {
-	w := watching(ctx, a.Poll)
-	defer w.close()
-	err := w.until(func() (string, bool, error) { return "", true, again(a.Cloud.DeleteNetwork(ctx, spec)) })
-	if err != nil {
-		return fail(fmt.Errorf("delete network %s: %w", spec.Name, err))
-	}
-	return nil
+	return fail(remove(ctx, pace{poll: a.Poll}, "network "+spec.Name, func(ctx context.Context, operation string) (region.Removal, error) {
+		return a.Cloud.DeleteNetwork(ctx, spec, operation)
+	}))
 }
 
-// again makes a cloud's "not now" (another operation is in the way) something that Temporal asks again.
-func again(err error) error {
-	if fault.Is(err, fault.Conflict) {
-		return fault.Wrap(fault.Unavailable, err, "%s", fault.Message(err))
-	}
-	return err
+// Identities makes and removes what a region's cluster, nodes and workloads act as in one cloud account.
+type Identities struct {
+	Cloud cloud.Identities
+	Poll  time.Duration
 }
 
-// patience is how often what is in the way of something new is waited for: an hour of tries, a quarter of a minute apart. It
-// counts tries and not the time: none is made while the platform is switched off.
-const patience = 240
-
-// againFor is again, for so many tries.
-func againFor(attempt int32, err error) error {
-	if attempt < patience {
-		return again(err)
-	}
-	return err
+// EnsureIdentity makes roles, service accounts or managed identities exist, and returns them when a cluster can be made with
+// them. Asking twice returns the same.
+func (a *Identities) EnsureIdentity(ctx context.Context, spec region.IdentitySpec) (identity region.Identity, err error) {
+	err = converge(ctx, pace{poll: a.Poll}, "identity "+spec.Name, func(ctx context.Context, operation string) (_ region.Condition, err error) {
+		identity, err = a.Cloud.EnsureIdentity(ctx, spec, operation)
+		return identity.Condition, err
+	})
+	return identity, fail(err)
 }
 
-// Clusters makes, watches and removes managed Kubernetes clusters in one cloud account. Poll is how often it looks at
-// one that is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one.
+// DeleteIdentity removes them. Gone is fine. No cluster may act by them any more.
+func (a *Identities) DeleteIdentity(ctx context.Context, spec region.IdentitySpec) error {
+	return fail(remove(ctx, pace{poll: a.Poll}, "identity "+spec.Name, func(ctx context.Context, operation string) (region.Removal, error) {
+		return a.Cloud.DeleteIdentity(ctx, spec, operation)
+	}))
+}
+
+// EnsureTrust lets the workloads of a cluster, and people, act through it. Asking twice changes nothing.
+func (a *Identities) EnsureTrust(ctx context.Context, spec region.TrustSpec) error {
+	return fail(converge(ctx, pace{poll: a.Poll}, "trust of cluster "+spec.Name, func(ctx context.Context, operation string) (region.Condition, error) {
+		return a.Cloud.EnsureTrust(ctx, spec, operation)
+	}))
+}
+
+// DeleteTrust removes what of that outlives the cluster. Gone is fine.
+func (a *Identities) DeleteTrust(ctx context.Context, spec region.TrustSpec) error {
+	return fail(remove(ctx, pace{poll: a.Poll}, "trust of cluster "+spec.Name, func(ctx context.Context, operation string) (region.Removal, error) {
+		return a.Cloud.DeleteTrust(ctx, spec, operation)
+	}))
+}
+
+// Clusters makes and removes managed Kubernetes clusters in one cloud account. Poll is how often it takes a step at one that
+// is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one.
 type Clusters struct {
 	Cloud cloud.Clusters
 	Poll  time.Duration
 	Limit time.Duration
 }
 
-// EnsureCluster asks for the cluster of the spec and returns it as it is now. Asking twice returns the same cluster.
-func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
-	cluster, err := a.Cloud.EnsureCluster(ctx, spec)
-	if err := againFor(activity.GetInfo(ctx).Attempt, err); err != nil {
-		return region.Cluster{}, fail(fmt.Errorf("ensure cluster %s: %w", spec.Name, err))
-	}
-	return cluster, nil
-}
-
-// AwaitCluster returns the cluster when it is ready, or why it never will be. It only reads; its heartbeats carry the
-// provider's own word for the state.
-func (a *Clusters) AwaitCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
-	w := watching(ctx, a.Poll)
-	defer w.close()
-	w.limit = min(w.limit, a.Limit)
-	var cluster region.Cluster
-	err := w.until(func() (_ string, ready bool, err error) {
-		cluster, err = a.Cloud.FindCluster(ctx, spec)
-		if err == nil && cluster.Broken {
-			err = fault.New(fault.Failed, "cluster %s is in state %q: %s", spec.Name, cluster.State, cluster.Reason)
-		}
-		return still(cluster), cluster.Ready, err
+// EnsureCluster makes the cluster of the spec exist and returns it when it is ready, or why it never will be. Asking twice
+// returns the same cluster.
+func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (cluster region.Cluster, err error) {
+	err = converge(ctx, pace{poll: a.Poll, limit: a.Limit}, "cluster "+spec.Name, func(ctx context.Context, operation string) (_ region.Condition, err error) {
+		cluster, err = a.Cloud.EnsureCluster(ctx, spec, operation)
+		return cluster.Condition, err
 	})
-	if err != nil {
-		return region.Cluster{}, fail(fmt.Errorf("await cluster %s: %w", spec.Name, err))
-	}
-	return cluster, nil
+	return cluster, fail(err)
 }
 
-func still(c region.Cluster) string { return fmt.Sprintf("cluster %s is still %q", c.Name, c.State) }
-
-// DeleteCluster asks for the end of the cluster and returns when it is gone. Gone is fine.
+// DeleteCluster removes the cluster with what it made in the account, and returns when all of it is gone. Gone is fine.
 func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
-	w := watching(ctx, a.Poll)
-	defer w.close()
-	err := w.until(func() (string, bool, error) { return "", true, again(a.Cloud.DeleteCluster(ctx, spec)) })
-	if err == nil {
-		err = w.until(func() (string, bool, error) {
-			cluster, err := a.Cloud.FindCluster(ctx, spec)
-			if fault.Is(err, fault.NotFound) {
-				return "", true, nil
-			}
-			return still(cluster), false, err
-		})
-	}
-	if err != nil {
-		return fail(fmt.Errorf("delete cluster %s: %w", spec.Name, err))
-	}
-	return nil
+	return fail(remove(ctx, pace{poll: a.Poll}, "cluster "+spec.Name, func(ctx context.Context, operation string) (region.Removal, error) {
+		return a.Cloud.DeleteCluster(ctx, spec, operation)
+	}))
 }
 
 // Accounts asks one cloud account about itself. Wanted is what parts of regions are made of. Poll is how often it looks for

@@ -17,24 +17,29 @@ const Slack = time.Minute
 // heartbeatEvery is well below the timeout after which an activity without one counts as lost.
 const heartbeatEvery = 2 * time.Second
 
-// Seen is what a watch tells in its heartbeats: how long somebody really looked, and what was seen last.
+// Seen is what a watch tells in its heartbeats: how long somebody really looked, and what was seen last. A next attempt begins
+// with it; heartbeats are throttled, so it may be late.
 type Seen struct {
-	Waited time.Duration `json:"waited"`
-	Reason string        `json:"reason"`
+	Waited    time.Duration `json:"waited"`
+	Blocked   time.Duration `json:"blocked,omitempty"` // how much of that, without a break, another operation was in the way
+	Reason    string        `json:"reason"`
+	State     string        `json:"state,omitempty"`     // the provider's word
+	Operation string        `json:"operation,omitempty"` // the provider's hint for its next step
 }
 
 // watch looks at something until it is so, or has taken too long. Only the time in which somebody looked counts: a
 // platform that was switched off for a night has waited for nothing. A new attempt goes on where the last one's heartbeats ended.
 type watch struct {
-	activity    context.Context // the activity's own, for heartbeats: one on its way is not cut off
-	ctx         context.Context
+	activity    context.Context // the activity's own
+	open        context.Context // until the watch is closed
 	poll, limit time.Duration
 	end         context.CancelFunc
 	done        chan struct{}
 
-	since time.Time // when the present look began
-	mu    sync.Mutex
-	seen  Seen
+	since   time.Time // when the present look began
+	blocked bool      // another operation was in the way of the last look
+	mu      sync.Mutex
+	seen    Seen
 }
 
 // watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
@@ -46,19 +51,21 @@ func watching(ctx context.Context, poll time.Duration) *watch {
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
 	}
-	w.ctx, w.end = context.WithCancel(ctx)
+	w.open, w.end = context.WithCancel(context.WithoutCancel(ctx))
 	go w.beat()
 	return w
 }
 
 func (w *watch) close() { w.end(); <-w.done }
 
-// beat sends heartbeats beside the looking, which may take longer than a heartbeat may be late.
+// beat sends heartbeats beside the looking, which may take longer than a heartbeat may be late. It goes on until the watch is
+// closed, also when the activity is cancelled: a call that is on its way then is seen to its end, and the work is not lost
+// meanwhile.
 func (w *watch) beat() {
 	defer close(w.done)
 	for {
-		activity.RecordHeartbeat(w.activity, w.now())
-		if pause(w.ctx, heartbeatEvery) != nil {
+		activity.RecordHeartbeat(context.WithoutCancel(w.activity), w.now())
+		if pause(w.open, heartbeatEvery) != nil {
 			return
 		}
 	}
@@ -68,6 +75,17 @@ func (w *watch) now() Seen {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen
+}
+
+// note keeps the provider's word and hint for the next step, and tells them at once when they are new.
+func (w *watch) note(state, operation string) {
+	w.mu.Lock()
+	news := w.seen.State != state || w.seen.Operation != operation
+	w.seen.State, w.seen.Operation = state, operation
+	w.mu.Unlock()
+	if news {
+		activity.RecordHeartbeat(context.WithoutCancel(w.activity), w.now())
+	}
 }
 
 // until looks until it is so, has failed for good, or has taken too long. What look says it waits for is told in heartbeats.
@@ -91,13 +109,18 @@ func (w *watch) until(look func() (waitsFor string, done bool, err error)) error
 // next waits until the next look. It fails when the limit is over, with what was seen last. The looking itself counts: a
 // server that drops packets makes it long.
 func (w *watch) next(reason string) error {
-	if err := pause(w.ctx, w.poll); err != nil {
+	if err := pause(w.activity, w.poll); err != nil {
 		return err
 	}
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen.Waited += now.Sub(w.since)
+	waited := now.Sub(w.since)
+	w.seen.Waited += waited
+	w.seen.Blocked += waited
+	if !w.blocked {
+		w.seen.Blocked = 0
+	}
 	w.since = now
 	w.seen.Reason = reason
 	if w.seen.Waited > w.limit {

@@ -61,6 +61,7 @@ type FlowHoldings struct {
 // CloudHoldings serve one cloud's queue with that cloud's identity.
 type CloudHoldings struct {
 	Networks    *activities.Networks
+	Identities  *activities.Identities
 	Clusters    *activities.Clusters
 	Accounts    *activities.Accounts
 	Parts       *activities.Parts
@@ -80,7 +81,7 @@ func seats(h Holdings) []seat {
 	}
 	for provider, c := range h.Clouds { // most of these wait: a cluster's creation holds one for minutes
 		table = append(table, seat{queue: queue.Cloud(provider), atOnce: 200,
-			activities: []any{c.Networks, c.Clusters, c.Accounts, c.Parts, c.Kubeconfigs, c.Services}})
+			activities: []any{c.Networks, c.Identities, c.Clusters, c.Accounts, c.Parts, c.Kubeconfigs, c.Services}})
 	}
 	return table
 }

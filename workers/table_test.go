@@ -23,7 +23,7 @@ func everything() Holdings {
 		Flows: &FlowHoldings{Regions: &activities.Regions{}, Traffic: &activities.Traffic{}, Releases: &activities.Releases{}, Gateways: &activities.Gateways{},
 			Operators: &activities.Operators{}, Flows: &activities.Flows{}},
 		Build: &activities.Builds{},
-		Clouds: map[region.Provider]CloudHoldings{region.DigitalOcean: {Networks: &activities.Networks{}, Clusters: &activities.Clusters{}, Accounts: &activities.Accounts{},
+		Clouds: map[region.Provider]CloudHoldings{region.DigitalOcean: {Networks: &activities.Networks{}, Identities: &activities.Identities{}, Clusters: &activities.Clusters{}, Accounts: &activities.Accounts{},
 			Parts: &activities.Parts{}, Kubeconfigs: &activities.Kubeconfigs{}, Services: &activities.Services{}}},
 	}
 }

@@ -9,6 +9,7 @@ var (
 	clusters    *activities.Clusters
 	flows       *activities.Flows
 	gateways    *activities.Gateways
+	identities  *activities.Identities
 	kubeconfigs *activities.Kubeconfigs
 	networks    *activities.Networks
 	operators   *activities.Operators

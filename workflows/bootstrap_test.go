@@ -45,7 +45,7 @@ func (p *play) removed(end region.Outcome) {
 	}
 }
 
-const work = "Preflight, EnsureNetwork, EnsureCluster, FindCluster, ApplyParts, AwaitParts, CheckGateway, DeleteNetwork, DeleteCluster, Sweep"
+const work = "Preflight, EnsureNetwork, EnsureIdentity, EnsureCluster, EnsureTrust, ApplyParts, AwaitParts, CheckGateway, DeleteNetwork, DeleteIdentity, DeleteCluster, DeleteTrust, Sweep"
 
 func (w *world) worked() string {
 	return strings.ReplaceAll(w.did(strings.Split(work, ", ")...), " lon1", "")
@@ -54,7 +54,7 @@ func (w *world) worked() string {
 func TestARegionIsBootstrappedStepByStep(t *testing.T) {
 	w := newWorld()
 	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1(), Version: 3})
-	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureCluster, FindCluster, ApplyParts, AwaitParts, CheckGateway")
+	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureIdentity, EnsureCluster, EnsureCluster, EnsureTrust, ApplyParts, AwaitParts, CheckGateway")
 	same(t, "recorded", strings.Join(w.told, ", "), "lon1 creating, lon1 ready")
 	r := end.Region
 	if r.Status != region.Ready || r.Message != "" || r.Endpoints.API == "" || r.Cluster.ID == "" || r.Network.ID == "" || end.Removed || r.Version <= 3 {
@@ -95,7 +95,7 @@ func TestMissingQuotaWaitsForARetry(t *testing.T) {
 				p.SignalWorkflow(region.RetrySignal, lon1())
 			})
 			end := p.bootstrapped(region.BootstrapInput{Spec: lon1()})
-			same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureCluster, EnsureCluster, FindCluster, ApplyParts, AwaitParts, CheckGateway")
+			same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureIdentity, EnsureCluster, EnsureCluster, EnsureCluster, EnsureTrust, ApplyParts, AwaitParts, CheckGateway")
 			same(t, "recorded", strings.Join(w.told, ", "), "lon1 creating, lon1 failed, lon1 creating, lon1 ready")
 			if end.Region.Status != region.Ready || end.Region.Message != "" {
 				t.Errorf("it ended as %s %q", end.Region.Status, end.Region.Message)
@@ -186,7 +186,7 @@ func TestWithoutAnAnswerWhatIsBuiltIsRemovedAfterADay(t *testing.T) {
 	if took := p.Now().Sub(began); took < 24*time.Hour || took > 25*time.Hour {
 		t.Errorf("it waited %s", took)
 	}
-	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureCluster, DeleteCluster, FindCluster, DeleteNetwork, Sweep")
+	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureIdentity, EnsureCluster, DeleteCluster, DeleteTrust, DeleteIdentity, DeleteNetwork, Sweep")
 }
 
 func TestRemovalWhileItWaits(t *testing.T) {
@@ -204,12 +204,12 @@ func TestRemovalWhileItWaits(t *testing.T) {
 
 func TestRemovalWhileAStepIsAtWork(t *testing.T) {
 	w := newWorld()
-	w.later("FindCluster lon1", 40*time.Second)
+	w.later("EnsureCluster lon1", 40*time.Second)
 	p := newPlay(t, w)
 	p.at(5*time.Second, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.failing["FindCluster lon1"] = nil
+		w.failing["EnsureCluster lon1"] = nil
 		p.SignalWorkflow(region.GiveUpSignal, lon1())
 	})
 	end := p.bootstrapped(region.BootstrapInput{Spec: lon1()})
@@ -226,7 +226,7 @@ func TestAFailureForGoodRemovesNewestFirst(t *testing.T) {
 	w := newWorld()
 	w.fails("AwaitParts lon1", 1, fault.New(fault.Failed, "nats: image cannot be pulled"))
 	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
-	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureCluster, FindCluster, ApplyParts, AwaitParts, DeleteCluster, FindCluster, DeleteNetwork, Sweep")
+	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureIdentity, EnsureCluster, EnsureCluster, EnsureTrust, ApplyParts, AwaitParts, DeleteCluster, DeleteTrust, DeleteIdentity, DeleteNetwork, Sweep")
 	same(t, "message", end.Region.Message, "parts: nats: image cannot be pulled. Everything that was built is removed")
 	if r := end.Region; !end.Removed || r.Status != region.Failed || r.Network.ID+r.Cluster.ID+r.Endpoints.API != "" {
 		t.Errorf("it ended as %+v", end)
@@ -341,6 +341,50 @@ func TestWhatOutlivesTheClusterIsNamed(t *testing.T) {
 	}
 }
 
+// What may exist is on record before it is asked for: whatever becomes of the answer and of the platform, it is removed.
+func TestWhatIsAskedForIsOnRecordBefore(t *testing.T) {
+	w := newWorld()
+	var network, cluster region.Region
+	w.during["EnsureNetwork lon1"] = func() { network = w.regions[lon1().Key()] }
+	w.during["EnsureCluster lon1"] = func() { cluster = w.regions[lon1().Key()] }
+	newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
+	if !network.Network.Begun() || network.Network.ID != "" || network.Cluster.Begun() {
+		t.Errorf("when the network was asked for it was recorded as %+v", network)
+	}
+	if !cluster.Cluster.Begun() || cluster.Cluster.ID != "" || cluster.Identity.Principals["nodes"] != "role-lon1" {
+		t.Errorf("when the cluster was asked for it was recorded as %+v", cluster)
+	}
+}
+
+// A cloud that gives up on a cluster says why, and the operator hears what to do.
+func TestACloudThatGivesUpIsHeard(t *testing.T) {
+	w := newWorld()
+	w.gaveUp = region.Condition{Broken: true, State: "CREATE_FAILED", Reason: "InsufficientFreeAddresses: no addresses are left in subnet-1"}
+	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1(), Keep: true})
+	same(t, "message", end.Region.Message, `cluster: the cluster m3o-micro-lon1 is in state "CREATE_FAILED": InsufficientFreeAddresses: no addresses are left in subnet-1; `+
+		"the cloud does not mend that by itself. What is built stays: mend it and run `m3o region retry lon1`, or `m3o region teardown lon1`")
+	end = newPlay(t, newWorldWith(w.gaveUp)).bootstrapped(region.BootstrapInput{Spec: lon1()})
+	if !end.Removed || !strings.HasSuffix(end.Region.Message, "by itself. Everything that was built is removed") {
+		t.Errorf("it ended as %+v", end)
+	}
+}
+
+func newWorldWith(c region.Condition) *world {
+	w := newWorld()
+	w.gaveUp = c
+	return w
+}
+
+// Volumes of a cluster that is gone are known by its id alone.
+func TestARemovalKnowsTheClustersID(t *testing.T) {
+	w := newWorld()
+	r := readyRegion(t, w)
+	newPlay(t, w).tornDown(r)
+	if w.removed != "k8s-lon1" {
+		t.Errorf("the cluster was removed as %q", w.removed)
+	}
+}
+
 // Teardown.
 
 func (p *play) tornDown(r region.Region) region.Outcome {
@@ -369,7 +413,7 @@ func TestARegionIsTakenDownInOrder(t *testing.T) {
 	w.services[hello] = serviceRow()
 	end := newPlay(t, w).tornDown(r)
 	same(t, "calls", w.did("RunningReleases", "Delete", "Sweep", "RegionRemoved"),
-		"RunningReleases lon1, RunningReleases lon1, RunningReleases lon1, RunningReleases lon1, DeleteCluster lon1, DeleteNetwork lon1, Sweep lon1, RegionRemoved hello lon1")
+		"RunningReleases lon1, RunningReleases lon1, RunningReleases lon1, RunningReleases lon1, DeleteCluster lon1, DeleteTrust lon1, DeleteIdentity lon1, DeleteNetwork lon1, Sweep lon1, RegionRemoved hello lon1")
 	same(t, "recorded", strings.Join(w.told, ", "), "lon1 deleting, lon1 deleted")
 	if !end.Removed || end.Region.Cluster.ID+end.Region.Network.ID+end.Region.Endpoints.API != "" || end.Region.Version <= r.Version {
 		t.Errorf("it ended as %+v", end)

@@ -386,7 +386,7 @@ func TestADriftedRegionIsMendedWhenAsked(t *testing.T) {
 
 func TestWhatWasOrderedBeforeARemovalIsNotDone(t *testing.T) {
 	w := newWorld()
-	w.later("FindCluster lon1", 30*time.Second)
+	w.later("EnsureCluster lon1", 30*time.Second)
 	p := newPlay(t, w)
 	p.command(0, region.ApplyUpdate, "a", wants(1))
 	p.command(2*time.Second, region.ApplyUpdate, "b", wants(2))
@@ -401,7 +401,7 @@ func TestWhatWasOrderedBeforeARemovalIsNotDone(t *testing.T) {
 
 func TestProgressTellsWhatIsAtWork(t *testing.T) {
 	w := newWorld()
-	w.later("FindCluster lon1", 30*time.Second)
+	w.later("EnsureCluster lon1", 30*time.Second)
 	p := newPlay(t, w)
 	p.command(0, region.ApplyUpdate, "a", wants(1))
 	p.at(5*time.Second, func() {
@@ -468,7 +468,7 @@ func TestACloudThatCannotBeAskedMakesARegionDegraded(t *testing.T) {
 
 func TestItContinuesAsNewOnlyWhenIdle(t *testing.T) {
 	w := newWorld()
-	w.later("FindCluster lon1", 30*time.Second)
+	w.later("EnsureCluster lon1", 30*time.Second)
 	p := newPlay(t, w)
 	p.command(0, region.ApplyUpdate, "a", wants(1))
 	p.at(time.Second, func() { p.SetContinueAsNewSuggested(true) })

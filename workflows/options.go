@@ -79,6 +79,8 @@ func looking(ctx workflow.Context, queue, summary string, limit time.Duration) w
 
 // How long things may take before that is a failure. The clouds' own figures are well below (a cluster 4 to 12 minutes).
 const (
+	networkLimit  = 60 * time.Minute // subnets and a way out of them
+	identityLimit = 60 * time.Minute // roles that the cloud's other services know of
 	clusterLimit  = 3 * time.Hour    // to become ready; the worker gives up sooner, with the provider's last word
 	goneLimit     = 60 * time.Minute // to be gone
 	partsLimit    = 20 * time.Minute // images pulled, volumes bound, everything ready

@@ -166,8 +166,8 @@ func TestARegionThatLostItsOwnerGoesOn(t *testing.T) {
 		waiting bool // its bootstrap waits for the operator
 		does    string
 	}{
-		{region.Planned, false, false, "EnsureCluster lon1"}, {region.Creating, false, false, "EnsureCluster lon1"}, {region.Updating, true, false, "EnsureCluster lon1"},
-		{region.Ready, true, false, ""}, {region.Failed, false, false, ""}, {region.Failed, false, true, "EnsureCluster lon1"},
+		{region.Planned, false, false, "EnsureNetwork lon1"}, {region.Creating, false, false, "EnsureNetwork lon1"}, {region.Updating, true, false, "EnsureNetwork lon1"},
+		{region.Ready, true, false, ""}, {region.Failed, false, false, ""}, {region.Failed, false, true, "EnsureNetwork lon1"},
 	} {
 		t.Run(fmt.Sprintf("%s, waiting %t", c.status, c.waiting), func(t *testing.T) {
 			w := newWorld()
@@ -176,7 +176,7 @@ func TestARegionThatLostItsOwnerGoesOn(t *testing.T) {
 			w.regions[lon1().Key()] = region.Region{Spec: lon1(), Status: c.status, Served: c.served, Operation: 4, Version: 9}
 			p := newPlay(t, w)
 			p.at(time.Minute, func() {
-				if got := w.did("EnsureCluster"); got != c.does {
+				if got := w.did("EnsureNetwork"); got != c.does {
 					t.Errorf("it did %q, want %q", got, c.does)
 				}
 				if r := w.regions[lon1().Key()]; c.does != "" && (r.Status != region.Ready || r.Operation != 4) {

@@ -47,17 +47,23 @@ type bootstrap struct {
 // errRemoval ends a bootstrap whose region is not wanted any more.
 var errRemoval = failure(fault.Conflict, "its removal was requested")
 
-// step is one stage of a bootstrap and how it is undone.
+// step is one stage of a bootstrap and how it is undone. What claim notes is on record before anything of the step is asked
+// for: whatever becomes of the answer, it is known that something may be there.
 type step struct {
 	name     string
+	claim    func()
 	do, undo func(workflow.Context) error
 }
 
+// steps are the stages in order. A cluster uses its trust until it is gone (its controllers remove what they made by it), so
+// that its own undo takes both.
 func (b *bootstrap) steps() []step {
 	return []step{
 		{name: "preflight", do: b.preflight},
-		{name: "network", do: b.buildNetwork, undo: b.removeNetwork},
-		{name: "cluster", do: b.buildCluster, undo: b.removeCluster},
+		{name: "network", claim: b.claimNetwork, do: b.buildNetwork, undo: b.removeNetwork},
+		{name: "identity", do: b.makeIdentity, undo: b.removeIdentity},
+		{name: "cluster", claim: b.claimCluster, do: b.buildCluster, undo: b.removeCluster},
+		{name: "trust", do: b.trustCluster},
 		{name: "parts", do: b.installParts},
 		{name: "gateway", do: b.checkGateway},
 	}
@@ -97,6 +103,9 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 	for {
 		if b.giveUp {
 			return false, errRemoval
+		}
+		if s.claim != nil {
+			s.claim()
 		}
 		if err := b.record(ctx); err != nil {
 			return false, err
@@ -187,7 +196,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 	stage := b.progress.Stage
 	b.built.Message = fmt.Sprintf("%s: %s", stage, words(why))
 	if b.ran || b.keep {
-		b.built.Message += ". What is built stays"
+		b.built.Message += fmt.Sprintf(". What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`", b.spec.Name, b.spec.Name)
 		return b.end(ctx, false)
 	}
 	reason := b.built.Message
@@ -209,7 +218,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 		b.built.Message = fmt.Sprintf("%s. Something is left: %s", reason, words(err))
 		return b.end(ctx, false)
 	}
-	b.built.Network, b.built.Cluster, b.built.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
+	b.built.Forget()
 	b.built.Message = reason + ". Everything that was built is removed"
 	return b.end(ctx, true)
 }
@@ -238,31 +247,49 @@ func (b *bootstrap) preflight(ctx workflow.Context) error {
 	return nil
 }
 
+func (b *bootstrap) claimNetwork() { b.built.Network.Name = b.spec.NetworkSpec().Name }
+
 func (b *bootstrap) buildNetwork(ctx workflow.Context) error {
-	ctx = provisioning(ctx, b.cloud(), "Find or make network "+b.spec.NetworkSpec().Name)
-	return workflow.ExecuteActivity(ctx, networks.EnsureNetwork, b.spec.NetworkSpec()).Get(ctx, &b.built.Network)
+	spec := b.spec.NetworkSpec()
+	ctx = watching(ctx, b.cloud(), "Find or make network "+spec.Name+" until it is ready", networkLimit)
+	return workflow.ExecuteActivity(ctx, networks.EnsureNetwork, spec).Get(ctx, &b.built.Network)
 }
 
 func (b *bootstrap) removeNetwork(ctx workflow.Context) error { return removeNetwork(ctx, b.spec) }
 
-func (b *bootstrap) buildCluster(ctx workflow.Context) error {
+func (b *bootstrap) makeIdentity(ctx workflow.Context) error {
+	spec := b.spec.IdentitySpec(b.built.Network)
+	ctx = watching(ctx, b.cloud(), "Find or make what the cluster acts as", identityLimit)
+	return workflow.ExecuteActivity(ctx, identities.EnsureIdentity, spec).Get(ctx, &b.built.Identity)
+}
+
+func (b *bootstrap) removeIdentity(ctx workflow.Context) error { return removeIdentity(ctx, b.built) }
+
+func (b *bootstrap) claimCluster() { b.built.Cluster.Name = b.clusterSpec().Name }
+
+func (b *bootstrap) clusterSpec() region.ClusterSpec {
 	spec := b.spec.ClusterSpec(b.built.Network)
-	ask := provisioning(ctx, b.cloud(), "Find or ask for cluster "+spec.Name)
-	if err := workflow.ExecuteActivity(ask, clusters.EnsureCluster, spec).Get(ctx, &b.built.Cluster); err != nil {
-		return err
-	}
-	if b.built.Cluster.Ready {
-		return nil
-	}
-	if err := b.record(ctx); err != nil {
-		return err
-	}
-	wait := looking(ctx, b.cloud(), "Wait until cluster "+spec.Name+" is ready", clusterLimit)
-	return workflow.ExecuteActivity(wait, clusters.AwaitCluster, spec).Get(ctx, &b.built.Cluster)
+	spec.Principals = b.built.Identity.Principals
+	return spec
+}
+
+func (b *bootstrap) buildCluster(ctx workflow.Context) error {
+	spec := b.clusterSpec()
+	ctx = watching(ctx, b.cloud(), "Find or make cluster "+spec.Name+" until it is ready", clusterLimit)
+	return workflow.ExecuteActivity(ctx, clusters.EnsureCluster, spec).Get(ctx, &b.built.Cluster)
 }
 
 func (b *bootstrap) removeCluster(ctx workflow.Context) error {
-	return removeCluster(ctx, b.spec.ClusterSpec(b.built.Network))
+	if err := removeCluster(ctx, b.built); err != nil {
+		return err
+	}
+	return removeTrust(ctx, b.built)
+}
+
+func (b *bootstrap) trustCluster(ctx workflow.Context) error {
+	spec := b.spec.TrustSpec(b.built.Cluster, b.built.Identity)
+	ctx = watching(ctx, b.cloud(), "Let workloads and people act through the cluster", identityLimit)
+	return workflow.ExecuteActivity(ctx, identities.EnsureTrust, spec).Get(ctx, nil)
 }
 
 func (b *bootstrap) installParts(ctx workflow.Context) error {

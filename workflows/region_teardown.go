@@ -15,8 +15,8 @@ import (
 // TeardownRegion takes a region down and proves that nothing of it is left.
 //
 // It first closes the region to new releases and waits for those on their way, then removes the cluster with all that
-// it made in the account, then the network, and last asks the cloud for everything that carries the region's tag. Each
-// step treats gone as fine, so starting it again is safe. If a step fails for good the region stays, failed, with the
+// it made in the account, then what it acted as and the network, and last asks the cloud for everything that is marked as
+// the region's. Each step treats gone as fine, so starting it again is safe. If a step fails for good the region stays, failed, with the
 // reason.
 func TeardownRegion(ctx workflow.Context, in region.TeardownInput) (region.Outcome, error) {
 	t := &teardown{region: in.Region, version: in.Version}
@@ -37,9 +37,9 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 	t.region.Status, t.region.Message, t.region.Served = region.Deleting, "", false
 	steps := []step{
 		{name: "drain", do: t.drain},
-		{name: "cluster", do: func(ctx workflow.Context) error {
-			return removeCluster(ctx, t.region.Spec.ClusterSpec(t.region.Network))
-		}},
+		{name: "cluster", do: func(ctx workflow.Context) error { return removeCluster(ctx, t.region) }},
+		{name: "trust", do: func(ctx workflow.Context) error { return removeTrust(ctx, t.region) }},
+		{name: "identity", do: func(ctx workflow.Context) error { return removeIdentity(ctx, t.region) }},
 		{name: "network", do: func(ctx workflow.Context) error { return removeNetwork(ctx, t.region.Spec) }},
 		{name: "inventory", do: func(ctx workflow.Context) error { return sweep(ctx, t.region.Spec, t.region.Cluster) }},
 	}
@@ -54,7 +54,7 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 	}
 	t.progress = region.Progress{Done: len(steps), Of: len(steps)}
 	t.region.Status, t.region.Message = region.Deleted, ""
-	t.region.Network, t.region.Cluster, t.region.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
+	t.region.Forget()
 	if err := t.record(ctx); err != nil {
 		return region.Outcome{}, err
 	}
@@ -94,18 +94,32 @@ func (t *teardown) report() (region.Progress, error) {
 	return p, nil
 }
 
-// removeCluster asks for the end of a cluster and waits until it is gone.
-func removeCluster(ctx workflow.Context, spec region.ClusterSpec) error {
-	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove cluster "+spec.Name+" and wait until it is gone", goneLimit)
+// removeCluster takes a cluster down with what it made in the account.
+func removeCluster(ctx workflow.Context, r region.Region) error {
+	spec := r.Spec.ClusterSpec(r.Network)
+	spec.ID, spec.Principals = r.Cluster.ID, r.Identity.Principals
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove cluster "+spec.Name+" until it is gone", goneLimit)
 	return workflow.ExecuteActivity(ctx, clusters.DeleteCluster, spec).Get(ctx, nil)
 }
 
+func removeTrust(ctx workflow.Context, r region.Region) error {
+	spec := r.Spec.TrustSpec(r.Cluster, r.Identity)
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove the trust in cluster "+spec.Name, goneLimit)
+	return workflow.ExecuteActivity(ctx, identities.DeleteTrust, spec).Get(ctx, nil)
+}
+
+func removeIdentity(ctx workflow.Context, r region.Region) error {
+	spec := r.Spec.IdentitySpec(r.Network)
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove what the cluster acted as", goneLimit)
+	return workflow.ExecuteActivity(ctx, identities.DeleteIdentity, spec).Get(ctx, nil)
+}
+
 func removeNetwork(ctx workflow.Context, spec region.Spec) error {
-	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove network "+spec.NetworkSpec().Name, goneLimit)
+	ctx = watching(ctx, queue.Cloud(spec.Provider), "Remove network "+spec.NetworkSpec().Name+" until it is gone", goneLimit)
 	return workflow.ExecuteActivity(ctx, networks.DeleteNetwork, spec.NetworkSpec()).Get(ctx, nil)
 }
 
-// sweep proves that nothing in the account carries the region's tag any more, or that of the cluster it had.
+// sweep proves that nothing in the account is marked as the region's any more, or as its cluster's.
 func sweep(ctx workflow.Context, spec region.Spec, had region.Cluster) error {
 	in := activities.SweepInput{Key: spec.Key()}
 	if had.ID != "" {

@@ -30,11 +30,15 @@ type world struct {
 	obstacles []region.Obstacle
 	asked     []activities.PreflightInput
 	networks  map[string]bool
+	acting    map[string]bool // regions with an identity
+	trusted   map[string]bool // regions whose cluster is trusted
 	clusters  map[string]region.ClusterSpec
-	volumes   []string       // ids of the clusters that made them, and that they outlive
-	running   map[string]int // "lon1/default/hello" -> release
-	broken    string         // what InspectParts finds
-	drift     []string       // likewise, until parts are applied again
+	gaveUp    region.Condition // what the cloud says of every cluster, if anything
+	removed   string           // the id by which the last cluster was removed
+	volumes   []string         // ids of the clusters that made them, and that they outlive
+	running   map[string]int   // "lon1/default/hello" -> release
+	broken    string           // what InspectParts finds
+	drift     []string         // likewise, until parts are applied again
 
 	regions  map[region.Key]region.Region
 	told     []string // statuses of regions as they were recorded: "lon1 creating"
@@ -51,7 +55,8 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
+	return &world{failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
+		clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
 		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{}}
 }
@@ -116,37 +121,100 @@ func refused(err error) error {
 
 // The cloud.
 
-func (w *world) EnsureNetwork(_ context.Context, s region.NetworkSpec) (region.Net, error) {
+func (w *world) EnsureNetwork(_ context.Context, s region.NetworkSpec, _ string) (region.Net, error) {
 	if err := w.call("EnsureNetwork", s.Owner.Name); err != nil {
 		return region.Net{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.networks[s.Owner.Name] = true
-	return region.Net{ID: "net-" + s.Owner.Name, Name: s.Name, CIDR: "10.0.0.0/20"}, nil
+	return region.Net{ID: "net-" + s.Owner.Name, Name: s.Name, CIDR: "10.0.0.0/20", Condition: region.Condition{Ready: true}}, nil
 }
 
-func (w *world) DeleteNetwork(_ context.Context, s region.NetworkSpec) error {
+func (w *world) DeleteNetwork(_ context.Context, s region.NetworkSpec, _ string) (region.Removal, error) {
 	if err := w.call("DeleteNetwork", s.Owner.Name); err != nil {
-		return err
+		return region.Removal{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, lives := w.clusters[s.Owner.Name]; lives {
-		return fault.New(fault.Conflict, "a cluster lives in it")
+		return region.Removal{}, fault.New(fault.Conflict, "a cluster lives in it")
 	}
 	delete(w.networks, s.Owner.Name)
-	return nil
+	return region.Removal{Gone: true}, nil
 }
 
-func (w *world) EnsureCluster(_ context.Context, s region.ClusterSpec) (region.Cluster, error) {
+func (w *world) EnsureIdentity(_ context.Context, s region.IdentitySpec, _ string) (region.Identity, error) {
+	if err := w.call("EnsureIdentity", s.Owner.Name); err != nil {
+		return region.Identity{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.Network.ID == "" || !w.networks[s.Owner.Name] {
+		return region.Identity{}, fault.New(fault.Invalid, "an identity for a network %+v that is not there", s.Network)
+	}
+	w.acting[s.Owner.Name] = true
+	return region.Identity{Principals: map[string]string{"nodes": "role-" + s.Owner.Name}, Condition: region.Condition{Ready: true}}, nil
+}
+
+func (w *world) DeleteIdentity(_ context.Context, s region.IdentitySpec, _ string) (region.Removal, error) {
+	if err := w.call("DeleteIdentity", s.Owner.Name); err != nil {
+		return region.Removal{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, lives := w.clusters[s.Owner.Name]; lives {
+		return region.Removal{}, fault.New(fault.Failed, "a cluster acts by it")
+	}
+	delete(w.acting, s.Owner.Name)
+	return region.Removal{Gone: true}, nil
+}
+
+func (w *world) EnsureTrust(_ context.Context, s region.TrustSpec, _ string) (region.Condition, error) {
+	if err := w.call("EnsureTrust", s.Owner.Name); err != nil {
+		return region.Condition{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.Cluster.ID == "" || s.Principals["nodes"] != "role-"+s.Owner.Name {
+		return region.Condition{}, fault.New(fault.Invalid, "trust in %+v by %v", s.Cluster, s.Principals)
+	}
+	w.trusted[s.Owner.Name] = true
+	return region.Condition{Ready: true}, nil
+}
+
+func (w *world) DeleteTrust(_ context.Context, s region.TrustSpec, _ string) (region.Removal, error) {
+	if err := w.call("DeleteTrust", s.Owner.Name); err != nil {
+		return region.Removal{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, lives := w.clusters[s.Owner.Name]; lives {
+		return region.Removal{}, fault.New(fault.Failed, "a cluster is trusted that still needs it")
+	}
+	delete(w.trusted, s.Owner.Name)
+	return region.Removal{Gone: true}, nil
+}
+
+// EnsureCluster makes a cluster that is ready when it is asked for once more.
+func (w *world) EnsureCluster(_ context.Context, s region.ClusterSpec, _ string) (region.Cluster, error) {
 	if err := w.call("EnsureCluster", s.Owner.Name); err != nil {
 		return region.Cluster{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if s.Principals["nodes"] != "role-"+s.Owner.Name {
+		return region.Cluster{}, fault.New(fault.Invalid, "a cluster that acts as %v", s.Principals)
+	}
+	before, found := w.clusters[s.Owner.Name]
+	if w.gaveUp.Broken {
+		return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, Condition: w.gaveUp}, nil
+	}
 	w.clusters[s.Owner.Name] = s
-	return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, State: "provisioning"}, nil
+	if !found || before.Nodes != s.Nodes {
+		return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, Condition: region.Condition{State: "provisioning"}}, nil
+	}
+	return ready(s), nil
 }
 
 func (w *world) FindCluster(_ context.Context, s region.ClusterSpec) (region.Cluster, error) {
@@ -159,17 +227,23 @@ func (w *world) FindCluster(_ context.Context, s region.ClusterSpec) (region.Clu
 	if !found {
 		return region.Cluster{}, fault.New(fault.NotFound, "no cluster %s", s.Name)
 	}
-	return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, State: "running", Ready: true, Nodes: made.Nodes.Count, Version: made.Version}, nil
+	return ready(made), nil
 }
 
-func (w *world) DeleteCluster(_ context.Context, s region.ClusterSpec) error {
+func ready(s region.ClusterSpec) region.Cluster {
+	return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, Nodes: s.Nodes.Count, Version: s.Version,
+		Condition: region.Condition{State: "running", Ready: true}}
+}
+
+func (w *world) DeleteCluster(_ context.Context, s region.ClusterSpec, _ string) (region.Removal, error) {
 	if err := w.call("DeleteCluster", s.Owner.Name); err != nil {
-		return err
+		return region.Removal{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.clusters, s.Owner.Name)
-	return nil
+	w.removed = s.ID
+	return region.Removal{Gone: true}, nil
 }
 
 func (w *world) Access(_ context.Context, s region.ClusterSpec) (cloud.Access, error) {
@@ -198,6 +272,9 @@ func (w *world) Owned(_ context.Context, owner region.Key, had ...string) ([]reg
 	}
 	if _, lives := w.clusters[owner.Name]; lives {
 		left = append(left, region.Resource{Kind: "kubernetes cluster", ID: "k8s-" + owner.Name, Name: owner.Name})
+	}
+	if w.acting[owner.Name] || w.trusted[owner.Name] {
+		left = append(left, region.Resource{Kind: "role", ID: "role-" + owner.Name, Name: owner.Name})
 	}
 	for _, volume := range w.volumes {
 		if slices.Contains(had, volume) {

@@ -152,11 +152,11 @@ func TestSuggestions(t *testing.T) {
 func TestNamesInTheCloud(t *testing.T) {
 	s := spec("lon1", 3)
 	n, c := s.NetworkSpec(), s.ClusterSpec(region.Net{ID: "net-1"})
-	if n.Name != "m3o-micro-lon1" || c.Name != n.Name || c.NetworkID != "net-1" || c.Nodes.Count != 3 {
+	if n.Name != "m3o-micro-lon1" || c.Name != n.Name || c.Network.ID != "net-1" || c.Nodes.Count != 3 {
 		t.Errorf("network %+v, cluster %+v", n, c)
 	}
-	for _, tags := range [][]string{n.Tags, c.Tags} {
-		if !slices.Contains(tags, "m3o:micro:lon1") {
+	for _, tags := range []region.Tags{n.Tags, s.IdentitySpec(region.Net{}).Tags, c.Tags, s.TrustSpec(region.Cluster{}, region.Identity{}).Tags} {
+		if owner, ok := tags.Owner(); !ok || owner != s.Key() {
 			t.Errorf("tags %v do not name the owner", tags)
 		}
 	}

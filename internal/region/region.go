@@ -66,6 +66,7 @@ type Region struct {
 	Status    Status    `json:"status"`
 	Message   string    `json:"message,omitempty"` // why it waits, or why it failed, in words a user can act on
 	Network   Net       `json:"network"`
+	Identity  Identity  `json:"identity"`
 	Cluster   Cluster   `json:"cluster"`
 	Endpoints Endpoints `json:"endpoints"`
 	Served    bool      `json:"served,omitempty"`    // it was ready and is not on its way out: a failed change never removes it
@@ -75,18 +76,23 @@ type Region struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
+// Forget takes what is provably gone off the record.
+func (r *Region) Forget() {
+	r.Network, r.Identity, r.Cluster, r.Endpoints = Net{}, Identity{}, Cluster{}, Endpoints{}
+}
+
 // Moving reports whether something is being done to a region of this status.
 func (s Status) Moving() bool {
 	return slices.Contains([]Status{Planned, Creating, Updating, Deleting}, s)
 }
 
-// Fixed names those of the fields, as Differences lists them, that cannot change in place: where the region is once it has
-// a network, and all of them once it has a cluster.
+// Fixed names those of the fields, as Differences lists them, that cannot change in place: where the region is once its
+// network is begun, and all of them once its cluster is.
 func (r Region) Fixed(fields []string) []string {
 	switch {
-	case r.Served || r.Cluster.ID != "":
+	case r.Served || r.Cluster.Begun():
 		return fields
-	case r.Network.ID != "":
+	case r.Network.Begun():
 		return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f != "provider" && f != "region" })
 	}
 	return nil
@@ -127,51 +133,9 @@ type Endpoints struct {
 	API string `json:"api"`
 }
 
-// NetworkSpec asks for a region's private network.
-type NetworkSpec struct {
-	Owner    Key      `json:"owner"`
-	Provider Provider `json:"provider"`
-	Name     string   `json:"name"`
-	Location string   `json:"location"`
-	Tags     []string `json:"tags"`
-}
-
-// Net is a private network that exists.
-type Net struct {
-	ID   string `json:"id,omitempty"`
-	Name string `json:"name,omitempty"`
-	CIDR string `json:"cidr,omitempty"`
-}
-
-// ClusterSpec asks for a region's managed Kubernetes. Version is a minor ("1.34"); the provider picks the patch.
-type ClusterSpec struct {
-	Owner     Key      `json:"owner"`
-	Provider  Provider `json:"provider"`
-	Name      string   `json:"name"`
-	Location  string   `json:"location"`
-	NetworkID string   `json:"network_id"`
-	Version   string   `json:"version"`
-	Nodes     Nodes    `json:"nodes"`
-	Tags      []string `json:"tags"`
-}
-
-// Cluster is a managed Kubernetes that exists. Ready is false while the provider works on it; State and Reason are the
-// provider's own words for what it does.
-type Cluster struct {
-	ID       string `json:"id,omitempty"`
-	Name     string `json:"name,omitempty"`
-	Endpoint string `json:"endpoint,omitempty"`
-	Version  string `json:"version,omitempty"`
-	State    string `json:"state,omitempty"`
-	Reason   string `json:"reason,omitempty"`
-	Nodes    int    `json:"nodes,omitempty"` // nodes that are ready
-	Ready    bool   `json:"ready,omitempty"`
-	Broken   bool   `json:"broken,omitempty"` // the provider has given up on it
-}
-
-// Resource is something in a cloud account that carries our owner tag.
+// Resource is something in a cloud account that is a region's: by its tags, its description, or what it belongs to.
 type Resource struct {
-	Kind string `json:"kind"` // "vpc", "kubernetes cluster", "load balancer", "volume"
+	Kind string `json:"kind"` // "vpc", "kubernetes cluster", "load balancer", "volume", "role"
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }

@@ -71,30 +71,6 @@ func (s Spec) Wants(p Part) bool {
 	return slices.Contains(s.Resource, p) || slices.Contains(s.Network, p)
 }
 
-// Owner is the tag that marks everything made for the region, in every cloud. Characters that some clouds refuse in tags
-// do not occur, since platforms and names are labels.
-func (k Key) Owner() string { return ownerPrefix + k.Platform + ":" + k.Name }
-
-const ownerPrefix = "m3o:"
-
-// IsOwner reports whether the tag marks something as some region's.
-func IsOwner(tag string) bool { return strings.HasPrefix(tag, ownerPrefix) }
-
-// ResourceName is the deterministic name of what is made for the region, so that a lost answer is found again.
-func (k Key) ResourceName() string { return "m3o-" + k.Platform + "-" + k.Name }
-
-// NetworkSpec is the private network the region needs.
-func (s Spec) NetworkSpec() NetworkSpec {
-	return NetworkSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location,
-		Tags: []string{"m3o", s.Key().Owner()}}
-}
-
-// ClusterSpec is the managed cluster the region needs, in the given network.
-func (s Spec) ClusterSpec(network Net) ClusterSpec {
-	return ClusterSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location, NetworkID: network.ID,
-		Version: s.Kubernetes.Version, Nodes: s.Kubernetes.Nodes, Tags: []string{"m3o", s.Key().Owner()}}
-}
-
 // Problems says everything that is wrong with the spec, at once. The fields are prefixed with at ("regions[2].").
 func (s Spec) Problems(at string) []fault.Problem {
 	var c fault.Checker

@@ -2,12 +2,12 @@
 // against an account that behaves as the real one does and misbehaves when told to.
 //
 // A provider's own test makes a Harness over its sandbox and calls Run. The suite looks at effects as an outsider sees
-// them, never at calls. What only one provider does (its words, its wire protocol) is for that provider's own tests. Only tests
-// import this package.
+// them, never at what calls are made of. What only one provider does (its words, its wire protocol) is for that provider's own
+// tests. That the suite finds what is wrong is tested here on a provider in memory, of several stages, and on broken copies of it.
+// Only tests import this package.
 package cloudtest
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -21,21 +21,26 @@ type Harness struct {
 	Provider cloud.Provider
 	Region   region.Spec    // that the account can hold, with room for three more nodes but not for a hundred
 	Stranger cloud.Provider // the same account with credentials that are not valid
+	Kinds    []Kind         // what a region consists of there, as Foreign makes it
 
-	Break   func(t *testing.T, b Breakage)              // makes the next calls fail
-	Effects func(t *testing.T) []Effect                 // everything that happened in the account, in order
-	Foreign func(t *testing.T, kind Kind, name string)  // makes a thing of that name that is nobody's region's
-	Outlive func(t *testing.T, c region.Cluster) string // makes a volume as the cluster would have, which outlives it; its id
-	Within  time.Duration                               // how long anything may take there; each poll is a hundredth
+	Wired   func(t *testing.T, w Wire) cloud.Provider        // the account as a new process sees it, over that wire
+	Break   func(t *testing.T, b Breakage)                   // makes the next calls fail
+	Effects func(t *testing.T) []Effect                      // everything that happened in the account, in order
+	Foreign func(t *testing.T, kind Kind, name string)       // makes a thing of that name that is nobody's region's
+	Outlive func(t *testing.T, c region.Cluster) string      // makes something as the cluster would have, which outlives it; its id
+	Upgrade func(t *testing.T, c region.Cluster) (to string) // has the cloud give a cluster another version by itself
+	Within  time.Duration                                    // how long anything may take there
+	Poll    time.Duration                                    // how often it is looked at
 }
 
 // Kind is what the suite makes.
 type Kind string
 
-// The kinds.
+// The kinds that the suite knows. An account may have others, which count in its effects.
 const (
-	Network Kind = "network"
-	Cluster Kind = "cluster"
+	Network  Kind = "network"
+	Identity Kind = "identity"
+	Cluster  Kind = "cluster"
 )
 
 // Call is one thing the account is asked, whatever the provider calls it.
@@ -45,11 +50,10 @@ type Call string
 const (
 	ListNetworks  Call = "list networks"
 	CreateNetwork Call = "create network"
-	DeleteNetwork Call = "delete network"
 	ListClusters  Call = "list clusters"
 	CreateCluster Call = "create cluster"
 	ScaleCluster  Call = "scale cluster"
-	DeleteCluster Call = "delete cluster"
+	DeleteCluster Call = "delete cluster" // the first call that removes something of a cluster
 	GiveAccess    Call = "give access"
 	DescribeLimit Call = "describe limits"
 )
@@ -61,7 +65,6 @@ type Way string
 const (
 	Throttled  Way = "throttled"   // too many calls; come back in a while
 	Failing    Way = "failing"     // an internal error, before anything was done
-	LostAfter  Way = "lost after"  // done, but the connection ended before the answer
 	LostBefore Way = "lost before" // the connection ended before anything was done
 	Denied     Way = "denied"      // the credentials may not
 	Quota      Way = "quota"       // a limit of the account
@@ -75,6 +78,22 @@ type Breakage struct {
 	Call Call
 	Way  Way
 }
+
+// Wire is between a provider and its account. It is asked about every call, by a name that equal calls share ("GET
+// /v2/vpcs"), and says what becomes of it. Calls of one provider come one after the other.
+type Wire func(call string) Passage
+
+// Passage is what becomes of a call.
+type Passage string
+
+// The passages.
+const (
+	Passes    Passage = ""
+	CutBefore Passage = "cut before" // it does not arrive
+	CutAfter  Passage = "cut after"  // it is done, and the answer does not arrive
+	Refused   Passage = "throttled"  // too many calls; come back soon
+	Expired   Passage = "expired"    // the credentials have ended
+)
 
 // Effect is one thing that happened in the account. Change is "created", "updated" or "deleted".
 type Effect struct {
@@ -90,16 +109,22 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		run  func(*testing.T, suite)
 	}{
 		{"a region's life leaves nothing behind", life},
-		{"what outlives its cluster is found by the cluster's id", outlived},
+		{"a half-made region leaves nothing behind", halfMade},
+		{"what a cluster leaves goes with it", leftovers},
 		{"asking again makes nothing twice", again},
 		{"asking at the same time makes nothing twice", together},
-		{"lost answers are adopted", lost},
+		{"a process may end at any call", killed},
+		{"an answer may be lost at any call", lost},
+		{"credentials may end at any call", expired},
+		{"every call may be throttled", throttled},
+		{"hints may be lost, old or nonsense", hints},
 		{"what is not ours is refused and left alone", foreign},
 		{"failures have a kind and the provider's words", kinds},
 		{"credentials that are not valid are denied", stranger},
 		{"a cluster that fails says so and can be removed", late},
 		{"a cluster that is stuck is neither ready nor broken", stuck},
 		{"nodes are added and removed", scale},
+		{"a version that the cloud changed is told and left alone", upgraded},
 		{"preflight tells price and obstacles", preflight},
 		{"a version that is not offered is refused", version},
 		{"calls end with their context", slow},
@@ -114,90 +139,11 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 // suite is a harness with the words the tests are written in.
 type suite struct{ Harness }
 
-func (s suite) network() region.NetworkSpec { return s.Region.NetworkSpec() }
-
-func (s suite) cluster(network region.Net) region.ClusterSpec { return s.Region.ClusterSpec(network) }
-
-func (s suite) ensureNetwork(t *testing.T) region.Net {
-	t.Helper()
-	n, err := s.Provider.EnsureNetwork(t.Context(), s.network())
-	if err != nil {
-		t.Fatalf("ensure the network: %v", err)
-	}
-	return n
-}
-
-func (s suite) ensureCluster(t *testing.T, spec region.ClusterSpec) region.Cluster {
-	t.Helper()
-	c, err := s.Provider.EnsureCluster(t.Context(), spec)
-	if err != nil {
-		t.Fatalf("ensure the cluster: %v", err)
-	}
-	return c
-}
-
-// until asks again and again, as a workflow would.
-func (s suite) until(t *testing.T, what string, done func(context.Context) (bool, error)) {
-	t.Helper()
-	deadline := time.Now().Add(s.Within)
-	for {
-		ok, err := done(t.Context())
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, s.Within)
-		}
-		time.Sleep(s.Within / 100)
-	}
-}
-
-func (s suite) untilReady(t *testing.T, spec region.ClusterSpec, nodes int) region.Cluster {
-	t.Helper()
-	var c region.Cluster
-	s.until(t, "the cluster becomes ready", func(ctx context.Context) (ready bool, err error) {
-		c, err = s.Provider.FindCluster(ctx, spec)
-		return c.Ready && c.Nodes == nodes, err
-	})
-	return c
-}
-
-func (s suite) untilGone(t *testing.T, spec region.ClusterSpec) {
-	t.Helper()
-	s.until(t, "the cluster goes", func(ctx context.Context) (bool, error) {
-		_, err := s.Provider.FindCluster(ctx, spec)
-		if fault.Is(err, fault.NotFound) {
-			return true, nil
-		}
-		return false, err
-	})
-}
-
-func (s suite) untilNetworkGone(t *testing.T) {
-	t.Helper()
-	s.until(t, "the network goes", func(ctx context.Context) (bool, error) {
-		err := s.Provider.DeleteNetwork(ctx, s.network())
-		if fault.Is(err, fault.Conflict) {
-			return false, nil
-		}
-		return err == nil, err
-	})
-}
-
-// remove takes everything down and sees that nothing is left.
-func (s suite) remove(t *testing.T, spec region.ClusterSpec) {
-	t.Helper()
-	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-		t.Fatalf("delete the cluster: %v", err)
-	}
-	s.untilGone(t, spec)
-	s.untilNetworkGone(t)
-	if left := s.owned(t); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
+// twin is another region of the same account, of which there is nothing yet.
+func (s suite) twin() region.Spec {
+	twin := s.Region
+	twin.Name += "-two"
+	return twin
 }
 
 func (s suite) owned(t *testing.T, clusters ...string) []region.Resource {
@@ -225,6 +171,32 @@ func (s suite) wantHappened(t *testing.T, change string, kind Kind, want int) {
 	t.Helper()
 	if got := s.happened(t, change, kind); got != want {
 		t.Errorf("%d %ss were %s, want %d; effects: %v", got, kind, change, want, s.Effects(t))
+	}
+}
+
+// wantOnce checks that everything there ever was has been made once, and is there still or has been removed once.
+func (s suite) wantOnce(t *testing.T, gone bool) {
+	t.Helper()
+	type thing struct {
+		kind Kind
+		name string
+	}
+	made, removed := map[thing]int{}, map[thing]int{}
+	for _, e := range s.Effects(t) {
+		switch e.Change {
+		case "created":
+			made[thing{e.Kind, e.Name}]++
+		case "deleted":
+			removed[thing{e.Kind, e.Name}]++
+		}
+	}
+	if len(made) < len(s.Kinds) {
+		t.Errorf("made were only %v", made)
+	}
+	for one, times := range made {
+		if times != 1 || gone && removed[one] != 1 || !gone && removed[one] != 0 {
+			t.Errorf("%s %s was made %d times and removed %d times", one.kind, one.name, times, removed[one])
+		}
 	}
 }
 

@@ -13,30 +13,29 @@ import (
 )
 
 func kinds(t *testing.T, s suite) {
-	network := s.ensureNetwork(t)
-	spec := s.cluster(network)
-	s.ensureCluster(t, spec)
-	s.untilReady(t, spec, spec.Nodes.Count)
-	larger, elsewhere := spec, s.Region
+	w := s.work(s.Region)
+	w.build(t)
+	spec, larger, elsewhere := w.clusterSpec(), w.clusterSpec(), s.twin()
 	larger.Nodes.Count++
-	elsewhere.Name += "-two" // another region in the same account, of which there is nothing yet
+	another := elsewhere.ClusterSpec(w.network)
+	another.Principals = w.identity.Principals
 	calls := map[Call]func(context.Context) error{
-		ListNetworks: func(ctx context.Context) error { _, err := s.Provider.EnsureNetwork(ctx, s.network()); return err },
+		ListNetworks: func(ctx context.Context) error {
+			_, err := s.Provider.EnsureNetwork(ctx, w.region.NetworkSpec(), "")
+			return err
+		},
 		CreateNetwork: func(ctx context.Context) error {
-			_, err := s.Provider.EnsureNetwork(ctx, elsewhere.NetworkSpec())
+			_, err := s.Provider.EnsureNetwork(ctx, elsewhere.NetworkSpec(), "")
 			return err
 		},
-		ListClusters: func(ctx context.Context) error { _, err := s.Provider.FindCluster(ctx, spec); return err },
-		CreateCluster: func(ctx context.Context) error {
-			_, err := s.Provider.EnsureCluster(ctx, elsewhere.ClusterSpec(network))
-			return err
-		},
-		ScaleCluster:  func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, larger); return err },
+		ListClusters:  func(ctx context.Context) error { _, err := s.Provider.FindCluster(ctx, spec); return err },
+		CreateCluster: func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, another, ""); return err },
+		ScaleCluster:  func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, larger, ""); return err },
 		GiveAccess:    func(ctx context.Context) error { _, err := s.Provider.Access(ctx, spec); return err },
 		DescribeLimit: func(ctx context.Context) error { _, err := s.Provider.Preflight(ctx, s.Region, nil); return err },
-		DeleteCluster: func(ctx context.Context) error { return s.Provider.DeleteCluster(ctx, spec) },
+		DeleteCluster: func(ctx context.Context) error { _, err := s.Provider.DeleteCluster(ctx, spec, ""); return err },
 	}
-	created := s.happened(t, "created", Cluster)
+	before := len(s.Effects(t))
 	for call, do := range calls {
 		s.fails(t, Breakage{call, Throttled}, do, fault.Throttled)
 		s.fails(t, Breakage{call, Failing}, do, fault.Unavailable)
@@ -49,8 +48,8 @@ func kinds(t *testing.T, s suite) {
 		// Of what is only read Go's own client may ask again without a word.
 		s.fails(t, Breakage{call, LostBefore}, calls[call], fault.Unavailable)
 	}
-	if got := s.happened(t, "created", Cluster); got != created {
-		t.Errorf("calls that failed made %d clusters", got-created)
+	if after := s.Effects(t); len(after) != before {
+		t.Errorf("calls that failed did %v", after[before:])
 	}
 }
 
@@ -73,9 +72,11 @@ func (s suite) fails(t *testing.T, b Breakage, do func(context.Context) error, w
 }
 
 func stranger(t *testing.T, s suite) {
-	_, err := s.Stranger.EnsureNetwork(t.Context(), s.network())
+	_, err := s.Stranger.EnsureNetwork(t.Context(), s.Region.NetworkSpec(), "")
 	wantKind(t, err, fault.Denied)
-	_, err = s.Stranger.EnsureCluster(t.Context(), s.cluster(region.Net{}))
+	_, err = s.Stranger.EnsureCluster(t.Context(), s.Region.ClusterSpec(region.Net{}), "")
+	wantKind(t, err, fault.Denied)
+	_, err = s.Stranger.DeleteCluster(t.Context(), s.Region.ClusterSpec(region.Net{}), "")
 	wantKind(t, err, fault.Denied)
 	_, err = s.Stranger.Owned(t.Context(), s.Region.Key())
 	wantKind(t, err, fault.Denied)
@@ -87,56 +88,52 @@ func stranger(t *testing.T, s suite) {
 
 func late(t *testing.T, s suite) {
 	s.Break(t, Breakage{CreateCluster, Late})
-	spec := s.cluster(s.ensureNetwork(t))
-	s.ensureCluster(t, spec)
-	var c region.Cluster
-	s.until(t, "the cluster fails", func(ctx context.Context) (broken bool, err error) {
-		c, err = s.Provider.FindCluster(ctx, spec)
-		return c.Broken, err
-	})
+	w := s.work(s.Region)
+	w.makeNetwork(t)
+	w.makeIdentity(t)
+	c := w.untilBroken(t)
 	if c.Ready || c.State == "" || c.Reason == "" {
 		t.Errorf("a broken cluster is not ready, and says why: %+v", c)
 	}
-	if again := s.ensureCluster(t, spec); !again.Broken || again.ID != c.ID {
+	if again := w.untilBroken(t); again.ID != c.ID {
 		t.Errorf("asking for it again must show it as it is: %+v", again)
 	}
-	s.remove(t, spec)
-	s.wantHappened(t, "deleted", Cluster, 1)
-	s.ensureCluster(t, s.cluster(s.ensureNetwork(t)))
-	s.untilReady(t, spec, spec.Nodes.Count)
+	w.cluster = c
+	w.remove(t)
+	s.wantOnce(t, true)
+	w.cluster = region.Cluster{}
+	w.build(t)
 }
 
 func stuck(t *testing.T, s suite) {
 	s.Break(t, Breakage{CreateCluster, Stuck})
-	network := s.ensureNetwork(t)
-	spec := s.cluster(network)
-	s.ensureCluster(t, spec)
-	// As long as a healthy one takes.
-	healthy := s.Region
-	healthy.Name += "-two"
-	other := s.ensureCluster(t, healthy.ClusterSpec(network))
-	s.untilReady(t, healthy.ClusterSpec(network), spec.Nodes.Count)
-	c, err := s.Provider.FindCluster(t.Context(), spec)
-	if err != nil || c.Ready || c.Broken || c.State == "" || c.ID == other.ID {
-		t.Errorf("got %+v, %v", c, err)
-	}
-	if err := s.Provider.DeleteCluster(t.Context(), healthy.ClusterSpec(network)); err != nil {
+	w := s.work(s.Region)
+	w.makeNetwork(t)
+	w.makeIdentity(t)
+	if _, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), ""); err != nil {
 		t.Fatal(err)
 	}
-	s.remove(t, spec)
+	healthy := s.work(s.twin()) // as long as that takes
+	healthy.build(t)
+	c, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), "")
+	if err != nil || c.Ready || c.Broken || c.State == "" || c.ID == healthy.cluster.ID {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	healthy.remove(t)
+	w.remove(t)
 }
 
 func scale(t *testing.T, s suite) {
-	spec := s.cluster(s.ensureNetwork(t))
-	spec.Nodes.Count = 1
-	first := s.ensureCluster(t, spec)
-	s.untilReady(t, spec, 1)
+	w := s.work(s.Region)
+	w.region.Kubernetes.Nodes.Count = 1
+	w.build(t)
+	first := w.cluster
 	for _, n := range []int{3, 2} {
-		spec.Nodes.Count = n
-		if c := s.ensureCluster(t, spec); c.Ready || c.ID != first.ID {
-			t.Errorf("asked for %d nodes, it is %+v", n, c)
+		w.region.Kubernetes.Nodes.Count = n
+		if c, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), ""); err != nil || c.Ready || c.ID != first.ID {
+			t.Errorf("asked for %d nodes, it is %+v, %v", n, c, err)
 		}
-		s.untilReady(t, spec, n)
+		w.makeCluster(t)
 	}
 	s.wantHappened(t, "created", Cluster, 1)
 }
@@ -183,7 +180,10 @@ func preflight(t *testing.T, s suite) {
 	if made := s.Effects(t); len(made) > 0 {
 		t.Errorf("looking changed something: %v", made)
 	}
-	s.ensureCluster(t, s.cluster(s.ensureNetwork(t)))
+	w := s.work(s.Region)
+	w.makeNetwork(t)
+	w.makeIdentity(t)
+	w.makeCluster(t)
 	for name, have := range map[string]*region.Spec{"by our books": &s.Region, "by a lost answer": nil} {
 		if p := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count++ }, have); len(p.Obstacles) > 0 || p.Monthly != larger.Monthly {
 			t.Errorf("one more node for a region that is there %s: %+v", name, p)
@@ -192,11 +192,13 @@ func preflight(t *testing.T, s suite) {
 }
 
 func version(t *testing.T, s suite) {
-	spec := s.cluster(s.ensureNetwork(t))
-	spec.Version = "1.99"
-	_, err := s.Provider.EnsureCluster(t.Context(), spec)
+	w := s.work(s.Region)
+	w.makeNetwork(t)
+	w.makeIdentity(t)
+	w.region.Kubernetes.Version = "1.99"
+	_, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), "")
 	wantKind(t, err, fault.Invalid)
-	if !strings.Contains(fault.Message(err), s.Region.Kubernetes.Version) {
+	if err != nil && !strings.Contains(fault.Message(err), s.Region.Kubernetes.Version) {
 		t.Errorf("the message does not say what is offered: %s", fault.Message(err))
 	}
 	s.wantHappened(t, "created", Cluster, 0)
@@ -207,7 +209,7 @@ func slow(t *testing.T, s suite) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	if _, err := s.Provider.EnsureNetwork(ctx, s.network()); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Provider.EnsureNetwork(ctx, s.Region.NetworkSpec(), ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the context's end", err)
 	}
 	if took := time.Since(begin); took > 3*time.Second {

@@ -1,79 +1,77 @@
 package cloudtest
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
 
 func life(t *testing.T, s suite) {
-	network := s.ensureNetwork(t)
-	if network.ID == "" || network.Name != s.network().Name {
-		t.Errorf("the network is %+v", network)
+	w := s.work(s.Region)
+	w.makeNetwork(t)
+	if w.network.ID == "" || w.network.Name != w.region.NetworkSpec().Name || w.network.CIDR == "" {
+		t.Errorf("the network is %+v", w.network)
 	}
-	spec := s.cluster(network)
-	if _, err := s.Provider.FindCluster(t.Context(), spec); !fault.Is(err, fault.NotFound) {
+	w.makeIdentity(t)
+	if _, err := s.Provider.FindCluster(t.Context(), w.clusterSpec()); !fault.Is(err, fault.NotFound) {
 		t.Errorf("find a cluster that is not there: %v", err)
 	}
-	first := s.ensureCluster(t, spec)
-	if first.ID == "" || first.Ready || first.Broken || first.State == "" {
-		t.Errorf("a cluster that was just asked for is %+v", first)
+	first, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), "")
+	if err != nil || first.ID == "" || first.Ready || first.Broken || first.State == "" {
+		t.Errorf("a cluster that was just asked for is %+v, %v", first, err)
 	}
-	ready := s.untilReady(t, spec, spec.Nodes.Count)
-	if ready.ID != first.ID || !strings.HasPrefix(ready.Endpoint, "https://") || !strings.HasPrefix(ready.Version, spec.Version+".") {
+	w.makeCluster(t)
+	ready := w.cluster
+	if ready.ID != first.ID || !strings.HasPrefix(ready.Endpoint, "https://") || !strings.HasPrefix(ready.Version, w.region.Kubernetes.Version+".") {
 		t.Errorf("the ready cluster is %+v", ready)
 	}
-	s.canAccess(t, spec)
-	s.ownsBoth(t, network, ready)
-	if err := s.Provider.DeleteNetwork(t.Context(), s.network()); !fault.Is(err, fault.Conflict) {
-		t.Errorf("delete a network with a cluster in it: %v, want a Conflict", err)
+	w.makeTrust(t)
+	w.unchanged(t)
+	s.canAccess(t, w.clusterSpec())
+	s.ownsBoth(t, w.network, ready)
+	if now, err := s.Provider.DeleteNetwork(t.Context(), w.region.NetworkSpec(), ""); now.Gone || err != nil && !fault.Is(err, fault.Conflict) {
+		t.Errorf("delete a network with a cluster in it: %+v, %v, want a Conflict, or to be told what it waits for", now, err)
 	}
-	s.remove(t, spec)
-	for range 2 { // gone is fine
-		if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-			t.Errorf("delete a cluster that is gone: %v", err)
-		}
-		if err := s.Provider.DeleteNetwork(t.Context(), s.network()); err != nil {
-			t.Errorf("delete a network that is gone: %v", err)
-		}
-	}
+	w.makeNetwork(t) // what of it could be removed is there again
+	w.remove(t)
+	w.remove(t) // gone is fine
 	for _, kind := range []Kind{Network, Cluster} {
 		s.wantHappened(t, "created", kind, 1)
 		s.wantHappened(t, "deleted", kind, 1)
 	}
 }
 
-func outlived(t *testing.T, s suite) {
-	spec := s.cluster(s.ensureNetwork(t))
-	s.ensureCluster(t, spec)
-	c := s.untilReady(t, spec, spec.Nodes.Count)
-	volume := s.Outlive(t, c)
+// leftovers: what a cluster made in the account may outlive it, be found late, and keep the network.
+func leftovers(t *testing.T, s suite) {
+	w := s.work(s.Region)
+	w.build(t)
+	left := s.Outlive(t, w.cluster)
 	owns := func(clusters ...string) bool {
-		return slices.ContainsFunc(s.owned(t, clusters...), func(r region.Resource) bool { return r.ID == volume })
+		return slices.ContainsFunc(s.owned(t, clusters...), func(r region.Resource) bool { return r.ID == left })
 	}
 	if !owns() {
-		t.Errorf("the volume %s of a cluster that is there is not listed: %v", volume, s.owned(t))
+		t.Errorf("what a cluster made that is there, %s, is not listed: %v", left, s.owned(t))
 	}
-	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-		t.Fatal(err)
+	w.removeCluster(t)
+	if owns(w.cluster.ID) {
+		t.Errorf("the cluster is called gone, and left %v", s.owned(t, w.cluster.ID))
 	}
-	s.untilGone(t, spec)
-	s.untilNetworkGone(t)
-	if left := s.owned(t, "another", c.ID); !owns("another", c.ID) || len(left) != 1 {
-		t.Errorf("left is the volume %s, listed is %v", volume, left)
+	late := s.Outlive(t, w.cluster)
+	if found := s.owned(t, "another", w.cluster.ID); !slices.ContainsFunc(found, func(r region.Resource) bool { return r.ID == late }) {
+		t.Errorf("left is %s, listed is %v", late, found)
 	}
 	other := s.Region.Key()
 	other.Name += "-other"
 	if owned, err := s.Provider.Owned(t.Context(), other, "another"); err != nil || len(owned) > 0 {
 		t.Errorf("another region owns %v, %v", owned, err)
 	}
+	w.remove(t)
 }
 
 func (s suite) canAccess(t *testing.T, spec region.ClusterSpec) {
@@ -113,123 +111,84 @@ func (s suite) ownsBoth(t *testing.T, network region.Net, c region.Cluster) {
 }
 
 func again(t *testing.T, s suite) {
-	network := s.ensureNetwork(t)
-	spec := s.cluster(network)
-	c := s.ensureCluster(t, spec)
+	w := s.work(s.Region)
+	w.build(t)
+	first := w.cluster
+	w.build(t)
+	if w.cluster != first {
+		t.Errorf("first the cluster was %+v, then %+v", first, w.cluster)
+	}
+	w.unchanged(t)
+	s.wantOnce(t, false)
 	for range 3 {
-		if n := s.ensureNetwork(t); n != network {
-			t.Errorf("first the network was %+v, then %+v", network, n)
-		}
-		if again := s.ensureCluster(t, spec); again.ID != c.ID {
-			t.Errorf("first the cluster was %+v, then %+v", c, again)
+		if _, err := s.Provider.DeleteCluster(t.Context(), w.clusterSpec(), ""); err != nil && !fault.Is(err, fault.Conflict) {
+			t.Errorf("delete a cluster that is being deleted: %v", err)
 		}
 	}
-	s.untilReady(t, spec, spec.Nodes.Count)
-	if again := s.ensureCluster(t, spec); !again.Ready {
-		t.Errorf("asking for what is there disturbed it: %+v", again)
-	}
-	s.wantHappened(t, "created", Network, 1)
-	s.wantHappened(t, "created", Cluster, 1)
-	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-		t.Errorf("delete a cluster that is being deleted: %v", err)
-	}
-	if _, err := s.Provider.EnsureCluster(t.Context(), spec); err != nil && !fault.Is(err, fault.Conflict) {
-		t.Errorf("ask for a cluster that is being deleted: %v, want a Conflict", err)
-	}
+	w.remove(t)
+	s.wantOnce(t, true)
 }
 
-// together is what two attempts of one activity do when the first was taken for dead and was not.
-func together(t *testing.T, s suite) {
-	const attempts = 4
-	networks, errs := make([]region.Net, attempts), make([]error, attempts)
-	each(attempts, func(i int) { networks[i], errs[i] = s.Provider.EnsureNetwork(t.Context(), s.network()) })
-	for i := range attempts {
-		if errs[i] != nil || networks[i].ID != networks[0].ID {
-			t.Errorf("attempt %d got %+v, %v", i, networks[i], errs[i])
-		}
-	}
-	spec := s.cluster(networks[0])
-	clusters := make([]region.Cluster, attempts)
-	each(attempts, func(i int) { clusters[i], errs[i] = s.Provider.EnsureCluster(t.Context(), spec) })
-	for i := range attempts {
-		if errs[i] != nil || clusters[i].ID != clusters[0].ID {
-			t.Errorf("attempt %d got %+v, %v", i, clusters[i], errs[i])
-		}
-	}
-	s.wantHappened(t, "created", Network, 1)
-	s.wantHappened(t, "created", Cluster, 1)
-}
-
-func each(n int, do func(int)) {
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { do(i) })
-	}
-	wg.Wait()
-}
-
-func lost(t *testing.T, s suite) {
-	s.Break(t, Breakage{CreateNetwork, LostAfter})
-	_, err := s.Provider.EnsureNetwork(t.Context(), s.network())
-	wantKind(t, err, fault.Unavailable)
-	network := s.ensureNetwork(t)
-	spec := s.cluster(network)
-	s.Break(t, Breakage{CreateCluster, LostAfter})
-	_, err = s.Provider.EnsureCluster(t.Context(), spec)
-	wantKind(t, err, fault.Unavailable)
-	s.ensureCluster(t, spec)
-	s.untilReady(t, spec, spec.Nodes.Count)
-	spec.Nodes.Count++
-	s.Break(t, Breakage{ScaleCluster, LostAfter})
-	_, err = s.Provider.EnsureCluster(t.Context(), spec)
-	wantKind(t, err, fault.Unavailable)
-	s.ensureCluster(t, spec)
-	s.untilReady(t, spec, spec.Nodes.Count)
-	s.Break(t, Breakage{DeleteCluster, LostAfter})
-	wantKind(t, s.Provider.DeleteCluster(t.Context(), spec), fault.Unavailable)
-	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-		t.Fatal(err)
-	}
-	s.untilGone(t, spec)
-	s.until(t, "the network is empty", func(ctx context.Context) (bool, error) {
-		s.Break(t, Breakage{DeleteNetwork, LostAfter})
-		return fault.Is(s.Provider.DeleteNetwork(ctx, s.network()), fault.Unavailable) && s.happened(t, "deleted", Network) > 0, nil
+// upgraded: clouds upgrade clusters by themselves.
+func upgraded(t *testing.T, s suite) {
+	w := s.work(s.Region)
+	w.build(t)
+	before := w.cluster
+	to := s.Upgrade(t, before)
+	w.until(t, "become ready with another version", func(p cloud.Provider, hint string) (c region.Condition, err error) {
+		w.cluster, err = p.EnsureCluster(t.Context(), w.clusterSpec(), hint)
+		c = w.cluster.Condition
+		c.Ready = c.Ready && w.cluster.Version == to
+		return c, err
 	})
-	s.untilNetworkGone(t)
-	for _, kind := range []Kind{Network, Cluster} {
-		s.wantHappened(t, "created", kind, 1)
-		s.wantHappened(t, "deleted", kind, 1)
+	w.unchanged(t)
+	found, err := s.Provider.FindCluster(t.Context(), w.clusterSpec())
+	if err != nil || found.Version != to || found.ID != before.ID || found.Version == before.Version {
+		t.Errorf("it was %+v, was upgraded to %s, and is %+v, %v", before, to, found, err)
 	}
+	w.remove(t)
 }
 
 func foreign(t *testing.T, s suite) {
-	s.Foreign(t, Network, s.network().Name)
-	_, err := s.Provider.EnsureNetwork(t.Context(), s.network())
-	wantKind(t, err, fault.Exists)
-	if !strings.Contains(fault.Message(err), s.network().Name) {
-		t.Errorf("the message does not name it: %s", fault.Message(err))
+	w := s.work(s.Region)
+	refuses := func(kind Kind, name string, ensure func() error, gone func() (region.Removal, error)) {
+		t.Helper()
+		s.Foreign(t, kind, name)
+		err := ensure()
+		wantKind(t, err, fault.Exists)
+		if err != nil && !strings.Contains(fault.Message(err), name) {
+			t.Errorf("the message does not name %s: %s", name, fault.Message(err))
+		}
+		if now, err := gone(); err != nil || !now.Gone {
+			t.Errorf("of ours there is no %s, so there is nothing to delete: %+v, %v", kind, now, err)
+		}
 	}
-	if err := s.Provider.DeleteNetwork(t.Context(), s.network()); err != nil {
-		t.Errorf("of ours nothing is there, so there is nothing to delete: %v", err)
+	refuses(Network, w.region.NetworkSpec().Name, func() error {
+		_, err := s.Provider.EnsureNetwork(t.Context(), w.region.NetworkSpec(), "")
+		return err
+	}, func() (region.Removal, error) {
+		return s.Provider.DeleteNetwork(t.Context(), w.region.NetworkSpec(), "")
+	})
+	if slices.Contains(s.Kinds, Identity) {
+		refuses(Identity, w.region.IdentitySpec(w.network).Name, func() error {
+			_, err := s.Provider.EnsureIdentity(t.Context(), w.region.IdentitySpec(w.network), "")
+			return err
+		}, func() (region.Removal, error) {
+			return s.Provider.DeleteIdentity(t.Context(), w.region.IdentitySpec(w.network), "")
+		})
 	}
-	spec := s.cluster(region.Net{})
-	s.Foreign(t, Cluster, spec.Name)
-	_, err = s.Provider.EnsureCluster(t.Context(), spec)
-	wantKind(t, err, fault.Exists)
-	_, err = s.Provider.FindCluster(t.Context(), spec)
+	refuses(Cluster, w.clusterSpec().Name, func() error {
+		_, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), "")
+		return err
+	}, func() (region.Removal, error) {
+		return s.Provider.DeleteCluster(t.Context(), w.clusterSpec(), "")
+	})
+	_, err := s.Provider.FindCluster(t.Context(), w.clusterSpec())
 	wantKind(t, err, fault.NotFound)
-	_, err = s.Provider.Access(t.Context(), spec)
+	_, err = s.Provider.Access(t.Context(), w.clusterSpec())
 	wantKind(t, err, fault.NotFound)
-	if err := s.Provider.DeleteCluster(t.Context(), spec); err != nil {
-		t.Errorf("of ours nothing is there, so there is nothing to delete: %v", err)
-	}
 	if owned := s.owned(t); len(owned) > 0 {
 		t.Errorf("listed as ours: %v", owned)
 	}
-	s.wantHappened(t, "created", Cluster, 1)
-	s.wantHappened(t, "deleted", Network, 0)
-	s.wantHappened(t, "deleted", Cluster, 0)
+	s.wantOnce(t, false)
 }

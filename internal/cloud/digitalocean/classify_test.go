@@ -61,7 +61,7 @@ func TestAnswersHaveAKind(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte(`{"id":"x","message":` + strconv.Quote(c.words) + `}`))
 		})
-		_, err := p.EnsureNetwork(t.Context(), network())
+		_, err := p.EnsureNetwork(t.Context(), network(), "")
 		if !fault.Is(err, c.want) {
 			t.Errorf("%d %q: got kind %s, want %s", c.status, c.words, fault.Of(err), c.want)
 		}
@@ -100,7 +100,7 @@ func TestInhabitedNetworksAreAConflict(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte(`{"id":"x","message":` + strconv.Quote(c.words) + `}`))
 		})
-		err := p.DeleteNetwork(t.Context(), region.Spec{Platform: "role", Name: "attached", Location: "lon1"}.NetworkSpec())
+		_, err := p.DeleteNetwork(t.Context(), region.Spec{Platform: "role", Name: "attached", Location: "lon1"}.NetworkSpec(), "")
 		if !fault.Is(err, c.want) || !strings.Contains(fault.Message(err), c.words) {
 			t.Errorf("%d %q: got kind %s, want %s: %v", c.status, c.words, fault.Of(err), c.want, err)
 		}
@@ -141,7 +141,7 @@ func TestAnswersThatMakeNoSenseAreUnavailable(t *testing.T) {
 			}
 		},
 	} {
-		_, err := account(t, handler).EnsureNetwork(t.Context(), network())
+		_, err := account(t, handler).EnsureNetwork(t.Context(), network(), "")
 		if !fault.Is(err, fault.Unavailable) {
 			t.Errorf("%s: got %v of kind %s", name, err, fault.Of(err))
 		}
@@ -158,7 +158,7 @@ func TestListsAreReadToTheEnd(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`{` + next + `"vpcs":[{"id":"v","name":"` + name + `","description":"m3o:micro:lon1","region":"lon1"}]}`))
 	})
-	got, err := p.EnsureNetwork(t.Context(), network())
+	got, err := p.EnsureNetwork(t.Context(), network(), "")
 	if err != nil || got.ID != "v" || pages != 3 {
 		t.Errorf("after %d pages got %+v, %v", pages, got, err)
 	}
@@ -168,7 +168,7 @@ func TestListsWithoutEndAreGivenUp(t *testing.T) {
 	p := account(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"links":{"pages":{"next":"http://x/v2/vpcs?page=9","last":"http://x/v2/vpcs?page=9"}},"vpcs":[{"id":"v","name":"other"}]}`))
 	})
-	_, err := p.EnsureNetwork(t.Context(), network())
+	_, err := p.EnsureNetwork(t.Context(), network(), "")
 	if !fault.Is(err, fault.Failed) {
 		t.Errorf("got %v", err)
 	}
@@ -181,7 +181,7 @@ func TestRequestsCarryTokenAndName(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`{"vpcs":[{"id":"v","name":"m3o-micro-lon1","description":"m3o:micro:lon1","region":"lon1"}]}`))
 	})
-	if _, err := p.EnsureNetwork(t.Context(), network()); err != nil {
+	if _, err := p.EnsureNetwork(t.Context(), network(), ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -189,7 +189,7 @@ func TestRequestsCarryTokenAndName(t *testing.T) {
 func TestFailedCallsAreNotRepeated(t *testing.T) {
 	calls := 0
 	p := account(t, func(w http.ResponseWriter, _ *http.Request) { calls++; w.WriteHeader(503) })
-	if _, err := p.EnsureNetwork(t.Context(), network()); err == nil || calls != 1 {
+	if _, err := p.EnsureNetwork(t.Context(), network(), ""); err == nil || calls != 1 {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 }
@@ -198,7 +198,7 @@ func TestEndedContextsStayWhatTheyAre(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p := account(t, func(http.ResponseWriter, *http.Request) {})
-	if _, err := p.EnsureNetwork(ctx, network()); !errors.Is(err, context.Canceled) {
+	if _, err := p.EnsureNetwork(ctx, network(), ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,8 +19,8 @@ import (
 const accessFor = 24 * time.Hour
 
 // EnsureCluster returns the cluster of the spec's name and owner, asked for if there is none. One that has another number
-// of nodes is asked to change it.
-func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
+// of nodes is asked to change it. Its version is DigitalOcean's to change: it upgrades clusters by itself.
+func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, _ string) (region.Cluster, error) {
 	found, err := p.findCluster(ctx, spec)
 	if err != nil {
 		return region.Cluster{}, err
@@ -55,7 +55,7 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec) e
 		return err
 	}
 	_, _, err = p.api.Kubernetes.Create(ctx, &godo.KubernetesClusterCreateRequest{
-		Name: spec.Name, RegionSlug: spec.Location, VersionSlug: version, VPCUUID: spec.NetworkID, Tags: spec.Tags,
+		Name: spec.Name, RegionSlug: spec.Location, VersionSlug: version, VPCUUID: spec.Network.ID, Tags: marks(spec.Owner, spec.Tags),
 		// Said outright, because what DigitalOcean takes for granted depends on the version and costs money.
 		HA:        godo.PtrTo(false),
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{poolRequest(spec)},
@@ -64,7 +64,8 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec) e
 }
 
 func poolRequest(spec region.ClusterSpec) *godo.KubernetesNodePoolCreateRequest {
-	return &godo.KubernetesNodePoolCreateRequest{Name: poolName(spec), Size: spec.Nodes.Size, Count: spec.Nodes.Count, Tags: spec.Tags}
+	return &godo.KubernetesNodePoolCreateRequest{Name: poolName(spec), Size: spec.Nodes.Size, Count: spec.Nodes.Count,
+		Tags: marks(spec.Owner, spec.Tags)}
 }
 
 func poolName(spec region.ClusterSpec) string { return spec.Name + "-nodes" }
@@ -75,8 +76,8 @@ func (p *Provider) adjust(ctx context.Context, spec region.ClusterSpec, c *clust
 	switch {
 	case c.leaving():
 		return region.Cluster{}, fault.New(fault.Conflict, "the cluster %s (%s) is still being deleted", c.Name, c.ID)
-	case spec.NetworkID != "" && c.VPC != spec.NetworkID:
-		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s (%s) is in the network %s, not in %s: remove the region first", c.Name, c.ID, c.VPC, spec.NetworkID)
+	case spec.Network.ID != "" && c.VPC != spec.Network.ID:
+		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s (%s) is in the network %s, not in %s: remove the region first", c.Name, c.ID, c.VPC, spec.Network.ID)
 	case c.broken():
 		return c.region(), nil
 	}
@@ -108,22 +109,26 @@ func (p *Provider) FindCluster(ctx context.Context, spec region.ClusterSpec) (re
 	return c.region(), nil
 }
 
-// DeleteCluster asks for the end of the cluster and of the load balancers, volumes and snapshots it made. What is not
-// ours stays.
-func (p *Provider) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
+// DeleteCluster asks for the end of the cluster and of the load balancers, volumes and snapshots it made, and when it is gone
+// removes what of that is left. What is not ours stays.
+func (p *Provider) DeleteCluster(ctx context.Context, spec region.ClusterSpec, _ string) (region.Removal, error) {
 	c, err := p.findCluster(ctx, spec)
-	if fault.Is(err, fault.Exists) || err == nil && (c == nil || c.leaving()) {
-		return nil
-	}
-	if err != nil {
-		return err
+	switch {
+	case fault.Is(err, fault.Exists):
+		return region.Removal{Gone: true}, nil
+	case err != nil:
+		return region.Removal{}, err
+	case c == nil:
+		return p.sweepCluster(ctx, spec.ID)
+	case c.leaving():
+		return region.Removal{State: "the cluster is " + c.Status.State}, nil
 	}
 	_, err = p.api.Kubernetes.DeleteDangerous(ctx, c.ID)
 	err = explain(err, "delete the Kubernetes cluster "+spec.Name)
-	if fault.Is(err, fault.NotFound) {
-		return nil
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return region.Removal{}, err
 	}
-	return err
+	return region.Removal{State: "the deletion of the cluster was requested"}, nil
 }
 
 // Access returns a kubeconfig that holds for a day.
@@ -281,6 +286,6 @@ func (c *cluster) region() region.Cluster {
 	if reason == "" && !ready && c.Status.State == "running" {
 		reason = strings.Join(append([]string{fmt.Sprintf("%d of %d nodes are running", running, wanted)}, troubles...), "; ")
 	}
-	return region.Cluster{ID: c.ID, Name: c.Name, Endpoint: c.Endpoint, Version: c.Version, State: c.Status.State, Reason: reason,
-		Nodes: running, Ready: ready, Broken: c.broken()}
+	return region.Cluster{ID: c.ID, Name: c.Name, Endpoint: c.Endpoint, Version: c.Version, Nodes: running,
+		Condition: region.Condition{State: c.Status.State, Reason: reason, Ready: ready, Broken: c.broken()}}
 }

@@ -96,12 +96,13 @@ func (u unused) insist(do func(context.Context) error) (lost int) {
 }
 
 func (u unused) ensure(ctx context.Context) error {
-	_, err := u.Provider.EnsureNetwork(ctx, u.Region.NetworkSpec())
+	_, err := u.Provider.EnsureNetwork(ctx, u.Region.NetworkSpec(), "")
 	return err
 }
 
 func (u unused) delete(ctx context.Context) error {
-	return u.Provider.DeleteNetwork(ctx, u.Region.NetworkSpec())
+	_, err := u.Provider.DeleteNetwork(ctx, u.Region.NetworkSpec(), "")
+	return err
 }
 
 func TestOursIsNeverALocationsDefault(t *testing.T) {
@@ -165,11 +166,11 @@ func TestLostAnswersAboutDefaultsAreFoundAgain(t *testing.T) {
 func TestADefaultWithMembersIsAConflict(t *testing.T) {
 	u := newUnused(t)
 	u.makeOurs()
-	network, err := u.Provider.EnsureNetwork(t.Context(), u.Region.NetworkSpec())
+	network, err := u.Provider.EnsureNetwork(t.Context(), u.Region.NetworkSpec(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := u.Provider.EnsureCluster(t.Context(), u.Region.ClusterSpec(network)); err != nil {
+	if _, err := u.Provider.EnsureCluster(t.Context(), u.Region.ClusterSpec(network), ""); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -233,7 +234,7 @@ func TestTogetherOnANewAccount(t *testing.T) {
 			spec = other.NetworkSpec()
 		}
 		wg.Go(func() {
-			if _, err := u.Provider.EnsureNetwork(t.Context(), spec); err != nil {
+			if _, err := u.Provider.EnsureNetwork(t.Context(), spec, ""); err != nil {
 				failed <- fmt.Errorf("%s: %w", spec.Name, err)
 			}
 		})

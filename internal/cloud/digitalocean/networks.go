@@ -9,9 +9,10 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// EnsureNetwork returns the VPC of the spec's name and owner, made if there is none. DigitalOcean picks its addresses. It is
-// never the first of its location: that one becomes the default, in which everything lands that names no network.
-func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
+// EnsureNetwork returns the VPC of the spec's name and owner, made if there is none: it is ready at once, and all there is of
+// a network. DigitalOcean picks its addresses. It is never the first of its location: that one becomes the default, in which
+// everything lands that names no network.
+func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, _ string) (region.Net, error) {
 	all, err := p.vpcs(ctx)
 	if err != nil {
 		return region.Net{}, err
@@ -31,32 +32,32 @@ func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec) (
 
 // DeleteNetwork removes the VPC of the spec's name and owner. What is not ours stays. If it has become its location's default,
 // which cannot be deleted, another is made that first.
-func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec) error {
+func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec, _ string) (region.Removal, error) {
 	all, err := p.vpcs(ctx)
 	if err != nil {
-		return err
+		return region.Removal{}, err
 	}
 	found, err := vpcOf(all, spec)
 	if fault.Is(err, fault.Exists) || err == nil && found == nil {
-		return nil
+		return region.Removal{Gone: true}, nil
 	}
 	if err != nil {
-		return err
+		return region.Removal{}, err
 	}
 	if found.Default {
 		if err := p.replaceDefault(ctx, all, spec.Location); err != nil {
-			return err
+			return region.Removal{}, err
 		}
 	}
 	_, err = p.api.VPCs.Delete(ctx, found.ID)
 	err = explain(err, "delete the VPC "+spec.Name)
 	switch {
-	case fault.Is(err, fault.NotFound):
-		return nil
+	case err == nil || fault.Is(err, fault.NotFound):
+		return region.Removal{Gone: true}, nil
 	case undeletableYet(err):
-		return fault.Wrap(fault.Conflict, err, "%s", fault.Message(err))
+		return region.Removal{}, fault.Wrap(fault.Conflict, err, "%s", fault.Message(err))
 	}
-	return err
+	return region.Removal{}, err
 }
 
 func (p *Provider) vpcs(ctx context.Context) ([]*godo.VPC, error) {
@@ -103,5 +104,5 @@ func networkOf(v *godo.VPC) region.Net {
 	if v == nil {
 		return region.Net{}
 	}
-	return region.Net{ID: v.ID, Name: v.Name, CIDR: v.IPRange}
+	return region.Net{ID: v.ID, Name: v.Name, CIDR: v.IPRange, Condition: region.Condition{Ready: true, State: "available"}}
 }

@@ -2,12 +2,26 @@ package digitalocean
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/digitalocean/godo"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
+
+// marks are the tags of what is made for a region. DigitalOcean's are bare words, so that the owner is one of them, and keys and
+// values are joined.
+func marks(owner region.Key, tags region.Tags) []string {
+	words := []string{owner.Owner()}
+	for key, value := range tags {
+		words = append(words, key+":"+value)
+	}
+	slices.Sort(words[1:])
+	return words
+}
 
 // Owned lists what carries the owner's tag, what lies in its network, and what its clusters made: what a cluster makes
 // (load balancers, volumes) carries only the cluster's own tag, so of a cluster that is gone the id must be known. A droplet
@@ -15,7 +29,9 @@ import (
 func (p *Provider) Owned(ctx context.Context, owner region.Key, clusters ...string) ([]region.Resource, error) {
 	o := inventory{provider: p, tags: []string{owner.Owner()}}
 	for _, id := range clusters {
-		o.tags = append(o.tags, clusterTag(id))
+		if id != "" {
+			o.tags = append(o.tags, clusterTag(id))
+		}
 	}
 	for _, look := range []func(context.Context) error{o.vpcs, o.clusters, o.loadBalancers, o.volumes} {
 		if err := look(ctx); err != nil {
@@ -24,6 +40,12 @@ func (p *Provider) Owned(ctx context.Context, owner region.Key, clusters ...stri
 	}
 	return o.found, nil
 }
+
+// What clusters make, as resources are called.
+const (
+	kindBalancer = "load balancer"
+	kindVolume   = "volume"
+)
 
 // clusterTag is what DigitalOcean marks a cluster with, and all that the cluster makes.
 func clusterTag(id string) string { return "k8s:" + id }
@@ -70,7 +92,7 @@ func (o *inventory) loadBalancers(ctx context.Context) error {
 	all, err := every(ctx, o.provider.api.LoadBalancers.List)
 	for _, b := range all {
 		if o.tagged(b.Tags) || o.tagged([]string{b.Tag}) || slices.Contains(o.networks, b.VPCUUID) {
-			o.add("load balancer", b.ID, b.Name)
+			o.add(kindBalancer, b.ID, b.Name)
 		}
 	}
 	return explain(err, "list the load balancers")
@@ -82,8 +104,43 @@ func (o *inventory) volumes(ctx context.Context) error {
 	})
 	for _, v := range all {
 		if o.tagged(v.Tags) {
-			o.add("volume", v.ID, v.Name)
+			o.add(kindVolume, v.ID, v.Name)
 		}
 	}
 	return explain(err, "list the volumes")
+}
+
+// sweptAtOnce is how many things one step removes.
+const sweptAtOnce = 5
+
+// sweepCluster removes load balancers and volumes that outlived their cluster: it is gone when there are none. A load balancer
+// keeps the network from being deleted; both cost. They are known by the cluster's own tag alone: what else lies in the
+// network may be somebody's.
+func (p *Provider) sweepCluster(ctx context.Context, id string) (region.Removal, error) {
+	left := inventory{provider: p, tags: []string{clusterTag(id)}}
+	if id == "" {
+		return region.Removal{Gone: true}, nil
+	}
+	if err := errors.Join(left.loadBalancers(ctx), left.volumes(ctx)); err != nil {
+		return region.Removal{}, err
+	}
+	for _, r := range left.found[:min(len(left.found), sweptAtOnce)] {
+		if err := p.remove(ctx, r); err != nil && !fault.Is(err, fault.NotFound) {
+			return region.Removal{}, err
+		}
+	}
+	if len(left.found) > 0 {
+		return region.Removal{State: fmt.Sprintf("the cluster left %v", left.found)}, nil
+	}
+	return region.Removal{Gone: true}, nil
+}
+
+// remove removes what a cluster left.
+func (p *Provider) remove(ctx context.Context, r region.Resource) error {
+	deleted := p.api.LoadBalancers.Delete
+	if r.Kind == kindVolume {
+		deleted = p.api.Storage.DeleteVolume
+	}
+	_, err := deleted(ctx, r.ID)
+	return explain(err, "delete the "+r.Kind+" "+r.Name)
 }

@@ -125,7 +125,7 @@ func (s *site) way(ctx context.Context, name, id string, posted time.Time) (way,
 		return way{}, err
 	}
 	found := map[string]act{}
-	for _, activity := range []string{"AwaitCluster", "ApplyParts", "AwaitParts", "CheckGateway", "RecordRegion"} {
+	for _, activity := range []string{"EnsureCluster", "ApplyParts", "AwaitParts", "CheckGateway", "RecordRegion"} {
 		if found[activity], err = history.last(activity); err != nil {
 			return way{}, err
 		}
@@ -134,10 +134,10 @@ func (s *site) way(ctx context.Context, name, id string, posted time.Time) (way,
 		{"", false, posted},
 		{"order, first records, preflight", false, network.RequestedAt},
 		{"network (ledger)", true, network.ReadyAt},
-		{"network made, cluster asked for", false, cluster.RequestedAt},
+		{"network and identity made, cluster asked for", false, cluster.RequestedAt},
 		{"cluster and nodes (ledger)", true, cluster.ReadyAt},
-		{"AwaitCluster sees it (poll)", false, found["AwaitCluster"].completed},
-		{"record, on to ApplyParts", false, found["ApplyParts"].started},
+		{"EnsureCluster sees it (poll)", false, found["EnsureCluster"].completed},
+		{"trust, records, on to ApplyParts", false, found["ApplyParts"].started},
 		{"ApplyParts, until the last pod is made", false, last.made},
 		{"Kubernetes schedules that pod", false, last.scheduled},
 		{"that pod: image, start, ready", true, last.ready},

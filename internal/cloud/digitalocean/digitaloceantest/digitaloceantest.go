@@ -8,9 +8,12 @@ package digitaloceantest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,9 +43,55 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 		Provider: a.provider(t, a.Token), Stranger: a.provider(t, "another"),
 		Region: region.Spec{Platform: "micro", Domain: "micro.mu", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1",
 			Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 2, Size: "s-2vcpu-4gb"}}, Network: []region.Part{region.API}},
-		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive,
-		Within: 20 * time.Second,
+		Kinds: []cloudtest.Kind{cloudtest.Network, cloudtest.Cluster}, Wired: a.wired,
+		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive, Upgrade: a.upgrade,
+		Within: 20 * time.Second, Poll: 100 * time.Millisecond,
 	}
+}
+
+func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
+	t.Helper()
+	if a.Transport == nil {
+		a.Transport = http.DefaultTransport
+	}
+	a.Transport = wire{w, a.Transport}
+	return a.provider(t, a.Token)
+}
+
+// wire has requests pass, or not.
+type wire struct {
+	judge cloudtest.Wire
+	next  http.RoundTripper
+}
+
+var (
+	errCut = errors.New("the connection was cut")
+	anID   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+// RoundTrip implements http.RoundTripper.
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	refuse := func(status int, id, message, after string) (*http.Response, error) {
+		body := fmt.Sprintf(`{"id":%q,"message":%q,"request_id":"wire"}`, id, message)
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}, "Retry-After": {after}},
+			Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	}
+	switch w.judge(r.Method + " " + anID.ReplaceAllString(r.URL.Path, "{id}")) {
+	case cloudtest.CutBefore:
+		return nil, errCut
+	case cloudtest.CutAfter:
+		answer, err := w.next.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 32<<20)) // it was done when the answer is whole
+		return nil, errors.Join(errCut, err, answer.Body.Close())
+	case cloudtest.Refused:
+		return refuse(http.StatusTooManyRequests, "too_many_requests", "API Rate limit exceeded.", "1")
+	case cloudtest.Expired:
+		return refuse(http.StatusUnauthorized, "unauthorized", "Unable to authenticate you", "0")
+	}
+	return w.next.RoundTrip(r)
 }
 
 func (a Account) provider(t *testing.T, token string) cloud.Provider {
@@ -57,7 +106,6 @@ func (a Account) provider(t *testing.T, token string) cloud.Provider {
 var operations = map[cloudtest.Call]string{
 	cloudtest.ListNetworks:  "vpcs_list",
 	cloudtest.CreateNetwork: "vpcs_create",
-	cloudtest.DeleteNetwork: "vpcs_delete",
 	cloudtest.ListClusters:  "kubernetes_list_clusters",
 	cloudtest.CreateCluster: "kubernetes_create_cluster",
 	cloudtest.ScaleCluster:  "kubernetes_update_nodePool",
@@ -67,7 +115,7 @@ var operations = map[cloudtest.Call]string{
 }
 
 var ways = map[cloudtest.Way]string{
-	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostAfter: "lost", cloudtest.LostBefore: "lost-before",
+	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostBefore: "lost-before",
 	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
 }
 
@@ -130,6 +178,20 @@ func (a Account) outlive(t *testing.T, c region.Cluster) string {
 		t.Fatal(err)
 	}
 	return made.ID
+}
+
+// upgrade has the cluster upgraded to the next minor version, as DigitalOcean's maintenance does.
+func (a Account) upgrade(t *testing.T, c region.Cluster) string {
+	t.Helper()
+	kubernetes := a.SDK(t).Kubernetes
+	offered, _, err := kubernetes.GetUpgrades(t.Context(), c.ID)
+	if err != nil || len(offered) == 0 {
+		t.Fatalf("there is no version to upgrade %s to: %v", c.Version, err)
+	}
+	if _, err := kubernetes.Upgrade(t.Context(), c.ID, &godo.KubernetesClusterUpgradeRequest{VersionSlug: offered[0].Slug}); err != nil {
+		t.Fatal(err)
+	}
+	return offered[0].Slug
 }
 
 // SDK is the official client, as another user of the account has it.
