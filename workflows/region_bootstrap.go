@@ -58,6 +58,7 @@ func (b *bootstrap) steps() []step {
 		{name: "preflight", do: b.preflight},
 		{name: "network", do: b.buildNetwork, undo: b.removeNetwork},
 		{name: "cluster", do: b.buildCluster, undo: b.removeCluster},
+		{name: "verify", do: b.verify},
 		{name: "parts", do: b.installParts},
 		{name: "gateway", do: b.checkGateway},
 	}
@@ -263,6 +264,12 @@ func (b *bootstrap) buildCluster(ctx workflow.Context) error {
 
 func (b *bootstrap) removeCluster(ctx workflow.Context) error {
 	return removeCluster(ctx, b.spec.ClusterSpec(b.built.Network))
+}
+
+// verify refuses a cluster that cannot hold a region before anything is put there.
+func (b *bootstrap) verify(ctx workflow.Context) error {
+	look := looking(ctx, b.cloud(), "Look for a default StorageClass and for what enforces NetworkPolicy", checkLimit)
+	return workflow.ExecuteActivity(look, parts.VerifyCluster, b.spec).Get(ctx, &b.built.Verified)
 }
 
 func (b *bootstrap) installParts(ctx workflow.Context) error {
