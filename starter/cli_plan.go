@@ -156,12 +156,13 @@ func printPlan(w io.Writer, plan region.Plan) error {
 	return err
 }
 
-// nodes are a dash while nobody could say what the platform file leaves out.
+// nodes has a dash for what the platform file leaves out, where the cloud could not be asked about it.
 func nodes(n region.Nodes) string {
-	if n == (region.Nodes{}) {
-		return dash("")
+	count := ""
+	if n.Count > 0 {
+		count = number(n.Count)
 	}
-	return fmt.Sprintf("%d x %s", n.Count, dash(n.Size))
+	return dash(count) + " x " + dash(n.Size)
 }
 
 func cost(step region.Step) string {

@@ -99,7 +99,7 @@ func networkPolicy(r region.Region) string {
 	case region.Enforced:
 		return "enforced by " + r.Verified.Engine
 	case region.Unenforced:
-		return "NOT enforced: the pods of all projects reach each other (unenforced: allow)"
+		return "NOT enforced: the pods of all projects reach each other"
 	}
 	return ""
 }

@@ -95,7 +95,7 @@ func TestRegionShowSaysWhatKeepsProjectsApart(t *testing.T) {
 		words    string
 	}{
 		"lon1": {region.Verified{StorageClass: "do-block-storage", NetworkPolicy: region.Enforced, Engine: "daemonset kube-system/cilium"}, "enforced by daemonset kube-system/cilium"},
-		"nyc3": {region.Verified{StorageClass: "standard", NetworkPolicy: region.Unenforced}, "NOT enforced: the pods of all projects reach each other (unenforced: allow)"},
+		"nyc3": {region.Verified{StorageClass: "standard", NetworkPolicy: region.Unenforced}, "NOT enforced: the pods of all projects reach each other"},
 	} {
 		w.AddRegion(region.Region{Spec: apitest.Spec(name), Status: region.Ready, Verified: c.verified})
 		shown := m3o("region", "show", name).must(t)

@@ -43,12 +43,12 @@ func (c *Client) Verify(ctx context.Context, spec region.Spec) (found region.Ver
 	if err != nil {
 		return region.Verified{}, nil, err
 	}
-	switch {
-	case engine != "":
+	if engine != "" {
 		found.NetworkPolicy, found.Engine = region.Enforced, engine
-	case spec.Unenforced == region.Allow:
-		found.NetworkPolicy = region.Unenforced
-	default:
+		return found, lacks, nil
+	}
+	found.NetworkPolicy = region.Unenforced
+	if spec.Unenforced != region.Allow {
 		lacks = append(lacks, fmt.Sprintf("nothing in the cluster enforces NetworkPolicy, so that the pods of all projects reach each other and the parts: %s; "+
 			"\"unenforced: allow\" in the platform file takes the cluster as it is", trouble))
 	}

@@ -27,7 +27,7 @@ func TestAClusterWithoutEnforcementIsFound(t *testing.T) {
 		spec := wholeRegion
 		spec.Provider = provider
 		found, lacks, err := client.Verify(t.Context(), spec)
-		if err != nil || len(lacks) != 1 || !strings.Contains(lacks[0], "nothing in the cluster enforces NetworkPolicy") || found.NetworkPolicy != "" {
+		if err != nil || len(lacks) != 1 || !strings.Contains(lacks[0], "nothing in the cluster enforces NetworkPolicy") || found.NetworkPolicy != region.Unenforced {
 			t.Errorf("%s: found %+v, lacks %q, %v", provider, found, lacks, err)
 		}
 		spec.Unenforced = region.Allow
@@ -90,7 +90,7 @@ func (n *oneNode) enforces(t *testing.T) {
 				if c.lacks == "" {
 					return err == nil && len(lacks) == 0 && found.NetworkPolicy == region.Enforced && found.Engine == "daemonset "+c.namespace+"/"+c.name, said
 				}
-				return err == nil && len(lacks) == 1 && strings.Contains(lacks[0], c.lacks) && found.NetworkPolicy == "", said
+				return err == nil && len(lacks) == 1 && strings.Contains(lacks[0], c.lacks) && found.NetworkPolicy == region.Unenforced, said
 			})
 		})
 	}

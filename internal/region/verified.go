@@ -14,7 +14,7 @@ type Enforcement string
 // The enforcements.
 const (
 	Enforced   Enforcement = "enforced"
-	Unenforced Enforcement = "unenforced" // taken because the platform file says "unenforced: allow"
+	Unenforced Enforcement = "unenforced" // refused unless the platform file says "unenforced: allow"
 )
 
 // Permission is what the platform file permits that is refused otherwise.
