@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,33 @@ type Parts struct {
 	Connections *Connections
 	Wanted      cluster.Parts // images and the gateway's settings, the same for every region
 	Poll        time.Duration
+}
+
+// VerifyCluster returns what the region's cluster offers when it can hold a region: a default StorageClass is there, and what
+// enforces NetworkPolicy runs, unless the spec allows that nothing does. A new cluster's add-ons have some time to come up. It
+// only reads.
+func (a *Parts) VerifyCluster(ctx context.Context, spec region.Spec) (region.Verified, error) {
+	w := watching(ctx, a.Poll)
+	defer w.close()
+	var found region.Verified
+	err := w.until(func() (_ string, fit bool, err error) {
+		var lacks []string
+		found, lacks, err = a.verify(ctx, spec)
+		return strings.Join(lacks, "; "), len(lacks) == 0, err
+	})
+	if err != nil {
+		return region.Verified{}, fail(fmt.Errorf("verify cluster of %s: %w", spec.Key(), err))
+	}
+	return found, nil
+}
+
+func (a *Parts) verify(ctx context.Context, spec region.Spec) (region.Verified, []string, error) {
+	client, err := a.Connections.Cluster(ctx, spec)
+	if err != nil {
+		return region.Verified{}, nil, err
+	}
+	found, lacks, err := client.Verify(ctx, spec)
+	return found, lacks, a.Connections.Doubt(spec, err)
 }
 
 // ApplyParts makes namespaces, policies and the parts of the spec exist as wanted, and removes parts that the spec no
@@ -87,10 +115,27 @@ func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Insp
 	if err != nil {
 		return region.Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), err))
 	}
-	if found.Drift, err = client.Drift(ctx, spec, a.Wanted); err != nil {
+	if err := a.compare(ctx, client, spec, &found); err != nil {
 		return region.Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
 	}
 	return found, nil
+}
+
+// compare says where the cluster, and what was applied in it, are no longer as they were.
+func (a *Parts) compare(ctx context.Context, client *cluster.Client, spec region.Spec, found *region.Inspection) (err error) {
+	if found.Version, err = client.Version(ctx); err != nil {
+		return err
+	}
+	if upgraded := spec.Kubernetes.Upgraded(found.Version); upgraded != "" {
+		found.Drift = append(found.Drift, upgraded)
+	}
+	verified, lacks, err := client.Verify(ctx, spec)
+	if err != nil {
+		return err
+	}
+	drift, err := client.Drift(ctx, spec, a.Wanted)
+	found.Verified, found.Drift = verified, slices.Concat(found.Drift, lacks, drift)
+	return err
 }
 
 // Kubeconfigs hands out access to clusters.

@@ -94,7 +94,9 @@ func readFile(name string, stdin io.Reader, limit int64) ([]byte, error) {
 func planCommand() *cobra.Command {
 	var f planFlags
 	cmd := &cobra.Command{Use: "plan -f FILE", Short: "Show what apply would create, change and delete", GroupID: groupRegions, Args: takes(0, 0),
-		Long:    "Show what would be created, changed and deleted, what it costs a month, and what stands in the way. Nothing is changed.\nExits with 1 when something stands in the way.",
+		Long: "Show what would be created, changed and deleted, what it costs a month, and what stands in the way. Nothing is changed.\n" +
+			"What the file leaves out of kubernetes (version, nodes.count, nodes.size) is shown as it is to be: as the region has it, or by\n" +
+			"the provider's defaults. Exits with 1 when something stands in the way.",
 		Example: "  m3o plan -f deploy/local/platform.yaml\n  m3o plan -f platform.yaml --destroy --json",
 		RunE: action(func(s *session, _ []string) error {
 			file, err := f.read(s.cmd)
@@ -140,8 +142,8 @@ func printPlan(w io.Writer, plan region.Plan) error {
 	rows := make([][]string, len(plan.Steps))
 	for i, step := range plan.Steps {
 		r := step.Region
-		rows[i] = []string{string(step.Action), r.Name, string(r.Provider), r.Location,
-			fmt.Sprintf("%d x %s", r.Kubernetes.Nodes.Count, r.Kubernetes.Nodes.Size), r.Kubernetes.Version, cost(step), strings.Join(step.Changes, ", ")}
+		rows[i] = []string{string(step.Action), r.Name, string(r.Provider), r.Location, nodes(r.Kubernetes.Nodes), dash(r.Kubernetes.Version),
+			cost(step), strings.Join(step.Changes, ", ")}
 	}
 	if err := table(w, []string{"action", "name", "provider", "region", "nodes", "kubernetes", "monthly", "changes"}, rows); err != nil {
 		return err
@@ -152,6 +154,15 @@ func printPlan(w io.Writer, plan region.Plan) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%d to create, %d to change, %d to delete. %s\n", count[region.Create], count[region.Change], count[region.Delete], total(plan))
 	return err
+}
+
+// nodes has a dash for what the platform file leaves out, where the cloud could not be asked about it.
+func nodes(n region.Nodes) string {
+	count := ""
+	if n.Count > 0 {
+		count = number(n.Count)
+	}
+	return dash(count) + " x " + dash(n.Size)
 }
 
 func cost(step region.Step) string {

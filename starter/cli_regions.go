@@ -80,6 +80,7 @@ func regionFacts(r region.Region, p region.Progress) [][]string {
 		{"nodes", fmt.Sprintf("%d of %d ready, %s", r.Cluster.Nodes, spec.Kubernetes.Nodes.Count, spec.Kubernetes.Nodes.Size)},
 		{"cluster", strings.TrimSpace(r.Cluster.Name + " " + parenthesis(r.Cluster.ID))}, {"endpoint", r.Cluster.Endpoint},
 		{"network", strings.TrimSpace(r.Network.Name + " " + parenthesis(r.Network.CIDR))},
+		{"network policy", networkPolicy(r)}, {"storage class", r.Verified.StorageClass},
 		{"control", parts(spec.Control)}, {"resource", parts(spec.Resource)}, {"network parts", parts(spec.Network)},
 		{"created", ago(r.CreatedAt)}, {"changed", ago(r.UpdatedAt)},
 	}
@@ -90,6 +91,17 @@ func regionFacts(r region.Region, p region.Progress) [][]string {
 		}
 	}
 	return shown
+}
+
+// networkPolicy says whether anything keeps the pods of projects apart.
+func networkPolicy(r region.Region) string {
+	switch r.Verified.NetworkPolicy {
+	case region.Enforced:
+		return "enforced by " + r.Verified.Engine
+	case region.Unenforced:
+		return "NOT enforced: the pods of all projects reach each other"
+	}
+	return ""
 }
 
 func parenthesis(s string) string {

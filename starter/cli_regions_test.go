@@ -62,6 +62,57 @@ func TestApplyBringsUpRegionsAndWaits(t *testing.T) {
 	}
 }
 
+// What a file leaves out is shown as it is going to be, and applying the file again changes nothing.
+func TestAPlanShowsWhatTheFileLeavesOut(t *testing.T) {
+	w := apitest.New(t)
+	at(t, w)
+	write(t, "platform.yaml", strings.ReplaceAll(apitest.File("lon1"), `kubernetes: {version: "1.34", nodes: {count: 1, size: s-2vcpu-4gb}}, `, ""))
+	plan := m3o("plan", "-f", "platform.yaml").must(t)
+	for _, word := range []string{"1 x s-2vcpu-4gb", "1.34"} {
+		if !strings.Contains(plan.out, word) {
+			t.Errorf("plan does not say %q: %s", word, plan.out)
+		}
+	}
+	m3o("apply", "-f", "platform.yaml", "--yes").must(t)
+	if again := m3o("plan", "-f", "platform.yaml").must(t); again.out != "no changes\n" {
+		t.Errorf("plan after apply prints %q", again.out)
+	}
+	w.Obstacle = func(region.Spec) *region.Obstacle {
+		return &region.Obstacle{Kind: "denied", Message: "the token may not look"}
+	}
+	w.Defaults = region.Kubernetes{}
+	write(t, "platform.yaml", strings.ReplaceAll(apitest.File("nyc3"), `kubernetes: {version: "1.34", nodes: {count: 1, size: s-2vcpu-4gb}}, `, ""))
+	if c := m3o("plan", "-f", "platform.yaml"); c.code != exitFailed || strings.Contains(c.out, "0 x") {
+		t.Errorf("of what nobody could say the plan prints %s", c.out)
+	}
+}
+
+func TestRegionShowSaysWhatKeepsProjectsApart(t *testing.T) {
+	w := apitest.New(t)
+	at(t, w)
+	for name, c := range map[string]struct {
+		verified region.Verified
+		words    string
+	}{
+		"lon1": {region.Verified{StorageClass: "do-block-storage", NetworkPolicy: region.Enforced, Engine: "daemonset kube-system/cilium"}, "enforced by daemonset kube-system/cilium"},
+		"nyc3": {region.Verified{StorageClass: "standard", NetworkPolicy: region.Unenforced}, "NOT enforced: the pods of all projects reach each other"},
+	} {
+		w.AddRegion(region.Region{Spec: apitest.Spec(name), Status: region.Ready, Verified: c.verified})
+		shown := m3o("region", "show", name).must(t)
+		if !strings.Contains(shown.out, "network policy") || !strings.Contains(shown.out, c.words) || !strings.Contains(shown.out, c.verified.StorageClass) {
+			t.Errorf("%s: %s", name, shown.out)
+		}
+		got := answer[struct {
+			Verified struct {
+				NetworkPolicy string `json:"network_policy"`
+			}
+		}](t, m3o("region", "show", name, "--json").must(t))
+		if got.Verified.NetworkPolicy != string(c.verified.NetworkPolicy) {
+			t.Errorf("%s: JSON says %+v", name, got)
+		}
+	}
+}
+
 func TestARepeatedApplyWaitsForWhatIsUnderWay(t *testing.T) {
 	w := apitest.New(t)
 	w.Step = 60 * time.Millisecond

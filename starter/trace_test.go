@@ -248,6 +248,7 @@ const oneRegion = `platforms:
     kubernetes: {version: "1.34", nodes: {count: 1, size: s-2vcpu-4gb}}
     resource: [etcd, nats]
     network: [api]
+    unenforced: allow
 `
 
 // region: one is ordered, waits for quota, and is taken down again. Both commands reach the cloud, by an owner that lives on.

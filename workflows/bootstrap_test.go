@@ -177,6 +177,42 @@ func TestAWordThatComesWhileAStepFailsIsHeard(t *testing.T) {
 	}
 }
 
+// Nothing is put into a cluster in which projects would reach each other, unless that is what the file says.
+func TestAClusterThatEnforcesNothingIsRefused(t *testing.T) {
+	w := newWorld()
+	w.engine = ""
+	p := newPlay(t, w)
+	end := p.bootstrapped(region.BootstrapInput{Spec: lon1()})
+	p.removed(end)
+	same(t, "message", end.Region.Message, "verify: it took longer than 3m0s; last seen: nothing in the cluster enforces NetworkPolicy. Everything that was built is removed")
+	same(t, "calls", w.did("FindCluster", "VerifyCluster", "ApplyParts", "DeleteCluster"), "FindCluster lon1, VerifyCluster lon1, DeleteCluster lon1, FindCluster lon1")
+}
+
+func TestAClusterThatEnforcesNothingIsTakenWhereThatIsAllowed(t *testing.T) {
+	w := newWorld()
+	w.engine = ""
+	allowed := lon1()
+	allowed.Unenforced = region.Allow
+	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: allowed})
+	if want := (region.Verified{StorageClass: "standard", NetworkPolicy: region.Unenforced}); end.Region.Status != region.Ready || end.Region.Verified != want || w.regions[allowed.Key()].Verified != want {
+		t.Errorf("it ended as %+v", end)
+	}
+	same(t, "calls", w.did("VerifyCluster", "ApplyParts"), "VerifyCluster lon1, ApplyParts lon1")
+	// Without the word it is refused again, and what ran stays.
+	end = newPlay(t, w).bootstrapped(region.BootstrapInput{Region: end.Region, Spec: lon1(), Version: end.Region.Version})
+	if end.Removed || end.Region.Status != region.Failed || len(w.clusters) != 1 || !strings.HasPrefix(end.Region.Message, "verify: ") {
+		t.Errorf("without the word it ended as %+v", end)
+	}
+}
+
+func TestWhatEnforcesIsRecorded(t *testing.T) {
+	w := newWorld()
+	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
+	if v := w.regions[lon1().Key()].Verified; v != end.Region.Verified || v.NetworkPolicy != region.Enforced || v.Engine != "daemonset kube-system/cilium" {
+		t.Errorf("recorded %+v", v)
+	}
+}
+
 func TestWithoutAnAnswerWhatIsBuiltIsRemovedAfterADay(t *testing.T) {
 	w := newWorld()
 	w.fails("EnsureCluster lon1", 1, fault.New(fault.Quota, "droplet limit reached"))

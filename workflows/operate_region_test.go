@@ -384,6 +384,34 @@ func TestADriftedRegionIsMendedWhenAsked(t *testing.T) {
 	mend.ok(t)
 }
 
+// A cluster that its cloud upgraded is said to have drifted. Whoever asks for the version that it runs gets it without another cluster.
+func TestAClusterThatTheCloudUpgraded(t *testing.T) {
+	w := newWorld()
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	p.at(2*time.Minute, func() { w.version = "1.35.2" })
+	p.at(time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || r.Drift() != "kubernetes.version 1.35.2, wanted 1.34" || r.Cluster.Version != "1.35.2" {
+			t.Errorf("recorded %s %q, version %s", r.Status, r.Message, r.Cluster.Version)
+		}
+	})
+	newer, newest := wants(1), wants(1)
+	newer.Spec.Kubernetes.Version, newest.Spec.Kubernetes.Version = "1.35", "1.36"
+	late := p.command(time.Hour, region.ApplyUpdate, "b", newest)
+	taken := p.command(time.Hour+time.Minute, region.ApplyUpdate, "c", newer)
+	p.at(3*time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || r.Message != "" || r.Spec.Kubernetes.Version != "1.35" || w.did("DeleteCluster") != "" {
+			t.Errorf("recorded %s %q, spec %+v, after %s", r.Status, r.Message, r.Spec.Kubernetes, w.did("DeleteCluster"))
+		}
+	})
+	p.removedAt(4 * time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	late.refused(t, "kubernetes.version of region lon1 cannot be changed in place")
+	taken.ok(t)
+}
+
 func TestWhatWasOrderedBeforeARemovalIsNotDone(t *testing.T) {
 	w := newWorld()
 	w.later("EnsureCluster lon1", 30*time.Second)

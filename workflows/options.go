@@ -83,6 +83,7 @@ const (
 	identityLimit = 60 * time.Minute // roles that the cloud's other services know of
 	clusterLimit  = 3 * time.Hour    // to become ready; the worker gives up sooner, with the provider's last word
 	goneLimit     = 60 * time.Minute // to be gone
+	checkLimit    = 3 * time.Minute  // what a new cluster's add-ons bring is there
 	partsLimit    = 20 * time.Minute // images pulled, volumes bound, everything ready
 	gatewayLimit  = 10 * time.Minute // the load balancer answers from outside
 	applyLimit    = 10 * time.Minute // a cluster that is away for the moment is back

@@ -42,6 +42,32 @@ func TestAPlanIsMadeAndStored(t *testing.T) {
 	}
 }
 
+// What the file leaves out is in the stored plan as the provider fills it in. The same file plans nothing more, though the provider
+// would fill in something else by then.
+func TestWhatAFileLeavesOutIsInThePlan(t *testing.T) {
+	w := newWorld()
+	w.defaults = region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 3, Size: "s-2vcpu-4gb"}}
+	left := lon1()
+	left.Kubernetes = region.Kubernetes{Nodes: region.Nodes{Count: 5}}
+	plan := newPlay(t, w).planned(region.PlanInput{ID: "p1", Wanted: []region.Spec{left}})
+	want := region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 5, Size: "s-2vcpu-4gb"}}
+	if len(plan.Steps) != 1 || plan.Steps[0].Region.Kubernetes != want || plan.Blocked() || w.plans["p1"].Steps[0].Region.Kubernetes != want {
+		t.Fatalf("planned %+v, stored %+v", plan, w.plans["p1"])
+	}
+	if got := newPlay(t, w).applied("p1"); got != "" {
+		t.Fatal(got)
+	}
+	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: w.plans["p1"].Steps[0].Region})
+	if made := w.clusters["lon1"]; end.Region.Status != region.Ready || made.Version != "1.34" || made.Nodes != want.Nodes {
+		t.Errorf("it ended as %+v with the cluster %+v", end, made)
+	}
+	w.defaults = region.Kubernetes{Version: "1.35", Nodes: region.Nodes{Count: 9, Size: "c-16"}}
+	asked := len(w.asked)
+	if again := newPlay(t, w).planned(region.PlanInput{ID: "p2", Wanted: []region.Spec{left}}); len(again.Steps) > 0 || len(w.asked) > asked {
+		t.Errorf("the same file plans %+v", again.Steps)
+	}
+}
+
 func TestACloudThatCannotBeAskedFailsThePlan(t *testing.T) {
 	w := newWorld()
 	w.fails("Preflight lon1", 1, fault.New(fault.Unauthenticated, "the token is not valid"))

@@ -64,6 +64,7 @@ func (b *bootstrap) steps() []step {
 		{name: "identity", do: b.makeIdentity, undo: b.removeIdentity},
 		{name: "cluster", claim: b.claimCluster, do: b.buildCluster, undo: b.removeCluster},
 		{name: "trust", do: b.trustCluster},
+		{name: "verify", do: b.verify},
 		{name: "parts", do: b.installParts},
 		{name: "gateway", do: b.checkGateway},
 	}
@@ -290,6 +291,12 @@ func (b *bootstrap) trustCluster(ctx workflow.Context) error {
 	spec := b.spec.TrustSpec(b.built.Cluster, b.built.Identity)
 	ctx = watching(ctx, b.cloud(), "Let workloads and people act through the cluster", identityLimit)
 	return workflow.ExecuteActivity(ctx, identities.EnsureTrust, spec).Get(ctx, nil)
+}
+
+// verify refuses a cluster that cannot hold a region before anything is put there.
+func (b *bootstrap) verify(ctx workflow.Context) error {
+	look := looking(ctx, b.cloud(), "Look for a default StorageClass and for what enforces NetworkPolicy", checkLimit)
+	return workflow.ExecuteActivity(look, parts.VerifyCluster, b.spec).Get(ctx, &b.built.Verified)
 }
 
 func (b *bootstrap) installParts(ctx workflow.Context) error {

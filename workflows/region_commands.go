@@ -47,7 +47,7 @@ func (o *regionOperator) fits(spec region.Spec) error {
 	}
 	_, fixed := region.Differences(have.Spec, spec)
 	if order == nil {
-		fixed = have.Fixed(fixed)
+		fixed = have.Fixed(fixed, spec)
 	}
 	if len(fixed) > 0 {
 		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key.Name)

@@ -254,11 +254,9 @@ func (o *regionOperator) inspect(ctx workflow.Context) error {
 	if err != nil {
 		found = region.Inspection{Problems: []string{words(err)}}
 	}
-	status, message := found.Verdict()
-	if len(o.state.Queue) > 0 || o.state.Region.Status == region.Deleting || status == o.state.Region.Status && message == o.state.Region.Message {
+	if len(o.state.Queue) > 0 || o.state.Region.Status == region.Deleting || !o.state.Region.Saw(found) {
 		return nil
 	}
-	o.state.Region.Status, o.state.Region.Message = status, message
 	return o.record(ctx)
 }
 

@@ -28,6 +28,9 @@ type world struct {
 	during  map[string]func() // what happens while a call is at work
 
 	obstacles []region.Obstacle
+	defaults  region.Kubernetes // the provider's, for what a region leaves out
+	engine    string            // what enforces NetworkPolicy in clusters; "" is nothing
+	version   string            // what the cloud upgraded clusters to
 	asked     []activities.PreflightInput
 	networks  map[string]bool
 	acting    map[string]bool // regions with an identity
@@ -55,7 +58,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
+	return &world{engine: "daemonset kube-system/cilium", failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
 		clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
 		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{}}
@@ -257,7 +260,7 @@ func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked = append(w.asked, activities.PreflightInput{Want: want, Have: have})
-	return region.Preflight{Obstacles: w.obstacles, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
+	return region.Preflight{Kubernetes: want.Kubernetes.Or(w.defaults), Obstacles: w.obstacles, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
 }
 
 func (w *world) Owned(_ context.Context, owner region.Key, had ...string) ([]region.Resource, error) {
@@ -288,6 +291,21 @@ func (w *world) Owned(_ context.Context, owner region.Key, had ...string) ([]reg
 
 type parts struct{ w *world }
 
+func (p parts) VerifyCluster(_ context.Context, s region.Spec) (region.Verified, error) {
+	if err := p.w.call("VerifyCluster", s.Name); err != nil {
+		return region.Verified{}, refused(err)
+	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	switch {
+	case p.w.engine != "":
+		return region.Verified{StorageClass: "standard", NetworkPolicy: region.Enforced, Engine: p.w.engine}, nil
+	case s.Unenforced == region.Allow:
+		return region.Verified{StorageClass: "standard", NetworkPolicy: region.Unenforced}, nil
+	}
+	return region.Verified{}, refused(fault.New(fault.Failed, "it took longer than 3m0s; last seen: nothing in the cluster enforces NetworkPolicy"))
+}
+
 func (p parts) ApplyParts(_ context.Context, s region.Spec) error {
 	p.w.mu.Lock()
 	p.w.drift = nil
@@ -306,7 +324,11 @@ func (p parts) InspectParts(_ context.Context, s region.Spec) (region.Inspection
 	if p.w.broken != "" {
 		return region.Inspection{Problems: []string{p.w.broken}}, refused(err)
 	}
-	return region.Inspection{Healthy: true, Drift: p.w.drift}, refused(err)
+	found := region.Inspection{Healthy: true, Drift: p.w.drift, Version: p.w.version}
+	if upgraded := s.Kubernetes.Upgraded(p.w.version); upgraded != "" {
+		found.Drift = append([]string{upgraded}, found.Drift...)
+	}
+	return found, refused(err)
 }
 
 type gateways struct{ w *world }

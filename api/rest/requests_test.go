@@ -213,7 +213,7 @@ func TestAPlanIsMadeAndApplied(t *testing.T) {
 	var plan region.Plan
 	r := s.do("POST", "/v1/plans", map[string]string{"file": file}, as("admin"), once("k1"))
 	r.ok(t, 201, &plan)
-	if len(plan.Steps) != 1 || plan.Steps[0].Region.Name != "do-lon1" || plan.CreatedBy != "admin" {
+	if len(plan.Steps) != 1 || plan.Steps[0].Region.Name != "digitalocean-lon1" || plan.CreatedBy != "admin" {
 		t.Errorf("planned %+v", plan)
 	}
 	if again := s.do("POST", "/v1/plans", map[string]string{"file": file}, as("admin"), once("k1")); again.body != r.body {

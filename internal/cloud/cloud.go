@@ -106,8 +106,9 @@ type Clusters interface {
 
 // Account answers questions about the account itself.
 type Account interface {
-	// Preflight says what would keep the region from being made or changed, and what it would cost. have is what it has
-	// now: nil for a new one.
+	// Preflight says what would keep the region from being made or changed, what it would cost, and what it draws from each
+	// of the account's limits. have is what it has now: nil for a new one. What want leaves out of Kubernetes, the answer fills
+	// in: from the region's cluster, if the account has it already, else with the provider's defaults.
 	Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error)
 	// Owned lists everything in the account that carries the owner's mark or lies in what does, whatever state it is in,
 	// and what the clusters of these ids made, which can outlive them. It is the proof that nothing is left.

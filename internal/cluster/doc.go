@@ -27,9 +27,9 @@
 // The number of etcd and NATS members is decided once, when a region is made (one, or three from three nodes on), and kept
 // in their volumes: members of a running quorum are not added by changing a number. Volumes and the CockroachDB authority
 // outlive their part: a part that is listed again finds its data. etcd and NATS speak plain TCP inside the region and are
-// kept from strangers by NetworkPolicies alone, so a cluster whose network does not enforce them offers no such wall. Neither
-// asks who calls: every service in the region, whatever its project, can read and write all that the others keep there. What is
-// secret, or must not be forged by another project, does not belong in them. The gateway believes etcd accordingly: it routes
-// to what Kubernetes vouches for.
+// kept from strangers by NetworkPolicies alone. A cluster whose network does not enforce them offers no such wall: Verify finds
+// out, and it is taken only where the platform file allows it. Neither asks who calls: every service in the region, whatever its
+// project, can read and write all that the others keep there. What is secret, or must not be forged by another project, does not
+// belong in them. The gateway believes etcd accordingly: it routes to what Kubernetes vouches for.
 // CockroachDB since 24.3 slows clusters without a licence key down after a week; the key is set by SQL, not here.
 package cluster

@@ -53,12 +53,10 @@ func gatewayRights(labels map[string]string) (*rbacv1.ClusterRole, *rbacv1.Clust
 	return role, binding
 }
 
-// gatewayService is the region's address. Clouds that name their load balancers get a name that says whose it is.
+// gatewayService is the region's address.
 func gatewayService(spec region.Spec, labels map[string]string) *corev1.Service {
 	object := meta(NetworkNamespace, gatewayName, labels)
-	if spec.Provider == region.DigitalOcean {
-		object.Annotations = map[string]string{"service.beta.kubernetes.io/do-loadbalancer-name": spec.Key().ResourceName()}
-	}
+	object.Annotations = distributions[spec.Provider].balancer(spec.Key())
 	return &corev1.Service{ObjectMeta: object, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeLoadBalancer, Selector: theGateway, Ports: []corev1.ServicePort{open("http", gatewayPort)}}}
 }

@@ -50,6 +50,7 @@ func TestOnANode(t *testing.T) {
 	t.Run("a member comes back to its data", n.replacesMembers)
 	t.Run("a service runs, rolls and goes", n.lives)
 	t.Run("a service listens on a port of the system", n.usesSystemPort)
+	t.Run("what enforces NetworkPolicy is recognised", n.enforces)
 	for _, c := range []struct {
 		name, behaviour, health, image string
 		failed                         bool

@@ -1,6 +1,7 @@
 package region
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -23,6 +24,7 @@ func Differences(from, to Spec) (changes, fixed []string) {
 		{"control", set(from.Control), set(to.Control), false},
 		{"resource", set(from.Resource), set(to.Resource), false},
 		{"network", set(from.Network), set(to.Network), false},
+		{"unenforced", cmp.Or(from.Unenforced, "none"), cmp.Or(to.Unenforced, "none"), false},
 	} {
 		before, after := fmt.Sprint(f.from), fmt.Sprint(f.to)
 		if before == after {

@@ -93,7 +93,7 @@ func TestWhatIsNobodysIsNotRead(t *testing.T) {
 func TestWhatIsBegunFixesARegion(t *testing.T) {
 	fields := []string{"provider", "region", "kubernetes.nodes.size"}
 	for want, r := range map[int]region.Region{0: {}, 2: {Network: region.Net{Name: "m3o-micro-lon1"}}, 3: {Network: region.Net{ID: "n"}, Cluster: region.Cluster{Name: "m3o-micro-lon1"}}} {
-		if got := r.Fixed(fields); len(got) != want {
+		if got := r.Fixed(fields, region.Spec{}); len(got) != want {
 			t.Errorf("of %+v, %+v fixed are %v", r.Network, r.Cluster, got)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
@@ -26,7 +27,7 @@ const (
 // in the provider's words; a plan with obstacles cannot be applied.
 type Step struct {
 	Action    Action     `json:"action"`
-	Region    Spec       `json:"region"`            // as wanted; for Delete, as it is
+	Region    Spec       `json:"region"`            // as wanted, with what the file leaves out; for Delete, as it is
 	Before    *Spec      `json:"before,omitempty"`  // for Change: as it is, where it has a cluster
 	Changes   []string   `json:"changes,omitempty"` // for Change: "kubernetes.nodes.count: 1 -> 3"
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
@@ -45,27 +46,47 @@ type Cost struct {
 	Currency string `json:"currency"`
 }
 
-// Preflight is a provider's answer to a region that is about to be made or changed. Adds is how many nodes more it needs,
-// Left how many more the account can have.
+// Preflight is a provider's answer to a region that is about to be made or changed. Kubernetes is what the region asks for, with
+// the provider's defaults for what it leaves out.
 type Preflight struct {
-	Obstacles []Obstacle `json:"obstacles,omitempty"`
-	Monthly   Cost       `json:"monthly"`
-	Adds      int        `json:"adds,omitempty"`
-	Left      int        `json:"left,omitempty"`
+	Kubernetes Kubernetes `json:"kubernetes"`
+	Obstacles  []Obstacle `json:"obstacles,omitempty"`
+	Monthly    Cost       `json:"monthly"`
+	Draws      []Draw     `json:"draws,omitempty"`
+}
+
+// Draw is what a region takes out of one of its account's limits. Pool names the limit in the provider's words ("droplets",
+// "vCPUs of the family standardDSv5 in westeurope"); Adds is how many more of it the region needs, Left how many there are.
+type Draw struct {
+	Pool string `json:"pool"`
+	Adds int    `json:"adds"`
+	Left int    `json:"left"`
 }
 
 // Judge takes over what the clouds say of a plan's steps, one answer a step. Each was asked of its region alone: regions
 // that fit one by one, but not together, are obstacles from the first one on that has no room.
 func (p *Plan) Judge(answers []Preflight) {
-	added := map[Provider]int{}
+	type pool struct {
+		provider Provider
+		name     string
+	}
+	need := map[pool]int{}
 	for i, a := range answers {
 		step := &p.Steps[i]
 		provider := step.Region.Provider
 		step.Obstacles, step.Monthly = append(step.Obstacles, a.Obstacles...), a.Monthly
-		added[provider] += a.Adds
-		if a.Adds > 0 && a.Adds <= a.Left && added[provider] > a.Left {
-			step.Obstacles = append(step.Obstacles, Obstacle{Kind: string(fault.Quota), Message: fmt.Sprintf(
-				"with the regions before it the plan needs %d more nodes, and the %s account can have %d more: ask for a higher limit", added[provider], provider, a.Left)})
+		step.Region.Kubernetes = step.Region.Kubernetes.Or(a.Kubernetes)
+		for _, d := range a.Draws {
+			of := pool{provider, d.Pool}
+			need[of] += d.Adds
+			if d.Adds > 0 && d.Adds <= d.Left && need[of] > d.Left {
+				step.Obstacles = append(step.Obstacles, Obstacle{Kind: string(fault.Quota), Message: fmt.Sprintf(
+					"with the regions before it the plan needs %d more %s, and the %s account can have %d more: ask for a higher limit", need[of], d.Pool, provider, d.Left)})
+			}
+		}
+		if left := step.Region.Kubernetes.leftOut(); len(left) > 0 && len(step.Obstacles) == 0 && step.Action != Delete {
+			step.Obstacles = append(step.Obstacles, Obstacle{Kind: string(fault.Invalid), Message: fmt.Sprintf(
+				"%s is left out, and %s has no default for it: write it", strings.Join(left, ", "), provider)})
 		}
 	}
 }
@@ -135,21 +156,45 @@ func compareOne(w Spec, r Region, exists, destroy bool) (Step, bool) {
 	case !exists:
 		return Step{Action: Create, Region: w}, true
 	}
-	changes, fixed := Differences(r.Spec, w)
+	w.Kubernetes = w.Kubernetes.Or(r.kept())
+	changes, fixed := r.changes(w)
 	if r.Status == Failed || r.Status == Planned {
 		changes = append(changes, "status: "+string(r.Status)+" -> "+string(Ready))
 	}
-	if drift := r.Drift(); drift != "" {
+	if drift := r.driftInside(); drift != "" {
 		changes = append(changes, "drift: "+drift+" -> as applied")
 	}
 	step := Step{Action: Change, Region: w, Changes: changes}
-	if r.Served || r.Cluster.ID != "" { // of what was removed again, the account has nothing
+	if r.built() { // of what was removed again, the account has nothing
 		step.Before = &r.Spec
 	}
-	for _, field := range r.Fixed(fixed) {
+	for _, field := range r.Fixed(fixed, w) {
 		step.Obstacles = append(step.Obstacles, Obstacle{Kind: "unsupported", Message: field + " cannot be changed in place: remove the region and make it anew"})
 	}
-	return step, len(changes) > 0
+	if runs := r.Cluster.Version; r.upgraded() != "" && w.Kubernetes.Version == r.Spec.Kubernetes.Version {
+		step.Changes = append(step.Changes, fmt.Sprintf("kubernetes.version: %s -> %s", Minor(runs), w.Kubernetes.Version))
+		step.Obstacles = append(step.Obstacles, Obstacle{Kind: "unsupported", Message: fmt.Sprintf(
+			"kubernetes.version: the cluster runs %s by now and cannot go back to %s: write \"%s\", or leave it out", patch(runs), w.Kubernetes.Version, Minor(runs))})
+	}
+	return step, len(step.Changes) > 0
+}
+
+// kept is what a region keeps of what the file leaves out: what was applied, and the version that its cluster runs by now. A region
+// of which nothing is left keeps nothing: its provider's defaults may be others by now.
+func (r Region) kept() Kubernetes {
+	switch {
+	case r.Status == Failed && !r.built() && !r.Network.Begun():
+		return Kubernetes{}
+	case r.upgraded() != "":
+		return Kubernetes{Version: Minor(r.Cluster.Version)}.Or(r.Spec.Kubernetes)
+	}
+	return r.Spec.Kubernetes
+}
+
+// changes are the differences from the region to what is wanted of it. What is still left out is the provider's to say.
+func (r Region) changes(want Spec) (changes, fixed []string) {
+	want.Kubernetes = want.Kubernetes.Or(r.Spec.Kubernetes)
+	return Differences(r.Spec, want)
 }
 
 // Fingerprint is the basis of a plan: what was wanted, and which regions there were at which version.

@@ -19,12 +19,13 @@ type platform struct {
 }
 
 type entry struct {
-	Name, Provider, Region     string
-	Kubernetes                 Kubernetes
-	Control, Resource, Network []Part
+	Name, Provider, Region, Unenforced string
+	Kubernetes                         writtenKubernetes
+	Control, Resource, Network         []Part
 }
 
-// ParsePlatform reads a platform file and returns the regions it asks for, defaults filled in. What is wrong comes back
+// ParsePlatform reads a platform file and returns the regions it asks for. What may be left out of kubernetes stays so: the plan
+// fills it in. What is wrong comes back
 // as one Invalid fault that names every field: first whether it is written as it must be, then whether it makes sense.
 func ParsePlatform(data []byte) ([]Spec, error) {
 	root, err := parseDocument(data)
@@ -72,7 +73,7 @@ func (p platform) specs(c *fault.Checker, at string) []Spec {
 		here := fmt.Sprintf("%sregions[%d].", at, i)
 		c.Check(!names[s.Name], here+"name", "%q names two regions", s.Name)
 		names[s.Name] = true
-		found := s.Problems(here)
+		found := append(s.Problems(here), e.Kubernetes.problems(here+"kubernetes.")...)
 		if e.Name == "" && len(found) > 1 { // a name made of what is wrong is no problem of its own
 			found = slices.DeleteFunc(found, func(p fault.Problem) bool { return p.Field == here+"name" })
 		}
@@ -83,14 +84,13 @@ func (p platform) specs(c *fault.Checker, at string) []Spec {
 }
 
 func (e entry) spec(p platform) Spec {
-	s := Spec{Platform: p.Name, Domain: p.Domain, Name: e.Name, Provider: Provider(e.Provider), Location: e.Region,
-		Kubernetes: e.Kubernetes,
-		Control:    e.Control, Resource: e.Resource, Network: e.Network}
+	s := Spec{Platform: p.Name, Domain: p.Domain, Name: e.Name, Provider: Provider(e.Provider), Location: e.Region, Kubernetes: e.Kubernetes.spec(),
+		Control: e.Control, Resource: e.Resource, Network: e.Network, Unenforced: Permission(e.Unenforced)}
 	if s.Provider == "do" {
 		s.Provider = DigitalOcean
 	}
-	if s.Name == "" {
-		s.Name = e.Provider + "-" + e.Region
+	if s.Name == "" { // of the provider's one name: another spelling of it is no other region
+		s.Name = string(s.Provider) + "-" + s.Location
 	}
 	return s
 }

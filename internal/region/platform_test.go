@@ -44,10 +44,10 @@ func TestAPlatformFileIsUnderstood(t *testing.T) {
 	if s.Provider != region.DigitalOcean {
 		t.Errorf("do is understood as %q, want digitalocean", s.Provider)
 	}
-	if s.Name != "do-lon1" {
-		t.Errorf("a region without a name is called %q, want do-lon1", s.Name)
+	if s.Name != "digitalocean-lon1" {
+		t.Errorf("a region without a name is called %q, want digitalocean-lon1", s.Name)
 	}
-	if got := s.Key().OperateID(); got != "region/micro/do-lon1" {
+	if got := s.Key().OperateID(); got != "region/micro/digitalocean-lon1" {
 		t.Errorf("its workflow is %q", got)
 	}
 	if s.Kubernetes.Nodes.Count != 3 || s.Kubernetes.Version != "1.34" || s.Domain != "micro.mu" || !s.Wants(region.NATS) || s.Wants(region.CockroachDB) {
@@ -63,6 +63,46 @@ func TestTheFileOfTheLocalPlatformIsUnderstood(t *testing.T) {
 	specs, err := region.ParsePlatform(data)
 	if err != nil || len(specs) != 3 {
 		t.Fatalf("%d regions, %v", len(specs), err)
+	}
+}
+
+// A provider has several spellings and one name: editing the spelling is no other region.
+func TestAnotherSpellingOfTheProviderChangesNothing(t *testing.T) {
+	short, err := region.ParsePlatform([]byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, err := region.ParsePlatform([]byte(with(t, "provider: do", "provider: digitalocean")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(region.Compare(long, []region.Region{there(short[0], region.Ready)}, false)); got != "" {
+		t.Errorf("the plan is to %s", got)
+	}
+}
+
+func TestWhatKubernetesIsMayBeLeftOut(t *testing.T) {
+	for written, want := range map[string]region.Kubernetes{
+		"":                                                   {},
+		"    kubernetes: {}\n":                               {},
+		"    kubernetes: {version: \"1.34\"}\n":              {Version: "1.34"},
+		"    kubernetes: {nodes: {}}\n":                      {},
+		"    kubernetes: {nodes: {count: 5}}\n":              {Nodes: region.Nodes{Count: 5}},
+		"    kubernetes: {nodes: {size: c-4}}\n":             {Nodes: region.Nodes{Size: "c-4"}},
+		"    kubernetes: {nodes: {size: t3.large}}\n":        {Nodes: region.Nodes{Size: "t3.large"}},
+		"    kubernetes: {nodes: {size: Standard_D2s_v5}}\n": {Nodes: region.Nodes{Size: "Standard_D2s_v5"}},
+	} {
+		specs, err := region.ParsePlatform([]byte(with(t, "    kubernetes: {version: \"1.34\", nodes: {count: 3, size: s-2vcpu-4gb}}\n", written)))
+		if err != nil || specs[0].Kubernetes != want {
+			t.Errorf("%q is read as %+v, %v", written, specs, err)
+		}
+	}
+}
+
+func TestAClusterWithoutEnforcementIsAllowedInWriting(t *testing.T) {
+	specs, err := region.ParsePlatform([]byte(small + "    unenforced: allow\n"))
+	if err != nil || specs[0].Unenforced != region.Allow {
+		t.Errorf("read as %+v, %v", specs, err)
 	}
 }
 
@@ -93,7 +133,7 @@ func TestBadPlatformFiles(t *testing.T) {
 		"field at the top":             {strings.Replace(small, "platforms:", "platform:", 1), []string{`platform: unknown field (did you mean "platforms"?) (line 1)`}},
 		"field that means nothing":     {with(t, "  domain:", "  colour: red\n  domain:"), []string{"platforms[0].colour: unknown field (line 3)"}},
 		"two platforms of one name":    {small + "- {name: micro, domain: micro.mu, regions: []}\n", []string{`platforms[1].name: "micro" names two platforms`, "platforms[1].regions: at least one region"}},
-		"two regions of one name":      {small + second, []string{`platforms[0].regions[1].name: "do-lon1" names two regions`}},
+		"two regions of one name":      {small + second, []string{`platforms[0].regions[1].name: "digitalocean-lon1" names two regions`}},
 		"a field given twice":          {with(t, "  domain:", "  name: other\n  domain:"), []string{"platforms[0].name: is given twice, first at line 2 (line 3)"}},
 		"a field given twice in flow":  {with(t, "{count: 3,", "{count: 3, count: 4,"), []string{at + "kubernetes.nodes.count: is given twice, first at line 7 (line 7)"}},
 		"a patch version":              {with(t, "1.34", "1.34.1"), []string{at + `kubernetes.version: "1.34.1" is not a minor version such as "1.34"`}},
@@ -104,11 +144,19 @@ func TestBadPlatformFiles(t *testing.T) {
 		"half a node":                  {with(t, "count: 3", "count: 1.5"), []string{at + `kubernetes.nodes.count: "1.5" is not a whole number (line 7)`}},
 		"a number in words":            {with(t, "count: 3", "count: three"), []string{`"three" is not a whole number`}},
 		"more nodes than can be":       {with(t, "count: 3", "count: 99999999999999999999"), []string{`"99999999999999999999" is not a whole number`}},
-		"no size":                      {with(t, ", size: s-2vcpu-4gb", ""), []string{at + `kubernetes.nodes.size: "" is not the name of a node size`}},
+		"a size that says nothing":     {with(t, "s-2vcpu-4gb", `""`), []string{at + `kubernetes.nodes.size: "" is not the name of a node size`}},
+		"a size with blanks":           {with(t, "s-2vcpu-4gb", `"2 vcpus"`), []string{at + `kubernetes.nodes.size: "2 vcpus" is not the name of a node size`}},
+		"a version that says nothing":  {with(t, `"1.34"`, `""`), []string{at + `kubernetes.version: "" is not a minor version`}},
+		"enforcement":                  {small + "    unenforced: deny\n", []string{at + `unenforced: "deny" is not "allow", the only choice there is`}},
+		"NAT":                          {small + "    nat: single\n", []string{at + "nat: this version cannot bring it about; leave it out (line 10)"}},
+		"access":                       {small + "    access_cidrs: [10.0.0.0/8]\n", []string{at + "access_cidrs: this version cannot bring it about; leave it out (line 10)"}},
 		"gslb":                         {with(t, "  regions:", "  gslb: cloudflare\n  regions:"), []string{`platforms[0].gslb: this version cannot run "cloudflare"; leave it out`}},
 		"kv":                           {with(t, "  regions:", "  kv: cloudflare\n  regions:"), []string{`platforms[0].kv: this version cannot run "cloudflare"; leave it out`}},
-		"control parts":                {with(t, "    network:", "    control: [api]\n    network:"), []string{at + `control[0]: this version cannot run "api" here; leave the list out`}},
-		"a resource there is not":      {with(t, "[etcd, nats]", "[etcd, redis]"), []string{at + `resource[1]: this version cannot run "redis" here; it can run "etcd", "nats", "cockroachdb"`}},
+		"control parts":                {with(t, "    network:", "    control: [control-api, web]\n    network:"), []string{at + `control[0]: this version cannot run "control-api" here; leave the list out`, at + `control[1]: this version cannot run "web" here`}},
+		"the gateway as control part":  {with(t, "    network:", "    control: [api]\n    network:"), []string{at + `control[0]: "api" belongs in network; the parts of control are "control-api", "web"`}},
+		"a control part as entrypoint": {with(t, "[api]", "[control-api]"), []string{at + `network[0]: "control-api" belongs in control; the parts of network are "api", "network"`}},
+		"an entrypoint to come":        {with(t, "[api]", "[api, network]"), []string{at + `network[1]: this version cannot run "network" here; it can run "api"`}},
+		"a resource there is not":      {with(t, "[etcd, nats]", "[etcd, redis]"), []string{at + `resource[1]: "redis" is not a part; the parts of resource are "etcd", "nats", "cockroachdb"`}},
 		"a resource mistyped":          {with(t, "[etcd, nats]", "[etcd, nasts]"), []string{`did you mean "nats"?`}},
 		"a resource twice":             {with(t, "[etcd, nats]", "[etcd, etcd]"), []string{at + `resource[1]: "etcd" is listed twice`}},
 		"a gateway without a registry": {with(t, "[etcd, nats]", "[nats]"), []string{at + `network: "api" needs "etcd" in resource`}},

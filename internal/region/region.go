@@ -20,13 +20,14 @@ const (
 // Part is something that runs in a region's cluster, as the platform file names it.
 type Part string
 
-// The parts. Control parts are the platform's own, resource parts are what services use, network parts are entrypoints.
+// The parts. Control parts are the control plane's own, resource parts are what services use, network parts are entrypoints.
 const (
+	ControlAPI  Part = "control-api" // the HTTP API of the control plane
+	Web         Part = "web"
 	Etcd        Part = "etcd"
 	NATS        Part = "nats"
 	CockroachDB Part = "cockroachdb"
-	API         Part = "api"
-	Web         Part = "web"
+	API         Part = "api" // the gateway: the entrypoint to services
 	Network     Part = "network"
 )
 
@@ -68,6 +69,7 @@ type Region struct {
 	Network   Net       `json:"network"`
 	Identity  Identity  `json:"identity"`
 	Cluster   Cluster   `json:"cluster"`
+	Verified  Verified  `json:"verified"`
 	Endpoints Endpoints `json:"endpoints"`
 	Served    bool      `json:"served,omitempty"`    // it was ready and is not on its way out: a failed change never removes it
 	Operation int       `json:"operation,omitempty"` // the newest operation that began
@@ -86,11 +88,13 @@ func (s Status) Moving() bool {
 	return slices.Contains([]Status{Planned, Creating, Updating, Deleting}, s)
 }
 
-// Fixed names those of the fields, as Differences lists them, that cannot change in place: where the region is once its
-// network is begun, and all of them once its cluster is.
-func (r Region) Fixed(fields []string) []string {
+// Fixed names those of the fields, as Differences lists them, that cannot change in place to what is wanted: where the region
+// is once its network is begun, and all of them once its cluster is. The version that the cluster runs by now is no change of it.
+func (r Region) Fixed(fields []string, want Spec) []string {
 	switch {
-	case r.Served || r.Cluster.Begun():
+	case r.built() && want.Kubernetes.Version == Minor(r.Cluster.Version):
+		return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == "kubernetes.version" })
+	case r.built():
 		return fields
 	case r.Network.Begun():
 		return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f != "provider" && f != "region" })
@@ -98,11 +102,29 @@ func (r Region) Fixed(fields []string) []string {
 	return nil
 }
 
-// Inspection is what a look at a region found.
+// built reports whether the region has, or had, a cluster that must not be made anew.
+func (r Region) built() bool { return r.Served || r.Cluster.Begun() }
+
+// Inspection is what a look at a region found. Version and Verified are zero where the look did not come so far.
 type Inspection struct {
 	Healthy  bool     `json:"healthy"`
 	Problems []string `json:"problems,omitempty"` // what is not ready, and why
 	Drift    []string `json:"drift,omitempty"`    // what differs from what was applied
+	Version  string   `json:"version,omitempty"`  // of Kubernetes, as the cluster says it ("1.34.1")
+	Verified Verified `json:"verified"`
+}
+
+// Saw takes over what an inspection found, and reports whether any of it is news.
+func (r *Region) Saw(found Inspection) (news bool) {
+	before := *r
+	r.Status, r.Message = found.Verdict()
+	if found.Version != "" && patch(found.Version) != patch(r.Cluster.Version) {
+		r.Cluster.Version = found.Version
+	}
+	if found.Verified != (Verified{}) {
+		r.Verified = found.Verified
+	}
+	return r.Status != before.Status || r.Message != before.Message || r.Cluster.Version != before.Cluster.Version || r.Verified != before.Verified
 }
 
 // drifted begins the message of a region that works, but is not as it was applied.
@@ -126,6 +148,14 @@ func (r Region) Drift() string {
 		return ""
 	}
 	return words
+}
+
+// upgraded says in words that the cluster was upgraded since the region was applied, "" when it was not.
+func (r Region) upgraded() string { return r.Spec.Kubernetes.Upgraded(r.Cluster.Version) }
+
+// driftInside is the drift but for the cluster's version, which applying cannot mend.
+func (r Region) driftInside() string {
+	return strings.TrimPrefix(strings.TrimPrefix(r.Drift(), r.upgraded()), "; ")
 }
 
 // Endpoints are the addresses a region answers at. Each is a base URL that ends in a slash.

@@ -9,7 +9,8 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// Spec is what the operator asks for: one region of the platform file, with all defaults filled in.
+// Spec is what the operator asks for: one region of the platform file. What the file leaves out of Kubernetes is filled in when
+// the plan is made: by what is recorded of the region, else by its provider's defaults.
 type Spec struct {
 	Platform   string     `json:"platform"`
 	Domain     string     `json:"domain"`
@@ -20,18 +21,7 @@ type Spec struct {
 	Control    []Part     `json:"control,omitempty"`
 	Resource   []Part     `json:"resource,omitempty"`
 	Network    []Part     `json:"network,omitempty"`
-}
-
-// Kubernetes is the managed cluster a region wants.
-type Kubernetes struct {
-	Version string `json:"version"` // a minor version: "1.34"
-	Nodes   Nodes  `json:"nodes"`
-}
-
-// Nodes is the size of the cluster's node pool.
-type Nodes struct {
-	Count int    `json:"count"`
-	Size  string `json:"size"` // the provider's own slug ("s-2vcpu-4gb")
+	Unenforced Permission `json:"unenforced,omitempty"`
 }
 
 // Limits of a platform file.
@@ -40,19 +30,22 @@ const (
 	MaxNodes   = 512
 )
 
-// supported holds what this version can run; what is missing is refused by name, never ignored.
-var supported = struct {
-	providers                  []Provider
-	control, resource, network []Part
-}{
-	providers: []Provider{DigitalOcean},
-	resource:  []Part{Etcd, NATS, CockroachDB},
-	network:   []Part{API},
+// parts are those that one list of a region can name, and those of them that this version runs.
+type parts struct {
+	field      string
+	known, can []Part
 }
+
+// What this version runs; the rest is refused by name, never ignored.
+var (
+	providers     = []Provider{DigitalOcean}
+	controlParts  = parts{field: "control", known: []Part{ControlAPI, Web}}
+	resourceParts = parts{field: "resource", known: []Part{Etcd, NATS, CockroachDB}, can: []Part{Etcd, NATS, CockroachDB}}
+	networkParts  = parts{field: "network", known: []Part{API, Network}, can: []Part{API}}
+)
 
 var (
 	label  = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$`)
-	minor  = regexp.MustCompile(`^1\.[0-9]{1,2}$`)
 	domain = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	slug   = regexp.MustCompile(`^[a-z0-9][-_.a-z0-9]{0,62}$`)
 )
@@ -71,44 +64,51 @@ func (s Spec) Wants(p Part) bool {
 	return slices.Contains(s.Resource, p) || slices.Contains(s.Network, p)
 }
 
-// Problems says everything that is wrong with the spec, at once. The fields are prefixed with at ("regions[2].").
+// Problems says everything that is wrong with the spec, at once, but for Kubernetes: whether it leaves something out can be told
+// as it is written alone. The fields are prefixed with at ("regions[2].").
 func (s Spec) Problems(at string) []fault.Problem {
 	var c fault.Checker
 	c.Check(IsLabel(s.Name), at+"name", "%q %s", s.Name, LabelRule)
-	c.Check(slices.Contains(supported.providers, s.Provider), at+"provider", "%s", unknownProvider(s.Provider))
+	c.Check(slices.Contains(providers, s.Provider), at+"provider", "%s", unknownProvider(s.Provider))
 	c.Check(slug.MatchString(s.Location), at+"region", "%q is not the name of a location", s.Location)
-	c.Check(minor.MatchString(s.Kubernetes.Version), at+"kubernetes.version", "%q is not a minor version such as \"1.34\"", s.Kubernetes.Version)
-	n := s.Kubernetes.Nodes
-	c.Check(n.Count >= 1 && n.Count <= MaxNodes, at+"kubernetes.nodes.count", "%d is not between 1 and %d", n.Count, MaxNodes)
-	c.Check(slug.MatchString(n.Size), at+"kubernetes.nodes.size", "%q is not the name of a node size", n.Size)
-	checkParts(&c, at+"control", s.Control, supported.control)
-	checkParts(&c, at+"resource", s.Resource, supported.resource)
-	checkParts(&c, at+"network", s.Network, supported.network)
+	controlParts.check(&c, at, s.Control)
+	resourceParts.check(&c, at, s.Resource)
+	networkParts.check(&c, at, s.Network)
 	c.Check(!s.Wants(API) || s.Wants(Etcd), at+"network", "\"api\" needs \"etcd\" in resource: the gateway finds services there")
+	c.Check(s.Unenforced == "" || s.Unenforced == Allow, at+"unenforced", "%q is not %q, the only choice there is; leave it out to refuse a cluster that does not enforce NetworkPolicy", s.Unenforced, Allow)
 	return c.Problems()
 }
 
-func checkParts(c *fault.Checker, field string, got, can []Part) {
+func (p parts) check(c *fault.Checker, at string, got []Part) {
 	seen := map[Part]bool{}
-	for i, p := range got {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		c.Check(!seen[p], at, "%q is listed twice", p)
-		c.Check(slices.Contains(can, p), at, "%s", cannotRun(p, can))
-		seen[p] = true
+	for i, part := range got {
+		here := fmt.Sprintf("%s%s[%d]", at, p.field, i)
+		c.Check(!seen[part], here, "%q is listed twice", part)
+		c.Check(slices.Contains(p.can, part), here, "%s", p.refusal(part))
+		seen[part] = true
 	}
 }
 
-func cannotRun(p Part, can []Part) string {
-	if len(can) == 0 {
-		return fmt.Sprintf("this version cannot run %q here; leave the list out", p)
+// refusal says why a part cannot run where it is listed.
+func (p parts) refusal(part Part) string {
+	for _, other := range []parts{controlParts, resourceParts, networkParts} {
+		if other.field != p.field && slices.Contains(other.known, part) {
+			return fmt.Sprintf("%q belongs in %s; the parts of %s are %s", part, other.field, p.field, quoted(p.known))
+		}
 	}
-	return fmt.Sprintf("this version cannot run %q here; it can run %s%s", p, quoted(can), DidYouMean(string(p), texts(can)))
+	switch {
+	case !slices.Contains(p.known, part):
+		return fmt.Sprintf("%q is not a part; the parts of %s are %s%s", part, p.field, quoted(p.known), DidYouMean(string(part), texts(p.known)))
+	case len(p.can) == 0:
+		return fmt.Sprintf("this version cannot run %q here; leave the list out", part)
+	}
+	return fmt.Sprintf("this version cannot run %q here; it can run %s", part, quoted(p.can))
 }
 
 func unknownProvider(p Provider) string {
 	known := []Provider{AWS, GCP, Azure, DigitalOcean}
 	if slices.Contains(known, p) {
-		return fmt.Sprintf("this version cannot run %q; it can run %s", p, quoted(supported.providers))
+		return fmt.Sprintf("this version cannot run %q; it can run %s", p, quoted(providers))
 	}
 	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(known), DidYouMean(string(p), append(texts(known), "do")))
 }

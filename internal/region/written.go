@@ -96,13 +96,29 @@ func (r *reader) platform(n *yaml.Node, at string) (p platform) {
 
 func (r *reader) entry(n *yaml.Node, at string) (e entry) {
 	r.mapping(n, at, readers{"name": r.text(&e.Name), "provider": r.text(&e.Provider), "region": r.text(&e.Region),
-		"control": r.parts(&e.Control), "resource": r.parts(&e.Resource), "network": r.parts(&e.Network),
-		"kubernetes": func(n *yaml.Node, at string) {
-			r.mapping(n, at, readers{"version": r.text(&e.Kubernetes.Version), "nodes": func(n *yaml.Node, at string) {
-				r.mapping(n, at, readers{"count": r.number(&e.Kubernetes.Nodes.Count), "size": r.text(&e.Kubernetes.Nodes.Size)})
-			}})
-		}})
+		"control": r.parts(&e.Control), "resource": r.parts(&e.Resource), "network": r.parts(&e.Network), "unenforced": r.text(&e.Unenforced),
+		"nat": r.refuse, "access_cidrs": r.refuse,
+		"kubernetes": func(n *yaml.Node, at string) { r.kubernetes(n, at, &e.Kubernetes) }})
 	return e
+}
+
+func (r *reader) kubernetes(n *yaml.Node, at string, k *writtenKubernetes) {
+	r.mapping(n, at, readers{"version": written(&k.version, r.text), "nodes": func(n *yaml.Node, at string) {
+		r.mapping(n, at, readers{"count": written(&k.count, r.number), "size": written(&k.size, r.text)})
+	}})
+}
+
+// refuse is for a field whose meaning this version cannot bring about.
+func (r *reader) refuse(n *yaml.Node, at string) {
+	r.wrong(n, at, "this version cannot bring it about; leave it out")
+}
+
+// written reads a value that means something other than left out, whatever it is.
+func written[T any](into **T, read func(*T) func(*yaml.Node, string)) func(*yaml.Node, string) {
+	return func(n *yaml.Node, at string) {
+		*into = new(T)
+		read(*into)(n, at)
+	}
 }
 
 // mapping reads the fields of a mapping, each once.

@@ -27,6 +27,7 @@ func (p plans) PlanPlatform(ctx context.Context, in region.PlanInput) error {
 			continue
 		}
 		step.Monthly = region.Cost{Amount: "36.10", Currency: "USD"}
+		step.Region.Kubernetes = step.Region.Kubernetes.Or(p.Defaults)
 		if p.Obstacle != nil {
 			if o := p.Obstacle(step.Region); o != nil {
 				step.Obstacles = append(step.Obstacles, *o)
@@ -104,7 +105,7 @@ func (w *World) BringUp(spec region.Spec) {
 		during = region.Creating
 	}
 	w.background(func(context.Context) {
-		for _, stage := range []string{"preflight", "network", "cluster", "parts", "gateway"} {
+		for _, stage := range []string{"preflight", "network", "cluster", "verify", "parts", "gateway"} {
 			w.pause()
 			r.Spec, r.Status, r.Message = spec, during, region.AtStep+stage
 			w.recordRegion(&r)
@@ -122,6 +123,7 @@ func (w *World) BringUp(spec region.Spec) {
 			}
 		}
 		r.Cluster, r.Endpoints.API = region.Cluster{ID: "c-" + spec.Name, Nodes: 1, Version: "1.34.1"}, w.gateway(spec.Name)
+		r.Verified = region.Verified{StorageClass: "standard", NetworkPolicy: region.Enforced, Engine: "daemonset kube-system/cilium"}
 		w.recordRegion(&r)
 	})
 }

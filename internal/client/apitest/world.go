@@ -31,6 +31,7 @@ const Token = "m3o_a-token-for-tests-that-is-long-enough"
 type World struct {
 	Step      time.Duration                                   // how long each stage of an operation takes
 	Obstacle  func(region.Spec) *region.Obstacle              // what stands in the way of a region
+	Defaults  region.Kubernetes                               // what the provider fills in where a region leaves it out
 	Bootstrap func(region.Spec) error                         // why a bootstrap fails
 	Build     func(log func(string), r release.Release) error // what a build prints, and why it fails
 	Place     func(regionName string, r release.Release) error
@@ -54,7 +55,7 @@ type World struct {
 // New starts a World that ends with the test.
 func New(t *testing.T) *World {
 	t.Helper()
-	w := &World{Step: 5 * time.Millisecond, t: t, applied: map[string]error{}, commands: map[string]any{}, gateways: map[string]*httptest.Server{}}
+	w := &World{Step: 5 * time.Millisecond, Defaults: Spec("").Kubernetes, t: t, applied: map[string]error{}, commands: map[string]any{}, gateways: map[string]*httptest.Server{}}
 	var err error
 	if w.Store, err = store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db")); err != nil {
 		t.Fatal(err)

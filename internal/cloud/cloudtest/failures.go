@@ -164,6 +164,18 @@ func preflight(t *testing.T, s suite) {
 	if len(fine.Obstacles) > 0 || fine.Monthly.Amount == "0.00" {
 		t.Errorf("a region that fits: %+v", fine)
 	}
+	if fine.Kubernetes != s.Region.Kubernetes {
+		t.Errorf("what was asked for is answered as %+v", fine.Kubernetes)
+	}
+	for _, d := range fine.Draws {
+		if d.Pool == "" || d.Adds < 0 || d.Left < d.Adds {
+			t.Errorf("a region that fits draws %+v", d)
+		}
+	}
+	filled := ask(func(r *region.Spec) { r.Kubernetes = region.Kubernetes{} }, nil)
+	if k := filled.Kubernetes; k.Version == "" || k.Nodes.Count == 0 || k.Nodes.Size == "" || len(filled.Obstacles) > 0 {
+		t.Errorf("what was left out is answered as %+v", filled)
+	}
 	larger := ask(func(r *region.Spec) { r.Kubernetes.Nodes.Count += 1 }, nil)
 	if larger.Monthly == fine.Monthly {
 		t.Error("one more node costs nothing")

@@ -85,6 +85,9 @@ func TestObstaclesAreFoundAllAtOnce(t *testing.T) {
 	if got.Monthly.Amount != "72.00" {
 		t.Errorf("the price is %+v", got.Monthly)
 	}
+	if want := []region.Draw{{Pool: "droplets", Adds: 3, Left: 2}}; !reflect.DeepEqual(got.Draws, want) {
+		t.Errorf("it draws %+v, want %+v", got.Draws, want)
+	}
 	have := want
 	want.Kubernetes.Nodes.Count = 5 // two more fit
 	if got, err = p.Preflight(t.Context(), want, &have); err != nil || len(got.Obstacles) != 2 {
@@ -158,7 +161,56 @@ func TestNodesAreCountedWhenDropletsCannotBe(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`{"kubernetes_clusters":[{"id":"c","node_pools":[{"count":2},{"count":3}]}]}`))
 	})
-	if used, own, err := p.droplets(t.Context(), region.ClusterSpec{}); err != nil || used != 5 || own != 0 {
-		t.Errorf("got %d, of which %d ours, %v", used, own, err)
+	if used, mine, err := p.droplets(t.Context(), region.ClusterSpec{}); err != nil || used != 5 || mine != nil {
+		t.Errorf("got %d, of which ours %+v, %v", used, mine, err)
+	}
+}
+
+// What a region leaves out is what it has already, else the newest version and the cheapest nodes that are large enough there.
+func TestWhatIsLeftOutIsFilledIn(t *testing.T) {
+	at := func(location string, k region.Kubernetes) region.Spec {
+		return region.Spec{Platform: "micro", Name: "lon1", Location: location, Kubernetes: k}
+	}
+	cluster := func(version string, count int, size string) region.Kubernetes {
+		return region.Kubernetes{Version: version, Nodes: region.Nodes{Count: count, Size: size}}
+	}
+	const ours = `{"id":"c","name":"m3o-micro-lon1","version":"1.33.4-do.0","tags":["m3o:micro:lon1"],"status":{"state":"running"},
+		"node_pools":[{"name":"other","size":"s-8","count":9},{"name":"m3o-micro-lon1-nodes","size":"g-2","count":2}]}`
+	for name, c := range map[string]struct {
+		ours      string
+		want      region.Spec
+		get       region.Kubernetes
+		obstacles string
+	}{
+		"everything":                    {"", at("lon1", region.Kubernetes{}), cluster("1.34", 3, "s-2vcpu-4gb"), ""},
+		"where the cheapest is not had": {"", at("nyc3", region.Kubernetes{}), cluster("1.34", 3, "g-2"), ""},
+		"where none is large enough":    {"", at("ric1", region.Kubernetes{}), cluster("1.34", 3, ""), "DigitalOcean has no nodes of 2 vCPUs and 4 GiB or more in ric1 now: name a size in kubernetes.nodes.size"},
+		"in a place that is none":       {"", at("lon2", region.Kubernetes{}), cluster("1.34", 3, "s-2vcpu-4gb"), `DigitalOcean has no Kubernetes in "lon2" (did you mean "lon1"?); it has it in lon1, nyc3, ric1`},
+		"the version":                   {"", at("lon1", cluster("", 1, "s-8")), cluster("1.34", 1, "s-8"), ""},
+		"the nodes":                     {"", at("lon1", cluster("1.33", 0, "")), cluster("1.33", 3, "s-2vcpu-4gb"), ""},
+		"what its cluster has":          {ours, at("lon1", region.Kubernetes{}), cluster("1.33", 2, "g-2"), ""},
+		"but for what is written":       {ours, at("lon1", cluster("1.34", 0, "")), cluster("1.34", 2, "g-2"), ""},
+	} {
+		p := answers(t, map[string]string{
+			"/v2/account": `{"account":{"droplet_limit":100,"status":"active"}}`,
+			"/v2/kubernetes/options": `{"options":{"versions":[{"slug":"1.33.4-do.0"},{"slug":"1.34.1-do.0"},{"slug":"1.9.9-do.0"}],"regions":[{"slug":"lon1"},{"slug":"nyc3"},{"slug":"ric1"}],
+				"sizes":[{"slug":"s-1vcpu-2gb"},{"slug":"s-2vcpu-4gb"},{"slug":"s-2vcpu-4gb-z"},{"slug":"g-2"},{"slug":"s-8"}]}}`,
+			"/v2/sizes": `{"sizes":[{"slug":"s-8","vcpus":8,"memory":16384,"price_monthly":96,"available":true,"regions":["lon1"]},
+				{"slug":"droplet-only","vcpus":8,"memory":16384,"price_monthly":2,"available":true,"regions":["lon1"]},
+				{"slug":"s-1vcpu-2gb","vcpus":1,"memory":2048,"price_monthly":12,"available":true,"regions":["lon1","nyc3","ric1"]},
+				{"slug":"s-2vcpu-4gb-z","vcpus":2,"memory":4096,"price_monthly":24,"available":true,"regions":["lon1"]},
+				{"slug":"s-2vcpu-4gb","vcpus":2,"memory":4096,"price_monthly":24,"available":true,"regions":["lon1"]},
+				{"slug":"g-2","vcpus":2,"memory":8192,"price_monthly":63,"available":true,"regions":["lon1","nyc3"]}]}`,
+			"/v2/kubernetes/clusters": `{"kubernetes_clusters":[` + c.ours + `]}`,
+			"/v2/droplets":            `{"droplets":[],"meta":{"total":8}}`,
+		})
+		got, err := p.Preflight(t.Context(), c.want, nil)
+		var obstacles []string
+		for _, o := range got.Obstacles {
+			obstacles = append(obstacles, o.Message)
+		}
+		if err != nil || got.Kubernetes != c.get || strings.Join(obstacles, "; ") != c.obstacles {
+			t.Errorf("%s: got %+v, %q, %v, want %+v", name, got.Kubernetes, obstacles, err, c.get)
+		}
 	}
 }

@@ -208,6 +208,7 @@ type cluster struct {
 type nodePool struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`
+	Size  string `json:"size"`
 	Count int    `json:"count"`
 	Nodes []struct {
 		Status state `json:"status"`
@@ -244,9 +245,12 @@ func (c *cluster) leaving() bool { return c.Status.State == "deleting" || c.Stat
 
 func (c *cluster) broken() bool { return c.Status.State == "error" || c.Status.State == "invalid" }
 
-// wanted is how many nodes it is to have.
+// wanted is how many nodes it is to have; none of no cluster.
 func (c *cluster) wanted() int {
 	n := 0
+	if c == nil {
+		return n
+	}
 	for _, pool := range c.Pools {
 		n += pool.Count
 	}

@@ -16,8 +16,8 @@ import (
 // The list price in cents of a load balancer a month, which the API does not tell. The control plane is free without high availability.
 const loadBalancerMonthly = 12_00
 
-// Preflight asks the account for its limit, and the catalogue for version, place, size and price. What it is refused for want
-// of permission is an obstacle like the others.
+// Preflight asks the account for its limit, and the catalogue for version, place, size and price. What the region leaves out is
+// filled in by the cluster that it has, else by defaults. What is refused for want of permission is an obstacle like the others.
 func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
 	seen, err := p.survey(ctx, want.ClusterSpec(region.Net{}))
 	if fault.Is(err, fault.Denied) {
@@ -26,6 +26,7 @@ func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region
 	if err != nil {
 		return region.Preflight{}, err
 	}
+	want.Kubernetes = want.Kubernetes.Or(seen.mine.kubernetes()).Or(seen.defaults(want.Location))
 	return seen.judge(want, have), nil
 }
 
@@ -34,8 +35,8 @@ type survey struct {
 	account *godo.Account
 	options *godo.KubernetesOptions
 	sizes   []godo.Size
-	used    int // droplets there are, or are on their way
-	own     int // those of them that are the region's
+	used    int      // droplets there are, or are on their way
+	mine    *cluster // the region's own, if there is one that stays
 }
 
 func (p *Provider) survey(ctx context.Context, spec region.ClusterSpec) (survey, error) {
@@ -50,7 +51,7 @@ func (p *Provider) survey(ctx context.Context, spec region.ClusterSpec) (survey,
 	if s.sizes, err = every(ctx, p.api.Sizes.List); err != nil {
 		return s, explain(err, "list the sizes of nodes")
 	}
-	s.used, s.own, err = p.droplets(ctx, spec)
+	s.used, s.mine, err = p.droplets(ctx, spec)
 	return s, err
 }
 
@@ -62,40 +63,43 @@ func (p *Provider) options(ctx context.Context) (*godo.KubernetesOptions, error)
 	return options, nil
 }
 
-// droplets counts what the account's limit counts, and how much of that is the region's. The nodes of a cluster in the making
-// are droplets only a little later, and a token need not be allowed to list droplets: nothing else here does.
-func (p *Provider) droplets(ctx context.Context, spec region.ClusterSpec) (used, own int, err error) {
+// droplets counts what the account's limit counts, and finds the cluster that the region has of it. The nodes of a cluster in the
+// making are droplets only a little later, and a token need not be allowed to list droplets: nothing else here does.
+func (p *Provider) droplets(ctx context.Context, spec region.ClusterSpec) (used int, mine *cluster, err error) {
 	clusters, err := p.clusters(ctx)
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
 	nodes := 0
-	for _, c := range clusters {
+	for i, c := range clusters {
 		nodes += c.wanted()
 		if c.Name == spec.Name && slices.Contains(c.Tags, spec.Owner.Owner()) && !c.leaving() {
-			own += c.wanted()
+			mine = &clusters[i]
 		}
 	}
 	_, response, err := p.api.Droplets.List(ctx, &godo.ListOptions{Page: 1, PerPage: 1})
 	err = explain(err, "count the droplets")
 	switch {
 	case fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound):
-		return nodes, own, nil
+		return nodes, mine, nil
 	case err != nil:
-		return 0, 0, err
+		return 0, nil, err
 	case response.Meta == nil:
-		return nodes, own, nil
+		return nodes, mine, nil
 	}
-	return max(nodes, response.Meta.Total), own, nil
+	return max(nodes, response.Meta.Total), mine, nil
 }
+
+// droplets is the pool that nodes are drawn from: DigitalOcean limits them by account, not by place or size.
+const droplets = "droplets"
 
 func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	var found []region.Obstacle
 	if s.account.Status == "locked" {
 		found = append(found, obstacle(fault.Denied, "the DigitalOcean account is locked: %s", s.account.StatusMessage))
 	}
-	if have == nil || have.Kubernetes.Version != want.Kubernetes.Version {
-		if _, err := newest(s.options.Versions, want.Kubernetes.Version); err != nil {
+	if v := want.Kubernetes.Version; v != "" && (have == nil || have.Kubernetes.Version != v) {
+		if _, err := newest(s.options.Versions, v); err != nil {
 			found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
@@ -109,13 +113,14 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	if limit := s.account.DropletLimit; more > 0 && s.used+more > limit {
 		found = append(found, obstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
 	}
-	return region.Preflight{Obstacles: found, Monthly: monthly(want, size), Adds: max(0, more), Left: max(0, s.account.DropletLimit-s.used)}
+	return region.Preflight{Kubernetes: want.Kubernetes, Obstacles: found, Monthly: monthly(want, size),
+		Draws: []region.Draw{{Pool: droplets, Adds: max(0, more), Left: max(0, s.account.DropletLimit-s.used)}}}
 }
 
 // more is how many nodes are to be added: to what the region has by our books, or has already by an attempt whose answer was
 // lost.
 func (s survey) more(want region.Spec, have *region.Spec) int {
-	had := s.own
+	had := s.mine.wanted()
 	if have != nil {
 		had = max(had, have.Kubernetes.Nodes.Count)
 	}
@@ -142,6 +147,8 @@ func (s survey) size(want region.Spec, known bool) (*godo.Size, []region.Obstacl
 	}
 	i := slices.IndexFunc(s.sizes, func(size godo.Size) bool { return size.Slug == slug })
 	switch {
+	case slug == "":
+		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of %s or more in %s now: name a size in kubernetes.nodes.size", leastNode, want.Location)}
 	case i < 0 || !slices.Contains(slugs, slug):
 		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, region.DidYouMean(slug, slugs), some(slugs))}
 	case known && (!s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location)):

@@ -8,6 +8,7 @@ import (
 	"github.com/digitalocean/godo"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 )
 
 // newest returns the slug of the newest patch of a minor version ("1.34" -> "1.34.1-do.0"). A minor that is not offered is
@@ -28,6 +29,17 @@ func newest(offered []*godo.KubernetesVersion, minor string) (string, error) {
 		return "", fault.New(fault.Invalid, "DigitalOcean does not offer Kubernetes %s; it offers %s", minor, strings.Join(sortedVersions(minors), ", "))
 	}
 	return best, nil
+}
+
+// latest is the newest minor version on offer, "" when there is none.
+func latest(offered []*godo.KubernetesVersion) string {
+	best := ""
+	for _, v := range offered {
+		if m := region.Minor(v.Slug); slices.Compare(numbers(m), numbers(best)) > 0 {
+			best = m
+		}
+	}
+	return best
 }
 
 func sortedVersions(set map[string]bool) []string {

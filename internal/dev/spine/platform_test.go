@@ -279,7 +279,7 @@ func (p *platform) file(regions ...string) string {
 	var b strings.Builder
 	b.WriteString("platforms:\n- name: micro\n  domain: m3o.localhost\n  regions:\n")
 	for _, r := range regions {
-		fmt.Fprintf(&b, "  - {name: %s, provider: do, region: %s, kubernetes: {version: \"1.34\", nodes: {count: 1, size: s-2vcpu-4gb}}, resource: [etcd, nats], network: [api]}\n", r, r)
+		fmt.Fprintf(&b, "  - {name: %s, provider: do, region: %s, kubernetes: {version: \"1.34\", nodes: {count: 1, size: s-2vcpu-4gb}}, resource: [etcd, nats], network: [api], unenforced: allow}\n", r, r)
 	}
 	path := filepath.Join(p.t.TempDir(), "platform.yaml")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
