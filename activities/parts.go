@@ -30,7 +30,7 @@ type Parts struct {
 func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	err := w.until(func() (string, bool, error) { return "", true, a.Connections.Doubt(spec, a.apply(ctx, spec)) })
+	err := w.until(func() (string, bool, error) { return "", true, a.apply(ctx, spec) })
 	if err != nil {
 		return fail(fmt.Errorf("apply parts of %s: %w", spec.Key(), err))
 	}
@@ -38,17 +38,15 @@ func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
 }
 
 func (a *Parts) apply(ctx context.Context, spec region.Spec) error {
-	client, err := a.Connections.Cluster(ctx, spec)
-	if err != nil {
-		return err
-	}
-	if err := client.ApplyFoundations(ctx, spec); err != nil {
-		return err
-	}
-	if err := client.ApplyParts(ctx, spec, a.Wanted); err != nil {
-		return err
-	}
-	return client.PruneParts(ctx, spec)
+	return a.Connections.Do(ctx, spec, func(client *cluster.Client) error {
+		if err := client.ApplyFoundations(ctx, spec); err != nil {
+			return err
+		}
+		if err := client.ApplyParts(ctx, spec, a.Wanted); err != nil {
+			return err
+		}
+		return client.PruneParts(ctx, spec)
+	})
 }
 
 // AwaitParts returns the region's endpoints when every part is ready. It only reads; its heartbeats say what waits and
@@ -67,13 +65,12 @@ func (a *Parts) AwaitParts(ctx context.Context, spec region.Spec) (region.Endpoi
 	return region.Endpoints{API: state.Gateway}, nil
 }
 
-func (a *Parts) state(ctx context.Context, spec region.Spec) (cluster.State, error) {
-	client, err := a.Connections.Cluster(ctx, spec)
-	if err != nil {
-		return cluster.State{}, err
-	}
-	state, err := client.PartsState(ctx, spec)
-	return state, a.Connections.Doubt(spec, err)
+func (a *Parts) state(ctx context.Context, spec region.Spec) (state cluster.State, err error) {
+	err = a.Connections.Do(ctx, spec, func(client *cluster.Client) (err error) {
+		state, err = client.PartsState(ctx, spec)
+		return err
+	})
+	return state, err
 }
 
 // InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied.
@@ -83,11 +80,11 @@ func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Insp
 		return region.Inspection{Problems: []string{fault.Message(err)}}, nil // an unreachable region is a finding, not a failure to look
 	}
 	found := region.Inspection{Healthy: state.Ready, Problems: state.Waiting}
-	client, err := a.Connections.Cluster(ctx, spec)
+	err = a.Connections.Do(ctx, spec, func(client *cluster.Client) (err error) {
+		found.Drift, err = client.Drift(ctx, spec, a.Wanted)
+		return err
+	})
 	if err != nil {
-		return region.Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), err))
-	}
-	if found.Drift, err = client.Drift(ctx, spec, a.Wanted); err != nil {
 		return region.Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
 	}
 	return found, nil
