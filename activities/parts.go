@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 	"crypto/rand"
 
-	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -90,27 +88,40 @@ func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Insp
 	return found, nil
 }
 
-// Kubeconfigs hands out access to clusters.
-type Kubeconfigs struct{ Cloud cloud.Clusters }
-
-// SealInput names a region and the caller's one-time public key.
-type SealInput struct {
-	Spec      region.Spec `json:"spec"`
-	PublicKey []byte      `json:"public_key"`
+// Access makes people's own credentials for clusters.
+type Access interface {
+	Kubeconfig(ctx context.Context, spec region.Spec, in region.Access) ([]byte, error)
 }
 
-// SealKubeconfig returns a kubeconfig that only the holder of the private key can read: histories hold ciphertext alone.
+// Kubeconfig makes credentials of a person's own for the region's cluster. Those of the cloud stay here.
+func (c *Connections) Kubeconfig(ctx context.Context, spec region.Spec, in region.Access) (config []byte, err error) {
+	err = c.Do(ctx, spec, func(client *cluster.Client) (err error) {
+		config, err = client.Kubeconfig(ctx, spec.Key(), in)
+		return err
+	})
+	return config, err
+}
+
+// Kubeconfigs hands out access to clusters.
+type Kubeconfigs struct{ Access Access }
+
+// SealInput names a region and who asks for what.
+type SealInput struct {
+	Spec region.Spec `json:"spec"`
+	region.KubeconfigInput
+}
+
+// SealKubeconfig returns a kubeconfig that only the holder of the private key can read: histories hold ciphertext alone. Asking
+// again makes another, for the same person.
 func (a *Kubeconfigs) SealKubeconfig(ctx context.Context, in SealInput) (region.SealedKubeconfig, error) {
-	var key [32]byte
-	if copy(key[:], in.PublicKey) != len(key) || len(in.PublicKey) != len(key) {
-		return region.SealedKubeconfig{}, fail(fault.New(fault.Invalid, "public_key: %d bytes (%s) are not an X25519 key of 32", len(in.PublicKey),
-			base64.StdEncoding.EncodeToString(in.PublicKey)))
+	if err := in.Validate(); err != nil {
+		return region.SealedKubeconfig{}, fail(err)
 	}
-	access, err := a.Cloud.Access(ctx, in.Spec.ClusterSpec(region.Net{}))
+	config, err := a.Access.Kubeconfig(ctx, in.Spec, in.Access)
 	if err != nil {
-		return region.SealedKubeconfig{}, fail(fmt.Errorf("credentials of %s: %w", in.Spec.Key(), err))
+		return region.SealedKubeconfig{}, fail(fmt.Errorf("kubeconfig of %s: %w", in.Spec.Key(), err))
 	}
-	sealed, err := box.SealAnonymous(nil, access.Kubeconfig, &key, rand.Reader)
+	sealed, err := box.SealAnonymous(nil, config, (*[32]byte)(in.PublicKey), rand.Reader)
 	if err != nil {
 		return region.SealedKubeconfig{}, fail(fmt.Errorf("seal kubeconfig of %s: %w", in.Spec.Key(), err))
 	}

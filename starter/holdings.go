@@ -61,7 +61,7 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	wanted := cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys, Traces: b.settings.RegionTrace}}
 	return workers.CloudHoldings{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
-		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
+		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Access: connections},
 		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: wanted},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil

@@ -176,6 +176,10 @@ func (w *world) Access(_ context.Context, s region.ClusterSpec) (cloud.Access, e
 	return cloud.Access{Kubeconfig: []byte("kubeconfig of " + s.Name)}, w.call("Access", s.Owner.Name)
 }
 
+func (w *world) Kubeconfig(_ context.Context, s region.Spec, in region.Access) ([]byte, error) {
+	return []byte("kubeconfig of " + in.By), w.call("Access", s.Name)
+}
+
 func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
 	if err := w.call("Preflight", want.Name); err != nil {
 		return region.Preflight{}, err

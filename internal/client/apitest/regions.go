@@ -170,8 +170,8 @@ func (r regions) RetryRegion(ctx context.Context, id string, key region.Key, _ r
 const Kubeconfig = "apiVersion: v1\nkind: Config\n"
 
 func (r regions) Kubeconfig(_ context.Context, _ string, _ region.Key, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
-	if len(in.PublicKey) != 32 {
-		return region.SealedKubeconfig{}, fault.New(fault.Invalid, "public_key must be 32 bytes, not %d", len(in.PublicKey))
+	if err := in.Validate(); err != nil {
+		return region.SealedKubeconfig{}, err
 	}
 	sealed, err := box.SealAnonymous(nil, []byte(Kubeconfig), (*[32]byte)(in.PublicKey), rand.Reader)
 	return region.SealedKubeconfig{Sealed: sealed}, err
