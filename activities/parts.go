@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"crypto/rand"
 
-	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -44,12 +42,13 @@ func (a *Parts) VerifyCluster(ctx context.Context, spec region.Spec) (region.Ver
 }
 
 func (a *Parts) verify(ctx context.Context, spec region.Spec) (region.Verified, []string, error) {
-	client, err := a.Connections.Cluster(ctx, spec)
-	if err != nil {
-		return region.Verified{}, nil, err
-	}
-	found, lacks, err := client.Verify(ctx, spec)
-	return found, lacks, a.Connections.Doubt(spec, err)
+	var found region.Verified
+	var lacks []string
+	err := a.Connections.Do(ctx, spec, func(client *cluster.Client) (err error) {
+		found, lacks, err = client.Verify(ctx, spec)
+		return err
+	})
+	return found, lacks, err
 }
 
 // ApplyParts makes namespaces, policies and the parts of the spec exist as wanted, and removes parts that the spec no
@@ -58,7 +57,7 @@ func (a *Parts) verify(ctx context.Context, spec region.Spec) (region.Verified, 
 func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	err := w.until(func() (string, bool, error) { return "", true, a.Connections.Doubt(spec, a.apply(ctx, spec)) })
+	err := w.until(func() (string, bool, error) { return "", true, a.apply(ctx, spec) })
 	if err != nil {
 		return fail(fmt.Errorf("apply parts of %s: %w", spec.Key(), err))
 	}
@@ -66,17 +65,15 @@ func (a *Parts) ApplyParts(ctx context.Context, spec region.Spec) error {
 }
 
 func (a *Parts) apply(ctx context.Context, spec region.Spec) error {
-	client, err := a.Connections.Cluster(ctx, spec)
-	if err != nil {
-		return err
-	}
-	if err := client.ApplyFoundations(ctx, spec); err != nil {
-		return err
-	}
-	if err := client.ApplyParts(ctx, spec, a.Wanted); err != nil {
-		return err
-	}
-	return client.PruneParts(ctx, spec)
+	return a.Connections.Do(ctx, spec, func(client *cluster.Client) error {
+		if err := client.ApplyFoundations(ctx, spec); err != nil {
+			return err
+		}
+		if err := client.ApplyParts(ctx, spec, a.Wanted); err != nil {
+			return err
+		}
+		return client.PruneParts(ctx, spec)
+	})
 }
 
 // AwaitParts returns the region's endpoints when every part is ready. It only reads; its heartbeats say what waits and
@@ -95,13 +92,12 @@ func (a *Parts) AwaitParts(ctx context.Context, spec region.Spec) (region.Endpoi
 	return region.Endpoints{API: state.Gateway}, nil
 }
 
-func (a *Parts) state(ctx context.Context, spec region.Spec) (cluster.State, error) {
-	client, err := a.Connections.Cluster(ctx, spec)
-	if err != nil {
-		return cluster.State{}, err
-	}
-	state, err := client.PartsState(ctx, spec)
-	return state, a.Connections.Doubt(spec, err)
+func (a *Parts) state(ctx context.Context, spec region.Spec) (state cluster.State, err error) {
+	err = a.Connections.Do(ctx, spec, func(client *cluster.Client) (err error) {
+		state, err = client.PartsState(ctx, spec)
+		return err
+	})
+	return state, err
 }
 
 // InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied.
@@ -111,11 +107,8 @@ func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Insp
 		return region.Inspection{Problems: []string{fault.Message(err)}}, nil // an unreachable region is a finding, not a failure to look
 	}
 	found := region.Inspection{Healthy: state.Ready, Problems: state.Waiting}
-	client, err := a.Connections.Cluster(ctx, spec)
+	err = a.Connections.Do(ctx, spec, func(client *cluster.Client) error { return a.compare(ctx, client, spec, &found) })
 	if err != nil {
-		return region.Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), err))
-	}
-	if err := a.compare(ctx, client, spec, &found); err != nil {
 		return region.Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
 	}
 	return found, nil
@@ -126,39 +119,52 @@ func (a *Parts) compare(ctx context.Context, client *cluster.Client, spec region
 	if found.Version, err = client.Version(ctx); err != nil {
 		return err
 	}
-	if upgraded := spec.Kubernetes.Upgraded(found.Version); upgraded != "" {
-		found.Drift = append(found.Drift, upgraded)
-	}
 	verified, lacks, err := client.Verify(ctx, spec)
 	if err != nil {
 		return err
 	}
 	drift, err := client.Drift(ctx, spec, a.Wanted)
-	found.Verified, found.Drift = verified, slices.Concat(found.Drift, lacks, drift)
+	found.Verified, found.Drift = verified, slices.Concat(lacks, drift)
+	if upgraded := spec.Kubernetes.Upgraded(found.Version); upgraded != "" {
+		found.Drift = slices.Insert(found.Drift, 0, upgraded)
+	}
 	return err
 }
 
-// Kubeconfigs hands out access to clusters.
-type Kubeconfigs struct{ Cloud cloud.Clusters }
-
-// SealInput names a region and the caller's one-time public key.
-type SealInput struct {
-	Spec      region.Spec `json:"spec"`
-	PublicKey []byte      `json:"public_key"`
+// Access makes people's own credentials for clusters.
+type Access interface {
+	Kubeconfig(ctx context.Context, spec region.Spec, in region.Access) ([]byte, error)
 }
 
-// SealKubeconfig returns a kubeconfig that only the holder of the private key can read: histories hold ciphertext alone.
+// Kubeconfig makes credentials of a person's own for the region's cluster. Those of the cloud stay here.
+func (c *Connections) Kubeconfig(ctx context.Context, spec region.Spec, in region.Access) (config []byte, err error) {
+	err = c.Do(ctx, spec, func(client *cluster.Client) (err error) {
+		config, err = client.Kubeconfig(ctx, spec.Key(), in)
+		return err
+	})
+	return config, err
+}
+
+// Kubeconfigs hands out access to clusters.
+type Kubeconfigs struct{ Access Access }
+
+// SealInput names a region and who asks for what.
+type SealInput struct {
+	Spec region.Spec `json:"spec"`
+	region.KubeconfigInput
+}
+
+// SealKubeconfig returns a kubeconfig that only the holder of the private key can read: histories hold ciphertext alone. Asking
+// again makes another, for the same person.
 func (a *Kubeconfigs) SealKubeconfig(ctx context.Context, in SealInput) (region.SealedKubeconfig, error) {
-	var key [32]byte
-	if copy(key[:], in.PublicKey) != len(key) || len(in.PublicKey) != len(key) {
-		return region.SealedKubeconfig{}, fail(fault.New(fault.Invalid, "public_key: %d bytes (%s) are not an X25519 key of 32", len(in.PublicKey),
-			base64.StdEncoding.EncodeToString(in.PublicKey)))
+	if err := in.Validate(); err != nil {
+		return region.SealedKubeconfig{}, fail(err)
 	}
-	access, err := a.Cloud.Access(ctx, in.Spec.ClusterSpec(region.Net{}))
+	config, err := a.Access.Kubeconfig(ctx, in.Spec, in.Access)
 	if err != nil {
-		return region.SealedKubeconfig{}, fail(fmt.Errorf("credentials of %s: %w", in.Spec.Key(), err))
+		return region.SealedKubeconfig{}, fail(fmt.Errorf("kubeconfig of %s: %w", in.Spec.Key(), err))
 	}
-	sealed, err := box.SealAnonymous(nil, access.Kubeconfig, &key, rand.Reader)
+	sealed, err := box.SealAnonymous(nil, config, (*[32]byte)(in.PublicKey), rand.Reader)
 	if err != nil {
 		return region.SealedKubeconfig{}, fail(fmt.Errorf("seal kubeconfig of %s: %w", in.Spec.Key(), err))
 	}

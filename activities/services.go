@@ -22,19 +22,15 @@ type Services struct {
 func (a *Services) ApplyService(ctx context.Context, in release.Placement) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
-	err := w.until(func() (string, bool, error) { return "", true, a.Connections.Doubt(in.Region, a.apply(ctx, in)) })
+	err := w.until(func() (string, bool, error) { return "", true, a.apply(ctx, in) })
 	if err != nil {
-		return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Name, err))
+		return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Key(), err))
 	}
 	return nil
 }
 
 func (a *Services) apply(ctx context.Context, in release.Placement) error {
-	client, err := a.Connections.Cluster(ctx, in.Region)
-	if err != nil {
-		return err
-	}
-	return client.ApplyService(ctx, in.Release)
+	return a.Connections.Do(ctx, in.Region, func(client *cluster.Client) error { return client.ApplyService(ctx, in.Release) })
 }
 
 // AwaitService returns when the region runs the release and nothing else of the service, or why it never will. It only
@@ -50,18 +46,17 @@ func (a *Services) AwaitService(ctx context.Context, in release.Placement) error
 		return rollout.Reason, rollout.Done, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Name, err))
+		return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Key(), err))
 	}
 	return nil
 }
 
-func (a *Services) rollout(ctx context.Context, in release.Placement) (cluster.Rollout, error) {
-	client, err := a.Connections.Cluster(ctx, in.Region)
-	if err != nil {
-		return cluster.Rollout{}, err
-	}
-	rollout, err := client.ServiceState(ctx, in.Release.Service, in.Release.Number)
-	return rollout, a.Connections.Doubt(in.Region, err)
+func (a *Services) rollout(ctx context.Context, in release.Placement) (rollout cluster.Rollout, err error) {
+	err = a.Connections.Do(ctx, in.Region, func(client *cluster.Client) (err error) {
+		rollout, err = client.ServiceState(ctx, in.Release.Service, in.Release.Number)
+		return err
+	})
+	return rollout, err
 }
 
 // ServiceIn names a service in a region.
@@ -76,24 +71,24 @@ func (a *Services) DeleteService(ctx context.Context, in ServiceIn) error {
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
 		gone, err := a.delete(ctx, in)
-		return "waiting for the last instance to go", gone, a.Connections.Doubt(in.Region, err)
+		return "waiting for the last instance to go", gone, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Name, err))
+		return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Key(), err))
 	}
 	return nil
 }
 
 func (a *Services) delete(ctx context.Context, in ServiceIn) (gone bool, err error) {
-	client, err := a.Connections.Cluster(ctx, in.Region)
+	err = a.Connections.Do(ctx, in.Region, func(client *cluster.Client) (err error) {
+		if err := client.DeleteService(ctx, in.Service); err != nil {
+			return err
+		}
+		gone, err = client.ServiceGone(ctx, in.Service)
+		return err
+	})
 	if fault.Is(err, fault.NotFound) {
 		return true, nil // without the cluster there is no service in it
 	}
-	if err != nil {
-		return false, err
-	}
-	if err := client.DeleteService(ctx, in.Service); err != nil {
-		return false, err
-	}
-	return client.ServiceGone(ctx, in.Service)
+	return gone, err
 }

@@ -120,13 +120,16 @@ func parts(list []region.Part) string {
 }
 
 func kubeconfigCommand() *cobra.Command {
-	var output string
-	cmd := &cobra.Command{Use: "kubeconfig NAME", Short: "Print a kubeconfig for a region's cluster", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
-		Long: "Print a kubeconfig for a region's cluster. It is made for you by that cloud's worker and travels sealed to a key made for\n" +
-			"this one request.",
-		Example: "  m3o region kubeconfig lon1 --output lon1.yaml\n  KUBECONFIG=<(m3o region kubeconfig lon1) kubectl get nodes",
+	var output, role string
+	var options client.KubeconfigOptions
+	cmd := &cobra.Command{Use: "kubeconfig NAME", Short: "Print a kubeconfig of your own for a region's cluster", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
+		Long: "Print a kubeconfig of your own for a region's cluster: a token of a service account with your name, which the cluster's audit\n" +
+			"log shows. It is made by that cloud's worker and travels sealed to a key made for this one request. The role view looks at\n" +
+			"everything but secrets; admin, which may do everything, needs the permission regions:access.",
+		Example: "  m3o region kubeconfig lon1 --output lon1.yaml\n  KUBECONFIG=<(m3o region kubeconfig lon1 --for 30m --role view) kubectl get nodes",
 		RunE: action(func(s *session, args []string) error {
-			config, err := s.api.Kubeconfig(s.ctx(), args[0])
+			options.Role = region.Role(role)
+			config, err := s.api.Kubeconfig(s.ctx(), args[0], options)
 			if err != nil {
 				return err
 			}
@@ -140,6 +143,8 @@ func kubeconfigCommand() *cobra.Command {
 			return err
 		})}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this file, for its owner alone")
+	cmd.Flags().StringVar(&options.For, "for", "1h", "how long it holds: 10m to 24h")
+	cmd.Flags().StringVar(&role, "role", "", "view or admin (default: as much as you may)")
 	return cmd
 }
 

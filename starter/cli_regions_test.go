@@ -338,6 +338,9 @@ func TestRegionListShowAndKubeconfig(t *testing.T) {
 	if c := m3o("region", "kubeconfig", "lon1").must(t); c.out != apitest.Kubeconfig {
 		t.Errorf("%q", c.out)
 	}
+	m3o("region", "kubeconfig", "lon1", "--for", "5m").fails(t, exitFailed, "for: 5m0s is not between 10m and 24h")
+	m3o("region", "kubeconfig", "lon1", "--role", "root").fails(t, exitFailed, "role")
+	m3o("region", "kubeconfig", "lon1", "--for", "24h", "--role", "view").must(t)
 	write(t, "lon1.yaml", "older and open to all")
 	m3o("region", "kubeconfig", "lon1", "--output", "lon1.yaml").must(t)
 	info, err := os.Stat("lon1.yaml")

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/m3o/platform/activities"
@@ -14,6 +16,7 @@ import (
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/rate"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
@@ -27,12 +30,19 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	if err != nil {
 		return workers.CloudHoldings{}, err
 	}
-	provider, err := digitalocean.New(digitalocean.Config{Token: token, BaseURL: b.settings.DigitalOceanURL,
-		Transport: b.signals.Transport(http.DefaultTransport)})
+	poll, err := b.poll()
 	if err != nil {
 		return workers.CloudHoldings{}, err
 	}
-	poll, err := b.poll()
+	requests, period, err := limit("M3O_DIGITALOCEAN_LIMIT", b.settings.DigitalOceanLimit, digitalocean.Requests, digitalocean.Period)
+	if err != nil {
+		return workers.CloudHoldings{}, err
+	}
+	limited, err := b.limited("DigitalOcean", digitalocean.Limits(requests, period))
+	if err != nil {
+		return workers.CloudHoldings{}, err
+	}
+	provider, err := digitalocean.New(digitalocean.Config{Token: token, BaseURL: b.settings.DigitalOceanURL, Transport: limited, Serve: min(poll, time.Second)})
 	if err != nil {
 		return workers.CloudHoldings{}, err
 	}
@@ -52,10 +62,53 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	return workers.CloudHoldings{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Identities: &activities.Identities{Cloud: provider, Poll: poll},
 		Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
-		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Cloud: provider},
+		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Access: connections},
 		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: wanted},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil
+}
+
+// limited carries calls to a cloud, no more of them than this worker's share of what the cloud allows.
+func (b *base) limited(provider string, limits []rate.Limit) (http.RoundTripper, error) {
+	workers, err := count("M3O_WORKERS", b.settings.Workers, 1)
+	if err != nil {
+		return nil, err
+	}
+	limited, err := rate.New(b.signals.Transport(http.DefaultTransport), rate.Options{Provider: provider, Limits: limits, Workers: workers, Logger: b.signals.Logger})
+	if err != nil {
+		return nil, misuse("M3O_WORKERS: %v", err)
+	}
+	b.signals.Registry.Unregister(limited) // of a worker that was started before in this process
+	if err := b.signals.Registry.Register(limited); err != nil {
+		return nil, fmt.Errorf("count the calls to %s: %w", provider, err)
+	}
+	return limited, nil
+}
+
+// limit reads a setting like "5000/1h": so many requests in so long.
+func limit(variable, text string, requests int, period time.Duration) (int, time.Duration, error) {
+	if text == "" {
+		return requests, period, nil
+	}
+	number, duration, _ := strings.Cut(text, "/")
+	requests, err := strconv.Atoi(number)
+	period, wrong := time.ParseDuration(duration)
+	if err != nil || wrong != nil || requests < 1 || period < 100*time.Millisecond {
+		return 0, 0, misuse("%s: %q is no number of requests in a period of at least 100ms, like 5000/1h", variable, text)
+	}
+	return requests, period, nil
+}
+
+// count reads a setting that is a number of at least 1.
+func count(variable, text string, otherwise int) (int, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, misuse("%s: %q is no number of at least 1", variable, text)
+	}
+	return n, nil
 }
 
 // poll is how often a cloud is asked about what is on its way: often enough to lose no time, seldom enough for its limits.

@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/telemetry"
 )
 
 func TestBuildsCallTheirOwnRegistryAndListedOnesInside(t *testing.T) {
@@ -46,5 +50,37 @@ func TestBuildsCallTheirOwnRegistryAndListedOnesInside(t *testing.T) {
 	}
 	if _, err := registries(config.Settings{InsideRegistries: "http://x"}); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "M3O_INSIDE_REGISTRIES") {
 		t.Errorf("err = %v", err)
+	}
+}
+
+func TestACloudsLimitsAreSettings(t *testing.T) {
+	requests, period, err := limit("M3O_DIGITALOCEAN_LIMIT", "20000/30m", 5000, time.Hour)
+	if err != nil || requests != 20000 || period != 30*time.Minute {
+		t.Errorf("got %d in %s, %v", requests, period, err)
+	}
+	if requests, period, err = limit("M3O_DIGITALOCEAN_LIMIT", "", 5000, time.Hour); err != nil || requests != 5000 || period != time.Hour {
+		t.Errorf("by default %d in %s, %v", requests, period, err)
+	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signals, err := telemetry.Setup(t.Context(), telemetry.Settings{Log: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, s := range map[string]config.Settings{
+		`M3O_DIGITALOCEAN_LIMIT: "many"`:                {DigitalOceanLimit: "many"},
+		`M3O_DIGITALOCEAN_LIMIT: "0/1h"`:                {DigitalOceanLimit: "0/1h"},
+		`M3O_DIGITALOCEAN_LIMIT: "5000/1ns"`:            {DigitalOceanLimit: "5000/1ns"},
+		`M3O_WORKERS: "0" is no number`:                 {Workers: "0"},
+		`M3O_WORKERS: "two" is no number`:               {Workers: "two"},
+		"M3O_WORKERS: 200 workers leave each too small": {Workers: "200"},
+	} {
+		s.DigitalOceanTokenFile = token
+		b := &base{settings: s, signals: signals}
+		if _, err := b.digitalOceanHoldings(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }

@@ -175,7 +175,7 @@ func TestWhatARegionRefuses(t *testing.T) {
 	other.Spec.Name = "fra1"
 	wrong := p.command(time.Minute, region.ApplyUpdate, "b", other)
 	idle := p.command(time.Minute, region.RetryUpdate, "c", region.RetryInput{})
-	key := p.command(time.Minute, region.KubeconfigUpdate, "d", region.KubeconfigInput{PublicKey: []byte("short")})
+	key := p.command(time.Minute, region.KubeconfigUpdate, "d", adas([]byte("short")))
 	remove := p.removedAt(time.Hour)
 	p.at(time.Hour, func() { w.later("DeleteCluster lon1", 20*time.Second) })
 	late := p.command(time.Hour+5*time.Second, region.ApplyUpdate, "e", wants(2))
@@ -186,7 +186,7 @@ func TestWhatARegionRefuses(t *testing.T) {
 	}
 	wrong.refused(t, "the specification names region micro/fra1, not micro/lon1")
 	idle.refused(t, "there is nothing to retry")
-	key.refused(t, "public_key must be 32 bytes, not 5")
+	key.refused(t, "public_key: must be 32 bytes, not 5")
 	late.refused(t, "is being removed: apply again when it is gone")
 	retry.refused(t, "is being removed")
 	if first, second := remove.accepted(t), twice.accepted(t); first.Operation != second.Operation {
@@ -197,11 +197,16 @@ func TestWhatARegionRefuses(t *testing.T) {
 	}
 }
 
+// adas asks for a kubeconfig, as ada does.
+func adas(key []byte) region.KubeconfigInput {
+	return region.KubeconfigInput{PublicKey: key, Access: region.Access{By: "ada", Role: region.RoleAdmin, For: time.Hour}}
+}
+
 func TestAKubeconfigIsSealed(t *testing.T) {
 	w := newWorld()
 	p := newPlay(t, w)
 	p.command(0, region.ApplyUpdate, "a", wants(1))
-	sealed := p.command(time.Minute, region.KubeconfigUpdate, "k", region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+	sealed := p.command(time.Minute, region.KubeconfigUpdate, "k", adas(make([]byte, 32)))
 	p.removedAt(time.Hour)
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
@@ -219,7 +224,7 @@ func TestAKubeconfigOfARegionThatComesUp(t *testing.T) {
 	w.later("AwaitParts lon1", 40*time.Second)
 	p := newPlay(t, w)
 	ask := func(d time.Duration, id string) *answer {
-		return p.command(d, region.KubeconfigUpdate, id, region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+		return p.command(d, region.KubeconfigUpdate, id, adas(make([]byte, 32)))
 	}
 	p.command(0, region.ApplyUpdate, "a", wants(1))
 	before, during := ask(time.Second, "k1"), ask(30*time.Second, "k2")
@@ -227,7 +232,7 @@ func TestAKubeconfigOfARegionThatComesUp(t *testing.T) {
 	asked, told := p.Now().Add(35*time.Second), time.Time{}
 	early := &answer{}
 	p.at(35*time.Second, func() {
-		p.UpdateWorkflow(region.KubeconfigUpdate, "k3", recorded{early, func() { told = p.Now() }}, region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+		p.UpdateWorkflow(region.KubeconfigUpdate, "k3", recorded{early, func() { told = p.Now() }}, adas(make([]byte, 32)))
 	})
 	p.removedAt(time.Hour)
 	if err := p.operated(region.OperateInput{}); err != nil {

@@ -42,7 +42,7 @@ func (s *stage) regions() {
 	_, err := s.flows.RetryRegion(s.ctx, "retry", nyc3.Key(), region.RetryInput{By: "ada"})
 	s.must("retry", err)
 	s.region(nyc3, region.Ready)
-	_, err = s.flows.Kubeconfig(s.ctx, "kubeconfig", lon1().Key(), region.KubeconfigInput{PublicKey: make([]byte, 32), By: "ada"})
+	_, err = s.flows.Kubeconfig(s.ctx, "kubeconfig", lon1().Key(), adas(make([]byte, 32)))
 	s.must("kubeconfig", err)
 	s.until("sgp1 is removed", func(w *world) bool { return !w.networks["sgp1"] && len(w.failing["AwaitParts sgp1"]) == 0 })
 }

@@ -349,7 +349,7 @@ func recordStage(ctx workflow.Context, r *region.Region, version *int64, at regi
 	*version++
 	r.Version, r.UpdatedAt = *version, workflow.Now(ctx).UTC()
 	workflow.SetCurrentDetails(ctx, details)
-	show(ctx, shown{attribute.Region, r.Spec.Name}, shown{attribute.Provider, string(r.Spec.Provider)}, shown{attribute.Status, string(r.Status)})
+	show(ctx, shown{attribute.Region, r.Spec.Key().String()}, shown{attribute.Provider, string(r.Spec.Provider)}, shown{attribute.Status, string(r.Status)})
 	recorded := *r
 	if recorded.Message == "" && at.Stage != "" {
 		recorded.Message = region.AtStep + at.Stage

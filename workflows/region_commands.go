@@ -1,11 +1,13 @@
 package workflows
 
 import (
+	"fmt"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
@@ -202,8 +204,8 @@ func (o *regionOperator) retryBootstrap(ctx workflow.Context, in region.RetryInp
 }
 
 func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInput) error {
-	if len(in.PublicKey) != 32 {
-		return refuse("public_key must be 32 bytes, not %d", len(in.PublicKey))
+	if err := in.Validate(); err != nil {
+		return refuse("%s", fault.Message(err))
 	}
 	if o.state.Phase.Open() {
 		return o.connects()
@@ -232,8 +234,8 @@ func (o *regionOperator) kubeconfig(ctx workflow.Context, in region.KubeconfigIn
 	if o.running != nil {
 		spec = o.running.Spec
 	}
-	ctx = asking(ctx, queue.Cloud(spec.Provider), "Seal a kubeconfig for "+in.By)
-	err := workflow.ExecuteActivity(ctx, kubeconfigs.SealKubeconfig, activities.SealInput{Spec: spec, PublicKey: in.PublicKey}).Get(ctx, &sealed)
+	ctx = asking(ctx, queue.Cloud(spec.Provider), fmt.Sprintf("Make a kubeconfig for %s: %s", in.By, in.Role))
+	err := workflow.ExecuteActivity(ctx, kubeconfigs.SealKubeconfig, activities.SealInput{Spec: spec, KubeconfigInput: in}).Get(ctx, &sealed)
 	if err != nil {
 		return sealed, failure(kindOf(err), words(err))
 	}

@@ -79,7 +79,7 @@ func (o *serviceOperator) recall(ctx workflow.Context) error {
 			return err
 		}
 		for _, p := range places {
-			facts = append(facts, release.RegionFact{Region: p.Spec.Name, Cluster: p.Cluster.ID})
+			facts = append(facts, release.RegionFact{Region: p.Spec.Key().String(), Cluster: p.Cluster.ID})
 		}
 	}
 	o.state = found.State

@@ -253,6 +253,10 @@ func (w *world) Access(_ context.Context, s region.ClusterSpec) (cloud.Access, e
 	return cloud.Access{Kubeconfig: []byte("kubeconfig of " + s.Name)}, w.call("Access", s.Owner.Name)
 }
 
+func (w *world) Kubeconfig(_ context.Context, s region.Spec, in region.Access) ([]byte, error) {
+	return []byte("kubeconfig of " + in.By), w.call("Access", s.Name)
+}
+
 func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
 	if err := w.call("Preflight", want.Name); err != nil {
 		return region.Preflight{}, err
@@ -528,8 +532,8 @@ func (w *world) AllServices(context.Context) ([]release.Service, error) {
 	return out, nil
 }
 
-func (w *world) RunningReleases(_ context.Context, name string) ([]release.Release, error) {
-	if err := w.call("RunningReleases", name); err != nil {
+func (w *world) RunningReleases(_ context.Context, in region.Key) ([]release.Release, error) {
+	if err := w.call("RunningReleases", in.Name); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
@@ -552,11 +556,11 @@ func (w *world) RemoveRegion(_ context.Context, id string, _ region.Key, _ regio
 }
 
 func (w *world) RegionReady(_ context.Context, key release.Key, fact release.RegionFact) error {
-	return w.call("RegionReady", key.Name+" "+fact.Region)
+	return w.call("RegionReady", key.Name+" "+strings.TrimPrefix(fact.Region, "micro/"))
 }
 
 func (w *world) RegionRemoved(_ context.Context, key release.Key, fact release.RegionFact) error {
-	return w.call("RegionRemoved", key.Name+" "+fact.Region)
+	return w.call("RegionRemoved", key.Name+" "+strings.TrimPrefix(fact.Region, "micro/"))
 }
 
 func (w *world) AwaitWorkflow(_ context.Context, id string) (json.RawMessage, error) {

@@ -31,10 +31,11 @@ const ui = "http://127.0.0.1:8233"
 
 // tokens of the callers in these tests, by who they are.
 var callers = map[string]account.Principal{
-	"admin":  {Subject: "admin", Kind: account.User, Scopes: []string{account.All}},
-	"nobody": {Subject: "nobody", Kind: account.User},
-	"reader": {Subject: "reader", Kind: account.User, Scopes: []string{"services:read", "regions:read", "events:read"}},
-	"shop":   {Subject: "shop", Kind: account.Machine, Project: "shop", Scopes: []string{account.All}},
+	"admin":   {Subject: "admin", Kind: account.User, Scopes: []string{account.All}},
+	"nobody":  {Subject: "nobody", Kind: account.User},
+	"reader":  {Subject: "reader", Kind: account.User, Scopes: []string{"services:read", "regions:read", "events:read"}},
+	"auditor": {Subject: "auditor", Kind: account.User, Scopes: []string{"regions:inspect"}},
+	"shop":    {Subject: "shop", Kind: account.Machine, Project: "shop", Scopes: []string{account.All}},
 }
 
 // site is the API over a real database, with commands that are only noted down.
@@ -183,7 +184,7 @@ func (s *site) service(project, name string) release.Key {
 	r, err := s.store.AllocateRelease(s.t.Context(), release.Request{Service: key, Origin: release.Origin{Image: "x"}, Spec: spec}, "first", 0)
 	must(s.t, err)
 	must(s.t, s.store.RecordService(s.t.Context(), release.Service{Key: key, Status: release.Running, Current: r.Number, Latest: r.Number, Version: 1,
-		Regions: []release.Placed{{Region: "lon1", Status: release.Ready, URL: "http://lon1/" + name + "/"}}}))
+		Regions: []release.Placed{{Region: "micro/lon1", Status: release.Ready, URL: "http://lon1/" + name + "/"}}}))
 	return key
 }
 
@@ -202,6 +203,7 @@ type commands struct {
 	ids     []string
 	failing map[string]error
 	gate    chan struct{}
+	access  region.Access // of the last kubeconfig that was asked for
 
 	forgotten bool // what ran is past its retention
 }
@@ -253,6 +255,7 @@ func (c *commands) RetryRegion(_ context.Context, id string, key region.Key, _ r
 }
 
 func (c *commands) Kubeconfig(_ context.Context, id string, key region.Key, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
+	c.access = in.Access
 	return region.SealedKubeconfig{Sealed: in.PublicKey}, c.note("Kubeconfig", key.String(), id)
 }
 

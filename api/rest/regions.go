@@ -2,9 +2,12 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -55,7 +58,7 @@ func (a *API) registerRegions() {
 		account.WriteRegions, 202, a.retryRegion)
 	typed(a, "delete-region", http.MethodDelete, "/v1/regions/{name}", "Take a region down", account.WriteRegions, 202, a.deleteRegion)
 	typed(a, "get-region-kubeconfig", http.MethodPost, "/v1/regions/{name}/kubeconfig",
-		"Make a kubeconfig, sealed to the caller's one-time key", account.AccessRegions, 200, a.getKubeconfig)
+		"Make a kubeconfig of the caller's own, sealed to his one-time key", account.InspectRegions, 200, a.getKubeconfig)
 }
 
 func (a *API) listRegions(ctx context.Context, in *struct {
@@ -128,18 +131,48 @@ func (a *API) deleteRegion(ctx context.Context, in *RegionCommand) (*Body[Starte
 	})
 }
 
-func (a *API) getKubeconfig(ctx context.Context, in *struct {
+// KubeconfigRequest asks for a kubeconfig.
+type KubeconfigRequest struct {
 	RegionPath
 	Body struct {
-		PublicKey []byte `json:"public_key" doc:"X25519 public key of 32 bytes, base64, made for this request alone."`
+		PublicKey []byte      `json:"public_key" doc:"X25519 public key of 32 bytes, base64, made for this request alone."`
+		For       string      `json:"for,omitempty" doc:"How long it holds: 10m to 24h; 1h when left out."`
+		Role      region.Role `json:"role,omitempty" enum:"view,admin" doc:"What it may do; when left out, as much as the caller may have. admin needs the permission regions:access."`
 	}
-}) (*Body[region.SealedKubeconfig], error) {
+}
+
+// input is the request of the caller in full.
+func (in *KubeconfigRequest) input(by account.Principal) (region.KubeconfigInput, error) {
+	full := region.KubeconfigInput{PublicKey: in.Body.PublicKey, Access: region.Access{By: by.Subject, Role: in.Body.Role, For: region.DefaultAccess}}
+	if in.Body.For != "" {
+		d, err := time.ParseDuration(in.Body.For)
+		if err != nil {
+			return full, fault.Problems([]fault.Problem{{Field: "for", Message: fmt.Sprintf("%q is not a duration like 1h or 30m", in.Body.For)}})
+		}
+		full.For = d
+	}
+	switch may := by.May(account.AccessRegions); {
+	case full.Role == "" && may:
+		full.Role = region.RoleAdmin
+	case full.Role == "":
+		full.Role = region.RoleView
+	case full.Role == region.RoleAdmin && !may:
+		return full, fault.New(fault.Denied, "role: %q needs the permission %s, which %s does not have; ask for %q", full.Role, account.AccessRegions, by.Subject, region.RoleView)
+	}
+	return full, full.Validate()
+}
+
+func (a *API) getKubeconfig(ctx context.Context, in *KubeconfigRequest) (*Body[region.SealedKubeconfig], error) {
+	wanted, err := in.input(caller(ctx))
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
 	r, err := a.Regions.RegionNamed(ctx, in.Name)
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
 	sealed, err := once(ctx, a, "get-region-kubeconfig", "", nil, func(id string) (region.SealedKubeconfig, error) {
-		return a.RegionCommands.Kubeconfig(ctx, id, r.Spec.Key(), region.KubeconfigInput{PublicKey: in.Body.PublicKey, By: caller(ctx).Subject})
+		return a.RegionCommands.Kubeconfig(ctx, id, r.Spec.Key(), wanted)
 	})
 	if err != nil {
 		return nil, problem(ctx, err)

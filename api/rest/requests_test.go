@@ -243,9 +243,50 @@ func TestRegionsAndTheirCommands(t *testing.T) {
 	s.do("POST", "/v1/regions/lon1/retry", nil, as("admin")).ok(t, 202, nil)
 	s.do("POST", "/v1/regions/lon1/kubeconfig", map[string]any{"public_key": make([]byte, 32)}, as("admin")).ok(t, 200, nil)
 	s.do("POST", "/v1/regions/lon1/kubeconfig", map[string]any{"public_key": "!!"}, as("admin")).refused(t, 422)
+	s.do("POST", "/v1/regions/lon1/kubeconfig", map[string]any{"public_key": make([]byte, 32)}, as("reader")).refused(t, 403)
 	s.do("DELETE", "/v1/regions/lon1", nil, as("admin")).ok(t, 202, nil)
 	if got := strings.Join(s.commands.done, ", "); got != "RetryRegion micro/lon1, Kubeconfig micro/lon1, RemoveRegion micro/lon1" {
 		t.Errorf("done: %s", got)
+	}
+}
+
+// Who asks for a kubeconfig gets one with his name, and no more power than he has.
+func TestAKubeconfigHasItsCallersPower(t *testing.T) {
+	s := newSite(t)
+	must(t, s.store.RecordRegion(t.Context(), lon1()))
+	for _, c := range []struct {
+		by, role, life string
+		status         int
+		want           region.Access
+	}{
+		{"admin", "", "", 200, region.Access{By: "admin", Role: region.RoleAdmin, For: time.Hour}},
+		{"admin", "view", "30m", 200, region.Access{By: "admin", Role: region.RoleView, For: 30 * time.Minute}},
+		{"auditor", "", "24h", 200, region.Access{By: "auditor", Role: region.RoleView, For: 24 * time.Hour}},
+		{"auditor", "admin", "", 403, region.Access{}},
+		{"reader", "view", "", 403, region.Access{}},
+		{"shop", "view", "", 403, region.Access{}},
+		{"admin", "root", "", 422, region.Access{}},
+		{"admin", "", "9m", 422, region.Access{}},
+		{"admin", "", "25h", 422, region.Access{}},
+		{"admin", "", "soon", 422, region.Access{}},
+	} {
+		s.commands.access = region.Access{}
+		body := map[string]any{"public_key": make([]byte, 32)}
+		if c.role != "" {
+			body["role"] = c.role
+		}
+		if c.life != "" {
+			body["for"] = c.life
+		}
+		answer := s.do("POST", "/v1/regions/lon1/kubeconfig", body, as(c.by))
+		if c.status == 200 {
+			answer.ok(t, 200, nil)
+		} else {
+			answer.refused(t, c.status)
+		}
+		if s.commands.access != c.want {
+			t.Errorf("%s %s %s: asked for %+v, want %+v", c.by, c.role, c.life, s.commands.access, c.want)
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ type Permission string
 const (
 	ReadRegions    Permission = "regions:read"
 	WriteRegions   Permission = "regions:write"
-	AccessRegions  Permission = "regions:access" // kubeconfigs
+	InspectRegions Permission = "regions:inspect" // kubeconfigs that look and do not touch, in every project's part of a cluster
+	AccessRegions  Permission = "regions:access"  // kubeconfigs that may do everything
 	ReadServices   Permission = "services:read"
 	WriteServices  Permission = "services:write"
 	CallServices   Permission = "services:call"
@@ -41,7 +42,7 @@ const (
 
 // platformWide are the permissions for what belongs to no project. Whoever acts in one project alone holds none of them,
 // whatever his scopes say.
-var platformWide = []Permission{ReadRegions, WriteRegions, AccessRegions, ReadAudit, ReadMetrics, DecodePayloads}
+var platformWide = []Permission{ReadRegions, WriteRegions, InspectRegions, AccessRegions, ReadAudit, ReadMetrics, DecodePayloads}
 
 // PlatformWide reports whether the permission is for what belongs to no project.
 func (p Permission) PlatformWide() bool { return slices.Contains(platformWide, p) }
@@ -61,6 +62,9 @@ type Principal struct {
 func (p Principal) May(need Permission) bool {
 	if need.PlatformWide() && p.Project != "" {
 		return false
+	}
+	if need == InspectRegions && p.May(AccessRegions) {
+		return true // who may do everything may look
 	}
 	noun, _, _ := strings.Cut(string(need), ":")
 	return slices.ContainsFunc(p.Scopes, func(scope string) bool {

@@ -20,6 +20,8 @@ func TestWhatAPrincipalMay(t *testing.T) {
 		{[]string{"services:*"}, account.ReadRegions, false},
 		{[]string{"services"}, account.ReadServices, false},
 		{[]string{"*:read"}, account.ReadServices, false},
+		{[]string{"regions:access"}, account.InspectRegions, true},
+		{[]string{"regions:inspect"}, account.AccessRegions, false},
 		{[]string{"regions:read", "services:write"}, account.WriteServices, true},
 	} {
 		if got := (account.Principal{Scopes: c.scopes}).May(c.need); got != c.want {
@@ -30,7 +32,7 @@ func TestWhatAPrincipalMay(t *testing.T) {
 
 func TestAPrincipalOfOneProjectHoldsNothingPlatformWide(t *testing.T) {
 	for need, want := range map[account.Permission]bool{account.ReadServices: true, account.WriteServices: true, account.CallServices: true, account.ReadEvents: true,
-		account.ReadRegions: false, account.WriteRegions: false, account.AccessRegions: false, account.ReadAudit: false, account.ReadMetrics: false,
+		account.ReadRegions: false, account.WriteRegions: false, account.InspectRegions: false, account.AccessRegions: false, account.ReadAudit: false, account.ReadMetrics: false,
 		account.DecodePayloads: false} {
 		one := account.Principal{Project: "shop", Scopes: []string{account.All, string(need)}}
 		if one.May(need) != want || need.PlatformWide() == want || !(account.Principal{Scopes: []string{string(need)}}).May(need) {

@@ -58,7 +58,7 @@ func TestRegionsThroughTheAPI(t *testing.T) {
 	if p, err := c.RegionProgress(t.Context(), "lon1"); err != nil || p.Status != region.Ready {
 		t.Errorf("%+v %v", p, err)
 	}
-	if config, err := c.Kubeconfig(t.Context(), "lon1"); err != nil || string(config) != apitest.Kubeconfig {
+	if config, err := c.Kubeconfig(t.Context(), "lon1", client.KubeconfigOptions{}); err != nil || string(config) != apitest.Kubeconfig {
 		t.Errorf("%q %v", config, err)
 	}
 	if _, err := c.RetryRegion(t.Context(), "lon1"); !fault.Is(err, fault.Conflict) {

@@ -327,7 +327,7 @@ func (c countingConn) Read(p []byte) (int, error) {
 
 func TestKubeconfigsSealedToAnotherAreRefused(t *testing.T) {
 	c, _ := scripted(t, says(200, `{"sealed":"bm90IHNlYWxlZA=="}`))
-	if _, err := c.Kubeconfig(t.Context(), "lon1"); err == nil || !strings.Contains(err.Error(), "not sealed") {
+	if _, err := c.Kubeconfig(t.Context(), "lon1", client.KubeconfigOptions{}); err == nil || !strings.Contains(err.Error(), "not sealed") {
 		t.Errorf("%v", err)
 	}
 }

@@ -105,16 +105,23 @@ func (c *Client) DeleteRegion(ctx context.Context, name string) (Started, error)
 	return started, c.change(ctx, http.MethodDelete, regionPath(name), nil, nil, &started)
 }
 
-// Kubeconfig returns the kubeconfig of a region. It travels sealed to a key that is made for this request alone.
-func (c *Client) Kubeconfig(ctx context.Context, name string) ([]byte, error) {
+// KubeconfigOptions say how long a kubeconfig holds ("1h") and what it may do; what is left out the API decides.
+type KubeconfigOptions struct {
+	For  string      `json:"for,omitempty"`
+	Role region.Role `json:"role,omitempty"`
+}
+
+// Kubeconfig returns a kubeconfig of the caller's own for a region. It travels sealed to a key that is made for this request alone.
+func (c *Client) Kubeconfig(ctx context.Context, name string, o KubeconfigOptions) ([]byte, error) {
 	public, private, err := box.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	var answer region.SealedKubeconfig
 	request := struct {
+		KubeconfigOptions
 		PublicKey []byte `json:"public_key"`
-	}{public[:]}
+	}{o, public[:]}
 	if err := c.change(ctx, http.MethodPost, regionPath(name)+"/kubeconfig", nil, request, &answer); err != nil {
 		return nil, err
 	}

@@ -30,13 +30,14 @@ const maxKubeconfig = 1 << 20
 type Client struct {
 	dynamic dynamic.Interface
 	typed   kubernetes.Interface
+	server  *clientcmdapi.Cluster // how it is reached, without credentials
 }
 
 // Connect makes a client from a kubeconfig that carries its credentials itself. One that names programs or files is
 // refused: it comes from a cloud's answer, and must not run or read anything here. Every call goes through what carry makes of
 // the transport that knows the credentials; nil leaves it as it is. Nothing is sent yet.
 func Connect(kubeconfig []byte, carry func(http.RoundTripper) http.RoundTripper) (*Client, error) {
-	config, err := readKubeconfig(kubeconfig)
+	config, server, err := readKubeconfig(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
@@ -59,26 +60,35 @@ func Connect(kubeconfig []byte, carry func(http.RoundTripper) http.RoundTripper)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the kubeconfig does not describe a cluster we can call")
 	}
-	return &Client{dynamic: dynamicClient, typed: typedClient}, nil
+	return &Client{dynamic: dynamicClient, typed: typedClient, server: server}, nil
 }
 
 // readKubeconfig never repeats what the parser says: its errors may quote the file.
-func readKubeconfig(data []byte) (*rest.Config, error) {
+func readKubeconfig(data []byte) (*rest.Config, *clientcmdapi.Cluster, error) {
 	if len(data) > maxKubeconfig {
-		return nil, fault.New(fault.Invalid, "the kubeconfig has %d bytes; at most %d are read", len(data), maxKubeconfig)
+		return nil, nil, fault.New(fault.Invalid, "the kubeconfig has %d bytes; at most %d are read", len(data), maxKubeconfig)
 	}
 	file, err := clientcmd.Load(data)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "the kubeconfig is not one: it cannot be parsed")
+		return nil, nil, fault.New(fault.Invalid, "the kubeconfig is not one: it cannot be parsed")
 	}
 	if reason := outward(file); reason != "" {
-		return nil, fault.New(fault.Invalid, "the kubeconfig %s; only one that carries its credentials itself is used", reason)
+		return nil, nil, fault.New(fault.Invalid, "the kubeconfig %s; only one that carries its credentials itself is used", reason)
 	}
 	config, err := clientcmd.NewDefaultClientConfig(*file, &clientcmd.ConfigOverrides{}).ClientConfig()
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "the kubeconfig is not complete: it needs a current context with a cluster and a user")
+	if err != nil || file.Contexts[file.CurrentContext] == nil {
+		return nil, nil, fault.New(fault.Invalid, "the kubeconfig is not complete: it needs a current context with a cluster and a user")
 	}
-	return config, nil
+	return config, bare(file.Clusters[file.Contexts[file.CurrentContext].Cluster]), nil
+}
+
+// bare is how a cluster is reached: no more of it than anybody may know.
+func bare(c *clientcmdapi.Cluster) *clientcmdapi.Cluster {
+	if c == nil {
+		return nil
+	}
+	return &clientcmdapi.Cluster{Server: c.Server, TLSServerName: c.TLSServerName, CertificateAuthorityData: c.CertificateAuthorityData,
+		InsecureSkipTLSVerify: c.InsecureSkipTLSVerify, DisableCompression: c.DisableCompression}
 }
 
 // outward says what in the file points outside of it, or "".

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -35,7 +36,7 @@ func (c *Client) ApplyParts(ctx context.Context, spec region.Spec, in Parts) err
 }
 
 // PruneParts removes the parts that the spec no longer lists, and what is left of others. Their volumes and secrets stay:
-// a part that is listed again finds its data.
+// a part that is listed again finds its data. Access that has ended is removed, too.
 func (c *Client) PruneParts(ctx context.Context, spec region.Spec) error {
 	leftovers, err := c.leftovers(ctx, spec)
 	if err != nil {
@@ -46,7 +47,7 @@ func (c *Client) PruneParts(ctx context.Context, spec region.Spec) error {
 			return err
 		}
 	}
-	return nil
+	return c.pruneCallers(ctx, time.Now())
 }
 
 // wantedParts are the parts of the spec in the order in which they are brought up.

@@ -53,6 +53,8 @@ type Settings struct {
 
 	DigitalOceanTokenFile string `env:"M3O_DIGITALOCEAN_TOKEN_FILE" for:"cloud-digitalocean" say:"file with the API token"`
 	DigitalOceanURL       string `env:"M3O_DIGITALOCEAN_URL" for:"cloud-digitalocean" say:"base URL of the API; empty: the real one"`
+	DigitalOceanLimit     string `env:"M3O_DIGITALOCEAN_LIMIT" for:"cloud-digitalocean" say:"requests that the token may make, and in how long (default 5000/1h); a twentieth of them in a sixtieth of that"`
+	Workers               string `env:"M3O_WORKERS" for:"cloud-digitalocean" say:"processes that share this cloud's limits, the replicas of its Deployment (default 1)"`
 	Poll                  string `env:"M3O_POLL" for:"cloud-digitalocean" say:"how often it is asked about what is on its way (default 5s)"`
 	Patience              string `env:"M3O_CLUSTER_LIMIT" for:"cloud-digitalocean" say:"how long it may take for a cluster (default 1h)"`
 	RegionTrace           string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud-digitalocean" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`

@@ -135,7 +135,7 @@ func (c Config) locate() config.Settings {
 		Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
 		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
 		InsideRegistries:      "127.0.0.0/8,::1/128," + c.Inside, // it is the developer's own machine
-		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
+		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean"), DigitalOceanLimit: c.limit()}
 	if c.Reach.Name != "" {
 		s.Registry, s.RegistryHTTP = c.Reach.Name, "yes"
 	}
@@ -143,6 +143,12 @@ func (c Config) locate() config.Settings {
 		s.Unjailed = "yes"
 	}
 	return s
+}
+
+// limit is what the sandbox's DigitalOcean allows: its hour is shortened as everything is.
+func (c Config) limit() string {
+	hour := time.Duration(float64(time.Hour) * c.TimeScale)
+	return fmt.Sprintf("5000/%s", max(hour, 100*time.Millisecond))
 }
 
 // warn says what whoever chose it should know.

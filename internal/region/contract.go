@@ -145,14 +145,3 @@ type Progress struct {
 	Of      int    `json:"of"`
 	Waiting string `json:"waiting,omitempty"`
 }
-
-// KubeconfigInput carries the caller's one-time public key (32 bytes, X25519, base64 in JSON).
-type KubeconfigInput struct {
-	PublicKey []byte `json:"public_key"`
-	By        string `json:"by"`
-}
-
-// SealedKubeconfig is a kubeconfig that only the holder of the private key can read (NaCl anonymous box).
-type SealedKubeconfig struct {
-	Sealed []byte `json:"sealed"`
-}

@@ -122,7 +122,7 @@ func (w *World) BringUp(spec region.Spec) {
 				return
 			}
 		}
-		r.Cluster, r.Endpoints.API = region.Cluster{ID: "c-" + spec.Name, Nodes: 1, Version: "1.34.1"}, w.gateway(spec.Name)
+		r.Cluster, r.Endpoints.API = region.Cluster{ID: "c-" + spec.Name, Nodes: 1, Version: "1.34.1"}, w.gateway(spec.Key().String())
 		r.Verified = region.Verified{StorageClass: "standard", NetworkPolicy: region.Enforced, Engine: "daemonset kube-system/cilium"}
 		w.recordRegion(&r)
 	})
@@ -172,8 +172,8 @@ func (r regions) RetryRegion(ctx context.Context, id string, key region.Key, _ r
 const Kubeconfig = "apiVersion: v1\nkind: Config\n"
 
 func (r regions) Kubeconfig(_ context.Context, _ string, _ region.Key, in region.KubeconfigInput) (region.SealedKubeconfig, error) {
-	if len(in.PublicKey) != 32 {
-		return region.SealedKubeconfig{}, fault.New(fault.Invalid, "public_key must be 32 bytes, not %d", len(in.PublicKey))
+	if err := in.Validate(); err != nil {
+		return region.SealedKubeconfig{}, err
 	}
 	sealed, err := box.SealAnonymous(nil, []byte(Kubeconfig), (*[32]byte)(in.PublicKey), rand.Reader)
 	return region.SealedKubeconfig{Sealed: sealed}, err

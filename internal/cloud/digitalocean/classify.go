@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/digitalocean/godo"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/rate"
 )
 
 // DigitalOcean says most things with 422 and 403, and what it means in words alone.
@@ -23,8 +23,6 @@ var (
 	defaultWords = regexp.MustCompile(`(?i)\bdefault VPCs?\b`)
 	rightWords   = regexp.MustCompile(`(?i)\b(un)?(authori[sz]|permission|permitted|allowed|scope|role|access)`)
 )
-
-const longestWait = time.Hour
 
 // explain gives a failed call its kind, with DigitalOcean's own words and the id by which its support finds the request.
 func explain(err error, what string) error {
@@ -41,7 +39,7 @@ func explain(err error, what string) error {
 	}
 	f := fault.Wrap(kindOf(answer), err, "DigitalOcean refused to %s: %s", what, words(answer))
 	if f.Kind == fault.Throttled {
-		f.RetryAfter = retryAfter(answer.Response, time.Now())
+		f.RetryAfter = rate.RetryAfter(answer.Response, time.Now())
 	}
 	return f
 }
@@ -97,17 +95,4 @@ func words(answer *godo.ErrorResponse) string {
 		text += " (request " + answer.RequestID + ")"
 	}
 	return text
-}
-
-// retryAfter is how long DigitalOcean asks us to stay away: said in Retry-After, or by when the limit is reset.
-func retryAfter(r *http.Response, now time.Time) time.Duration {
-	wait := time.Duration(0)
-	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(r.Header.Get("Retry-After")); err == nil {
-		wait = at.Sub(now)
-	} else if reset, err := strconv.ParseInt(r.Header.Get("Ratelimit-Reset"), 10, 64); err == nil {
-		wait = time.Unix(reset, 0).Sub(now)
-	}
-	return min(max(wait, 0), longestWait)
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -103,26 +102,6 @@ func TestInhabitedNetworksAreAConflict(t *testing.T) {
 		_, err := p.DeleteNetwork(t.Context(), region.Spec{Platform: "role", Name: "attached", Location: "lon1"}.NetworkSpec(), "")
 		if !fault.Is(err, c.want) || !strings.Contains(fault.Message(err), c.words) {
 			t.Errorf("%d %q: got kind %s, want %s: %v", c.status, c.words, fault.Of(err), c.want, err)
-		}
-	}
-}
-
-func TestThrottlingSaysWhenToComeBack(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, c := range []struct {
-		header, value string
-		want          time.Duration
-	}{
-		{"Retry-After", "7", 7 * time.Second},
-		{"Retry-After", now.Add(time.Minute).Format(http.TimeFormat), time.Minute},
-		{"Ratelimit-Reset", strconv.FormatInt(now.Add(90*time.Second).Unix(), 10), 90 * time.Second},
-		{"Ratelimit-Reset", strconv.FormatInt(now.Add(-time.Second).Unix(), 10), 0},
-		{"Ratelimit-Reset", "99999999999", longestWait},
-		{"Retry-After", "soon", 0},
-	} {
-		r := &http.Response{Header: http.Header{c.header: {c.value}}}
-		if got := retryAfter(r, now); got != c.want {
-			t.Errorf("%s: %s: got %s, want %s", c.header, c.value, got, c.want)
 		}
 	}
 }

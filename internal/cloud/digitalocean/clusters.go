@@ -220,24 +220,30 @@ type state struct {
 	Message string `json:"message"`
 }
 
+// clusters lists all of the account's. The list is the caller's own, to its pools.
 func (p *Provider) clusters(ctx context.Context) ([]cluster, error) {
-	all, err := every(ctx, func(ctx context.Context, page *godo.ListOptions) ([]cluster, *godo.Response, error) {
-		path := fmt.Sprintf("/v2/kubernetes/clusters?page=%d&per_page=%d", page.Page, page.PerPage)
-		request, err := p.api.NewRequest(ctx, http.MethodGet, path, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		var answer struct {
-			Clusters []cluster   `json:"kubernetes_clusters"`
-			Links    *godo.Links `json:"links"`
-		}
-		response, err := p.api.Do(ctx, request, &answer)
-		if err == nil {
-			response.Links = answer.Links
-		}
-		return answer.Clusters, response, err
-	})
+	all, err := p.lists.clusters.get(ctx, func(ctx context.Context) ([]cluster, error) { return every(ctx, p.listClusters) })
+	for i := range all {
+		all[i].Pools = slices.Clone(all[i].Pools)
+	}
 	return all, explain(err, "list the Kubernetes clusters")
+}
+
+func (p *Provider) listClusters(ctx context.Context, page *godo.ListOptions) ([]cluster, *godo.Response, error) {
+	path := fmt.Sprintf("/v2/kubernetes/clusters?page=%d&per_page=%d", page.Page, page.PerPage)
+	request, err := p.api.NewRequest(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	var answer struct {
+		Clusters []cluster   `json:"kubernetes_clusters"`
+		Links    *godo.Links `json:"links"`
+	}
+	response, err := p.api.Do(ctx, request, &answer)
+	if err == nil {
+		response.Links = answer.Links
+	}
+	return answer.Clusters, response, err
 }
 
 // leaving says that it is being deleted: the API's description calls that "deleting", its SDK "deleted".

@@ -1,6 +1,7 @@
 package digitalocean_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -43,7 +44,8 @@ func newAccount(t *testing.T, config sandbox.Config) digitaloceantest.Account {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config.Dir, config.RunDir, config.BasePort, config.TimeScale, config.DropletLimit = dir, t.TempDir(), sandbox.AnyPort, sandboxScale, 20
+	config.Dir, config.RunDir, config.BasePort, config.DropletLimit = dir, t.TempDir(), sandbox.AnyPort, 20
+	config.TimeScale = cmp.Or(config.TimeScale, sandboxScale)
 	config.Clusters, config.Logger, config.Ready = clusterstest.New(20), slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }
 	go func() { done <- sandbox.Run(ctx, config) }()
 	t.Cleanup(func() {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/rate"
 )
 
 // Limits of one call, and of a list: more pages than that is no list that we made.
@@ -33,12 +34,44 @@ const (
 type Config struct {
 	Token     string
 	BaseURL   string            // empty for the real one
-	Transport http.RoundTripper // carries the requests, with telemetry where it is wanted; nil for http.DefaultTransport
+	Transport http.RoundTripper // carries the requests, within Limits and with telemetry where they are wanted; nil for http.DefaultTransport
+	Serve     time.Duration     // how long the answer to one request for a list serves everyone who polls; 0: each asks for himself
 }
+
+// Limits are what the API allows a token: so many requests in a period, 5,000 an hour unless DigitalOcean agreed to more, and a
+// twentieth of them in a sixtieth of it.
+func Limits(requests int, period time.Duration) []rate.Limit {
+	return []rate.Limit{
+		{Name: fmt.Sprintf("%d requests in %s", requests, period), Requests: requests, Per: period},
+		{Name: fmt.Sprintf("%d requests in %s", requests/20, period/60), Requests: requests / 20, Per: period / 60},
+	}
+}
+
+// What a token may do unless DigitalOcean agreed to more.
+const (
+	Requests = 5000
+	Period   = time.Hour
+)
 
 // Provider is one DigitalOcean account.
 type Provider struct {
-	api *godo.Client
+	api   *godo.Client
+	lists lists
+}
+
+// lists are what polls read, shared by all of them.
+type lists struct {
+	vpcs          shared[*godo.VPC]
+	clusters      shared[cluster]
+	loadBalancers shared[godo.LoadBalancer]
+	volumes       shared[godo.Volume]
+}
+
+func (l *lists) forget() {
+	l.vpcs.forget()
+	l.clusters.forget()
+	l.loadBalancers.forget()
+	l.volumes.forget()
 }
 
 var _ cloud.Provider = (*Provider)(nil)
@@ -60,24 +93,32 @@ func New(c Config) (*Provider, error) {
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
+	p := &Provider{}
+	p.lists.vpcs.serve, p.lists.clusters.serve, p.lists.loadBalancers.serve, p.lists.volumes.serve = c.Serve, c.Serve, c.Serve, c.Serve
 	// The client does not repeat calls by itself: who asks knows how long it is worth it.
-	api, err := godo.New(&http.Client{Timeout: callTimeout, Transport: authorized{token: c.Token, next: transport}}, options...)
+	api, err := godo.New(&http.Client{Timeout: callTimeout, Transport: authorized{token: c.Token, next: transport, changed: p.lists.forget}}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("make a DigitalOcean client: %w", err)
 	}
-	return &Provider{api: api}, nil
+	p.api = api
+	return p, nil
 }
 
-// authorized adds the token to every request and bounds every answer.
+// authorized adds the token to every request and bounds every answer. After every request that may have changed something,
+// whatever came of it, it calls changed.
 type authorized struct {
-	token string
-	next  http.RoundTripper
+	token   string
+	next    http.RoundTripper
+	changed func()
 }
 
 func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context()) // a RoundTripper must leave its request as it is
 	r.Header.Set("Authorization", "Bearer "+a.token)
 	response, err := a.next.RoundTrip(r)
+	if r.Method != http.MethodGet {
+		a.changed()
+	}
 	if err != nil {
 		return nil, err
 	}

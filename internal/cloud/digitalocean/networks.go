@@ -61,7 +61,7 @@ func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec, _
 }
 
 func (p *Provider) vpcs(ctx context.Context) ([]*godo.VPC, error) {
-	all, err := every(ctx, p.api.VPCs.List)
+	all, err := p.lists.vpcs.get(ctx, func(ctx context.Context) ([]*godo.VPC, error) { return every(ctx, p.api.VPCs.List) })
 	return all, explain(err, "list the VPCs")
 }
 

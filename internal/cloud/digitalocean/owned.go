@@ -89,7 +89,8 @@ func (o *inventory) clusters(ctx context.Context) error {
 }
 
 func (o *inventory) loadBalancers(ctx context.Context) error {
-	all, err := every(ctx, o.provider.api.LoadBalancers.List)
+	p := o.provider
+	all, err := p.lists.loadBalancers.get(ctx, func(ctx context.Context) ([]godo.LoadBalancer, error) { return every(ctx, p.api.LoadBalancers.List) })
 	for _, b := range all {
 		if o.tagged(b.Tags) || o.tagged([]string{b.Tag}) || slices.Contains(o.networks, b.VPCUUID) {
 			o.add(kindBalancer, b.ID, b.Name)
@@ -99,8 +100,11 @@ func (o *inventory) loadBalancers(ctx context.Context) error {
 }
 
 func (o *inventory) volumes(ctx context.Context) error {
-	all, err := every(ctx, func(ctx context.Context, page *godo.ListOptions) ([]godo.Volume, *godo.Response, error) {
-		return o.provider.api.Storage.ListVolumes(ctx, &godo.ListVolumeParams{ListOptions: page})
+	p := o.provider
+	all, err := p.lists.volumes.get(ctx, func(ctx context.Context) ([]godo.Volume, error) {
+		return every(ctx, func(ctx context.Context, page *godo.ListOptions) ([]godo.Volume, *godo.Response, error) {
+			return p.api.Storage.ListVolumes(ctx, &godo.ListVolumeParams{ListOptions: page})
+		})
 	})
 	for _, v := range all {
 		if o.tagged(v.Tags) {
