@@ -23,7 +23,7 @@ func apiCommand() *cobra.Command {
 		Long: "Serve the HTTP API. It holds no cloud keys. `m3o migrate` makes the keys that it does hold, and the first token.\n\n" +
 			"Settings come from the environment:\n" + config.Describe(config.API, config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s := config.Load().Of(config.API)
+			s := config.Load(config.API)
 			signals, err := openSignals(cmd.Context(), s, "api")
 			if err != nil {
 				return err

@@ -42,7 +42,7 @@ func migrateCommand() *cobra.Command {
 				return misuse("--retention: %s is less than 24h", f.retention)
 			}
 			f.say = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
-			return f.migrate(cmd.Context(), config.Load().Of(config.Migrate))
+			return f.migrate(cmd.Context(), config.Load(config.Migrate))
 		}}
 	flags := cmd.Flags()
 	flags.StringVar(&f.adminToken, "admin-token", "", "file with a token whose holder may do everything; made, for its owner alone to read, if there is none")
