@@ -56,9 +56,9 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	if err != nil {
 		return fmt.Errorf("M3O_BLOBS: %w", err)
 	}
-	flows := control.NewFlows(b.temporal, b.codec)
+	flows := control.NewFlows(b.temporal, b.codec.Converters())
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
-		Tickets: signer, Blobs: blobs, Codec: b.codec, Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
+		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveHTTP(ctx, s.Listen, api.Handler()) })

@@ -107,7 +107,7 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	flows := control.NewFlows(b.temporal, b.codec)
+	flows := control.NewFlows(b.temporal, b.codec.Converters())
 	go b.own(ctx, db, flows)
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
