@@ -15,6 +15,7 @@ import (
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/hosts"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
@@ -60,10 +61,31 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
+	handler, err := guarded(s, api.Handler())
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveHTTP(ctx, s.Listen, api.Handler()) })
+	group.Go(func() error { return serveHTTP(ctx, s.Listen, handler) })
 	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })
 	return group.Wait()
+}
+
+// guarded answers for the API's own names alone, and lets the Temporal UI's pages ask for what they show.
+func guarded(s config.Settings, api http.Handler) (http.Handler, error) {
+	names, err := hosts.Parse(s.Hosts)
+	if err != nil {
+		return nil, misuse("M3O_HOSTS: %v", err)
+	}
+	guard := hosts.Guard{Names: names, Addresses: true}
+	if s.TemporalUI != "" {
+		guard.Origins = []string{s.TemporalUI}
+	}
+	handler, err := guard.Handler(api)
+	if err != nil {
+		return nil, misuse("M3O_TEMPORAL_UI: %v", err)
+	}
+	return handler, nil
 }
 
 // reachable says whether Temporal answers.
