@@ -15,6 +15,7 @@ import (
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/hosts"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
@@ -23,7 +24,7 @@ func apiCommand() *cobra.Command {
 		Long: "Serve the HTTP API. It holds no cloud keys. `m3o migrate` makes the keys that it does hold, and the first token.\n\n" +
 			"Settings come from the environment:\n" + config.Describe(config.API, config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s := config.Load().Of(config.API)
+			s := config.Load(config.API)
 			signals, err := openSignals(cmd.Context(), s, "api")
 			if err != nil {
 				return err
@@ -56,14 +57,35 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	if err != nil {
 		return fmt.Errorf("M3O_BLOBS: %w", err)
 	}
-	flows := control.NewFlows(b.temporal, b.codec)
+	flows := control.NewFlows(b.temporal, b.codec.Converters())
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
-		Tickets: signer, Blobs: blobs, Codec: b.codec, Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
+		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
+	handler, err := guarded(s, api.Handler())
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveHTTP(ctx, s.Listen, api.Handler()) })
+	group.Go(func() error { return serveHTTP(ctx, s.Listen, handler) })
 	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })
 	return group.Wait()
+}
+
+// guarded answers for the API's own names alone, and lets the Temporal UI's pages ask for what they show.
+func guarded(s config.Settings, api http.Handler) (http.Handler, error) {
+	names, err := hosts.Parse(s.Hosts)
+	if err != nil {
+		return nil, misuse("M3O_HOSTS: %v", err)
+	}
+	guard := hosts.Guard{Names: names, Addresses: true}
+	if s.TemporalUI != "" {
+		guard.Origins = []string{s.TemporalUI}
+	}
+	handler, err := guard.Handler(api)
+	if err != nil {
+		return nil, misuse("M3O_TEMPORAL_UI: %v", err)
+	}
+	return handler, nil
 }
 
 // reachable says whether Temporal answers.

@@ -46,7 +46,7 @@ func TestABuildTakesOverWhenItIsSaid(t *testing.T) {
 		s := p.settings
 		s.WorkerBuild = build
 		p.background(build, func(ctx context.Context) error {
-			return runWorker(ctx, s, []string{queue.Flows, queue.Cloud(region.DigitalOcean)}, signals)
+			return runWorker(ctx, s, p.rows(queue.Flows, queue.Cloud(region.DigitalOcean)), signals)
 		})
 	}
 	start("v2")

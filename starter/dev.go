@@ -17,8 +17,6 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/dev"
-	"github.com/m3o/platform/internal/queue"
-	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/sandbox"
 	"github.com/m3o/platform/internal/telemetry"
 )
@@ -101,7 +99,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	outside := config.Load()
+	outside := config.Load(config.Cloud)
 	signals, err := openSignals(cmd.Context(), config.Settings{LogLevel: f.logLevel, Endpoint: outside.Endpoint}, "dev")
 	if err != nil {
 		return err
@@ -162,16 +160,20 @@ func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 	return nil
 }
 
-// platformProcesses are the rows of the table of processes that run on this machine.
+// platformProcesses are the processes that run on this machine: the API, and a worker for each row of the table of queues. A
+// cloud without a sandbox has none.
 func platformProcesses(signals *telemetry.Signals) []dev.Process {
-	worker := func(queues ...string) dev.Process {
-		return dev.Process{Name: "worker-" + queues[0], Args: []string{"worker", "--queues", strings.Join(queues, ",")}, Parts: append(queues, config.Worker),
-			Run: func(ctx context.Context, s config.Settings) error { return runWorker(ctx, s, queues, signals) }}
+	processes := []dev.Process{{Name: "api", Args: []string{"api"}, Parts: []config.Part{config.API},
+		Run: func(ctx context.Context, s config.Settings) error { return runAPI(ctx, s, signals) }}}
+	for _, r := range queues {
+		if r.cloud && r.sandbox == nil {
+			continue
+		}
+		rows := []row{r}
+		processes = append(processes, dev.Process{Name: "worker-" + r.queue, Args: []string{"worker", "--queues", r.queue}, Parts: partsOf(rows), Cloud: r.sandbox,
+			Run: func(ctx context.Context, s config.Settings) error { return runWorker(ctx, s, rows, signals) }})
 	}
-	return []dev.Process{
-		{Name: "api", Args: []string{"api"}, Parts: []string{config.API}, Run: func(ctx context.Context, s config.Settings) error { return runAPI(ctx, s, signals) }},
-		worker(queue.Flows), worker(queue.Build), worker(queue.Cloud(region.DigitalOcean)),
-	}
+	return processes
 }
 
 // programFolder is where m3o-kube and the regions' programs are: beside this program, unless told otherwise.
@@ -211,7 +213,7 @@ func sandboxCommand() *cobra.Command {
 			if c.Dir == "" {
 				return misuse("--dir must be set: the folder that holds all state")
 			}
-			signals, err := openSignals(cmd.Context(), config.Load().Of(), "sandbox")
+			signals, err := openSignals(cmd.Context(), config.Load(), "sandbox")
 			if err != nil {
 				return err
 			}

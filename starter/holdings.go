@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,53 +14,68 @@ import (
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/build"
+	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/rate"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
 	"github.com/m3o/platform/internal/telemetry"
+	"github.com/m3o/platform/internal/ticket"
 	"github.com/m3o/platform/workers"
 )
 
-// digitalOceanHoldings hold that cloud's identity, and no other.
-func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
-	token, err := readSecret("M3O_DIGITALOCEAN_TOKEN_FILE", b.settings.DigitalOceanTokenFile)
+// digitalOceanSettings are DigitalOcean's own.
+type digitalOceanSettings struct {
+	TokenFile string `env:"M3O_DIGITALOCEAN_TOKEN_FILE" say:"file with the API token"`
+	URL       string `env:"M3O_DIGITALOCEAN_URL" say:"base URL of the API; empty: the real one"`
+	Limit     string `env:"M3O_DIGITALOCEAN_LIMIT" say:"requests that the token may make, and in how long (default 5000/1h); a twentieth of them in a sixtieth of that"`
+}
+
+func openDigitalOcean(b *base, s digitalOceanSettings) (cloud.Provider, error) {
+	token, err := readSecret("M3O_DIGITALOCEAN_TOKEN_FILE", s.TokenFile)
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return nil, err
 	}
 	poll, err := b.poll()
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return nil, err
 	}
-	requests, period, err := limit("M3O_DIGITALOCEAN_LIMIT", b.settings.DigitalOceanLimit, digitalocean.Requests, digitalocean.Period)
+	requests, period, err := limit("M3O_DIGITALOCEAN_LIMIT", s.Limit, digitalocean.Requests, digitalocean.Period)
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return nil, err
 	}
 	limited, err := b.limited("DigitalOcean", digitalocean.Limits(requests, period))
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return nil, err
 	}
-	provider, err := digitalocean.New(digitalocean.Config{Token: token, BaseURL: b.settings.DigitalOceanURL, Transport: limited, Serve: min(poll, time.Second)})
+	return digitalocean.New(digitalocean.Config{Token: token, BaseURL: s.URL, Transport: limited, Serve: min(poll, time.Second)})
+}
+
+// cloudActivities hold that cloud's identity, and no other.
+func (b *base) cloudActivities(provider cloud.Provider) (workers.CloudActivities, error) {
+	var none workers.CloudActivities
+	poll, err := b.poll()
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return none, err
 	}
 	patience, err := duration("M3O_CLUSTER_LIMIT", b.settings.Patience, time.Hour, time.Second)
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return none, err
 	}
 	keys, err := loadTicketKeys(b.settings)
 	if err != nil {
-		return workers.CloudHoldings{}, err
+		return none, err
 	}
 	if err := telemetry.CheckEndpoint(b.settings.RegionTrace); err != nil {
-		return workers.CloudHoldings{}, misuse("M3O_REGION_OTLP_ENDPOINT: %v", err)
+		return none, misuse("M3O_REGION_OTLP_ENDPOINT: %v", err)
 	}
 	connections := &activities.Connections{Cloud: provider, Transport: b.signals.Transport}
 	wanted := cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys, Traces: b.settings.RegionTrace}}
-	return workers.CloudHoldings{
+	return workers.CloudActivities{
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Identities: &activities.Identities{Cloud: provider, Poll: poll},
 		Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
 		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Access: connections},
@@ -139,6 +155,35 @@ func (b *base) images() map[region.Part]string {
 	return images
 }
 
+// look is how often a worker looks at our own things on their way; clouds are asked less often.
+const look = 250 * time.Millisecond
+
+func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, error) {
+	db, err := openStore(ctx, b.settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	signer, err := loadSigner(b.settings)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	flows := control.NewFlows(b.temporal, b.codec.Converters())
+	go b.own(ctx, db, flows)
+	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
+	return workers.FlowActivities{
+		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
+		Releases: &activities.Releases{Records: db}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
+		Operators: &activities.Operators{Regions: flows, Services: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
+	}, db.Close, nil
+}
+
+// permits signs what the platform itself asks of gateways.
+type permits struct{ signer *ticket.Signer }
+
+func (p permits) Permit(in region.Key, scope string) (string, error) {
+	return p.signer.Sign(ticket.Grant{Subject: "m3o", Regions: []string{in.String()}, Scopes: []string{scope}})
+}
+
 // yes is what a setting says that allows something.
 const yes = "yes"
 
@@ -157,23 +202,23 @@ func (b *base) readyBuilder(ctx context.Context, builder *build.Builder) {
 	}
 }
 
-func (b *base) buildHoldings(ctx context.Context) (*activities.Builds, error) {
+func openBuild(ctx context.Context, b *base) (workers.Activities, func() error, error) {
 	blobs, err := blob.OpenFolder(b.settings.Blobs, blob.Limits{})
 	if err != nil {
-		return nil, fmt.Errorf("M3O_BLOBS: %w", err)
+		return nil, nil, fmt.Errorf("M3O_BLOBS: %w", err)
 	}
 	s := b.settings
 	client, err := registryClient(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	builder, err := build.New(build.Config{Dir: s.BuildDir, GoRoot: s.GoRoot, Registry: s.Registry, Client: client, AllowUnconfined: s.Unjailed == yes,
 		Modules: build.Modules{Proxy: s.Modules, SumDB: s.SumDB, NoSumDB: s.NoSumDB}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	go b.readyBuilder(ctx, builder)
-	return &activities.Builds{Builder: imageBuilder{builder, client, blobs}}, nil
+	return workers.BuildActivities{Builds: &activities.Builds{Builder: imageBuilder{builder, client, blobs}}}, nothing, nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.

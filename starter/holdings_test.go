@@ -69,17 +69,16 @@ func TestACloudsLimitsAreSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, s := range map[string]config.Settings{
-		`M3O_DIGITALOCEAN_LIMIT: "many"`:                {DigitalOceanLimit: "many"},
-		`M3O_DIGITALOCEAN_LIMIT: "0/1h"`:                {DigitalOceanLimit: "0/1h"},
-		`M3O_DIGITALOCEAN_LIMIT: "5000/1ns"`:            {DigitalOceanLimit: "5000/1ns"},
-		`M3O_WORKERS: "0" is no number`:                 {Workers: "0"},
-		`M3O_WORKERS: "two" is no number`:               {Workers: "two"},
-		"M3O_WORKERS: 200 workers leave each too small": {Workers: "200"},
+	for want, c := range map[string]struct{ limit, workers string }{
+		`M3O_DIGITALOCEAN_LIMIT: "many"`:                {limit: "many"},
+		`M3O_DIGITALOCEAN_LIMIT: "0/1h"`:                {limit: "0/1h"},
+		`M3O_DIGITALOCEAN_LIMIT: "5000/1ns"`:            {limit: "5000/1ns"},
+		`M3O_WORKERS: "0" is no number`:                 {workers: "0"},
+		`M3O_WORKERS: "two" is no number`:               {workers: "two"},
+		"M3O_WORKERS: 200 workers leave each too small": {workers: "200"},
 	} {
-		s.DigitalOceanTokenFile = token
-		b := &base{settings: s, signals: signals}
-		if _, err := b.digitalOceanHoldings(); err == nil || !strings.Contains(err.Error(), want) {
+		b := &base{settings: config.Settings{Workers: c.workers}, signals: signals}
+		if _, err := openDigitalOcean(b, digitalOceanSettings{TokenFile: token, Limit: c.limit}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

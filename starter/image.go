@@ -15,7 +15,6 @@ import (
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
-	"github.com/m3o/platform/internal/queue"
 )
 
 func imageCommand() *cobra.Command {
@@ -26,7 +25,7 @@ func imageCommand() *cobra.Command {
 			"Settings come from the environment; of those of the queue build it takes M3O_REGISTRY and what begins so.",
 		Example: "  M3O_REGISTRY=registry.example.com/m3o M3O_REGISTRY_SECRET_FILE=registry.password m3o image",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			reference, err := pushProgram(cmd.Context(), config.Load().Of(queue.Build), program)
+			reference, err := pushProgram(cmd.Context(), config.Load(config.Build), program)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -42,7 +43,7 @@ func migrateCommand() *cobra.Command {
 				return misuse("--retention: %s is less than 24h", f.retention)
 			}
 			f.say = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
-			return f.migrate(cmd.Context(), config.Load().Of(config.Migrate))
+			return f.migrate(cmd.Context(), config.Load(config.Migrate))
 		}}
 	flags := cmd.Flags()
 	flags.StringVar(&f.adminToken, "admin-token", "", "file with a token whose holder may do everything; made, for its owner alone to read, if there is none")
@@ -72,10 +73,10 @@ func (f migrateFlags) migrate(ctx context.Context, s config.Settings) error {
 		f.say("Temporal was left out: M3O_TEMPORAL is not set.")
 		return nil
 	}
-	if err := control.Prepare(ctx, s.Temporal, control.Namespace, f.retention); err != nil {
+	if err := control.Prepare(ctx, temporalAt(s), f.retention); err != nil {
 		return err
 	}
-	f.say("Temporal's namespace %s is ready.", control.Namespace)
+	f.say("Temporal's namespace %s is ready.", cmp.Or(s.TemporalNamespace, control.Namespace))
 	if f.current == "" {
 		return nil
 	}

@@ -79,12 +79,20 @@ func connect(ctx context.Context, s config.Settings, signals *telemetry.Signals)
 	if err != nil {
 		return nil, err
 	}
-	c, err := control.Dial(ctx, control.Settings{Address: s.Temporal, Codec: codec, Logger: signals.Logger, Metrics: signals.Temporal(),
-		Interceptors: []interceptor.ClientInterceptor{tracing}})
+	at := temporalAt(s)
+	at.Codec, at.Logger, at.Metrics, at.Interceptors = codec, signals.Logger, signals.Temporal(), []interceptor.ClientInterceptor{tracing}
+	c, err := control.Dial(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	return &base{settings: s, signals: signals, codec: codec, temporal: c}, nil
+}
+
+// temporalAt is where Temporal is, and how it is reached.
+func temporalAt(s config.Settings) control.Settings {
+	return control.Settings{Address: s.Temporal, Namespace: s.TemporalNamespace, Logger: slog.New(slog.DiscardHandler),
+		Security: control.Security{CertFile: s.TemporalCertFile, KeyFile: s.TemporalKeyFile, CAFile: s.TemporalCAFile, ServerName: s.TemporalServerName,
+			APIKeyFile: s.TemporalAPIKeyFile}}
 }
 
 func (b *base) close() { b.temporal.Close() }

@@ -55,8 +55,8 @@ func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
-		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64), DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")}
-	s.DigitalOceanURL = p.sandbox(at("sandbox"))
+		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
+	s = s.With(digitalOceanSettings{URL: p.sandbox(at("sandbox")), TokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")})
 	_, port, _ := net.SplitHostPort(p.free())
 	var number int
 	_, err := fmt.Sscan(port, &number)
@@ -80,7 +80,7 @@ func (p *watchedPlatform) serve(s config.Settings) {
 	for name, run := range map[string]func(context.Context) error{
 		"api": func(ctx context.Context) error { return runAPI(ctx, s, signals) },
 		"worker": func(ctx context.Context) error {
-			return runWorker(ctx, s, []string{queue.Flows, queue.Cloud(region.DigitalOcean)}, signals)
+			return runWorker(ctx, s, p.rows(queue.Flows, queue.Cloud(region.DigitalOcean)), signals)
 		},
 	} {
 		p.background(name, run)
@@ -93,6 +93,12 @@ func (p *watchedPlatform) serve(s config.Settings) {
 		_ = r.Body.Close()
 		return r.StatusCode == http.StatusOK
 	})
+}
+
+func (p *watchedPlatform) rows(names ...string) []row {
+	rows, err := rowsOf(names)
+	p.must("find queues", err)
+	return rows
 }
 
 // background runs something until the test ends.

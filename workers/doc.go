@@ -1,5 +1,6 @@
-// Package workers is the map of the system: one table that says which queue serves which workflows and activities, how
-// runs move to new code, and how much a worker takes on at once.
+// Package workers serves queues: it lists every workflow with how its runs move to new code, and the activities of each kind
+// of queue.
 //
-// It wires, and decides nothing else. Only the starter imports it.
+// It wires, and decides nothing else. Which queues there are, what each needs and how much it does at once is one table in the
+// starter (queues.go), which opens what activities need. Only the starter imports it.
 package workers

@@ -1,10 +1,11 @@
 package workers
 
 import (
+	"reflect"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
-	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/workflows"
@@ -18,7 +19,7 @@ type flow struct {
 	moves    workflow.VersioningBehavior
 }
 
-// Flows lists every workflow of the platform. All are served from queue.Flows.
+// flows lists every workflow of the platform. All are served from one queue.
 func flows() []flow {
 	const pinned, upgrades = workflow.VersioningBehaviorPinned, workflow.VersioningBehaviorAutoUpgrade
 	return []flow{
@@ -33,23 +34,12 @@ func flows() []flow {
 	}
 }
 
-// seat is one queue that a worker serves: what it must hold, and how much it does at once.
-type seat struct {
-	queue      string
-	flows      []flow
-	activities []any
-	atOnce     int // activities that run at the same time
-}
+// Activities are what a queue serves beside workflows: structs whose methods are activities. A zero value tells their names;
+// whoever serves them has opened what they need.
+type Activities interface{ List() []any }
 
-// Holdings are the collaborators that a process has. What it lacks, it cannot serve.
-type Holdings struct {
-	Flows  *FlowHoldings
-	Build  *activities.Builds
-	Clouds map[region.Provider]CloudHoldings
-}
-
-// FlowHoldings serve queue.Flows: the store, Temporal itself, and calls to gateways.
-type FlowHoldings struct {
+// FlowActivities are the store, Temporal itself, and calls to gateways.
+type FlowActivities struct {
 	Regions   *activities.Regions
 	Traffic   *activities.Traffic
 	Releases  *activities.Releases
@@ -58,8 +48,19 @@ type FlowHoldings struct {
 	Flows     *activities.Flows
 }
 
-// CloudHoldings serve one cloud's queue with that cloud's identity.
-type CloudHoldings struct {
+// List names them.
+func (f FlowActivities) List() []any {
+	return []any{f.Regions, f.Traffic, f.Releases, f.Gateways, f.Operators, f.Flows}
+}
+
+// BuildActivities make images.
+type BuildActivities struct{ Builds *activities.Builds }
+
+// List names them.
+func (b BuildActivities) List() []any { return []any{b.Builds} }
+
+// CloudActivities work on one cloud's account and clusters, with that cloud's identity.
+type CloudActivities struct {
 	Networks    *activities.Networks
 	Identities  *activities.Identities
 	Clusters    *activities.Clusters
@@ -69,19 +70,40 @@ type CloudHoldings struct {
 	Services    *activities.Services
 }
 
-// seats is the table: queue, what is served there, and how much at once.
-func seats(h Holdings) []seat {
-	var table []seat
-	if f := h.Flows; f != nil {
-		table = append(table, seat{queue: queue.Flows, flows: flows(), atOnce: 1000, // most of these watch: they must not keep a record from being written
-			activities: []any{f.Regions, f.Traffic, f.Releases, f.Gateways, f.Operators, f.Flows}})
+// List names them.
+func (c CloudActivities) List() []any {
+	return []any{c.Networks, c.Identities, c.Clusters, c.Accounts, c.Parts, c.Kubeconfigs, c.Services}
+}
+
+// Seat is a queue that this process serves.
+type Seat struct {
+	Queue      string
+	Workflows  bool // every workflow, too
+	Activities Activities
+	AtOnce     int // activities that run at the same time
+}
+
+func (s Seat) flows() []flow {
+	if !s.Workflows {
+		return nil
 	}
-	if h.Build != nil { // a build uses every core it gets: more at once only makes each slower
-		table = append(table, seat{queue: queue.Build, atOnce: 2, activities: []any{h.Build}})
+	return flows()
+}
+
+// Names lists what is registered with Temporal: kind, name, and for workflows how their runs move to new code.
+func (s Seat) Names() []string {
+	var names []string
+	for _, f := range s.flows() {
+		moves := "pinned"
+		if f.moves == workflow.VersioningBehaviorAutoUpgrade {
+			moves = "upgrades"
+		}
+		names = append(names, "workflow "+f.name+" "+moves)
 	}
-	for provider, c := range h.Clouds { // most of these wait: a cluster's creation holds one for minutes
-		table = append(table, seat{queue: queue.Cloud(provider), atOnce: 200,
-			activities: []any{c.Networks, c.Identities, c.Clusters, c.Accounts, c.Parts, c.Kubeconfigs, c.Services}})
+	for _, a := range s.Activities.List() {
+		for i := range reflect.TypeOf(a).NumMethod() {
+			names = append(names, "activity "+reflect.TypeOf(a).Method(i).Name)
+		}
 	}
-	return table
+	return names
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -23,27 +24,27 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Run serves every queue that the holdings allow, until ctx ends; then running activities get a moment to finish.
-func Run(ctx context.Context, c client.Client, h Holdings, o Options) error {
+// Run serves the seats' queues until ctx ends; then running activities get a moment to finish.
+func Run(ctx context.Context, c client.Client, seats []Seat, o Options) error {
 	running, died := []worker.Worker{}, make(chan error, 1)
 	defer func() {
 		for _, w := range running {
 			w.Stop()
 		}
 	}()
-	for _, s := range seats(h) {
+	for _, s := range seats {
 		w := s.worker(ctx, c, o, func(err error) {
 			select {
-			case died <- fmt.Errorf("queue %s: %w", s.queue, err):
+			case died <- fmt.Errorf("queue %s: %w", s.Queue, err):
 			default: // the first one ends the process
 			}
 		})
 		if err := w.Start(); err != nil {
-			return fmt.Errorf("serve queue %s: %w", s.queue, err)
+			return fmt.Errorf("serve queue %s: %w", s.Queue, err)
 		}
 		running = append(running, w)
 	}
-	if h.Flows != nil {
+	if slices.ContainsFunc(seats, func(s Seat) bool { return s.Workflows }) {
 		if err := settle(ctx, c, o); err != nil {
 			return err
 		}
@@ -56,18 +57,18 @@ func Run(ctx context.Context, c client.Client, h Holdings, o Options) error {
 	}
 }
 
-func (s seat) worker(ctx context.Context, c client.Client, o Options, died func(error)) worker.Worker {
-	w := worker.New(c, s.queue, worker.Options{
-		MaxConcurrentActivityExecutionSize: s.atOnce,
+func (s Seat) worker(ctx context.Context, c client.Client, o Options, died func(error)) worker.Worker {
+	w := worker.New(c, s.Queue, worker.Options{
+		MaxConcurrentActivityExecutionSize: s.AtOnce,
 		BackgroundActivityContext:          ctx,
 		WorkerStopTimeout:                  2 * time.Second,
 		DisableRegistrationAliasing:        true,
 		OnFatalError:                       died,
 		MaxHeartbeatThrottleInterval:       2 * time.Second,
 		DefaultHeartbeatThrottleInterval:   2 * time.Second,
-		DeploymentOptions:                  worker.DeploymentOptions{UseVersioning: len(s.flows) > 0, Version: version(o)},
+		DeploymentOptions:                  worker.DeploymentOptions{UseVersioning: s.Workflows, Version: version(o)},
 	})
-	Register(w, s.flows, s.activities)
+	register(w, s.flows(), s.Activities.List())
 	return w
 }
 
@@ -75,8 +76,8 @@ func version(o Options) worker.WorkerDeploymentVersion {
 	return worker.WorkerDeploymentVersion{DeploymentName: Deployment, BuildID: o.Build}
 }
 
-// Register makes workflows and activities known under their own names.
-func Register(r worker.Registry, list []flow, structs []any) {
+// register makes workflows and activities known under their own names.
+func register(r worker.Registry, list []flow, structs []any) {
 	for _, f := range list {
 		r.RegisterWorkflowWithOptions(f.function, workflow.RegisterOptions{Name: f.name, VersioningBehavior: f.moves})
 	}

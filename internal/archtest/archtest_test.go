@@ -86,6 +86,7 @@ var layers = map[string][]string{
 	"internal/event":           {},
 	"internal/account":         {},
 	"internal/config":          {},
+	"internal/hosts":           {},
 	"internal/lineage":         {},
 	"internal/telemetry":       {"internal/lineage"},
 	"internal/region":          {"internal/fault", "internal/answer"},
@@ -104,8 +105,8 @@ var layers = map[string][]string{
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it
-	"internal/sandbox":         {"internal/fault", "internal/sandbox/..."},
-	"internal/dev":             {"internal/fault", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/dev/..."},
+	"internal/sandbox":         {"internal/fault", "internal/hosts", "internal/sandbox/..."},
+	"internal/dev":             {"internal/fault", "internal/hosts", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/dev/..."},
 	"internal/kube":            {"internal/kube/..."},
 	"internal/archtest":        {},
 	"internal/tools":           {},

@@ -7,19 +7,29 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// The parts of the platform that settings are for, beside queues, which are called by their names: everything that serves,
-// and every worker.
-const (
-	Everything = "everything"
-	API        = "api"
-	Worker     = "worker"
-	Migrate    = "migrate"
+// Part is a part of the platform that settings are for: a kind of process, or a queue.
+type Part struct {
+	Name string // what the "for" of a field of Settings calls it
+	Own  any    // settings of this part alone: a struct whose fields are tagged as those of Settings are, but for "for"; nil: none
+}
+
+// The parts that settings are shared by: everything that serves, every worker, and the worker of any cloud. A provider's own
+// settings come with its row in the table of queues.
+var (
+	Everything = Part{Name: "everything"}
+	API        = Part{Name: "api"}
+	Worker     = Part{Name: "worker"}
+	Migrate    = Part{Name: "migrate"}
+	Flows      = Part{Name: "flows"}
+	Build      = Part{Name: "build"}
+	Cloud      = Part{Name: "cloud"}
 )
 
 // Settings are where the processes of the platform find what they work with. Each field is an environment variable, needed
@@ -33,12 +43,20 @@ type Settings struct {
 	Temporal    string `env:"M3O_TEMPORAL" for:"api worker migrate" say:"host:port of Temporal's frontend"`
 	PayloadKeys string `env:"M3O_PAYLOAD_KEYS" for:"api worker migrate" say:"file with the keys that encrypt what Temporal keeps; the same one everywhere"`
 	TicketKey   string `env:"M3O_TICKET_KEY" for:"api flows migrate" say:"file with the key that signs tickets for gateways; the same one everywhere"`
-	TicketKeys  string `env:"M3O_TICKET_PUBLIC_KEYS" for:"cloud-digitalocean migrate" say:"file with the public keys of tickets (a JWK set), which gateways are given"`
+	TicketKeys  string `env:"M3O_TICKET_PUBLIC_KEYS" for:"cloud migrate" say:"file with the public keys of tickets (a JWK set), which gateways are given"`
 	Blobs       string `env:"M3O_BLOBS" for:"api build" say:"folder of sources and build logs, shared by API and builds"`
 	Listen      string `env:"M3O_LISTEN" for:"api" say:"host:port to serve at (default 127.0.0.1:8080)"`
+	Hosts       string `env:"M3O_HOSTS" for:"api" say:"names that the API is reached by, with commas, beside addresses and localhost: api.example.com"`
 	TemporalUI  string `env:"M3O_TEMPORAL_UI" for:"api" say:"origin of the Temporal UI, http://127.0.0.1:8233, which may have payloads decrypted"`
 	Metrics     string `env:"M3O_METRICS" for:"worker" say:"host:port of metrics and health; empty: none"`
 	WorkerBuild string `env:"M3O_WORKER_BUILD" for:"worker" say:"name of this code in Temporal's worker versioning (default: the version)"`
+
+	TemporalNamespace  string `env:"M3O_TEMPORAL_NAMESPACE" for:"api worker migrate" say:"namespace there (default m3o)"`
+	TemporalCertFile   string `env:"M3O_TEMPORAL_CERT_FILE" for:"api worker migrate" say:"file with our client certificate for Temporal (PEM); read again when it is renewed"`
+	TemporalKeyFile    string `env:"M3O_TEMPORAL_KEY_FILE" for:"api worker migrate" say:"file with the key of that certificate"`
+	TemporalCAFile     string `env:"M3O_TEMPORAL_CA_FILE" for:"api worker migrate" say:"file with the authorities that sign Temporal's certificate (default: the system's)"`
+	TemporalServerName string `env:"M3O_TEMPORAL_SERVER_NAME" for:"api worker migrate" say:"name in Temporal's certificate (default: the host of M3O_TEMPORAL)"`
+	TemporalAPIKeyFile string `env:"M3O_TEMPORAL_API_KEY_FILE" for:"api worker migrate" say:"file with an API key in place of a client certificate; any of these five settings means TLS"`
 
 	Registry           string `env:"M3O_REGISTRY" for:"build" say:"host:port[/prefix] that images are pushed to"`
 	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
@@ -51,49 +69,77 @@ type Settings struct {
 	NoSumDB            string `env:"M3O_GONOSUMDB" for:"build" say:"modules that it is not asked about, as GONOSUMDB"`
 	Unjailed           string `env:"M3O_UNJAILED_ALLOW" for:"build" say:"yes: where no jail can be made, compile without one, as the worker's own user"`
 
-	DigitalOceanTokenFile string `env:"M3O_DIGITALOCEAN_TOKEN_FILE" for:"cloud-digitalocean" say:"file with the API token"`
-	DigitalOceanURL       string `env:"M3O_DIGITALOCEAN_URL" for:"cloud-digitalocean" say:"base URL of the API; empty: the real one"`
-	DigitalOceanLimit     string `env:"M3O_DIGITALOCEAN_LIMIT" for:"cloud-digitalocean" say:"requests that the token may make, and in how long (default 5000/1h); a twentieth of them in a sixtieth of that"`
-	Workers               string `env:"M3O_WORKERS" for:"cloud-digitalocean" say:"processes that share this cloud's limits, the replicas of its Deployment (default 1)"`
-	Poll                  string `env:"M3O_POLL" for:"cloud-digitalocean" say:"how often it is asked about what is on its way (default 5s)"`
-	Patience              string `env:"M3O_CLUSTER_LIMIT" for:"cloud-digitalocean" say:"how long it may take for a cluster (default 1h)"`
-	RegionTrace           string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud-digitalocean" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`
-	ImageEtcd             string `env:"M3O_IMAGE_ETCD" for:"cloud-digitalocean" say:"image of etcd in regions (default: the official one, by digest)"`
-	ImageNATS             string `env:"M3O_IMAGE_NATS" for:"cloud-digitalocean" say:"image of NATS (default: likewise)"`
-	ImageCockroach        string `env:"M3O_IMAGE_COCKROACHDB" for:"cloud-digitalocean" say:"image of CockroachDB (default: likewise)"`
-	ImageGateway          string `env:"M3O_IMAGE_GATEWAY" for:"cloud-digitalocean" say:"image with this program in /m3o; regions with a gateway need it"`
+	Workers        string `env:"M3O_WORKERS" for:"cloud" say:"processes that share this cloud's limits, the replicas of its Deployment (default 1)"`
+	Poll           string `env:"M3O_POLL" for:"cloud" say:"how often it is asked about what is on its way (default 5s)"`
+	Patience       string `env:"M3O_CLUSTER_LIMIT" for:"cloud" say:"how long it may take for a cluster (default 1h)"`
+	RegionTrace    string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`
+	ImageEtcd      string `env:"M3O_IMAGE_ETCD" for:"cloud" say:"image of etcd in regions (default: the official one, by digest)"`
+	ImageNATS      string `env:"M3O_IMAGE_NATS" for:"cloud" say:"image of NATS (default: likewise)"`
+	ImageCockroach string `env:"M3O_IMAGE_COCKROACHDB" for:"cloud" say:"image of CockroachDB (default: likewise)"`
+	ImageGateway   string `env:"M3O_IMAGE_GATEWAY" for:"cloud" say:"image with this program in /m3o; regions with a gateway need it"`
+
+	own map[string]string // of single parts, by variable
 }
 
-// Load reads the settings from the environment.
-func Load() Settings {
+// Load reads the settings of the parts from the environment, and no others: a process holds no key that it has no use for.
+func Load(parts ...Part) Settings {
 	var s Settings
-	each(&s, func(f reflect.StructField, value reflect.Value) { value.SetString(os.Getenv(f.Tag.Get("env"))) })
-	return s
+	each(&s, func(f field) { f.value.SetString(os.Getenv(f.variable())) })
+	s.own = map[string]string{}
+	for _, p := range parts {
+		eachOwn(p.Own, func(f field) { s.own[f.variable()] = os.Getenv(f.variable()) })
+	}
+	return s.Of(parts...)
 }
 
-// Of returns the settings that the parts need: a process holds no key that it has no use for.
-func (s Settings) Of(parts ...string) Settings {
-	each(&s, func(f reflect.StructField, value reflect.Value) {
-		if !neededBy(f, append(parts, Everything)) {
-			value.SetString("")
+// Of returns the settings that the parts need.
+func (s Settings) Of(parts ...Part) Settings {
+	parts = append(slices.Clone(parts), Everything)
+	each(&s, func(f field) {
+		if !f.neededBy(parts) {
+			f.value.SetString("")
 		}
 	})
+	own := map[string]string{}
+	for _, p := range parts {
+		eachOwn(p.Own, func(f field) {
+			if value := s.own[f.variable()]; value != "" {
+				own[f.variable()] = value
+			}
+		})
+	}
+	s.own = own
 	return s
+}
+
+// With returns the settings with those of one part alone, as Part.Own describes them.
+func (s Settings) With(own any) Settings {
+	s.own = maps.Clone(s.own)
+	if s.own == nil {
+		s.own = map[string]string{}
+	}
+	eachOwn(own, func(f field) { s.own[f.variable()] = f.value.String() })
+	return s
+}
+
+// Own fills the struct that into points to, which describes the settings of one part alone.
+func (s Settings) Own(into any) {
+	eachField(reflect.ValueOf(into).Elem(), func(f field) { f.value.SetString(s.own[f.variable()]) })
 }
 
 // Describe lists the environment variables of the parts, for the help of a command.
-func Describe(parts ...string) string {
+func Describe(parts ...Part) string {
 	var b strings.Builder
-	each(new(Settings), func(f reflect.StructField, _ reflect.Value) {
-		if neededBy(f, parts) {
-			fmt.Fprintf(&b, "  %-28s %s\n", f.Tag.Get("env"), f.Tag.Get("say"))
+	describe := func(f field) { fmt.Fprintf(&b, "  %-28s %s\n", f.variable(), f.Tag.Get("say")) }
+	for _, p := range parts {
+		eachOwn(p.Own, describe)
+	}
+	each(new(Settings), func(f field) {
+		if f.neededBy(parts) {
+			describe(f)
 		}
 	})
 	return b.String()
-}
-
-func neededBy(f reflect.StructField, parts []string) bool {
-	return slices.ContainsFunc(strings.Fields(f.Tag.Get("for")), func(part string) bool { return slices.Contains(parts, part) })
 }
 
 // network are the variables by which any program finds its way out of the machine, and whom it trusts there.
@@ -107,18 +153,49 @@ func (s Settings) Environ() []string {
 			env = append(env, name+"="+value)
 		}
 	}
-	each(&s, func(f reflect.StructField, value reflect.Value) {
-		if value.String() != "" {
-			env = append(env, f.Tag.Get("env")+"="+value.String())
+	each(&s, func(f field) {
+		if f.value.String() != "" {
+			env = append(env, f.variable()+"="+f.value.String())
 		}
 	})
+	for _, name := range slices.Sorted(maps.Keys(s.own)) {
+		if s.own[name] != "" {
+			env = append(env, name+"="+s.own[name])
+		}
+	}
 	return env
 }
 
-func each(s *Settings, do func(f reflect.StructField, value reflect.Value)) {
-	v := reflect.ValueOf(s).Elem()
+// field is one setting: its tags, and its value.
+type field struct {
+	reflect.StructField
+	value reflect.Value
+}
+
+func (f field) variable() string { return f.Tag.Get("env") }
+
+func (f field) neededBy(parts []Part) bool {
+	needed := strings.Fields(f.Tag.Get("for"))
+	return slices.ContainsFunc(parts, func(p Part) bool { return slices.Contains(needed, p.Name) })
+}
+
+func each(s *Settings, do func(field)) { eachField(reflect.ValueOf(s).Elem(), do) }
+
+// eachOwn goes through the settings of one part alone; what it sets is lost.
+func eachOwn(own any, do func(field)) {
+	if own == nil {
+		return
+	}
+	copied := reflect.New(reflect.TypeOf(own)).Elem()
+	copied.Set(reflect.ValueOf(own))
+	eachField(copied, do)
+}
+
+func eachField(v reflect.Value, do func(field)) {
 	for i := range v.NumField() {
-		do(v.Type().Field(i), v.Field(i))
+		if f := v.Type().Field(i); f.IsExported() {
+			do(field{f, v.Field(i)})
+		}
 	}
 }
 

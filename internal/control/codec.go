@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/secret"
 )
 
@@ -23,6 +24,7 @@ const (
 	encodingKey   = "encoding"
 	encryptedAs   = "binary/encrypted"
 	encryptionKey = "encryption-key-id"
+	boundTo       = "bound-to"
 )
 
 // Keys encrypt payloads. New payloads are written under Current; every key in All still decrypts.
@@ -65,13 +67,22 @@ func createKeys(path string) error {
 	return secret.Create(path, data)
 }
 
-// Codec encrypts payloads with AES-256-GCM. Payloads that are not encrypted, and those under older keys, still decode.
+// Codec encrypts payloads with AES-256-GCM, and decrypts those under older keys, too. What is not encrypted is refused: whoever
+// reaches Temporal may have put it there. Where the SDK says whose payloads they are, they are bound to that workflow, so that
+// they cannot be taken from one to command another.
+//
+// Outside of it are, because the SDK never asks: search attributes, headers (which carry traces alone), and what Temporal's own
+// server says.
 type Codec struct {
-	current string
-	ciphers map[string]cipher.AEAD
+	current  string
+	ciphers  map[string]cipher.AEAD
+	workflow string // whose payloads these are; empty: not known
 }
 
-var _ converter.PayloadCodec = (*Codec)(nil)
+var (
+	_ converter.PayloadCodec                         = (*Codec)(nil)
+	_ converter.PayloadCodecWithSerializationContext = (*Codec)(nil)
+)
 
 // NewCodec checks the keys and returns their codec.
 func NewCodec(keys Keys) (*Codec, error) {
@@ -95,6 +106,24 @@ func NewCodec(keys Keys) (*Codec, error) {
 	return c, nil
 }
 
+// WithSerializationContext is For, as the SDK asks for it.
+func (c *Codec) WithSerializationContext(where converter.SerializationContext) converter.PayloadCodec {
+	switch at := where.(type) {
+	case converter.WorkflowSerializationContext:
+		return c.For(at.WorkflowID)
+	case converter.ActivitySerializationContext:
+		return c.For(at.WorkflowID)
+	}
+	return c
+}
+
+// For is the codec of what one workflow and its activities are given and answer.
+func (c *Codec) For(workflowID string) *Codec {
+	bound := *c
+	bound.workflow = workflowID
+	return &bound
+}
+
 // Encode encrypts each payload whole, metadata included.
 func (c *Codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	out := make([]*commonpb.Payload, len(payloads))
@@ -108,19 +137,29 @@ func (c *Codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 		rand.Read(nonce)
 		out[i] = &commonpb.Payload{
 			Metadata: map[string][]byte{encodingKey: []byte(encryptedAs), encryptionKey: []byte(c.current)},
-			Data:     aead.Seal(nonce, nonce, plain, []byte(c.current)),
+			Data:     aead.Seal(nonce, nonce, plain, associated(c.current, c.workflow)),
+		}
+		if c.workflow != "" {
+			out[i].Metadata[boundTo] = []byte(c.workflow)
 		}
 	}
 	return out, nil
 }
 
-// Decode decrypts what is encrypted and passes on what is not.
+// associated is what an encrypted payload cannot be parted from.
+func associated(key, workflow string) []byte {
+	if workflow == "" {
+		return []byte(key)
+	}
+	return []byte(key + "\x00" + workflow)
+}
+
+// Decode decrypts, and refuses what is not encrypted.
 func (c *Codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	out := make([]*commonpb.Payload, len(payloads))
 	for i, p := range payloads {
-		if string(p.GetMetadata()[encodingKey]) != encryptedAs {
-			out[i] = p
-			continue
+		if !encrypted(p) {
+			return nil, fault.New(fault.Denied, "a payload is not encrypted (its encoding is %q): only what was encrypted with our keys is taken", p.GetMetadata()[encodingKey])
 		}
 		plain, err := c.open(p)
 		if err != nil {
@@ -131,16 +170,43 @@ func (c *Codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 	return out, nil
 }
 
+func encrypted(p *commonpb.Payload) bool { return string(p.GetMetadata()[encodingKey]) == encryptedAs }
+
+// Viewer is the codec of people who look on: it shows what is not encrypted as it is. Nothing that it decodes is obeyed.
+func (c *Codec) Viewer() converter.PayloadCodec { return viewer{c} }
+
+type viewer struct{ *Codec }
+
+// Decode decrypts what is encrypted and passes on what is not.
+func (v viewer) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	out := make([]*commonpb.Payload, len(payloads))
+	for i, p := range payloads {
+		out[i] = p
+		if !encrypted(p) {
+			continue
+		}
+		plain, err := v.open(p)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = plain
+	}
+	return out, nil
+}
+
 func (c *Codec) open(p *commonpb.Payload) (*commonpb.Payload, error) {
-	id := string(p.GetMetadata()[encryptionKey])
+	id, owner := string(p.GetMetadata()[encryptionKey]), string(p.GetMetadata()[boundTo])
 	aead, known := c.ciphers[id]
 	if !known {
 		return nil, fmt.Errorf("payload is encrypted under key %q, which is not among ours", id)
 	}
+	if c.workflow != "" && owner != "" && owner != c.workflow {
+		return nil, fault.New(fault.Denied, "a payload of workflow %q was given to %q", owner, c.workflow)
+	}
 	if len(p.Data) < aead.NonceSize() {
 		return nil, errors.New("encrypted payload is cut short")
 	}
-	plain, err := aead.Open(nil, p.Data[:aead.NonceSize()], p.Data[aead.NonceSize():], []byte(id))
+	plain, err := aead.Open(nil, p.Data[:aead.NonceSize()], p.Data[aead.NonceSize():], associated(id, owner))
 	if err != nil {
 		return nil, errors.New("encrypted payload was tampered with, or its key is wrong")
 	}

@@ -88,10 +88,45 @@ func TestPayloadsAreEncryptedAndComeBack(t *testing.T) {
 	}
 }
 
-func TestPlainPayloadsStillDecode(t *testing.T) {
-	back, err := open(codec(t, keys(t)), plain(t))
-	if err != nil || !proto.Equal(back, plain(t)) {
-		t.Errorf("got back %v, %v", back, err)
+// TestWhatIsNotEncryptedIsRefused, and shown to people who look on.
+func TestWhatIsNotEncryptedIsRefused(t *testing.T) {
+	c := codec(t, keys(t))
+	for name, p := range map[string]*commonpb.Payload{"plain": plain(t), "without metadata": {Data: []byte("1")}, "nothing": {},
+		"null": {Metadata: map[string][]byte{"encoding": []byte("binary/null")}}} {
+		if back, err := open(c, p); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "not encrypted") {
+			t.Errorf("%s: got %v, %v", name, back, err)
+		}
+		shown, err := c.Viewer().Decode([]*commonpb.Payload{p, sealed(t, c)})
+		if err != nil || !proto.Equal(shown[0], p) || !proto.Equal(shown[1], plain(t)) {
+			t.Errorf("%s: shown is %v, %v", name, shown, err)
+		}
+	}
+}
+
+// TestPayloadsBelongToTheirWorkflow: what one workflow was given does not command another, and whoever looks on needs not know whose it is.
+func TestPayloadsBelongToTheirWorkflow(t *testing.T) {
+	c := codec(t, keys(t))
+	own, other := c.For("service/a/hello"), c.For("service/b/hello")
+	p := sealed(t, own)
+	for name, reader := range map[string]*control.Codec{"its own": own, "one who looks on": c} {
+		if back, err := open(reader, p); err != nil || !proto.Equal(back, plain(t)) {
+			t.Errorf("%s: %v, %v", name, back, err)
+		}
+	}
+	if _, err := open(other, p); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "service/a/hello") || !strings.Contains(err.Error(), "service/b/hello") {
+		t.Errorf("another: %v", err)
+	}
+	for name, touch := range map[string]func(){
+		"whose it is is taken off":   func() { delete(p.Metadata, "bound-to") },
+		"it is said to be another's": func() { p.Metadata["bound-to"] = []byte("service/b/hello") },
+	} {
+		touch()
+		if back, err := open(other, p); err == nil {
+			t.Errorf("%s: %v", name, back)
+		}
+	}
+	if back, err := open(own, sealed(t, c)); err != nil || !proto.Equal(back, plain(t)) { // the codec endpoint does not know for whom it encrypts
+		t.Errorf("nobody's: %v, %v", back, err)
 	}
 }
 

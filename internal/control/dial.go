@@ -1,12 +1,11 @@
 package control
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 )
@@ -17,28 +16,32 @@ const Namespace = "m3o"
 // Settings say how to reach Temporal.
 type Settings struct {
 	Address      string
+	Namespace    string // empty: Namespace
+	Security     Security
 	Codec        *Codec
 	Interceptors []interceptor.ClientInterceptor // serve the workers that use the client, too
 	Metrics      client.MetricsHandler
 	Logger       *slog.Logger
 }
 
-// Dial connects to Temporal. Everything that talks to it goes through the client returned here, so that options, payload
-// encryption and tracing are the same everywhere.
+// Dial connects to Temporal. Everything that talks to it goes through the client returned here, so that options, security,
+// payload encryption and tracing are the same everywhere.
 func Dial(ctx context.Context, s Settings) (client.Client, error) {
-	c, err := client.DialContext(ctx, client.Options{
-		HostPort: s.Address, Namespace: Namespace, Logger: log.NewStructuredLogger(s.Logger),
-		Interceptors: s.Interceptors, MetricsHandler: s.Metrics,
-		DataConverter:    converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), s.Codec),
-		FailureConverter: Failures(s.Codec),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reach Temporal at %s: %w", s.Address, err)
-	}
-	return c, nil
+	converts := s.Codec.Converters()
+	return dial(ctx, s, client.Options{Interceptors: s.Interceptors, MetricsHandler: s.Metrics, DataConverter: converts.Data, FailureConverter: converts.Failures})
 }
 
-// Failures encrypts messages of failures like every payload: they quote what a stranger's program said last.
-func Failures(codec *Codec) converter.FailureConverter {
-	return newFailureConverter(codec)
+// dial is the one place that makes a connection to Temporal.
+func dial(ctx context.Context, s Settings, with client.Options) (client.Client, error) {
+	options, err := s.Security.options()
+	if err != nil {
+		return nil, err
+	}
+	with.HostPort, with.Namespace, with.Logger = s.Address, cmp.Or(s.Namespace, Namespace), log.NewStructuredLogger(s.Logger)
+	with.ConnectionOptions, with.Credentials = options.ConnectionOptions, options.Credentials
+	c, err := client.DialContext(ctx, with)
+	if err != nil {
+		return nil, s.Security.unreachable(ctx, s.Address, err)
+	}
+	return c, nil
 }

@@ -3,19 +3,101 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/m3o/platform/internal/fault"
 )
 
+// Converters are how values and errors become what Temporal keeps, and back.
+type Converters struct {
+	Data     converter.DataConverter
+	Failures converter.FailureConverter
+}
+
+// Converters encrypt with the codec, and take nothing that is not encrypted.
+func (c *Codec) Converters() Converters {
+	return Converters{Data: converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), c), Failures: newFailureConverter(c)}
+}
+
+// of are the converters of one workflow.
+func (c Converters) of(workflowID string) Converters {
+	where := converter.WorkflowSerializationContext{Namespace: Namespace, WorkflowID: workflowID}
+	return Converters{Data: converter.WithDataConverterSerializationContext(c.Data, where),
+		Failures: converter.WithFailureConverterSerializationContext(c.Failures, where)}
+}
+
+// failures encrypts what failures say, like every payload: they quote what a stranger's program said last. What a failure says
+// that is not encrypted is taken from Temporal's server alone.
+type failures struct {
+	converter.FailureConverter
+	codec *Codec
+}
+
 func newFailureConverter(codec *Codec) converter.FailureConverter {
-	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+	return failures{codec: codec, FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		EncodeCommonAttributes: true,
 		DataConverter:          converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec),
-	})
+	})}
+}
+
+// WithSerializationContext binds what failures say to the workflow that they are of.
+func (f failures) WithSerializationContext(where converter.SerializationContext) converter.FailureConverter {
+	if codec, ours := f.codec.WithSerializationContext(where).(*Codec); ours {
+		return newFailureConverter(codec)
+	}
+	return f
+}
+
+// FailureToError is the error that a failure stands for.
+func (f failures) FailureToError(failure *failurepb.Failure) error {
+	if failure == nil {
+		return nil
+	}
+	failure = proto.Clone(failure).(*failurepb.Failure)
+	for part := failure; part != nil; part = part.GetCause() {
+		f.refuse(part)
+	}
+	return f.FailureConverter.FailureToError(failure)
+}
+
+const (
+	// unencrypted is the type of a failure that was made with none of our keys.
+	unencrypted = "unencrypted"
+	// encodedFailure is what the SDK says in the place of what it encoded; Temporal's server cuts off the rest of a long one.
+	encodedFailure = "Encoded failure"
+)
+
+// servers are the application failures that Temporal's server makes by itself.
+var servers = []string{closedUpdate, "UnprocessedUpdate"}
+
+// refuse takes the words out of an application failure that nobody with our keys wrote.
+func (f failures) refuse(part *failurepb.Failure) {
+	app := part.GetApplicationFailureInfo()
+	if app == nil {
+		return
+	}
+	if attributes := part.GetEncodedAttributes(); attributes != nil {
+		if _, err := f.codec.Decode([]*commonpb.Payload{attributes}); err == nil {
+			return
+		}
+	}
+	words := part.GetMessage()
+	part.EncodedAttributes, part.StackTrace, app.Details = nil, "", nil
+	switch {
+	case slices.Contains(servers, app.GetType()):
+	case words != "" && strings.HasPrefix(encodedFailure, words):
+		part.Message = "it failed, and Temporal kept nothing of what it said"
+	default:
+		part.Message, app.Type = "a failure that is not encrypted was refused: something else than a worker of this platform answered in its place", unencrypted
+	}
 }
 
 // kinds are the faults that workflows and activities pass on as types of application errors.

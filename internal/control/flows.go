@@ -27,11 +27,11 @@ const closing = 5
 // Flows commands the platform's workflows.
 type Flows struct {
 	temporal client.Client
-	codec    *Codec
+	reads    Converters
 }
 
-// NewFlows commands through the client. The codec is the client's: what running work says of itself is encrypted with it.
-func NewFlows(c client.Client, codec *Codec) *Flows { return &Flows{temporal: c, codec: codec} }
+// NewFlows commands through the client, and reads with its converters what running work says of itself.
+func NewFlows(c client.Client, reads Converters) *Flows { return &Flows{temporal: c, reads: reads} }
 
 // command is one update that starts the workflow it is for if need be.
 type command struct {
@@ -75,11 +75,14 @@ func (f *Flows) sendOnce(ctx context.Context, c command, answer any) error {
 	return handle.Get(ctx, answer)
 }
 
+// closedUpdate is what Temporal's server answers for an update that a workflow accepted and took to its grave.
+const closedUpdate = "AcceptedUpdateCompletedWorkflow"
+
 // closedUnder reports whether the workflow ended while the update was on its way to it.
 func closedUnder(err error) bool {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
-		return app.Type() == "AcceptedUpdateCompletedWorkflow"
+		return app.Type() == closedUpdate
 	}
 	var aborted *serviceerror.Aborted
 	var multi *serviceerror.MultiOperationExecution

@@ -34,10 +34,11 @@ import (
 // The server and the client of all tests here. The workflows are small ones that behave towards callers as the real ones
 // may: they continue as new after every command, close under commands, refuse, and fail.
 var (
-	dialled client.Client
-	flows   *control.Flows
-	address string
-	ledger  = struct {
+	dialled  client.Client
+	flows    *control.Flows
+	address  string
+	converts control.Converters // of the client
+	ledger   = struct {
 		sync.Mutex
 		done map[string]int // how often a command was carried out, by its id
 		runs map[string]int // how often a workflow began, by its id
@@ -81,7 +82,8 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer dialled.Close()
-	flows = control.NewFlows(dialled, codec)
+	converts = codec.Converters()
+	flows = control.NewFlows(dialled, converts)
 	w := worker.New(dialled, queue.Flows, worker.Options{DisableRegistrationAliasing: true})
 	for name, function := range map[string]any{release.OperateWorkflow: operateService, region.OperateWorkflow: operateRegion, region.PlanWorkflow: plan, region.ApplyWorkflow: applyPlan} {
 		w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})

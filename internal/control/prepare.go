@@ -1,10 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -13,7 +13,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/m3o/platform/internal/attribute"
@@ -28,13 +27,14 @@ const (
 	prepareLimit = time.Minute
 )
 
-// Prepare makes the namespace exist in the Temporal at the address, with the search attributes of the platform's workflows.
-// Ended workflows stay there for the retention at least: a namespace that keeps them for longer is left alone. Asking again
-// changes nothing, also when several ask at once.
-func Prepare(ctx context.Context, address, namespace string, retention time.Duration) error {
-	c, err := client.DialContext(ctx, client.Options{HostPort: address, Namespace: namespace, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+// Prepare makes the namespace of the settings exist, with the search attributes of the platform's workflows. Ended workflows
+// stay there for the retention at least: a namespace that keeps them for longer is left alone. Asking again changes nothing,
+// also when several ask at once.
+func Prepare(ctx context.Context, s Settings, retention time.Duration) error {
+	namespace := cmp.Or(s.Namespace, Namespace)
+	c, err := dial(ctx, s, client.Options{})
 	if err != nil {
-		return fmt.Errorf("reach Temporal at %s: %w", address, err)
+		return err
 	}
 	defer c.Close()
 	if err := ensureNamespace(ctx, c.WorkflowService(), namespace, durationpb.New(retention)); err != nil {

@@ -4,6 +4,7 @@ package control_test
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,11 @@ func retention(t *testing.T, namespace string) time.Duration {
 	return found.Config.WorkflowExecutionRetentionTtl.AsDuration()
 }
 
+// at is the tests' server, and a namespace of it.
+func at(namespace string) control.Settings {
+	return control.Settings{Address: address, Namespace: namespace, Logger: slog.New(slog.DiscardHandler)}
+}
+
 func attributesOf(t *testing.T, namespace string) map[string]enumspb.IndexedValueType {
 	t.Helper()
 	found, err := dialled.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
@@ -41,7 +47,7 @@ func TestPrepareMakesWhatIsMissing(t *testing.T) {
 	var together sync.WaitGroup
 	errs := make([]error, 3)
 	for i := range errs {
-		together.Go(func() { errs[i] = control.Prepare(t.Context(), address, namespace, control.Retention) })
+		together.Go(func() { errs[i] = control.Prepare(t.Context(), at(namespace), control.Retention) })
 	}
 	together.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -61,7 +67,7 @@ func TestPrepareMakesWhatIsMissing(t *testing.T) {
 func TestPrepareShortensNoRetention(t *testing.T) {
 	const namespace = "kept"
 	for _, c := range []struct{ asked, want time.Duration }{{48 * time.Hour, 48 * time.Hour}, {24 * time.Hour, 48 * time.Hour}, {control.Retention, control.Retention}} {
-		if err := control.Prepare(t.Context(), address, namespace, c.asked); err != nil {
+		if err := control.Prepare(t.Context(), at(namespace), c.asked); err != nil {
 			t.Fatal(err)
 		}
 		if got := retention(t, namespace); got != c.want {

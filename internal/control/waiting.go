@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/m3o/platform/internal/region"
@@ -29,7 +28,7 @@ func (f *Flows) why(ctx context.Context, words string) string {
 			break
 		}
 		for _, a := range d.GetPendingActivities() {
-			if text := f.sees(a); text != "" {
+			if text := f.sees(id, a); text != "" {
 				return text
 			}
 		}
@@ -40,9 +39,10 @@ func (f *Flows) why(ctx context.Context, words string) string {
 	return words
 }
 
-func (f *Flows) sees(a *workflowpb.PendingActivityInfo) string {
+func (f *Flows) sees(workflowID string, a *workflowpb.PendingActivityInfo) string {
+	reads := f.reads.of(workflowID)
 	if failed := a.GetLastFailure(); failed != nil && a.GetAttempt() > 1 {
-		err := newFailureConverter(f.codec).FailureToError(failed)
+		err := reads.Failures.FailureToError(failed)
 		var app *temporal.ApplicationError
 		if errors.As(err, &app) {
 			return fmt.Sprintf("%s, attempt %d: %s", a.GetActivityType().GetName(), a.GetAttempt(), app.Message())
@@ -51,8 +51,7 @@ func (f *Flows) sees(a *workflowpb.PendingActivityInfo) string {
 	var seen struct {
 		Reason string `json:"reason"`
 	}
-	payloads := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), f.codec)
-	if payloads.FromPayloads(a.GetHeartbeatDetails(), &seen) != nil {
+	if reads.Data.FromPayloads(a.GetHeartbeatDetails(), &seen) != nil {
 		return ""
 	}
 	return seen.Reason

@@ -57,14 +57,6 @@ type Traces struct {
 	Regions  string // from the gateways of regions, as it is reached from there
 }
 
-// Process is one row of the table of processes: what runs, and how it is called when it runs by itself.
-type Process struct {
-	Name  string
-	Args  []string
-	Parts []string // whose settings it is given
-	Run   func(context.Context, config.Settings) error
-}
-
 // Toolchain is the machine's own Go: where it is, and where it is told to get modules from.
 type Toolchain struct {
 	Root    string `json:"GOROOT"`
@@ -134,8 +126,7 @@ func (c Config) locate() config.Settings {
 		WorkerBuild: "dev", LogLevel: c.LogLevel, Endpoint: c.Traces.Platform, RegionTrace: c.Traces.Regions,
 		Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),
 		GoRoot: c.Go.Root, Modules: c.Go.Proxy, SumDB: c.Go.SumDB, NoSumDB: c.Go.NoSumDB, Poll: c.Poll.String(), Patience: c.Patience.String(),
-		InsideRegistries:      "127.0.0.0/8,::1/128," + c.Inside, // it is the developer's own machine
-		DigitalOceanTokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean"), DigitalOceanLimit: c.limit()}
+		InsideRegistries: "127.0.0.0/8,::1/128," + c.Inside} // it is the developer's own machine
 	if c.Reach.Name != "" {
 		s.Registry, s.RegistryHTTP = c.Reach.Name, "yes"
 	}
@@ -143,12 +134,6 @@ func (c Config) locate() config.Settings {
 		s.Unjailed = "yes"
 	}
 	return s
-}
-
-// limit is what the sandbox's DigitalOcean allows: its hour is shortened as everything is.
-func (c Config) limit() string {
-	hour := time.Duration(float64(time.Hour) * c.TimeScale)
-	return fmt.Sprintf("5000/%s", max(hour, 100*time.Millisecond))
 }
 
 // warn says what whoever chose it should know.
@@ -233,10 +218,17 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if health.Endpoints.Providers["digitalocean"] == "" {
-		return fault.New(fault.Failed, "the sandbox at %s has no DigitalOcean", URL(r.Ports.Sandbox))
+	for _, p := range r.Processes {
+		if p.Cloud == nil {
+			continue
+		}
+		url := health.Endpoints.Providers[p.Cloud.Name]
+		if url == "" {
+			return fault.New(fault.Failed, "the sandbox at %s has no cloud %s", URL(r.Ports.Sandbox), p.Cloud.Name)
+		}
+		r.settings = r.settings.With(p.Cloud.Own(SandboxCloud{URL: url, Credentials: sandbox.TokenFile(filepath.Join(r.DataDir, "sandbox"), p.Cloud.Name),
+			Hour: max(time.Duration(float64(time.Hour)*r.TimeScale), 100*time.Millisecond)}))
 	}
-	r.settings.DigitalOceanURL = health.Endpoints.Providers["digitalocean"]
 	r.Say("Sandbox     %s  (process %d)", URL(r.Ports.Sandbox), r.sandbox.pid)
 	return writePID(r.DataDir, "sandbox", r.sandbox.pid)
 }

@@ -222,3 +222,21 @@ func TestAbandonedSandboxStops(t *testing.T) {
 	}
 	s.eventually("the cluster's process ends", func() bool { return syscall.Kill(pid, 0) != nil })
 }
+
+// TestPagesDoNotReachTheClouds: one that made its own name stand for this machine gives it away.
+func TestPagesDoNotReachTheClouds(t *testing.T) {
+	s := start(t, inMemory(t))
+	for _, url := range []string{s.endpoints.Control + "/healthz", s.endpoints.Control + "/_sandbox/state", s.endpoints.Providers["digitalocean"] + "/v2/account"} {
+		for host, refused := range map[string]bool{"evil.example:9000": true, "localhost:9000": false, "": false} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+			must(t, err)
+			request.Host = host
+			answer, err := http.DefaultClient.Do(request)
+			must(t, err)
+			must(t, answer.Body.Close())
+			if (answer.StatusCode == http.StatusMisdirectedRequest) != refused {
+				t.Errorf("%s of %q: status %d", url, host, answer.StatusCode)
+			}
+		}
+	}
+}

@@ -3,7 +3,7 @@
 //
 // It is for first runs, development and tests, listens on loopback only, and holds nothing real. It is not a mock: what was
 // answered is on disk, outlives a kill at any instant, and is told in a ledger of effects. Only starter (and tests) import
-// it. A provider is a package below that implements Provider, and a line in the table providers.
+// it. A provider is a package below that implements Provider, and a row in the table providers.
 //
 // README.md lists the control routes.
 package sandbox
@@ -23,8 +23,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/m3o/platform/internal/hosts"
 	"github.com/m3o/platform/internal/sandbox/clusters"
-	"github.com/m3o/platform/internal/sandbox/digitalocean"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -80,55 +80,6 @@ type Endpoints struct {
 	Control string `json:"control"`
 	// Providers are the providers' base URLs by name.
 	Providers map[string]string `json:"providers"`
-}
-
-// Provider is one cloud's wire protocol over the world.
-type Provider interface {
-	http.Handler
-	// Name is what ledger and faults call it.
-	Name() string
-	// Operations are the official names of its operations, which faults can be about.
-	Operations() []string
-	// Run moves its resources through their states until ctx ends.
-	Run(ctx context.Context) error
-}
-
-// environment is what a provider is made from.
-type environment struct {
-	config   Config
-	world    *world.World
-	runner   clusters.Runner
-	versions []string
-}
-
-// providers lists the clouds. A provider listens on the base port plus its offset, for ever the same one.
-var providers = []struct {
-	name   string
-	offset int
-	open   func(environment) (Provider, error)
-}{
-	{digitalocean.Name, 1, openDigitalOcean},
-}
-
-// Ports are where a sandbox of that base port listens, by what answers there.
-func Ports(base int) map[string]int {
-	ports := map[string]int{"control routes": base}
-	for _, p := range providers {
-		ports[p.name] = base + p.offset
-	}
-	return ports
-}
-
-// TokenFile is where the API token of a provider is kept in a sandbox's directory.
-func TokenFile(dir, provider string) string { return filepath.Join(dir, provider+".token") }
-
-func openDigitalOcean(env environment) (Provider, error) {
-	token, err := keptToken(TokenFile(env.config.Dir, digitalocean.Name), "dop_v1_")
-	if err != nil {
-		return nil, err
-	}
-	return digitalocean.New(digitalocean.Config{World: env.world, Runner: env.runner, Versions: env.versions, Token: token,
-		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Logger: env.config.Logger})
 }
 
 // Run runs the sandbox until ctx ends or its owner has been gone for too long; then it stops its clusters and keeps their
@@ -229,7 +180,7 @@ type server struct {
 	endpoints Endpoints
 
 	listeners []net.Listener
-	handlers  []http.Handler
+	handlers  []http.Handler // behind the guard
 }
 
 // listen opens all ports, so that nothing runs if one is taken.
@@ -262,8 +213,12 @@ func (s *server) open(what string, offset int, handler http.Handler) (string, er
 		}
 		return "", fmt.Errorf("port %d for %s of the sandbox cannot be had: %w", port, what, err)
 	}
+	guarded, err := hosts.Guard{}.Handler(handler) // a page that made its own name stand for this machine is not to own its clouds
+	if err != nil {
+		return "", err
+	}
 	s.listeners = append(s.listeners, listener)
-	s.handlers = append(s.handlers, handler)
+	s.handlers = append(s.handlers, guarded)
 	return "http://" + listener.Addr().String(), nil
 }
 

@@ -7,6 +7,6 @@
 // task whose worker died is done again, and may record otherwise than it did before. Events are written by the
 // transaction that changes the row they tell of, with numbers that have no gaps and appear in order.
 //
-// It is not where work in progress is known (Temporal) nor what exists (the clouds), and it decides nothing. Activities,
-// the API and the wiring in starter may import it; nouns, adapters and workflows may not.
+// It is not where work in progress is known (Temporal) nor what exists (the clouds), and it decides nothing. The API,
+// internal/dev and the wiring in starter import it; activities are given it as the small interfaces that they declare.
 package store

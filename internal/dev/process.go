@@ -1,0 +1,30 @@
+package dev
+
+import (
+	"context"
+	"time"
+
+	"github.com/m3o/platform/internal/config"
+)
+
+// Process is one process of the platform: what runs, and how it is called when it runs by itself.
+type Process struct {
+	Name  string
+	Args  []string
+	Parts []config.Part // whose settings it is given
+	Cloud *Cloud        // the cloud that it works on; nil: none
+	Run   func(context.Context, config.Settings) error
+}
+
+// Cloud is a provider as its sandbox has it.
+type Cloud struct {
+	Name string                 // in the sandbox's table of providers
+	Own  func(SandboxCloud) any // the provider's own settings (config.Part.Own) that lead to its sandbox
+}
+
+// SandboxCloud is a provider's sandbox that runs.
+type SandboxCloud struct {
+	URL         string
+	Credentials string        // a file
+	Hour        time.Duration // how long an hour of the cloud takes: limits are counted in it
+}

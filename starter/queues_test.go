@@ -1,0 +1,80 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/workers"
+)
+
+var update = flag.Bool("update", false, "write testdata/registered.golden anew")
+
+// registered lists what the table serves: queue, kind, name, and for workflows how their runs move to new code.
+func registered() []string {
+	var lines []string
+	for _, r := range queues {
+		for _, name := range (workers.Seat{Queue: r.queue, Workflows: r.workflows, Activities: r.serves, AtOnce: r.atOnce}).Names() {
+			lines = append(lines, r.queue+" "+name)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// TestRegisteredNames: runs that live know workflows and activities by these names. A name that goes, or moves to another
+// queue, strands them; so does an entity that no longer moves to new code. `go test ./starter -run TestRegisteredNames -update`
+// after a look.
+func TestRegisteredNames(t *testing.T) {
+	got := strings.Join(registered(), "\n") + "\n"
+	const golden = "testdata/registered.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range differ(string(want), got) {
+		t.Errorf("no longer registered: %s", line)
+	}
+	for _, line := range differ(got, string(want)) {
+		t.Errorf("newly registered: %s", line)
+	}
+}
+
+// differ lists the lines of a that b lacks.
+func differ(a, b string) []string {
+	have := strings.Split(b, "\n")
+	return slices.DeleteFunc(strings.Split(a, "\n"), func(line string) bool { return slices.Contains(have, line) })
+}
+
+// TestNamesAreGivenOnce: clouds serve the same activities, each on its own queue; nothing else is served twice.
+func TestNamesAreGivenOnce(t *testing.T) {
+	seen := map[string]string{}
+	for _, line := range registered() {
+		words := strings.Fields(line)
+		if other, found := seen[words[2]]; found && !(strings.HasPrefix(other, "cloud-") && strings.HasPrefix(words[0], "cloud-")) {
+			t.Errorf("%s is registered on %s and on %s", words[2], other, words[0])
+		}
+		seen[words[2]] = words[0]
+	}
+}
+
+func TestEveryRowSaysWhatItIs(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range queues {
+		if r.queue == "" || seen[r.queue] || r.atOnce < 1 || r.open == nil || r.serves == nil || len(r.settings) == 0 {
+			t.Errorf("row %q is not whole: %+v", r.queue, r)
+		}
+		seen[r.queue] = true
+		if r.cloud != strings.HasPrefix(r.queue, "cloud-") || r.cloud && !slices.ContainsFunc(r.settings, func(p config.Part) bool { return p.Name == config.Cloud.Name }) {
+			t.Errorf("row %q: is it a cloud's?", r.queue)
+		}
+	}
+}
