@@ -118,7 +118,7 @@ type Gateway struct {
 	proxy     *httputil.ReverseProxy
 	control   http.Handler
 	logs      *podlog.Streamer
-	streams   chan struct{} // one for each log stream that may run
+	streams   seats // of log streams
 	metrics   *metrics
 	wake      chan struct{}
 	inFlight  atomic.Int64
@@ -132,7 +132,7 @@ func newGateway(config Config) (*Gateway, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: config, wake: make(chan struct{}, 1), ending: make(chan struct{}), streams: make(chan struct{}, maxLogStreams),
+	g := &Gateway{config: config, wake: make(chan struct{}, 1), ending: make(chan struct{}),
 		table: upstream.New(upstream.Options{AllowLoopback: config.AllowLoopback}), verifier: ticket.NewVerifier(config.Region, nil)}
 	if err := g.loadKeys(); err != nil {
 		return nil, err
