@@ -155,6 +155,9 @@ func newGateway(config Config) (*Gateway, error) {
 	}
 	g.watcher = registry.NewWatcher(g.etcd, config.DefaultProject, config.Logger)
 	g.registrar = registry.NewRegistrar(g.etcd, g.watcher, g.mirrored, config.Logger)
+	if err := exposeRegistrar(config.Metrics, g.registrar); err != nil {
+		return nil, err
+	}
 	g.logs = &podlog.Streamer{Client: client, Pods: g.mirror.Pods, Logger: config.Logger}
 	g.watcher.OnChange(g.refresh)
 	g.mirror.OnChange(g.refresh)
