@@ -24,7 +24,7 @@ func (c *cluster) startNetwork(ctx context.Context, parts *errgroup.Group) error
 	}
 	wire, err := network.New(network.Config{
 		APIServer: strings.TrimPrefix(c.plane.Endpoint(), "https://"), LoadBalancerCIDR: prefix,
-		ClosedPorts: c.spec.ClosedPorts, Logger: c.logger,
+		OpenPorts: c.spec.OpenPorts, Logger: c.logger,
 	})
 	if err != nil {
 		return err
