@@ -74,6 +74,7 @@ func TestCluster(t *testing.T) {
 		{"readiness decides who is behind a service", readinessDecides},
 		{"a pod of another user gets its files", otherUserGetsFiles},
 		{"pods are nobody on the machine", podsAreNobody},
+		{"a volume that outgrows its limit ends its pod", volumeOutgrowsLimit},
 		{"a rolling update loses no request", rollingUpdateLosesNothing},
 		{"a node that dies comes back", nodeComesBack},
 		{"a volume survives pods and a kill of everything", volumeSurvives},

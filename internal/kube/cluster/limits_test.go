@@ -1,11 +1,17 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/m3o/platform/internal/kube/node"
 )
@@ -69,4 +75,56 @@ func statusOf(t *testing.T, pid int) map[string][]string {
 		status[name] = strings.Fields(values)
 	}
 	return status
+}
+
+// volumeOutgrowsLimit: the kubelet evicts the pod, and says which volume it was.
+func volumeOutgrowsLimit(t *testing.T, w *world) {
+	limit := resource.MustParse("2Mi")
+	filler := w.deployment("filler", 1, "one")
+	pod := &filler.Spec.Template.Spec
+	pod.Volumes = []corev1.Volume{{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
+	pod.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "scratch", MountPath: "/scratch"}}
+	w.create(t, filler)
+	w.waitRollout(t, "filler", 1)
+	full := w.pod(t, "filler")
+	if _, err := w.ask(t.Context(), "filler", "/fill?path=/scratch/little&bytes=1000000"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(25 * time.Second) // a round of measuring, and one of evicting
+	if said, err := w.evictionOf(t.Context(), full); err != nil || said != "" {
+		t.Fatalf("of a pod within its limit is said %q, %v", said, err)
+	}
+	if _, err := w.ask(t.Context(), "filler", "/fill?path=/scratch/lot&bytes=4000000"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, soon, func() error {
+		said, err := w.evictionOf(t.Context(), full)
+		if err == nil && said != `Usage of EmptyDir volume "scratch" exceeds the limit "2Mi".` {
+			err = fmt.Errorf("of the pod that filled its volume is said %q", said)
+		}
+		return err
+	})
+	// It ends, and another takes its place, with an empty volume.
+	eventually(t, soon, func() error {
+		pod, err := w.client.CoreV1().Pods(namespace).Get(t.Context(), full, metav1.GetOptions{})
+		if err == nil && pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded {
+			err = fmt.Errorf("the pod is %s", pod.Status.Phase)
+		}
+		return err
+	})
+	if name := w.pod(t, "filler"); name == full {
+		t.Errorf("%s is still ready", name)
+	}
+	if _, err := w.ask(t.Context(), "filler", "/read?path=/scratch/lot"); err == nil {
+		t.Error("the next pod has what the other wrote")
+	}
+}
+
+// evictionOf is what the kubelet said when it evicted the pod.
+func (w *world) evictionOf(ctx context.Context, pod string) (string, error) {
+	events, err := w.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=Evicted,involvedObject.name=" + pod})
+	if err != nil || len(events.Items) == 0 {
+		return "", err
+	}
+	return strings.TrimSpace(events.Items[0].Message), nil
 }
