@@ -34,6 +34,7 @@ type devFlags struct {
 	registry   string
 	unjailed   bool
 	contexts   []string
+	openPorts  []int
 	programs   string
 	logLevel   string
 	inside     string
@@ -62,6 +63,7 @@ func devCommand() *cobra.Command {
 	flags.StringVar(&f.registry, "registry-address", "", "with --kubeconfig: HOST[:PORT] under which cluster nodes reach this machine's registry (that network can pull images)")
 	flags.BoolVar(&f.unjailed, "unjailed", false, "compile services without a jail where none can be made: for source that you trust")
 	flags.StringSliceVar(&f.contexts, "context", nil, "use only these contexts of --kubeconfig (required if a cluster is on another machine)")
+	flags.IntSliceVar(&f.openPorts, "open-port", nil, "a port of this machine's loopback that services may reach, as host.m3o.internal; the registry's is open, all others are closed")
 	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
 	flags.StringVar(&f.inside, "inside-registries", "", "comma-separated private registries that m3o run --image may pull from: HOST[:PORT] or a network such as 10.0.0.0/8")
 	flags.StringVar(&f.apply, "apply", "", "when all is ready, apply this platform file")
@@ -87,6 +89,12 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return misuse("%v", err)
 	}
+	if err := ports.CheckOpen(f.openPorts); err != nil {
+		return misuse("%v", err)
+	}
+	if len(f.openPorts) > 0 && f.kubeconfig != "" {
+		return misuse("--open-port is for built-in clusters; pods of a --kubeconfig reach what their own network lets them")
+	}
 	reach, err := f.reach(cmd.Context(), ports)
 	if err != nil {
 		return err
@@ -107,7 +115,7 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 	defer closeSignals(cmd.Context(), signals)
 	out := cmd.OutOrStdout()
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
-		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
+		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, OpenPorts: f.openPorts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
 		Traces: dev.Traces{Platform: outside.Endpoint, Regions: outside.RegionTrace},
 		Admit:  admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
 		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
@@ -232,7 +240,7 @@ func sandboxCommand() *cobra.Command {
 	flags.StringVar(&c.Kubeconfig, "kubeconfig", "", "take the contexts of this file for clusters instead")
 	flags.BoolVar(&c.NewAccount, "new-account", false, "begin with an account that nobody has used yet: no region of it has its default VPC")
 	flags.StringSliceVar(&c.Contexts, "context", nil, "use only these contexts of --kubeconfig (required if a cluster is on another machine)")
-	flags.IntSliceVar(&c.ClosedPorts, "closed-ports", nil, "ports of this machine's loopback that pods cannot reach, besides the sandbox's own")
+	flags.IntSliceVar(&c.OpenPorts, "open-ports", nil, "ports of this machine's loopback that nodes and pods reach, such as their registry's; all others are closed")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
 	return cmd
 }

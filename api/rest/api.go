@@ -130,7 +130,7 @@ func (a *API) enforce(action string, need account.Permission) func(huma.Context,
 // plain registers a route that huma does not type.
 func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, handler http.HandlerFunc) {
 	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
-	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, handler))
+	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, punctual(handler)))
 	if method != http.MethodOptions {
 		a.huma.OpenAPI().AddOperation(describe(id, method, path, summary, need))
 	}

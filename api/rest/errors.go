@@ -30,6 +30,9 @@ func problem(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	if late := lateness(ctx); late != nil {
+		return late
+	}
 	var already huma.StatusError
 	if errors.As(err, &already) {
 		return already

@@ -1,10 +1,16 @@
 package rest
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"sync/atomic"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // bodyWait is how long a body may take to come. It is at most 2 MB, but for sources.
@@ -18,7 +24,7 @@ func hurried(wait time.Duration, next http.Handler) http.Handler {
 			body := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), wait: wait}
 			body.arm()
 			defer body.arm()
-			r = r.WithContext(r.Context()) // the server looks at its own request's body again
+			r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body)) // the server looks at its own request's body again
 			r.Body = body
 		}
 		next.ServeHTTP(w, r)
@@ -32,6 +38,26 @@ type timedBody struct {
 	control *http.ResponseController
 	wait    time.Duration
 	pieces  bool // each piece has the time, not the whole
+	late    atomic.Bool
+}
+
+type bodyKey struct{}
+
+// bodyOf is the body of an HTTP/1 request, nil where there is none.
+func bodyOf(ctx context.Context) *timedBody {
+	body, _ := ctx.Value(bodyKey{}).(*timedBody)
+	return body
+}
+
+// lateness is the problem of a request whose body was waited for in vain, nil of any other. Whatever else a handler finds wrong
+// with half a body follows from that.
+func lateness(ctx context.Context) *huma.ErrorModel {
+	body := bodyOf(ctx)
+	if body == nil || !body.late.Load() {
+		return nil
+	}
+	return &huma.ErrorModel{Status: http.StatusRequestTimeout, Title: http.StatusText(http.StatusRequestTimeout), Type: "urn:m3o:problem:timeout",
+		Detail: fmt.Sprintf("the body did not come in time: more of it was awaited for %s", body.wait)}
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
@@ -39,6 +65,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		b.arm()
 	}
 	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.late.Store(true)
+	}
 	if errors.Is(err, io.EOF) {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
@@ -48,6 +77,62 @@ func (b *timedBody) Read(p []byte) (int, error) {
 func (b *timedBody) arm() {
 	_ = b.control.SetReadDeadline(time.Now().Add(b.wait)) // a writer that cannot has no slow senders either
 }
+
+// punctual answers 408 in place of a handler that did not get the whole body in time, whatever it made of what came.
+func punctual(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if bodyOf(r.Context()) != nil {
+			w = &punctualWriter{ResponseWriter: w, request: r}
+		}
+		next(w, r)
+	}
+}
+
+// punctualWriter is undecided until the answer begins.
+type punctualWriter struct {
+	http.ResponseWriter
+	request *http.Request
+	state   answerState
+}
+
+// answerState says whose answer goes out. It leaves undecided once, with the first byte or status.
+type answerState int
+
+const (
+	undecided   answerState = iota
+	handlers                // the handler's own
+	timeoutSent             // ours: what the handler writes is dropped
+)
+
+func (w *punctualWriter) WriteHeader(status int) {
+	if w.state == timeoutSent {
+		return
+	}
+	late := lateness(w.request.Context())
+	if w.state == handlers || late == nil {
+		w.state = handlers
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.state = timeoutSent
+	for _, name := range []string{"Set-Cookie", "Location", "Content-Length", "Content-Security-Policy"} {
+		w.Header().Del(name)
+	}
+	writeProblem(w.ResponseWriter, w.request, late)
+}
+
+func (w *punctualWriter) Write(p []byte) (int, error) {
+	if w.state == undecided {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.state == timeoutSent {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *punctualWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // inPieces gives each piece of a long body the time that others have for the whole.
 func (a *API) inPieces(w http.ResponseWriter, r *http.Request) io.Reader {

@@ -32,10 +32,11 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 		"no token":     {"POST /v1/plans", "", " 401 "},
 		"no scope":     {"POST /v1/plans", "Authorization: Bearer token-of-nobody\r\n", " 403 "},
 		"nowhere":      {"POST /nope", "", " 404 "},
-		"login":        {"POST /login", "Content-Type: application/x-www-form-urlencoded\r\n", ""},
+		"login":        {"POST /login", "Content-Type: application/x-www-form-urlencoded\r\n", " 408 "},
 		"health":       {"GET /healthz", "", " 200 "},
 		"half a plan":  {"POST /v1/plans", asAdmin + "Content-Type: application/json\r\n", " 408 "},
-		"half a file":  {"PUT /v1/sources/" + sourceDigest, asAdmin, ""},
+		"half a file":  {"PUT /v1/sources/" + sourceDigest, asAdmin, " 408 "},
+		"half a codec": {"POST /v1/codec/decode", asAdmin + "Content-Type: application/json\r\n", " 408 "},
 		"no body read": {"POST /v1/regions/lon1/retry", asAdmin, ""},
 	} {
 		conn := s.dial()
@@ -44,6 +45,9 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 		answer, err := io.ReadAll(conn) // to the end of the connection
 		if err != nil || !strings.Contains(string(answer), c.want) || time.Since(began) > 8*time.Second {
 			t.Errorf("%s: got %q, %v after %s", name, answer, err, time.Since(began))
+		}
+		if c.want == " 408 " && (!strings.Contains(string(answer), "application/problem+json") || !strings.Contains(string(answer), `"status":408`)) {
+			t.Errorf("%s: the answer is no problem document: %q", name, answer)
 		}
 	}
 }

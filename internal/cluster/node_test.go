@@ -74,7 +74,10 @@ func TestOnANode(t *testing.T) {
 
 func startNode(t *testing.T) *oneNode {
 	t.Helper()
-	dir, stop, err := startCluster(`{"name":"node","version":"1.34","apiPort":0,"loadBalancerCIDR":"127.19.7.16/28","nodes":[{"name":"pool-1","pool":"pool","cpu":4,"memoryMiB":4096}]}`)
+	n := &oneNode{spec: wholeRegion}
+	n.fillRegistry(t)
+	_, port, _ := strings.Cut(n.registry, ":")
+	dir, stop, err := startCluster(`{"name":"node","version":"1.34","apiPort":0,"loadBalancerCIDR":"127.19.7.16/28","openPorts":[` + port + `],"nodes":[{"name":"pool-1","pool":"pool","cpu":4,"memoryMiB":4096}]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,12 +90,11 @@ func startNode(t *testing.T) *oneNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &oneNode{client: connected(t, kubeconfig), spec: wholeRegion}
+	n.client = connected(t, kubeconfig)
 	if n.admin, err = kubernetes.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	n.spec.Resource = []region.Part{region.Etcd, region.NATS} // CockroachDB's program is not ours to make
-	n.fillRegistry(t)
 	return n
 }
 

@@ -45,7 +45,7 @@ var (
 	resources   = tcp(etcdPort, natsPort, cockroachPort)
 
 	// private are the ranges that services never reach by address: other tenants, the nodes, the cloud's metadata.
-	private = []string{"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
+	private = []string{"10.0.0.0/8", "100.64.0.0/10", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
 
 	resourcesServe = policy{namespace: ResourceNamespace, name: "serve", in: []networkingv1.NetworkPolicyIngressRule{
 		{From: []networkingv1.NetworkPolicyPeer{anyProject, fromGateway}, Ports: resources}}}

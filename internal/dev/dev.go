@@ -37,6 +37,7 @@ type Config struct {
 	Contexts   []string // the contexts of it that may be used
 	Reach      Reach    // how their nodes reach the registry
 	Unjailed   bool     // compile services without a jail where none can be made
+	OpenPorts  []int    // ports of this machine that pods reach, besides the registry's; see Ports.CheckOpen
 	Inside     string   // registries inside the network that images may come from, beside this machine's
 	Poll       time.Duration
 	Patience   time.Duration // how long the sandbox may take for a cluster
@@ -138,6 +139,9 @@ func (c Config) locate() config.Settings {
 
 // warn says what whoever chose it should know.
 func (c Config) warn() {
+	if port := c.closedTraces(); port != 0 {
+		c.Say("Note: M3O_REGION_OTLP_ENDPOINT names port %d of this machine, which gateways do not reach: start with --open-port %d.", port, port)
+	}
 	if c.Unjailed {
 		c.Say("Warning: --unjailed: where this machine allows no jail, services are compiled without one: the compiler runs as you do, on source\n" +
 			"that can make it read your files and use what the machine has. Run only services whose source you trust.")
@@ -205,7 +209,7 @@ func (r *run) sandboxArgs() []string {
 	if r.Kubeconfig != "" {
 		return append(args, "--kubeconfig", r.Kubeconfig, "--context", strings.Join(r.Contexts, ","))
 	}
-	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"), "--closed-ports", r.Ports.closed())
+	return append(args, "--kube", filepath.Join(r.Programs, "m3o-kube"), "--open-ports", r.Ports.open(r.OpenPorts))
 }
 
 func (r *run) sandboxPlan() sandboxPlan {

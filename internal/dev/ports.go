@@ -29,10 +29,6 @@ func NewPorts(offset int) (Ports, error) {
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 func URL(port int) string     { return "http://" + Address(port) }
 
-// closed are the ports that pods must not reach, as the sandbox takes them: Temporal and its UI ask nobody who they are. The
-// sandbox adds its own.
-func (p Ports) closed() string { return fmt.Sprintf("%d,%d", p.Temporal, p.UI) }
-
 // Port is a port and what listens there.
 type Port struct {
 	What   string

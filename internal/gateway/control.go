@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/m3o/platform/internal/fault"
@@ -71,6 +73,7 @@ type readiness struct {
 	Region     string `json:"region"`
 	Etcd       string `json:"etcd"`       // "watched", "unread", "away since …"
 	Kubernetes string `json:"kubernetes"` // "synced", "unread"
+	Registry   string `json:"registry"`   // "written", "unwritten", "refused since …", with ": etcd is full" where it is: what other programs find in etcd
 	Draining   bool   `json:"draining,omitempty"`
 }
 
@@ -86,6 +89,7 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 	if g.mirror.Synced() {
 		state.Kubernetes = "synced"
 	}
+	state.Registry = g.registryState()
 	// The table, not its sources: it must have taken over what was read.
 	_, complete := g.table.Find(release.Key{})
 	state.Ready = complete && !state.Draining
@@ -94,6 +98,22 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, state)
+}
+
+// registryState says whether this gateway could write what Kubernetes runs into etcd. Requests do not depend on it.
+func (g *Gateway) registryState() string {
+	written, since, reason := g.registrar.Written()
+	switch {
+	case written:
+		return "written"
+	case reason == nil:
+		return "unwritten"
+	}
+	state := "refused since " + since.UTC().Format(time.RFC3339)
+	if errors.Is(reason, rpctypes.ErrNoSpace) {
+		state += ": etcd is full"
+	}
+	return state // the log has the rest: anybody may ask here
 }
 
 // permitted checks the ticket of a control route; nil when it permits.

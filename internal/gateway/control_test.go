@@ -337,6 +337,80 @@ func TestLogsAreFollowedThroughBreaksAndNewPods(t *testing.T) {
 	}
 }
 
+// TestOneProjectDoesNotTakeAllLogStreams: another's logs can be read however many a project reads.
+func TestOneProjectDoesNotTakeAllLogStreams(t *testing.T) {
+	w, _ := newLogWorld(t)
+	w.logPod("a", 1)
+	token := w.ticket("default", "logs:default/hello")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	follow := func() *http.Response {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/-/logs/default/hello?follow", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	w.eventually("the pod is known", func() bool { return w.get("/-/logs/default/hello", token).status == http.StatusOK })
+	for i := range maxProjectStreams {
+		if resp := follow(); resp.StatusCode != http.StatusOK {
+			t.Fatalf("stream %d: %s", i+1, resp.Status)
+		}
+	}
+	got := w.get("/-/logs/default/hello", token)
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "5" || !strings.Contains(got.body, `16 logs of the project \"default\" are being read`) {
+		t.Errorf("one more: %+v", got)
+	}
+	// Another project's are not there, which is another answer.
+	other := release.Key{Project: "blue", Name: "hello"}
+	w.service(other, release.Public)
+	w.run(other, 1, address(hello(t, "blue")), public)
+	w.eventually("another project's can be read", func() bool {
+		return w.get("/-/logs/blue/hello?tail=0", w.ticket("blue", "logs:blue/hello")).status != http.StatusTooManyRequests &&
+			w.get("/-/logs/blue/hello?tail=0", w.ticket("blue", "logs:blue/hello")).status != http.StatusNotFound
+	})
+	cancel()
+	w.eventually("its own can be read again", func() bool { return w.get("/-/logs/default/hello", token).status == http.StatusOK })
+}
+
+// TestLogStreamsAreSharedFairly counts what every project gets when all want as many as they can have.
+func TestLogStreamsAreSharedFairly(t *testing.T) {
+	var s seats
+	greedy := map[string]int{}
+	for _, project := range []string{"a", "b", "c", "d", "e"} {
+		for s.take(project) == nil {
+			greedy[project]++
+		}
+	}
+	if greedy["a"] != 16 || greedy["b"] != 16 || greedy["c"] != 16 || greedy["d"] != 2 || greedy["e"] != 2 {
+		t.Errorf("those who take what they get have %v", greedy)
+	}
+	if p := s.take("d"); p == nil || p.Status != http.StatusTooManyRequests || !strings.Contains(p.Detail, "2 of them of the project \"d\"") {
+		t.Errorf("a third one: %+v", p)
+	}
+	total := 52
+	for i := 0; s.take(fmt.Sprint("late", i)) == nil; i++ {
+		total++
+	}
+	if p := s.take("later"); total != maxLogStreams || p == nil || p.Status != http.StatusServiceUnavailable {
+		t.Errorf("%d in all, and then %+v", total, p)
+	}
+	for project, n := range greedy {
+		for range n {
+			s.leave(project)
+		}
+	}
+	if p := s.take("later"); p != nil || len(s.taken) != 13 || s.total != 13 {
+		t.Errorf("after they left: %+v, %v", p, s.taken)
+	}
+}
+
 func TestKeysAreReadAgain(t *testing.T) {
 	w := newWorld(t, nil)
 	w.service(greet, release.ByKey)

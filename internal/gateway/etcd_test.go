@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/m3o/platform/internal/gateway/etcdtest"
 	"github.com/m3o/platform/internal/gateway/registry"
 	"github.com/m3o/platform/internal/release"
 )
@@ -84,6 +85,49 @@ func TestGatewayThatRestartsServesWhatIsThere(t *testing.T) {
 	}
 	w.etcd.Start()
 	w.awaitReady()
+}
+
+// TestGatewayStartsOnAFullEtcd: requests need only what can be read. What cannot be written is told, and written once there is
+// room.
+func TestGatewayStartsOnAFullEtcd(t *testing.T) {
+	for name, before := range map[string]func(*world){
+		"that no gateway has used": func(*world) {},
+		"that a gateway has used": func(w *world) {
+			w.start(nil)
+			w.awaitReady()
+			if err := w.stop(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRegion(t, etcdtest.Quota)
+			before(w)
+			w.service(greet, release.Public)
+			w.register("greeter", "greeter-1", address(hello(t, "own")), true)
+			w.etcd.Fill()
+			w.start(nil)
+			w.run(greet, 1, address(hello(t, "one")), public)
+			w.awaitReady()
+			w.eventually("what runs and what is registered is served", func() bool {
+				return w.get("/hello/", "").body == "one /" && w.get("/greeter/", "").body == "own /"
+			})
+			w.eventually("the gateway says what etcd refuses", func() bool {
+				body := w.get("/-/readyz", "").body
+				return strings.Contains(body, `"etcd":"watched"`) && strings.Contains(body, `"registry":"refused since `) && strings.Contains(body, `: etcd is full"`)
+			})
+			if got := w.scrape(); !strings.Contains(got, "m3o_gateway_registry_written 0") {
+				t.Errorf("the metrics say\n%s", got)
+			}
+			if n := w.held(); n != 0 {
+				t.Errorf("etcd is full, and has %d of our entries", n)
+			}
+			w.etcd.Empty()
+			w.eventually("the pod is mirrored", func() bool { return w.held() == 1 })
+			w.eventually("the gateway says so", func() bool { return strings.Contains(w.get("/-/readyz", "").body, `"registry":"written"`) })
+			w.eventually("the metrics say so", func() bool { return strings.Contains(w.scrape(), "m3o_gateway_registry_written 1") })
+		})
+	}
 }
 
 func TestDrainEndsWhatIsUnderWay(t *testing.T) {

@@ -119,7 +119,7 @@ type Gateway struct {
 	proxy     *httputil.ReverseProxy
 	control   http.Handler
 	logs      *podlog.Streamer
-	streams   chan struct{} // one for each log stream that may run
+	streams   seats // of log streams
 	metrics   *metrics
 	wake      chan struct{}
 	inFlight  atomic.Int64
@@ -133,7 +133,7 @@ func newGateway(config Config) (*Gateway, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: config, wake: make(chan struct{}, 1), ending: make(chan struct{}), streams: make(chan struct{}, maxLogStreams),
+	g := &Gateway{config: config, wake: make(chan struct{}, 1), ending: make(chan struct{}),
 		table: upstream.New(upstream.Options{AllowLoopback: config.AllowLoopback}), verifier: ticket.NewVerifier(config.Region, nil)}
 	if err := g.loadKeys(); err != nil {
 		return nil, err
@@ -156,6 +156,9 @@ func newGateway(config Config) (*Gateway, error) {
 	}
 	g.watcher = registry.NewWatcher(g.etcd, config.DefaultProject, config.Logger)
 	g.registrar = registry.NewRegistrar(g.etcd, g.watcher, g.mirrored, config.Logger)
+	if err := exposeRegistrar(config.Metrics, g.registrar); err != nil {
+		return nil, err
+	}
 	g.logs = &podlog.Streamer{Client: client, Pods: g.mirror.Pods, Logger: config.Logger}
 	g.watcher.OnChange(g.refresh)
 	g.mirror.OnChange(g.refresh)

@@ -44,15 +44,22 @@ type world struct {
 // newWorld starts a gateway. change may alter its configuration.
 func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
+	w := newRegion(t)
+	w.start(change)
+	return w
+}
+
+// newRegion is a world whose gateway has not been started, and whose etcd has further flags.
+func newRegion(t testing.TB, flags ...string) *world {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, etcd: etcdtest.Start(t), cluster: fake.NewClientset(), signer: ticket.NewSigner(key), keys: filepath.Join(t.TempDir(), "keys.json")}
+	w := &world{t: t, etcd: etcdtest.Start(t, flags...), cluster: fake.NewClientset(), signer: ticket.NewSigner(key), keys: filepath.Join(t.TempDir(), "keys.json")}
 	if err := os.WriteFile(w.keys, w.signer.Document(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.start(change)
 	return w
 }
 

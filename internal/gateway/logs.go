@@ -15,9 +15,8 @@ import (
 
 // Limits of logs.
 const (
-	maxLogStreams = 64
-	maxTail       = 10_000
-	maxInstance   = 253 // bytes of a pod's name
+	maxTail     = 10_000
+	maxInstance = 253 // bytes of a pod's name
 )
 
 // streamLogs sends the lines of a service's instances as JSON, one to a line.
@@ -40,15 +39,11 @@ func (g *Gateway) streamLogs(w http.ResponseWriter, r *http.Request) {
 		g.say(w, r, refusal(http.StatusNotFound, "the project %q has no service %q here", key.Project, key.Name))
 		return
 	}
-	select {
-	case g.streams <- struct{}{}:
-		defer func() { <-g.streams }()
-	default:
-		p := refusal(http.StatusServiceUnavailable, "%d logs are being read already: try again in a moment", maxLogStreams)
-		p.RetryAfter = 5 * time.Second
+	if p := g.streams.take(key.Project); p != nil {
 		g.say(w, r, p)
 		return
 	}
+	defer g.streams.leave(key.Project)
 	g.writeLines(w, r, query)
 }
 

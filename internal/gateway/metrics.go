@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/m3o/platform/internal/gateway/registry"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -53,6 +54,21 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// exposeRegistrar tells whether etcd takes what this gateway writes.
+func exposeRegistrar(metrics *prometheus.Registry, registrar *registry.Registrar) error {
+	written := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "m3o_gateway_registry_written",
+		Help: "1 when etcd holds what Kubernetes runs, 0 when it could not be written; requests do not depend on it."}, func() float64 {
+		if yes, _, _ := registrar.Written(); yes {
+			return 1
+		}
+		return 0
+	})
+	if err := metrics.Register(written); err != nil {
+		return fmt.Errorf("register the gateway's metrics: %w", err)
+	}
+	return nil
 }
 
 // of finds the series of a service that exists.

@@ -42,9 +42,10 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	setPath(p.Out.URL, c.path)
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the service reads it, not we
 	h := p.Out.Header
+	scrub(h)
+	scrub(p.Out.Trailer)
 	g.forward(p.In, h, c.prefix)
 	h[requestID] = []string{c.id}
-	delete(h, serviceHeader)
 	if c.ticket != nil {
 		delete(h, "Authorization")
 	}

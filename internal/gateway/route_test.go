@@ -72,10 +72,10 @@ func TestTrustedProxiesAreBelieved(t *testing.T) {
 		"192.168.0.0/16": {"10.1.2.3", "http", "lon1.internal"},
 	} {
 		g := &Gateway{config: Config{TrustedProxies: prefixes(t, prefix)}}
-		out := http.Header{"X-Real-Ip": {"6.6.6.6"}}
+		out := http.Header{}
 		g.forward(in, out, "/hello")
 		got := [3]string{out.Get("X-Forwarded-For"), out.Get("X-Forwarded-Proto"), out.Get("X-Forwarded-Host")}
-		if got != want || out.Get("X-Real-Ip") != "" {
+		if got != want {
 			t.Errorf("%s: got %v, want %v", prefix, got, want)
 		}
 	}

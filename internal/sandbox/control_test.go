@@ -162,13 +162,12 @@ func TestBadConfigurationsAreSaid(t *testing.T) {
 	}
 }
 
-// TestPodsAreKeptFromTheSandbox sees that a cluster is told to refuse its pods what the sandbox was told to close, and the
-// sandbox's own ports, where whoever comes is obeyed.
-func TestPodsAreKeptFromTheSandbox(t *testing.T) {
+// TestPodsReachOnlyOpenPorts sees that a cluster is told which ports of the machine its pods reach.
+func TestPodsReachOnlyOpenPorts(t *testing.T) {
 	binary, err := os.Executable()
 	must(t, err)
 	config := inMemory(t)
-	config.Clusters, config.KubeBinary, config.BasePort, config.ClosedPorts = nil, binary, freePorts(t), []int{8233, 7233}
+	config.Clusters, config.KubeBinary, config.BasePort, config.OpenPorts = nil, binary, freePorts(t), []int{5432, 5001, 5432}
 	s := start(t, config)
 	cluster, _, err := s.do.Kubernetes.Create(t.Context(), &godo.KubernetesClusterCreateRequest{Name: "lon1", RegionSlug: "lon1", VersionSlug: "1.34",
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{{Name: "main", Size: "c-2", Count: 1}}})
@@ -181,10 +180,22 @@ func TestPodsAreKeptFromTheSandbox(t *testing.T) {
 	}
 	text, err := os.ReadFile(files[0])
 	must(t, err)
-	var wanted struct{ ClosedPorts []int }
+	var wanted struct{ OpenPorts []int }
 	must(t, json.Unmarshal(text, &wanted))
-	if want := []int{7233, 8233, config.BasePort, config.BasePort + 1}; !slices.Equal(wanted.ClosedPorts, want) {
-		t.Errorf("closed to pods are %v, want %v", wanted.ClosedPorts, want)
+	if want := []int{5001, 5432}; !slices.Equal(wanted.OpenPorts, want) {
+		t.Errorf("open to pods are %v, want %v", wanted.OpenPorts, want)
+	}
+}
+
+// TestItsOwnPortsCannotBeOpened: whoever reaches them owns every cluster.
+func TestItsOwnPortsCannotBeOpened(t *testing.T) {
+	base := freePorts(t)
+	for port, words := range map[int]string{base: "sandbox's own (control routes)", base + 1: "sandbox's own (digitalocean)", 0: "not between", 65536: "not between"} {
+		config := inMemory(t)
+		config.BasePort, config.OpenPorts = base, []int{5001, port}
+		if err := sandbox.Run(t.Context(), config); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("open port %d: %v", port, err)
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ func openRunner(ctx context.Context, config Config) (clusters.Runner, []string, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask %s for its versions (make build makes it): %w", binary, err)
 	}
-	runner, err := clusters.NewProcesses(binary, dir, config.RunDir, config.closed(), config.Logger)
+	runner, err := clusters.NewProcesses(binary, dir, config.RunDir, config.OpenPorts, config.Logger)
 	return runner, versions, err
 }
 

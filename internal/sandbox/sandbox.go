@@ -33,6 +33,9 @@ const (
 	// AnyPort as Config.BasePort lets the machine choose the ports; Config.Ready tells which they are.
 	AnyPort = -1
 
+	// maxOpenPorts is how many m3o-kube takes.
+	maxOpenPorts = 64
+
 	defaultLease = 10 * time.Minute
 	// stopTimeout is how long clusters may take to stop when the sandbox does.
 	stopTimeout = 40 * time.Second
@@ -58,9 +61,9 @@ type Config struct {
 	// clusters of this machine.
 	Kubeconfig string
 	Contexts   []string
-	// ClosedPorts are ports of this machine's loopback that pods must not reach, besides the sandbox's own: what listens
-	// there trusts everybody on the machine.
-	ClosedPorts []int
+	// OpenPorts are the ports of this machine's loopback that nodes and pods reach, the registry's among them; all others are
+	// closed to them. The sandbox's own cannot be opened: whoever reaches those owns every cluster.
+	OpenPorts []int
 	// Clusters runs clusters, instead of the two above, for tests.
 	Clusters clusters.Runner
 	// LeaseTimeout is how long the sandbox runs without an owner, 10 minutes by default; negative is for ever.
@@ -147,6 +150,10 @@ func (c Config) complete() (Config, error) {
 	if c.DropletLimit < 0 {
 		return c, fmt.Errorf("droplet limit %d is negative", c.DropletLimit)
 	}
+	if err := c.checkOpen(); err != nil {
+		return c, err
+	}
+	c.OpenPorts = slices.Compact(slices.Sorted(slices.Values(c.OpenPorts)))
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -156,18 +163,25 @@ func (c Config) complete() (Config, error) {
 	return c, nil
 }
 
-// closed are the ports that pods must not reach. The sandbox's own are among them, unless the machine chooses them: whoever
-// reaches these owns every cluster.
-func (c Config) closed() []int {
-	ports := slices.Clone(c.ClosedPorts)
-	if c.BasePort != AnyPort {
-		ports = append(ports, c.BasePort)
-		for _, p := range providers {
-			ports = append(ports, c.BasePort+p.offset)
+// checkOpen says which ports cannot be open to pods: what is no port, and the sandbox's own.
+func (c Config) checkOpen() error {
+	if len(c.OpenPorts) > maxOpenPorts {
+		return fmt.Errorf("open ports: %d are more than %d", len(c.OpenPorts), maxOpenPorts)
+	}
+	for _, port := range c.OpenPorts {
+		if port < 1 || port > 65535 {
+			return fmt.Errorf("open port %d is not between 1 and 65535", port)
+		}
+		if c.BasePort == AnyPort {
+			continue // the machine chooses ours among those that are free
+		}
+		for what, own := range Ports(c.BasePort) {
+			if port == own {
+				return fmt.Errorf("open port %d is the sandbox's own (%s): whoever reaches it owns every cluster", port, what)
+			}
 		}
 	}
-	slices.Sort(ports)
-	return slices.Compact(ports)
+	return nil
 }
 
 // server is a running sandbox.

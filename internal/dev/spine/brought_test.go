@@ -21,7 +21,8 @@ var refusing = []string{"unshare", "--user", "--map-root-user", "sh", "-c", `ech
 // and sources are compiled without a jail. Its nodes are on this machine and find the registry on the loopback: nothing here
 // listens anywhere else.
 func TestClustersBroughtAlong(t *testing.T) {
-	p := start(t, settings{scale: 0.01, poll: "200ms", more: []string{"--unjailed", "--kubeconfig", bringCluster(t)}, within: refusing})
+	offset := freeOffset(t)
+	p := start(t, settings{offset: offset, scale: 0.01, poll: "200ms", more: []string{"--unjailed", "--kubeconfig", bringCluster(t, 5001+offset)}, within: refusing})
 	file := p.file("lon1")
 	p.must("apply", "-f", file, "--yes")
 	r := decode[ran](t, p.must("run", hello, "--name", "hello", "--json"))
@@ -43,14 +44,15 @@ func TestClustersBroughtAlong(t *testing.T) {
 	p.once(1, true)
 }
 
-// bringCluster runs a cluster that nothing of the platform knows, and returns the path of its kubeconfig.
-func bringCluster(t *testing.T) string {
+// bringCluster runs a cluster that nothing of the platform knows, whose nodes reach the registry, and returns the path of its
+// kubeconfig.
+func bringCluster(t *testing.T, registry int) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "brought-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := map[string]any{"name": "brought", "version": "1.34", "loadBalancerCIDR": "127.19.9.0/28",
+	spec := map[string]any{"name": "brought", "version": "1.34", "loadBalancerCIDR": "127.19.9.0/28", "openPorts": []int{registry},
 		"nodes": []map[string]any{{"name": "only", "pool": "only", "cpu": 2, "memoryMiB": 4096}}}
 	data, err := json.Marshal(spec)
 	if err != nil {

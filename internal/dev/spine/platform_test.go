@@ -25,9 +25,10 @@ import (
 
 // settings of one platform under test.
 type settings struct {
-	scale float64
-	poll  string
-	more  []string // further flags of `m3o dev`
+	offset int // 0: one that is free
+	scale  float64
+	poll   string
+	more   []string // further flags of `m3o dev`
 
 	binary string // the program; empty: what `make build` made
 
@@ -73,7 +74,10 @@ func (p *platform) program() string {
 // start brings up a platform that is taken down, checked for leftovers of its own, when the test ends.
 func start(t *testing.T, s settings) *platform {
 	t.Helper()
-	p := &platform{t: t, dir: t.TempDir(), offset: freeOffset(t), within: s.within, binary: s.binary}
+	p := &platform{t: t, dir: t.TempDir(), offset: s.offset, within: s.within, binary: s.binary}
+	if p.offset == 0 {
+		p.offset = freeOffset(t)
+	}
 	p.api = "http://127.0.0.1:" + strconv.Itoa(8080+p.offset)
 	p.args = append([]string{"dev", "--data-dir", p.dir, "--port-offset", strconv.Itoa(p.offset), "--time-scale", fmt.Sprint(s.scale), "--poll", s.poll}, s.more...)
 	log, err := os.Create(filepath.Join(p.dir, "dev.log"))

@@ -4,6 +4,7 @@ package etcdtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -28,13 +30,14 @@ type Server struct {
 	t        testing.TB
 	peer     string
 	dir      string
+	flags    []string
 	process  *exec.Cmd
 }
 
-// Start runs an etcd with an empty directory until the test ends.
-func Start(t testing.TB) *Server {
+// Start runs an etcd with an empty directory, and with further flags, until the test ends.
+func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, Endpoint: "http://" + free(t), peer: "http://" + free(t), dir: filepath.Join(t.TempDir(), "etcd")}
+	s := &Server{t: t, flags: flags, Endpoint: "http://" + free(t), peer: "http://" + free(t), dir: filepath.Join(t.TempDir(), "etcd")}
 	t.Cleanup(s.Kill)
 	s.Start()
 	return s
@@ -44,9 +47,9 @@ func Start(t testing.TB) *Server {
 func (s *Server) Start() {
 	s.t.Helper()
 	// Nothing here outlives the machine, so that waiting for the disk would only make tests slow.
-	s.process = exec.Command(binary(s.t), "--data-dir", s.dir, "--listen-client-urls", s.Endpoint, "--advertise-client-urls", s.Endpoint,
-		"--listen-peer-urls", s.peer, "--initial-advertise-peer-urls", s.peer, "--initial-cluster", "default="+s.peer,
-		"--unsafe-no-fsync", "--log-level", "error", "--heartbeat-interval", "20", "--election-timeout", "200")
+	s.process = exec.Command(binary(s.t), append([]string{"--data-dir", s.dir, "--listen-client-urls", s.Endpoint, "--advertise-client-urls", s.Endpoint,
+		"--listen-peer-urls", s.peer, "--initial-advertise-peer-urls", s.peer, "--initial-cluster", "default=" + s.peer,
+		"--unsafe-no-fsync", "--log-level", "error", "--heartbeat-interval", "20", "--election-timeout", "200"}, s.flags...)...)
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("start etcd: %v", err)
 	}
@@ -88,6 +91,48 @@ func (s *Server) Lose() {
 	s.t.Helper()
 	if err := os.RemoveAll(s.dir); err != nil {
 		s.t.Fatalf("lose etcd's data: %v", err)
+	}
+}
+
+// Quota is a flag for Start: an etcd that is soon full.
+const Quota = "--quota-backend-bytes=8388608"
+
+// fillKey begins the keys that Fill writes, which are nobody else's.
+const fillKey = "/etcdtest/fill/"
+
+// Fill writes until the etcd is full: from then on it refuses all writes, and raises the alarm NOSPACE. It was started with
+// Quota.
+func (s *Server) Fill() {
+	s.t.Helper()
+	client := s.Client()
+	for i := range 100 {
+		_, err := client.Put(s.t.Context(), fmt.Sprint(fillKey, i), strings.Repeat("x", 1<<20))
+		if errors.Is(err, rpctypes.ErrNoSpace) {
+			return
+		}
+		if err != nil {
+			s.t.Fatalf("fill etcd: %v", err)
+		}
+	}
+	s.t.Fatal("etcd cannot be filled")
+}
+
+// Empty takes out what Fill wrote, and makes the etcd take writes again.
+func (s *Server) Empty() {
+	s.t.Helper()
+	client, ctx := s.Client(), s.t.Context()
+	gone, err := client.Delete(ctx, fillKey, clientv3.WithPrefix())
+	if err == nil {
+		_, err = client.Compact(ctx, gone.Header.Revision, clientv3.WithCompactPhysical())
+	}
+	if err == nil {
+		_, err = client.Defragment(ctx, s.Endpoint)
+	}
+	if err == nil {
+		_, err = client.AlarmDisarm(ctx, &clientv3.AlarmMember{})
+	}
+	if err != nil {
+		s.t.Fatalf("empty etcd: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,6 +17,9 @@ import (
 
 // leaseTTL is how long what was mirrored outlives the last gateway.
 const leaseTTL = 60 * time.Second
+
+// minWriteBackoff is how soon a refused write is tried again, the first time.
+const minWriteBackoff = time.Second
 
 // maxOps is how many changes go into one transaction (etcd's own limit is 128).
 const maxOps = 64
@@ -37,6 +41,11 @@ type Registrar struct {
 	logger  *slog.Logger
 	wake    chan struct{}
 	limit   *rate.Limiter
+
+	mu      sync.Mutex
+	written bool
+	failing time.Time // since when etcd refuses what it is to hold
+	reason  error
 }
 
 // NewRegistrar makes a registrar. desired says what Kubernetes runs, and false as long as that is not known.
@@ -56,24 +65,54 @@ func (r *Registrar) Wake() {
 	}
 }
 
-// Run mirrors until the context ends. The entries stay: other gateways, or this one when it is back, renew their lease.
+// Run mirrors until the context ends. The entries stay: other gateways, or this one when it is back, renew their lease. What
+// etcd refuses is retried with exponential backoff, at most every 30 seconds, and at once when something changes.
 func (r *Registrar) Run(ctx context.Context) error {
-	renew := time.NewTicker(leaseTTL / 4)
+	renew, retry := time.NewTicker(leaseTTL/4), time.NewTimer(leaseTTL)
 	defer renew.Stop()
-	for {
+	defer retry.Stop()
+	for wait := minWriteBackoff; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-renew.C:
 		case <-r.wake:
+		case <-retry.C:
 		}
 		if err := r.limit.Wait(ctx); err != nil {
 			return nil
 		}
-		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
-			r.logger.WarnContext(ctx, "registry is not up to date", "error", err.Error())
-			time.AfterFunc(time.Second, r.Wake)
+		err := r.pass(ctx)
+		if ctx.Err() != nil {
+			return nil
 		}
+		if err == nil {
+			wait = minWriteBackoff
+			continue
+		}
+		r.logger.WarnContext(ctx, "registry is not up to date", "error", err.Error(), "retry_in", wait.String())
+		retry.Reset(wait)
+		wait = min(2*wait, maxWriteBackoff)
+	}
+}
+
+// Written reports whether etcd holds what Kubernetes runs, and if not, since when not and why; both are zero before the first
+// attempt.
+func (r *Registrar) Written() (yes bool, since time.Time, reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.written, r.failing, r.reason
+}
+
+func (r *Registrar) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written, r.reason = err == nil, err
+	switch {
+	case err == nil:
+		r.failing = time.Time{}
+	case r.failing.IsZero():
+		r.failing = time.Now()
 	}
 }
 
@@ -84,6 +123,12 @@ func (r *Registrar) pass(ctx context.Context) error {
 	if !known || !watched {
 		return nil
 	}
+	err := r.write(ctx, desired, view)
+	r.note(err)
+	return err
+}
+
+func (r *Registrar) write(ctx context.Context, desired []Instance, view map[string]Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := r.renew(ctx); err != nil {
@@ -132,7 +177,7 @@ func (r *Registrar) renew(ctx context.Context) error {
 		return fmt.Errorf("renew the registrar's lease: %w", err)
 	}
 	_, err = clientv3.RetryLeaseClient(r.client).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(leaseID), TTL: int64(leaseTTL.Seconds())})
-	if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
+	if err = rpctypes.Error(err); err != nil && !errors.Is(err, rpctypes.ErrLeaseExist) {
 		return fmt.Errorf("make the registrar's lease: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -23,6 +24,8 @@ const (
 	callTimeout = 5 * time.Second
 	pulse       = 2 * time.Second // between two looks at the epoch
 	maxBackoff  = 5 * time.Second
+	// maxWriteBackoff is between two writes to an etcd that refuses them.
+	maxWriteBackoff = 30 * time.Second
 )
 
 // grace is how long entries are kept after etcd lost them along with all its data: go-micro services register anew every
@@ -56,6 +59,10 @@ type Watcher struct {
 	epoch    string
 	watched  bool // once the first list is in
 	away     time.Time
+
+	// When an epoch is to be begun again, and how long that was waited for; only Run's goroutine knows them.
+	tryEpoch  time.Time
+	epochWait time.Duration
 }
 
 // NewWatcher makes a watcher; names without a project belong to the given one.
@@ -127,7 +134,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 func (w *Watcher) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	epoch, err := w.ensureEpoch(ctx)
+	epoch, err := w.readEpoch(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,14 +146,34 @@ func (w *Watcher) session(ctx context.Context) error {
 	return w.follow(ctx, revision+1)
 }
 
-// ensureEpoch reads the epoch, and begins one where there is none.
-func (w *Watcher) ensureEpoch(ctx context.Context) (string, error) {
+// readEpoch reads the epoch, and begins one where there is none. Without one, because etcd takes no writes, it is empty: the
+// registry can be read all the same, and look goes on trying.
+func (w *Watcher) readEpoch(ctx context.Context) (string, error) {
+	read, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	resp, err := w.client.Get(read, epochKey)
+	if err != nil {
+		return "", fmt.Errorf("read the registry's epoch: %w", err)
+	}
+	if len(resp.Kvs) == 1 {
+		return string(resp.Kvs[0].Value), nil
+	}
+	epoch, err := w.beginEpoch(ctx)
+	if err != nil {
+		w.logger.WarnContext(ctx, "etcd takes no writes: its registry is read without an epoch", "error", err.Error())
+	}
+	return epoch, nil
+}
+
+// beginEpoch writes an epoch, unless somebody else was faster, and returns the one there is. A full etcd refuses that even
+// where there is nothing to write.
+func (w *Watcher) beginEpoch(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	resp, err := w.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(epochKey), "=", 0)).
 		Then(clientv3.OpPut(epochKey, rand.Text()), clientv3.OpGet(epochKey)).Else(clientv3.OpGet(epochKey)).Commit()
 	if err != nil {
-		return "", fmt.Errorf("read the registry's epoch: %w", err)
+		return "", fmt.Errorf("begin the registry's epoch: %w", err)
 	}
 	kvs := resp.Responses[len(resp.Responses)-1].GetResponseRange().Kvs
 	if len(kvs) != 1 {
@@ -274,11 +301,38 @@ func (w *Watcher) look(ctx context.Context) error {
 	w.mu.Lock()
 	epoch, revision := w.epoch, w.revision
 	w.mu.Unlock()
-	if len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != epoch || resp.Header.Revision < revision {
+	kvs := resp.Kvs
+	switch {
+	case resp.Header.Revision < revision:
+		return errLost
+	case epoch == "":
+		w.adopt(ctx, kvs)
+	case len(kvs) != 1 || string(kvs[0].Value) != epoch:
 		return errLost
 	}
 	w.forget(time.Now())
 	return nil
+}
+
+// adopt takes the epoch that somebody has begun meanwhile, or begins one, with exponential backoff while etcd refuses it.
+func (w *Watcher) adopt(ctx context.Context, kvs []*mvccpb.KeyValue) {
+	var epoch string
+	switch {
+	case len(kvs) == 1:
+		epoch = string(kvs[0].Value)
+	case time.Now().Before(w.tryEpoch):
+		return
+	default:
+		var err error
+		if epoch, err = w.beginEpoch(ctx); err != nil {
+			w.epochWait = min(max(2*w.epochWait, pulse), maxWriteBackoff)
+			w.tryEpoch = time.Now().Add(w.epochWait)
+			return
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.epoch, w.epochWait = epoch, 0
 }
 
 func (w *Watcher) forget(now time.Time) {

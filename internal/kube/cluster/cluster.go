@@ -203,8 +203,8 @@ func (c *cluster) startParts(ctx context.Context, parts *errgroup.Group) error {
 		return err
 	}
 	gate := relay{target: strings.TrimPrefix(c.plane.Endpoint(), "https://"), logger: c.logger}
-	parts.Go(func() error { return gate.serve(ctx, c.dir.socket(node.APISocket)) })
-	provisioner := storage.New(c.client, c.dir.volumes(), c.logger)
+	parts.Go(func() error { return gate.serve(ctx, c.dir.nodeSocket(node.APISocket)) })
+	provisioner := storage.New(c.client, c.dir.volumes(), node.Give, c.logger)
 	parts.Go(func() error { return provisioner.Run(ctx) })
 	return c.watchNodes(ctx)
 }

@@ -11,10 +11,14 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/m3o/platform/internal/kube/node"
 )
 
 // ErrInUse means that another process runs the cluster of this directory.
 var ErrInUse = errors.New("another m3o-kube runs on this directory")
+
+const nodeSockets = "nodes"
 
 // directory is DIR of the contract: everything a cluster keeps.
 type directory struct {
@@ -36,7 +40,14 @@ func (d *directory) nodes() string             { return filepath.Join(d.path, "n
 func (d *directory) node(name string) string   { return filepath.Join(d.nodes(), name) }
 func (d *directory) indexes() string           { return filepath.Join(d.path, "nodes.json") }
 func (d *directory) socketDir() string         { return filepath.Join(d.path, "run") }
+func (d *directory) nodeSocketDir() string     { return filepath.Join(d.socketDir(), nodeSockets) }
 func (d *directory) socket(name string) string { return filepath.Join(d.shortSocketDir(), name) }
+
+// nodeSocket is a socket that nodes connect to: those are in a folder by
+// themselves, which is all that nodes see of the others.
+func (d *directory) nodeSocket(name string) string {
+	return filepath.Join(d.shortSocketDir(), nodeSockets, name)
+}
 
 // shortSocketDir names the folder of sockets by our open file, because a unix
 // socket's name is limited to 107 bytes and DIR may be anywhere.
@@ -47,6 +58,9 @@ func (d *directory) shortSocketDir() string {
 // openDirectory takes the lock of path, which only one process can hold.
 func openDirectory(path string) (*directory, error) {
 	path, err := filepath.Abs(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path) // nodes have other links than we
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's directory: %w", err)
 	}
@@ -68,10 +82,17 @@ func (d *directory) prepare() error {
 	if err := os.RemoveAll(d.socketDir()); err != nil {
 		return fmt.Errorf("remove old sockets: %w", err)
 	}
-	for _, folder := range []string{d.socketDir(), d.volumes(), d.nodes()} {
+	for _, folder := range []string{d.socketDir(), d.nodeSocketDir(), d.volumes(), d.nodes()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("the cluster's directory: %w", err)
 		}
+	}
+	// Nodes go through this folder to their pods' volumes; nobody else comes so far.
+	if err := os.Chmod(d.volumes(), 0o711); err != nil {
+		return fmt.Errorf("the cluster's directory: %w", err)
+	}
+	if err := node.Give(d.nodeSocketDir()); err != nil {
+		return err
 	}
 	sockets, err := os.Open(d.socketDir())
 	if err != nil {

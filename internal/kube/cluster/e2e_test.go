@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -51,8 +53,10 @@ func TestCluster(t *testing.T) {
 		Name: "lon1", Version: "1.35", LoadBalancerCIDR: "127.18.4.0/28",
 		Nodes: []cluster.NodeSpec{member("node-a"), member("node-b")},
 	}
-	writeSpec(t, dir, spec)
-	w := &world{process: start(t, dir), whole: t, image: pushApp(t), spec: spec}
+	w := &world{whole: t, image: pushApp(t), spec: spec}
+	w.spec.OpenPorts = []uint16{w.registryPort(t)}
+	writeSpec(t, dir, w.spec)
+	w.process = start(t, dir)
 	w.waitReady(t, "node-a", "node-b")
 	w.client, w.config = w.process.client(t), w.process.config(t)
 	for _, step := range []struct {
@@ -69,6 +73,8 @@ func TestCluster(t *testing.T) {
 		{"a node's figures", figuresOfNode},
 		{"readiness decides who is behind a service", readinessDecides},
 		{"a pod of another user gets its files", otherUserGetsFiles},
+		{"pods are nobody on the machine", podsAreNobody},
+		{"a volume that outgrows its limit ends its pod", volumeOutgrowsLimit},
 		{"a rolling update loses no request", rollingUpdateLosesNothing},
 		{"a node that dies comes back", nodeComesBack},
 		{"a volume survives pods and a kill of everything", volumeSurvives},
@@ -150,8 +156,14 @@ func servicesAnswerInside(t *testing.T, w *world) {
 	if status, err := w.ask(t.Context(), "client", "/kubernetes"); err != nil || status != "200 OK" {
 		t.Errorf("the API server answered a pod %q, %v", status, err)
 	}
-	// The machine's loopback is there for pods under a name.
-	w.expectFromPod(t, "client", "http://host.m3o.internal:"+w.registryPort()+"/v2/app/tags/list", `"tags":["1"]`)
+	// The machine's loopback is there for pods under a name, where it was opened.
+	w.expectFromPod(t, "client", fmt.Sprintf("http://host.m3o.internal:%d/v2/app/tags/list", w.registryPort(t)), `"tags":["1"]`)
+	secret := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a pod reached a port that nobody opened") }))
+	defer secret.Close()
+	_, port, _ := strings.Cut(secret.Listener.Addr().String(), ":")
+	if got, err := w.ask(t.Context(), "client", "/get?url="+url.QueryEscape("http://host.m3o.internal:"+port)); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a port that nobody opened answered %q, %v", got, err)
+	}
 }
 
 func namesOfStatefulSet(t *testing.T, w *world) {
@@ -359,10 +371,15 @@ func nodesComeAndGo(t *testing.T, w *world) {
 	}
 }
 
-func (w *world) registryPort() string {
+func (w *world) registryPort(t *testing.T) uint16 {
+	t.Helper()
 	host, _, _ := strings.Cut(w.image, "/")
 	_, port, _ := strings.Cut(host, ":")
-	return port
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint16(number)
 }
 
 // exec runs a command in a pod and returns its output.

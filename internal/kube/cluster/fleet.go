@@ -90,7 +90,7 @@ func (f *fleet) ensure(ctx context.Context, spec Spec, wanted NodeSpec) error {
 	f.launch(ctx, wanted, node.Config{
 		Name: wanted.Name, Index: index, CPU: wanted.CPU, MemoryMiB: wanted.MemoryMiB,
 		Labels: nodeLabels(spec, wanted), Version: f.version,
-		Dir: f.dir.node(wanted.Name), ClusterDir: f.dir.path, SocketDir: f.dir.socketDir(),
+		Dir: f.dir.node(wanted.Name), ClusterDir: f.dir.path, VolumesDir: f.dir.volumes(), SocketDir: f.dir.nodeSocketDir(),
 		APIServer: f.apiServer, InsecureRegistries: spec.InsecureRegistries,
 	})
 	return nil

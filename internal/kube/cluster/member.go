@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -58,7 +59,10 @@ func (m *member) once(ctx context.Context) error {
 	if err := m.prepare(); err != nil {
 		return err
 	}
-	cmd := node.Command(m.config.Dir)
+	cmd, err := node.Command(m.config)
+	if err != nil {
+		return err
+	}
 	started, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- node.Run(cmd, started) }()
 	<-started
@@ -81,45 +85,85 @@ func (m *member) once(ctx context.Context) error {
 	}
 }
 
-// prepare writes what the process reads: its configuration and credentials.
+// prepare writes what the process reads: its configuration and credentials. The
+// node's directory is the node's own, so nothing in it is trusted: no link in it
+// leads us out of it.
 func (m *member) prepare() error {
-	if err := os.MkdirAll(filepath.Join(m.config.Dir, "pki"), 0o700); err != nil {
-		return fmt.Errorf("make the directory of node %s: %w", m.config.Name, err)
-	}
-	data, err := json.Marshal(m.config)
+	files, err := m.credentials()
 	if err != nil {
+		return err
+	}
+	if files[node.File(m.config.Dir)], err = json.Marshal(m.config); err != nil {
 		return fmt.Errorf("write the configuration of node %s: %w", m.config.Name, err)
 	}
-	if err := replaceFile(node.File(m.config.Dir), data); err != nil {
+	if err := os.MkdirAll(m.config.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the directory of node %s: %w", m.config.Name, err)
+	}
+	if err := node.Give(m.config.Dir); err != nil {
 		return err
 	}
-	if err := replaceFile(m.config.AuthorityCert(), m.authority.CertPEM); err != nil {
-		return err
+	root, err := os.OpenRoot(m.config.Dir)
+	if err != nil {
+		return fmt.Errorf("open the directory of node %s: %w", m.config.Name, err)
 	}
-	return m.issueCredentials()
+	defer root.Close()
+	for path, data := range files {
+		name, err := filepath.Rel(m.config.Dir, path)
+		if err == nil {
+			err = handOver(root, name, data)
+		}
+		if err != nil {
+			return fmt.Errorf("write for node %s: %w", m.config.Name, err)
+		}
+	}
+	return nil
 }
 
-func (m *member) issueCredentials() error {
+// handOver writes a file below root that belongs to the nodes' user. A reader, or
+// a kill, sees the old or the new.
+func handOver(root *os.Root, name string, data []byte) error {
+	uid, gid, _ := node.Owner()
+	draft := name + ".new"
+	if folder := filepath.Dir(name); folder != "." {
+		if err := root.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+		if err := root.Lchown(folder, uid, gid); err != nil {
+			return err
+		}
+	}
+	if err := root.Remove(draft); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	file, err := root.OpenFile(draft, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err := errors.Join(err, file.Chown(uid, gid), file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return root.Rename(draft, name)
+}
+
+// credentials are the node's certificates and keys, by their files.
+func (m *member) credentials() (map[string][]byte, error) {
 	client, err := m.authority.Issue(controlplane.Identity{
 		User: "system:node:" + m.config.Name, Groups: []string{"system:nodes"},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	server, err := m.authority.Issue(controlplane.Identity{
 		User: "system:node:" + m.config.Name, Groups: []string{"system:nodes"},
 		Names: []string{m.config.Name}, IPs: []net.IP{m.config.Address().AsSlice()},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for path, data := range map[string][]byte{
-		m.config.ClientCert(): client.Cert, m.config.ClientKey(): client.Key,
+	return map[string][]byte{
+		m.config.AuthorityCert(): m.authority.CertPEM,
+		m.config.ClientCert():    client.Cert, m.config.ClientKey(): client.Key,
 		m.config.ServerCert(): server.Cert, m.config.ServerKey(): server.Key,
-	} {
-		if err := replaceFile(path, data); err != nil {
-			return err
-		}
-	}
-	return nil
+	}, nil
 }

@@ -27,9 +27,9 @@ type relay struct {
 
 // serve accepts connections at path until ctx ends.
 func (r relay) serve(ctx context.Context, path string) error {
-	listener, err := net.Listen("unix", path)
+	listener, err := listenForNodes(path)
 	if err != nil {
-		return fmt.Errorf("listen for nodes: %w", err)
+		return err
 	}
 	return r.accept(ctx, listener)
 }

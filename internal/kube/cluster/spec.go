@@ -21,6 +21,7 @@ const (
 	// maxNodes leaves a few of the indexes that addresses have room for.
 	maxNodes     = 250
 	maxSpecBytes = 1 << 20
+	maxOpenPorts = 64
 )
 
 // Spec is the wanted state, DIR/cluster.json.
@@ -32,9 +33,10 @@ type Spec struct {
 	APIPort int `json:"apiPort"`
 	// LoadBalancerCIDR holds the addresses for Services of type LoadBalancer.
 	LoadBalancerCIDR string `json:"loadBalancerCIDR"`
-	// ClosedPorts are those of the machine's loopback that pods cannot reach.
-	ClosedPorts []uint16   `json:"closedPorts"`
-	Nodes       []NodeSpec `json:"nodes"`
+	// OpenPorts are those of the machine's loopback that pods can reach; all
+	// others are closed. The registry that nodes pull from must be among them.
+	OpenPorts []uint16   `json:"openPorts"`
+	Nodes     []NodeSpec `json:"nodes"`
 	// InsecureRegistries are registries, as "host:port", that speak plain HTTP,
 	// beside those on the machine's loopback. Nodes that start are told.
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
@@ -95,6 +97,9 @@ func (s Spec) validate() error {
 			problems = append(problems, fmt.Errorf("insecureRegistries: %q is not host:port", registry))
 		}
 	}
+	if len(s.OpenPorts) > maxOpenPorts || slices.Contains(s.OpenPorts, 0) {
+		problems = append(problems, fmt.Errorf("openPorts: %d ports; at most %d can be named, each between 1 and 65535", len(s.OpenPorts), maxOpenPorts))
+	}
 	if len(s.Nodes) > maxNodes {
 		problems = append(problems, fmt.Errorf("%d nodes are more than %d", len(s.Nodes), maxNodes))
 	}
@@ -124,10 +129,10 @@ func (n NodeSpec) validate() []error {
 }
 
 // restartNeeded says whether going from s to wanted takes a new control plane:
-// Kubernetes fixes its version, and we our addresses and what is closed, when
+// Kubernetes fixes its version, and we our addresses and what is open, when
 // the process starts.
 func (s Spec) restartNeeded(wanted Spec) bool {
 	return s.Name != wanted.Name || s.Version != wanted.Version ||
 		s.APIPort != wanted.APIPort || s.LoadBalancerCIDR != wanted.LoadBalancerCIDR ||
-		!slices.Equal(s.ClosedPorts, wanted.ClosedPorts)
+		!slices.Equal(s.OpenPorts, wanted.OpenPorts)
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,15 +25,15 @@ func (c *cluster) startNetwork(ctx context.Context, parts *errgroup.Group) error
 	}
 	wire, err := network.New(network.Config{
 		APIServer: strings.TrimPrefix(c.plane.Endpoint(), "https://"), LoadBalancerCIDR: prefix,
-		ClosedPorts: c.spec.ClosedPorts, Logger: c.logger,
+		OpenPorts: c.spec.OpenPorts, Logger: c.logger,
 	})
 	if err != nil {
 		return err
 	}
 	context.AfterFunc(ctx, wire.Close)
-	uplinks, err := net.Listen("unix", c.dir.socket(node.UplinkSocket))
+	uplinks, err := listenForNodes(c.dir.nodeSocket(node.UplinkSocket))
 	if err != nil {
-		return fmt.Errorf("listen for nodes: %w", err)
+		return err
 	}
 	egress, err := net.Listen("unix", c.dir.socket(egressSocket))
 	if err != nil {
@@ -42,4 +43,16 @@ func (c *cluster) startNetwork(ctx context.Context, parts *errgroup.Group) error
 	parts.Go(func() error { return wire.ServeEgress(ctx, egress) })
 	parts.Go(func() error { return wire.Run(ctx, c.client) })
 	return nil
+}
+
+// listenForNodes makes a socket that nodes may connect to.
+func listenForNodes(path string) (net.Listener, error) {
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for nodes: %w", err)
+	}
+	if err := node.Give(path); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
 }

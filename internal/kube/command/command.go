@@ -84,15 +84,17 @@ func clusterCommand(logger *slog.Logger) *cobra.Command {
 
 func nodeCommand(logger *slog.Logger) *cobra.Command {
 	var dir string
+	var trees []string
 	cmd := &cobra.Command{
 		Use:    node.Subcommand,
 		Short:  "Run one node (the cluster starts it)",
 		Args:   cobra.NoArgs,
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return node.Main(cmd.Context(), dir, logger)
+			return node.Main(cmd.Context(), dir, trees, logger)
 		},
 	}
+	cmd.Flags().StringArrayVar(&trees, "tree", nil, "folder whose mount was handed over as a file descriptor, from 3 on")
 	return withDir(cmd, &dir)
 }
 

@@ -12,13 +12,14 @@ const benchBytes = 64 << 20
 // Throughput: bytes that a pod, the machine or a client of a load balancer
 // moves. Latency: a connection, one byte each way, and its end.
 func BenchmarkNetwork(b *testing.B) {
-	l := newLab(b, 2)
+	outside := &lab{TB: b}
+	machine, flood := outside.server(hashFree), outside.server(floodStream)
+	echoAt := outside.server(func(c *net.TCPConn) { _ = echoBack(c) })
+	l := newLab(b, 2, opened(machine, flood, echoAt))
 	a, same, other := l.startPod(1, "a"), l.startPod(1, "same"), l.startPod(2, "other")
 	l.service("app", "10.96.3.4", loadBalancer)
 	l.endpoints("app", endpoint(a, true))
 	addr := l.ingress("app")
-	machine := "10.244.0.2:" + l.server(hashFree)
-	flood := "10.244.0.2:" + l.server(floodStream)
 	l.eventually("the load balancer answers", func() error {
 		_, err := exchange(direct(), Exchange{Network: "tcp", Address: addr + ":8080", Bytes: 1})
 		return err
@@ -30,17 +31,14 @@ func BenchmarkNetwork(b *testing.B) {
 	download := func(from string) func(*testing.B) {
 		return func(b *testing.B) { a.bench(b, "Lab.Download", Exchange{Address: from, Bytes: benchBytes}) }
 	}
-	b.Run("pod to machine", upload(machine))
-	b.Run("machine to pod", download(flood))
+	b.Run("pod to machine", upload("10.244.0.2:"+machine))
+	b.Run("machine to pod", download("10.244.0.2:"+flood))
 	b.Run("pod from pod, same node", download(same.at(floodPort)))
 	b.Run("pod from pod, other node", download(other.at(floodPort)))
 	b.Run("load balancer to pod", func(b *testing.B) { benchUpload(b, direct(), addr+":8082") })
 	b.Run("into the cluster", func(b *testing.B) { benchUpload(b, l.net.DialContext, a.at(hashPort)) })
 
-	b.Run("latency/pod to machine", func(b *testing.B) {
-		echoAt := "10.244.0.2:" + l.server(func(c *net.TCPConn) { _ = echoBack(c) })
-		a.benchLatency(b, echoAt)
-	})
+	b.Run("latency/pod to machine", func(b *testing.B) { a.benchLatency(b, "10.244.0.2:"+echoAt) })
 	b.Run("latency/pod to pod, same node", func(b *testing.B) { a.benchLatency(b, same.at(echoPort)) })
 	b.Run("latency/pod to pod, other node", func(b *testing.B) { a.benchLatency(b, other.at(echoPort)) })
 	b.Run("latency/pod to service", func(b *testing.B) { a.benchLatency(b, "10.96.3.4:8080") })

@@ -11,8 +11,9 @@
 // gateway as the sender; internalTrafficPolicy, externalTrafficPolicy and
 // externalIPs are ignored; NodePorts are not opened; a load balancer's address
 // is the machine's own and so cannot be reached from pods. A pod reaches the
-// outside with what this process may reach, but for link-local addresses,
-// where clouds keep a machine's credentials.
+// outside with what this process may reach, but for the machine's loopback,
+// of which only Config.OpenPorts are open, and the addresses where clouds answer
+// their machines (forbidden.go).
 //
 // It is not a packet filter: NetworkPolicy is not enforced. Traffic between
 // pods never passes the stack, only the switch. IPv4 only.

@@ -66,10 +66,10 @@ func TestCloseLeavesNothing(t *testing.T) {
 
 // Streams and datagram flows end with their connections.
 func TestFlowsEnd(t *testing.T) {
-	l := newLab(t, 1)
+	echoAt := (&lab{TB: t}).server(func(c *net.TCPConn) { _ = echoBack(c) })
+	l := newLab(t, 1, opened(echoAt))
 	a := l.startPod(1, "a")
-	echoAt := "10.244.0.2:" + l.server(func(c *net.TCPConn) { _ = echoBack(c) })
-	a.must(Exchange{Network: "tcp", Address: echoAt, Bytes: 1000, Parallel: 300})
+	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 1000, Parallel: 300})
 	l.eventually("no stream is left", func() error {
 		if n := l.net.Stats().Streams; n != 0 {
 			return errStreams(n)

@@ -31,9 +31,10 @@ type Config struct {
 	// LoadBalancerCIDR is where Services of type LoadBalancer get their
 	// addresses: an IPv4 prefix inside of 127.0.0.0/8. Without it they get none.
 	LoadBalancerCIDR netip.Prefix
-	// ClosedPorts are those of the machine's loopback that pods cannot reach:
-	// what listens there trusts everybody who can.
-	ClosedPorts []uint16
+	// OpenPorts are those of the machine's loopback that pods can reach. All
+	// others are closed: much of what listens on a loopback trusts everybody who
+	// can connect.
+	OpenPorts []uint16
 	// Resolvers answer names of the outside, as host:port. Without any, the
 	// machine's own are asked: those in its /etc/resolv.conf.
 	Resolvers []string
@@ -67,6 +68,9 @@ type Network struct {
 	table *service.Table
 	names *names.Server
 
+	// dialOutside connects to what is outside the cluster.
+	dialOutside func(ctx context.Context, network, address string) (net.Conn, error)
+
 	streams   *flow.Limit
 	datagrams *flow.Limit
 
@@ -86,6 +90,7 @@ func New(cfg Config) (*Network, error) {
 	n := &Network{
 		cfg: cfg, log: cfg.Logger, table: service.NewTable(),
 		streams: flow.NewLimit(maxStreams), datagrams: flow.NewLimit(maxDatagramFlows),
+		dialOutside: (&net.Dialer{KeepAlive: keepaliveIdle}).DialContext,
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)

@@ -30,32 +30,26 @@ func TestPodsReachEachOther(t *testing.T) {
 }
 
 func TestPodReachesMachine(t *testing.T) {
-	l := newLab(t, 1)
-	a := l.startPod(1, "a")
-	port := l.server(hashStream)
+	machine := &lab{TB: t}
+	port, echoAt := machine.server(hashStream), machine.server(func(c *net.TCPConn) { _ = echoBack(c) })
+	a := newLab(t, 1, opened(port, echoAt)).startPod(1, "a")
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + port, Bytes: 100 << 20, Hash: true})
-	echoAt := l.server(func(c *net.TCPConn) { _ = echoBack(c) })
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 20 << 20})
 	a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + echoAt, Bytes: 10000, Parallel: 200})
 }
 
-// What trusts everybody on the machine is closed to pods; the rest of the
-// machine stays open.
-func TestClosedPortsRefusePods(t *testing.T) {
+// The machine's loopback is closed to pods, but for what was opened.
+func TestPodsReachOnlyOpenPortsOfTheMachine(t *testing.T) {
 	machine := &lab{TB: t}
 	hello := func(c *net.TCPConn) { _, _ = io.WriteString(c, "hello") }
 	closed, open := machine.server(hello), machine.server(hello)
-	number, err := strconv.ParseUint(closed, 10, 16)
-	if err != nil {
-		t.Fatal(err)
-	}
 	datagrams, err := net.ListenPacket("udp4", "127.0.0.1:"+closed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = datagrams.Close() })
 	go echoDatagrams(datagrams)
-	a := newLab(t, 1, func(c *network.Config) { c.ClosedPorts = []uint16{uint16(number)} }).startPod(1, "a")
+	a := newLab(t, 1, opened(open)).startPod(1, "a")
 	if got := a.must(Exchange{Network: "tcp", Address: "10.244.0.2:" + open, Text: true}).Text; got != "hello" {
 		t.Errorf("the open port says %q", got)
 	}
@@ -63,6 +57,25 @@ func TestClosedPortsRefusePods(t *testing.T) {
 		r := a.try(Exchange{Network: protocol, Address: "10.244.0.2:" + closed, Bytes: 1})
 		if !strings.Contains(r.Err, "connection refused") || r.Took > 2*time.Second {
 			t.Errorf("a closed %s port: %q after %s", protocol, r.Err, r.Took)
+		}
+	}
+	// The pod's own loopback is its own, and the machine's has no other way in.
+	for address, want := range map[string]string{"127.0.0.1:" + open: "refused", "10.244.0.1:" + open: "refused", "10.244.1.1:" + open: "refused"} {
+		if r := a.try(Exchange{Network: "tcp", Address: address, Text: true}); !strings.Contains(r.Err, want) {
+			t.Errorf("%s: %q %q", address, r.Text, r.Err)
+		}
+	}
+}
+
+// opened lets pods reach ports of the machine.
+func opened(ports ...string) func(*network.Config) {
+	return func(c *network.Config) {
+		for _, port := range ports {
+			number, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				panic(err)
+			}
+			c.OpenPorts = append(c.OpenPorts, uint16(number))
 		}
 	}
 }

@@ -50,8 +50,8 @@ func (n *Network) route(protocol corev1.Protocol, to netip.AddrPort) (target, er
 	switch {
 	case !addr.Is4():
 		return target{}, fmt.Errorf("%w: the cluster has only IPv4", errUnreachable)
-	case addr == addresses.Machine && slices.Contains(n.cfg.ClosedPorts, to.Port()):
-		return target{}, fmt.Errorf("%w: the port is closed to pods", errRefused)
+	case addr == addresses.Machine && !slices.Contains(n.cfg.OpenPorts, to.Port()):
+		return target{}, fmt.Errorf("%w: port %d of the machine is not open to pods", errRefused, to.Port())
 	case addr == addresses.Machine:
 		return n.outside(protocol, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port()).String()), nil
 	case addr == addresses.Gateway:
@@ -70,23 +70,14 @@ func (n *Network) route(protocol corev1.Protocol, to netip.AddrPort) (target, er
 	return n.outside(protocol, to.String()), nil
 }
 
-// forbidden addresses are never dialled for a pod: the machine's own loopback
-// but for addresses.Machine, what is not one host, and link-local addresses, where clouds
-// keep the credentials of the machine.
-func forbidden(addr netip.Addr) bool {
-	return addr.IsLoopback() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||
-		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || addr.As4()[0] == 0
-}
-
 // outside is an ordinary socket of this process.
 func (n *Network) outside(protocol corev1.Protocol, to string) target {
 	return target{dial: func(ctx context.Context, _ netip.Addr) (net.Conn, func() bool, error) {
-		dialer := net.Dialer{KeepAlive: keepaliveIdle}
 		network := "tcp4"
 		if protocol == corev1.ProtocolUDP {
 			network = "udp4"
 		}
-		conn, err := dialer.DialContext(ctx, network, to)
+		conn, err := n.dialOutside(ctx, network, to)
 		return conn, nil, err
 	}}
 }

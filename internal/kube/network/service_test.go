@@ -273,7 +273,7 @@ func TestDialContextRefuses(t *testing.T) {
 		a.at("9"):         "refused",
 		"10.244.1.77:80":  "", // nobody there: the wording is the stack's
 		"10.96.9.9:80":    "no route",
-		"10.244.0.2:22":   "not an address of the cluster",
+		"10.244.0.2:22":   "not open to pods",
 		"127.0.0.1:22":    "no route",
 		"192.0.2.1:80":    "not an address of the cluster",
 		"nowhere.svc:80":  "no such name",

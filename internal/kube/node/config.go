@@ -30,10 +30,11 @@ type Config struct {
 	Labels    map[string]string `json:"labels"`
 	// Version is the Kubernetes version the kubelet presents, as "v1.34.0".
 	Version string `json:"version"`
-	// Dir is the node's own directory, ClusterDir the cluster's, which must stay
-	// visible to the node because volumes are in it, and SocketDir the sockets'.
+	// Dir is the node's own directory, ClusterDir the cluster's, in which it is,
+	// VolumesDir and SocketDir are where volumes and sockets are.
 	Dir        string `json:"dir"`
 	ClusterDir string `json:"clusterDir"`
+	VolumesDir string `json:"volumesDir"`
 	SocketDir  string `json:"socketDir"`
 	// APIServer is the name under which the API server's certificate is checked.
 	APIServer string `json:"apiServer"`

@@ -33,6 +33,9 @@ const (
 	// unusedImageAge is how long an image that no container uses is kept: every
 	// deploy leaves one.
 	unusedImageAge = 24 * time.Hour
+	// volumeMeasuring is how often a pod's volumes are measured. Every ten seconds
+	// the kubelet evicts the pods whose volumes were too large.
+	volumeMeasuring = 10 * time.Second
 )
 
 // kubeletFeatures makes the kubelet accept that it may not change the kernel's
@@ -142,9 +145,11 @@ func applySandbox(settings *kubeletconfig.KubeletConfiguration) {
 	settings.CgroupsPerQOS = false
 	settings.EnforceNodeAllocatable = nil
 	settings.MakeIPTablesUtilChains = false
-	settings.LocalStorageCapacityIsolation = false
 	settings.FailSwapOn = false
 	settings.EvictionHard = nil
+	// A pod that fills its volumes beyond their limits is evicted all the same.
+	settings.LocalStorageCapacityIsolation = true
+	settings.VolumeStatsAggPeriod = metav1.Duration{Duration: volumeMeasuring}
 	// Images go by their age. With 100 percent alone the kubelet would collect none.
 	settings.ImageGCHighThresholdPercent = 100
 	settings.ImageMaximumGCAge = metav1.Duration{Duration: unusedImageAge}

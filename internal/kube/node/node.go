@@ -28,14 +28,10 @@ const (
 )
 
 // Main is the whole life of the node in dir, in the process that Command
-// describes. It returns when ctx ends, after its pods ended in their grace, or
-// when a part fails.
-func Main(ctx context.Context, dir string, logger *slog.Logger) error {
-	config, err := load(dir)
-	if err != nil {
-		return err
-	}
-	sockets, err := enter(config)
+// describes, which was handed the trees. It returns when ctx ends, after its pods
+// ended in their grace, or when a part fails.
+func Main(ctx context.Context, dir string, trees []string, logger *slog.Logger) error {
+	config, sockets, err := enter(dir, trees)
 	if err != nil {
 		return err
 	}
@@ -47,25 +43,43 @@ func Main(ctx context.Context, dir string, logger *slog.Logger) error {
 
 // enter makes this process' surroundings a machine of its own, and opens the
 // folder of the cluster's sockets.
-func enter(config Config) (*os.File, error) {
-	resolver := resolverFile()
-	if err := isolateMounts(config.ClusterDir); err != nil {
-		return nil, err
-	}
-	if err := mountOwn(config); err != nil {
-		return nil, err
-	}
-	if err := useResolver(config, resolver); err != nil {
-		return nil, err
+func enter(dir string, trees []string) (Config, *os.File, error) {
+	config, err := enterMounts(dir, trees)
+	if err != nil {
+		return Config{}, nil, err
 	}
 	if err := unix.Sethostname([]byte(config.Name)); err != nil {
-		return nil, fmt.Errorf("set the node's host name: %w", err)
+		return Config{}, nil, fmt.Errorf("set the node's host name: %w", err)
 	}
 	sockets, err := os.Open(config.SocketDir)
 	if err != nil {
-		return nil, fmt.Errorf("open the cluster's sockets: %w", err)
+		return Config{}, nil, fmt.Errorf("open the cluster's sockets: %w", err)
 	}
-	return sockets, nil
+	return config, sockets, nil
+}
+
+// enterMounts makes the node's mounts. What it was handed as trees it reaches only
+// then; what it reaches by itself has to stay visible.
+func enterMounts(dir string, trees []string) (config Config, err error) {
+	resolver := resolverFile()
+	if len(trees) == 0 {
+		if config, err = load(dir); err != nil {
+			return Config{}, err
+		}
+	}
+	if err := isolateMounts(config.ClusterDir); err != nil {
+		return Config{}, err
+	}
+	if err := attachTrees(trees); err != nil {
+		return Config{}, err
+	}
+	if config, err = load(dir); err != nil {
+		return Config{}, err
+	}
+	if err := mountOwn(config); err != nil {
+		return Config{}, err
+	}
+	return config, useResolver(config, resolver)
 }
 
 // serve runs the bridge, the runtime and the kubelet. When ctx ends, the runtime

@@ -25,27 +25,33 @@ const (
 // ErrRefused means that this machine does not let us make a node's namespaces.
 var ErrRefused = errors.New("this machine refuses what a node needs")
 
-// Command returns the process of the node in dir, not started. Its user zero is
-// the caller, so it can do no more to the machine than the caller can.
-func Command(dir string) *exec.Cmd {
-	cmd := exec.Command(self, Subcommand, "--dir", dir)
+// Command returns the process of a node, not started; it is for Run. Its user
+// zero is the caller, so it can do no more to the machine than the caller can; or
+// another user, if the caller is root.
+func Command(config Config) (*exec.Cmd, error) {
+	cmd := exec.Command(self, Subcommand, "--dir", config.Dir)
 	cmd.Args[0] = Program
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	cmd.SysProcAttr = isolation()
-	return cmd
+	if _, _, another := Owner(); another {
+		if err := handTrees(cmd, config); err != nil {
+			return nil, errors.Join(err, closeTrees(cmd))
+		}
+	}
+	return cmd, nil
 }
 
 func isolation() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
+	attributes := &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET |
 			syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
 		// The node ends with the thread that started it, and its pods with it.
 		Pdeathsig: syscall.SIGKILL,
 		// A Ctrl-C is for the cluster, which stops its nodes in order.
 		Setpgid: true,
 	}
+	become(attributes)
+	return attributes
 }
 
 // Run starts cmd and returns when it ended. The signal for our death is sent when
@@ -57,11 +63,12 @@ func Run(cmd *exec.Cmd, started chan<- struct{}) error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
+		closing := closeTrees(cmd)
 		if started != nil {
 			close(started)
 		}
 		if err == nil {
-			err = cmd.Wait()
+			err = errors.Join(cmd.Wait(), closing)
 		}
 		result <- err
 	}()

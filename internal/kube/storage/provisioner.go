@@ -46,6 +46,7 @@ const (
 type Provisioner struct {
 	client kubernetes.Interface
 	dir    string
+	give   func(path string) error
 	logger *slog.Logger
 
 	factory informers.SharedInformerFactory
@@ -60,11 +61,12 @@ type item struct {
 	namespace, name string
 }
 
-// New returns a provisioner whose volumes are directories in dir.
-func New(client kubernetes.Interface, dir string, logger *slog.Logger) *Provisioner {
+// New returns a provisioner whose volumes are directories in dir; give makes one
+// belong to who pods are.
+func New(client kubernetes.Interface, dir string, give func(path string) error, logger *slog.Logger) *Provisioner {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	return &Provisioner{
-		client: client, dir: dir, logger: logger, factory: factory,
+		client: client, dir: dir, give: give, logger: logger, factory: factory,
 		claims:  factory.Core().V1().PersistentVolumeClaims().Lister(),
 		volumes: factory.Core().V1().PersistentVolumes().Lister(),
 		classes: factory.Storage().V1().StorageClasses().Lister(),
@@ -172,6 +174,9 @@ func (p *Provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 	// Whichever user an image runs as has to be able to write to its volume.
 	if err := os.Chmod(path, 0o777); err != nil {
 		return fmt.Errorf("open the volume's directory: %w", err)
+	}
+	if err := p.give(path); err != nil {
+		return err
 	}
 	policy := corev1.PersistentVolumeReclaimDelete
 	if class.ReclaimPolicy != nil {

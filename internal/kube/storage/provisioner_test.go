@@ -53,7 +53,9 @@ func runUntil(t *testing.T, client kubernetes.Interface, dir, what string, done 
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- New(client, dir, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	go func() {
+		ended <- New(client, dir, func(string) error { return nil }, slog.New(slog.DiscardHandler)).Run(ctx)
+	}()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("waited too long: %s", what)

@@ -19,7 +19,7 @@ type specFile struct {
 	Version          string     `json:"version"`
 	APIPort          int        `json:"apiPort"`
 	LoadBalancerCIDR string     `json:"loadBalancerCIDR"`
-	ClosedPorts      []int      `json:"closedPorts"`
+	OpenPorts        []int      `json:"openPorts"`
 	Nodes            []specNode `json:"nodes"`
 }
 
@@ -45,8 +45,8 @@ type statusNode struct {
 	Ready bool   `json:"ready"`
 }
 
-func specOf(w Wanted, closed []int) specFile {
-	spec := specFile{Name: w.Name, Version: w.Version, LoadBalancerCIDR: w.Place, ClosedPorts: closed, Nodes: []specNode{}}
+func specOf(w Wanted, open []int) specFile {
+	spec := specFile{Name: w.Name, Version: w.Version, LoadBalancerCIDR: w.Place, OpenPorts: open, Nodes: []specNode{}}
 	for _, n := range w.Nodes {
 		spec.Nodes = append(spec.Nodes, specNode(n))
 	}

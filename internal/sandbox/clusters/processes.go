@@ -36,16 +36,16 @@ type Processes struct {
 	binary string
 	dir    string
 	runDir string
-	closed []int
+	open   []int
 	logger *slog.Logger
 
 	mu      sync.Mutex
 	running map[string]*process
 }
 
-// NewProcesses runs m3o-kube from binary, keeps the clusters' state below dir and their pid files in runDir. What listens on
-// the closed ports of this machine's loopback is not for pods.
-func NewProcesses(binary, dir, runDir string, closed []int, logger *slog.Logger) (*Processes, error) {
+// NewProcesses runs m3o-kube from binary, keeps the clusters' state below dir and their pid files in runDir. Of this
+// machine's loopback, pods and nodes reach the open ports and no others.
+func NewProcesses(binary, dir, runDir string, open []int, logger *slog.Logger) (*Processes, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func NewProcesses(binary, dir, runDir string, closed []int, logger *slog.Logger)
 			return nil, fmt.Errorf("make the clusters' directory: %w", err)
 		}
 	}
-	return &Processes{binary: binary, dir: dir, runDir: runDir, closed: closed, logger: logger, running: map[string]*process{}}, nil
+	return &Processes{binary: binary, dir: dir, runDir: runDir, open: open, logger: logger, running: map[string]*process{}}, nil
 }
 
 // Places are networks in 127.0.0.0/8, one per cluster, for its load balancers. They depend on the directory, so that two
@@ -89,7 +89,7 @@ func (p *Processes) writeSpec(dir string, w Wanted) error {
 		return fmt.Errorf("make the cluster's directory: %w", err)
 	}
 	path := filepath.Join(dir, "cluster.json")
-	data, err := json.MarshalIndent(specOf(w, p.closed), "", "  ")
+	data, err := json.MarshalIndent(specOf(w, p.open), "", "  ")
 	if err != nil {
 		return err
 	}

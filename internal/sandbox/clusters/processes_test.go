@@ -1,11 +1,13 @@
 package clusters_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,11 +31,12 @@ const id = "b1614d11-60d0-40bf-9b32-e04523426f9a"
 type fixture struct {
 	t           *testing.T
 	dir, runDir string
+	open        []int
 	*clusters.Processes
 }
 
 func newFixture(t *testing.T) *fixture {
-	f := &fixture{t: t, dir: t.TempDir(), runDir: t.TempDir()}
+	f := &fixture{t: t, dir: t.TempDir(), runDir: t.TempDir(), open: []int{5001, 5432}}
 	f.reopen()
 	t.Cleanup(func() { must(t, f.StopAll(t.Context())) })
 	return f
@@ -44,7 +47,7 @@ func (f *fixture) reopen() {
 	f.t.Helper()
 	binary, err := os.Executable()
 	must(f.t, err)
-	f.Processes, err = clusters.NewProcesses(binary, f.dir, f.runDir, []int{7233, 9000}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	f.Processes, err = clusters.NewProcesses(binary, f.dir, f.runDir, f.open, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	must(f.t, err)
 }
 
@@ -134,6 +137,31 @@ func TestClusterProcessLife(t *testing.T) {
 		}
 	}
 	must(t, f.Remove(t.Context(), id))
+}
+
+// TestAdoptedClusterIsToldWhichPortsAreOpen: it keeps what it was told until the next sandbox opens others.
+func TestAdoptedClusterIsToldWhichPortsAreOpen(t *testing.T) {
+	f := newFixture(t)
+	open := func() (ports []int) {
+		text, err := os.ReadFile(filepath.Join(f.folder(), "cluster.json"))
+		must(t, err)
+		var wanted struct{ OpenPorts []int }
+		must(t, json.Unmarshal(text, &wanted))
+		return wanted.OpenPorts
+	}
+	f.waitReady("a")
+	pid := f.pid()
+	f.reopen()
+	f.waitReady("a")
+	if got := open(); !slices.Equal(got, []int{5001, 5432}) || f.pid() != pid {
+		t.Errorf("the cluster opens %v, as process %d after %d", got, f.pid(), pid)
+	}
+	f.open = []int{5001}
+	f.reopen()
+	f.waitReady("a")
+	if got := open(); !slices.Equal(got, []int{5001}) || f.pid() != pid {
+		t.Errorf("taken over, the cluster opens %v, as process %d after %d", got, f.pid(), pid)
+	}
 }
 
 func TestRunningClusterIsFoundAgain(t *testing.T) {

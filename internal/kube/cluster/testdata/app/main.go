@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -78,6 +79,13 @@ func routes() http.Handler {
 	})
 	mux.HandleFunc("/write", func(w http.ResponseWriter, r *http.Request) {
 		answer(w)("", os.WriteFile(r.FormValue("path"), []byte(r.FormValue("data")), 0o644))
+	})
+	mux.HandleFunc("/fill", func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.Atoi(r.FormValue("bytes"))
+		if err == nil {
+			err = os.WriteFile(r.FormValue("path"), make([]byte, size), 0o644)
+		}
+		answer(w)("", err)
 	})
 	return mux
 }
