@@ -117,9 +117,6 @@ func (s *Store) Bootstrap(ctx context.Context, hash []byte, name string) error {
 	if len(hash) < 32 {
 		return fault.New(fault.Invalid, "a token's hash has at least 32 bytes, not %d", len(hash))
 	}
-	if err := s.EnsureProject(ctx, account.DefaultProject); err != nil {
-		return err
-	}
 	return s.transact(ctx, "admit the administrator", func(ctx context.Context, tx bun.Tx) error {
 		admin, err := s.ensureAdmin(ctx, tx)
 		if err != nil {

@@ -59,7 +59,7 @@ func TestChangesOfStatusOrMessageAreTold(t *testing.T) {
 		r.Version++
 		must(t, s.RecordRegion(t.Context(), r))
 	}
-	events, err := s.Events(t.Context(), 0, "", 0)
+	events, err := s.Events(t.Context(), 0, nil, 0)
 	must(t, err)
 	var got []string
 	for _, e := range events {
@@ -91,7 +91,7 @@ func TestEventsOfLongAgoAreForgotten(t *testing.T) {
 			t.Errorf("forgot %d events, not %d: %v", n, want, err)
 		}
 	}
-	events, err := s.Events(t.Context(), 0, "", 0)
+	events, err := s.Events(t.Context(), 0, nil, 0)
 	if err != nil || len(events) != 1 || events[0].Message != "third" || events[0].Seq != 3 {
 		t.Errorf("left are %+v, %v", events, err)
 	}
@@ -102,7 +102,7 @@ func TestEventsOfLongAgoAreForgotten(t *testing.T) {
 		t.Errorf("the last event was %d, %v", last, err)
 	}
 	tell("fourth")
-	if events, err := s.Events(t.Context(), 3, "", 0); err != nil || len(events) != 1 || events[0].Seq != 4 {
+	if events, err := s.Events(t.Context(), 3, nil, 0); err != nil || len(events) != 1 || events[0].Seq != 4 {
 		t.Errorf("after the third there are %+v, %v", events, err)
 	}
 }
