@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
@@ -58,7 +61,12 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		return fmt.Errorf("M3O_BLOBS: %w", err)
 	}
 	flows := control.NewFlows(b.temporal, b.codec.Converters())
-	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
+	proxies, err := prefixes("M3O_TRUSTED_PROXIES", s.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
+		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	handler, err := guarded(s, api.Handler())
@@ -77,6 +85,9 @@ func guarded(s config.Settings, api http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, misuse("M3O_HOSTS: %v", err)
 	}
+	if public, err := url.Parse(s.PublicURL); err == nil && public.Hostname() != "" {
+		names = append(names, public.Hostname())
+	}
 	guard := hosts.Guard{Names: names, Addresses: true}
 	if s.TemporalUI != "" {
 		guard.Origins = []string{s.TemporalUI}
@@ -86,6 +97,19 @@ func guarded(s config.Settings, api http.Handler) (http.Handler, error) {
 		return nil, misuse("M3O_TEMPORAL_UI: %v", err)
 	}
 	return handler, nil
+}
+
+// prefixes reads networks, with commas between them.
+func prefixes(variable, text string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return nil, misuse("%s: %q is no network such as 10.0.0.0/8", variable, word)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
 }
 
 // reachable says whether Temporal answers.

@@ -192,7 +192,7 @@ func (s *session) project() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return projectOf(who), nil
+	return projectOf(who.Principal), nil
 }
 
 // waiting says once in a while that the API does not answer.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
@@ -161,17 +160,16 @@ func makeKeys(s config.Settings) error {
 	return signer.Publish(s.TicketKeys)
 }
 
-// admit lets the holder of the token in the file do everything; it is made if there is none. The database keeps its hash.
+// admit lets the holder of the token in the file operate the platform; it is made if there is none. The database keeps its hash.
 func admit(ctx context.Context, db *store.Store, path string) error {
-	token, err := secret.LoadOrCreate(path, "m3o_")
+	token, err := secret.LoadOrMake(path, func() string { return account.NewSecret(account.PersonToken) })
 	if err != nil {
 		return err
 	}
-	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
-	if err := db.EnsureProject(ctx, account.DefaultProject); err != nil {
-		return err
+	if err := account.CheckSecret(token, account.PersonToken); err != nil {
+		return fmt.Errorf("%s: %w; remove the file, and one is made", path, err)
 	}
-	return db.ReplaceToken(ctx, rest.HashToken(token), admin, "admin.token", time.Time{})
+	return db.Bootstrap(ctx, account.Hash(token), "admin.token")
 }
 
 // loadSigner reads the key that signs tickets.

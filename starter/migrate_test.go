@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/store"
@@ -58,8 +57,8 @@ func TestMigrateMakesWhatIsMissingAndKeepsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	who, err := db.Principal(t.Context(), rest.HashToken(strings.TrimSpace(made["admin.token"])))
-	if err != nil || !who.May(account.WriteRegions) || who.Project != "" {
+	who, err := db.Principal(t.Context(), account.Hash(strings.TrimSpace(made["admin.token"])))
+	if err != nil || !who.May(account.WriteRegions, "") || who.Project != "" {
 		t.Errorf("the token stands for %+v, %v", who, err)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "store.db"))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/netip"
 	"path"
 	"reflect"
 	"regexp"
@@ -28,10 +29,14 @@ type API struct {
 	Services        Services
 	Events          Events
 	Accounts        Accounts
+	AuditLog        AuditLog
+	Identity        Identity
+	Sessions        Sessions
 	Claims          Claims
 	Plans           PlanCommands
 	RegionCommands  RegionCommands
 	ServiceCommands ServiceCommands
+	ProjectCommands ProjectCommands
 	Tickets         Tickets
 	Blobs           blob.Store
 	Codec           converter.PayloadCodec
@@ -41,17 +46,15 @@ type API struct {
 	TemporalUI      string        // origin that may read decrypted payloads through a browser
 	BodyWait        time.Duration // for a request's body to come; 30 s when left out
 
+	SessionKey     []byte         // signs browsers' sessions: the same in every process of the API
+	PublicURL      string         // how people reach the API; over https, cookies are for https alone
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed (none)
+
 	mux       *http.ServeMux
 	huma      huma.API
 	routes    []Route
 	strangers strangers
-	sessions  sessions
-}
-
-// Route is one route and the permission it declares.
-type Route struct {
-	Method, Path, Action string
-	Permission           account.Permission
+	logins    *logins
 }
 
 // MaxBody bounds a JSON body.
@@ -61,14 +64,14 @@ const MaxBody = 2 << 20
 func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
-	a.sessions = newSessions()
+	a.logins = newLogins()
 	a.strangers.say = rate.Sometimes{First: 1, Interval: time.Minute}
 	config := huma.DefaultConfig("M3O Platform", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard
 	config.CreateHooks = nil                                             // no $schema links in answers
 	config.Transformers = append(config.Transformers, discreet)
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
-	config.Info.Description = "Micro as a service on every cloud. Every request but health needs a bearer token."
+	config.Info.Description = "Micro as a service on every cloud. Every request but health and login needs a bearer token."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	a.huma = humago.New(a.mux, config)
 	a.registerRegions()
@@ -76,6 +79,10 @@ func (a *API) Handler() http.Handler {
 	a.registerServices()
 	a.registerReleases()
 	a.registerAccount()
+	a.registerTokens()
+	a.registerUsers()
+	a.registerProjects()
+	a.registerMembers()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
 	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
@@ -102,26 +109,31 @@ func schemaName(t reflect.Type, hint string) string {
 func (a *API) Routes() []Route { return a.routes }
 
 // declare notes a route. There is none without a permission.
-func (a *API) declare(r Route) {
-	if r.Permission == "" {
-		panic("rest: the route " + r.Action + " declares no permission")
+func (a *API) declare(id, method, path string, need account.Permission) Route {
+	if need == "" {
+		panic("rest: the route " + id + " declares no permission")
 	}
+	r := Route{Method: method, Path: path, Action: id, Permission: need, About: about(id, path, need)}
 	a.routes = append(a.routes, r)
+	return r
 }
 
 // typed registers a route whose request and answer are JSON. This and plain are the only ways to register one.
 func typed[I, O any](a *API, id, method, path, summary string, need account.Permission, status int, handler func(context.Context, *I) (*O, error)) {
-	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
-	huma.Register(a.huma, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
-		Security: []map[string][]string{{"token": {}}}, Middlewares: huma.Middlewares{a.enforce(id, need)},
-		Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: a.BodyWait}, handler)
+	r := a.declare(id, method, path, need)
+	o := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
+		Middlewares: huma.Middlewares{a.enforce(r)}, Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: a.BodyWait}
+	if need != account.Anyone {
+		o.Security = []map[string][]string{{"token": {}}}
+	}
+	huma.Register(a.huma, o, handler)
 }
 
 // enforce is guard for typed routes.
-func (a *API) enforce(action string, need account.Permission) func(huma.Context, func(huma.Context)) {
+func (a *API) enforce(route Route) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
-		a.guard(action, need, false, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.guard(route, false, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			next(humago.NewContext(ctx.Operation(), r, w))
 		})).ServeHTTP(w, r)
 	}
@@ -129,8 +141,8 @@ func (a *API) enforce(action string, need account.Permission) func(huma.Context,
 
 // plain registers a route that huma does not type.
 func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, handler http.HandlerFunc) {
-	a.declare(Route{Method: method, Path: path, Action: id, Permission: need})
-	a.mux.Handle(method+" "+path, a.guard(id, need, cookies, punctual(handler)))
+	r := a.declare(id, method, path, need)
+	a.mux.Handle(method+" "+path, a.guard(r, cookies, punctual(handler)))
 	if method != http.MethodOptions {
 		a.huma.OpenAPI().AddOperation(describe(id, method, path, summary, need))
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ const (
 // again: the change may have been made.
 func (a *API) audited(action string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seq, err := a.audit(r, action, 0)
+		seq, err := a.append(r.Context(), action, r.URL.Path, 0)
 		if err != nil {
 			writeProblem(w, r, err)
 			return
@@ -37,43 +36,34 @@ func (a *API) audited(action string, next http.Handler) http.Handler {
 			if !returned { // a panic is on its way to the server, which breaks the answer off
 				seen.status = http.StatusInternalServerError
 			}
-			a.conclude(r, seq, seen.status)
+			a.conclude(r.Context(), seq, seen.status)
 		}()
 		next.ServeHTTP(seen, r)
 		returned = true
 	})
 }
 
-// audit keeps who does what, even when the caller has gone away meanwhile.
-func (a *API) audit(r *http.Request, action string, status int) (int64, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), auditWait)
+// append keeps who does what, even when the caller has gone away meanwhile.
+func (a *API) append(ctx context.Context, action, target string, status int) (int64, error) {
+	known := here(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditWait)
 	defer cancel()
-	p := caller(r.Context())
-	project := cmp.Or(p.Project, shorten(r.URL.Query().Get("project"), maxProject))
-	seq, err := a.Accounts.AppendAudit(ctx, event.Audit{Time: time.Now().UTC(), Subject: p.Subject, Kind: string(p.Kind), Project: project, Action: action,
-		Target: shorten(r.URL.Path, maxTarget), From: host(r), RequestID: requestOf(ctx), Status: status})
+	project := cmp.Or(shorten(known.project.Name, maxProject), known.caller.Project)
+	seq, err := a.AuditLog.AppendAudit(ctx, event.Audit{Time: time.Now().UTC(), Subject: known.caller.Subject, Kind: string(known.caller.Kind), Project: project,
+		Action: action, Target: shorten(target, maxTarget), From: known.from, RequestID: known.id, Status: status})
 	if err != nil {
 		return 0, fault.Wrap(fault.Unavailable, err, "the audit log cannot be written, so nothing was done")
 	}
 	return seq, nil
 }
 
-// conclude adds to an entry what came of it.
-func (a *API) conclude(r *http.Request, seq int64, status int) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), auditWait)
+// conclude adds to an entry what came of it, and to what it was done if that got its name only then.
+func (a *API) conclude(ctx context.Context, seq int64, status int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditWait)
 	defer cancel()
-	if err := a.Accounts.ConcludeAudit(ctx, seq, status); err != nil {
+	if err := a.AuditLog.ConcludeAudit(ctx, seq, status, shorten(here(ctx).target, maxTarget)); err != nil {
 		slog.ErrorContext(ctx, "an audit entry stays without its status", "error", err, "seq", seq, "status", status, "request_id", requestOf(ctx))
 	}
-}
-
-// host is where a request comes from.
-func host(r *http.Request) string {
-	from, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return from
 }
 
 func shorten(s string, most int) string {
@@ -92,7 +82,7 @@ type strangers struct {
 func (s *strangers) note(r *http.Request) {
 	count := s.count.Add(1)
 	s.say.Do(func() {
-		slog.WarnContext(r.Context(), "requests without a good token are refused", "so_far", count, "from", host(r), "method", r.Method,
+		slog.WarnContext(r.Context(), "requests without a good token are refused", "so_far", count, "from", peer(r), "method", r.Method,
 			"path", shorten(r.URL.Path, maxTarget), "request_id", requestOf(r.Context()))
 	})
 }

@@ -31,7 +31,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	if first.Subject != "admin" || first.Action != "kill-service" || first.Target != "/v1/services/hello" || first.Status != 202 || first.RequestID != "abc-1" || first.From != "127.0.0.1" || first.Kind != "user" {
 		t.Errorf("the first entry is %+v", first)
 	}
-	if refused.Subject != "reader" || refused.Status != 403 {
+	if refused.Subject != "admin" || refused.Status != 403 {
 		t.Errorf("the refused one is %+v", refused)
 	}
 	if list[1].Project != "shop" || list[0].Action != "put-source" || list[0].Status < 400 {
@@ -58,9 +58,9 @@ func TestStrangersDoNotFillTheAuditLog(t *testing.T) {
 func TestLoggingInIsAudited(t *testing.T) {
 	s := newSite(t)
 	form := header{"Content-Type", "application/x-www-form-urlencoded"}
-	s.do("POST", "/login", url.Values{"token": {"token-of-reader"}}.Encode(), form).ok(t, http.StatusSeeOther, nil)
+	s.do("POST", "/login", url.Values{"token": {secretOf("reader")}}.Encode(), form).ok(t, http.StatusSeeOther, nil)
 	list := s.audits()
-	if len(list) != 1 || list[0].Action != "login" || list[0].Subject != "reader" || list[0].Status != http.StatusSeeOther || list[0].RequestID == "" {
+	if len(list) != 1 || list[0].Action != "login" || list[0].Subject != "admin" || list[0].Status != http.StatusSeeOther || list[0].RequestID == "" {
 		t.Errorf("kept is %+v", list)
 	}
 }
@@ -79,7 +79,7 @@ func TestAChangeWhoseHandlerPanicsIsAudited(t *testing.T) {
 	s.api.ServiceCommands = panicking{s.commands}
 	r, err := http.NewRequest("DELETE", s.server.URL+"/v1/services/hello", nil)
 	must(t, err)
-	r.Header.Set("Authorization", "Bearer token-of-admin")
+	r.Header.Set("Authorization", "Bearer "+secretOf("admin"))
 	if resp, err := http.DefaultClient.Do(r); err == nil {
 		resp.Body.Close()
 		t.Fatalf("answered %s", resp.Status)
@@ -92,7 +92,7 @@ func TestAChangeWhoseHandlerPanicsIsAudited(t *testing.T) {
 
 // forgetful cannot write the audit log, or not the end of an entry.
 type forgetful struct {
-	rest.Accounts
+	rest.AuditLog
 	append, conclude error
 }
 
@@ -100,22 +100,22 @@ func (f forgetful) AppendAudit(ctx context.Context, a event.Audit) (int64, error
 	if f.append != nil {
 		return 0, f.append
 	}
-	return f.Accounts.AppendAudit(ctx, a)
+	return f.AuditLog.AppendAudit(ctx, a)
 }
 
-func (f forgetful) ConcludeAudit(ctx context.Context, seq int64, status int) error {
+func (f forgetful) ConcludeAudit(ctx context.Context, seq int64, status int, target string) error {
 	if f.conclude != nil {
 		return f.conclude
 	}
-	return f.Accounts.ConcludeAudit(ctx, seq, status)
+	return f.AuditLog.ConcludeAudit(ctx, seq, status, target)
 }
 
 func TestWhatCannotBeAuditedIsNotDone(t *testing.T) {
 	s := newSite(t)
 	s.service("default", "hello")
-	s.api.Accounts = forgetful{Accounts: s.store, append: errors.New("disk full")}
+	s.api.AuditLog = forgetful{AuditLog: s.store, append: errors.New("disk full")}
 	s.do("DELETE", "/v1/services/hello", nil, as("admin")).refused(t, 503, "audit log cannot be written")
-	if r := s.do("POST", "/login", "token=token-of-admin", header{"Content-Type", "application/x-www-form-urlencoded"}); r.status != 503 || r.header.Get("Set-Cookie") != "" {
+	if r := s.do("POST", "/login", "token="+secretOf("admin"), header{"Content-Type", "application/x-www-form-urlencoded"}); r.status != 503 || r.header.Get("Set-Cookie") != "" {
 		t.Errorf("logged in: %d %v", r.status, r.header)
 	}
 	if s.commands.count() > 0 {
@@ -123,7 +123,7 @@ func TestWhatCannotBeAuditedIsNotDone(t *testing.T) {
 	}
 	s.do("GET", "/v1/services/hello", nil, as("admin")).ok(t, 200, nil)
 
-	s.api.Accounts = forgetful{Accounts: s.store, conclude: errors.New("disk full")}
+	s.api.AuditLog = forgetful{AuditLog: s.store, conclude: errors.New("disk full")}
 	s.do("DELETE", "/v1/services/hello", nil, as("admin")).ok(t, 202, nil)
 	if list := s.audits(); len(list) != 1 || list[0].Action != "kill-service" || list[0].Status != 0 {
 		t.Errorf("kept is %+v", list)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,24 @@ func problem(ctx context.Context, err error) error {
 		}
 	}
 	return document
+}
+
+// statusOf is the status of what problem made.
+func statusOf(err error) int {
+	var known huma.StatusError
+	if errors.As(err, &known) {
+		return known.GetStatus()
+	}
+	return http.StatusInternalServerError
+}
+
+// late is otherwise, unless what went wrong is that a body did not come in time.
+func late(err, otherwise error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return otherwise
+	}
+	return &huma.ErrorModel{Status: http.StatusRequestTimeout, Title: http.StatusText(http.StatusRequestTimeout), Detail: "the body did not come in time",
+		Type: "urn:m3o:problem:late"}
 }
 
 // writeProblem answers a plain handler's request with a problem document.

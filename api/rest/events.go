@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 )
@@ -22,9 +23,8 @@ const (
 )
 
 // streamEvents sends events as they happen (server-sent events). Last-Event-ID goes on after that event; after=0 begins
-// with the first; without either it begins with what happens next.
+// with the first; without either it begins with what happens next. It ends when its caller may no longer read it.
 func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
-	project := cmp.Or(caller(r.Context()).Project, r.URL.Query().Get("project"))
 	after, err := a.position(r)
 	if err != nil {
 		writeProblem(w, r, err)
@@ -32,7 +32,7 @@ func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
-	s := stream{api: a, w: w, after: after, project: project}
+	s := stream{api: a, w: w, after: after, request: here(r.Context())}
 	s.run(r)
 }
 
@@ -53,8 +53,25 @@ type stream struct {
 	api     *API
 	w       http.ResponseWriter
 	after   int64
-	project string
+	request *request
 	spoke   time.Time
+}
+
+// projects asks again who the caller is, and names the projects whose events it may read now: nil is all of them, and the
+// platform's own. A token that was revoked or expired, and a role that was taken away, end a stream that is open.
+func (s *stream) projects(r *http.Request) ([]string, error) {
+	p, err := s.api.Accounts.Principal(r.Context(), s.request.token)
+	if err != nil {
+		return nil, err
+	}
+	if name := s.request.project.Name; name != "" {
+		return []string{name}, allowed(p, account.ReadEvents, name)
+	}
+	within, all := p.Within(account.ReadEvents)
+	if len(within) == 0 && !all {
+		return nil, allowed(p, account.ReadEvents, "")
+	}
+	return within, nil
 }
 
 func (s *stream) run(r *http.Request) {
@@ -77,8 +94,12 @@ func (s *stream) run(r *http.Request) {
 
 func (s *stream) send(r *http.Request) error {
 	_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(patience)) // where there is none, the connection's own limits hold
+	projects, err := s.projects(r)
+	if err != nil {
+		return err
+	}
 	for {
-		events, err := s.api.Events.Events(r.Context(), s.after, s.project, atOnce)
+		events, err := s.api.Events.Events(r.Context(), s.after, projects, atOnce)
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,14 @@ package rest_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
@@ -29,13 +32,67 @@ import (
 
 const ui = "http://127.0.0.1:8233"
 
-// tokens of the callers in these tests, by who they are.
-var callers = map[string]account.Principal{
-	"admin":   {Subject: "admin", Kind: account.User, Scopes: []string{account.All}},
-	"nobody":  {Subject: "nobody", Kind: account.User},
-	"reader":  {Subject: "reader", Kind: account.User, Scopes: []string{"services:read", "regions:read", "events:read"}},
-	"auditor": {Subject: "auditor", Kind: account.User, Scopes: []string{"regions:inspect"}},
-	"shop":    {Subject: "shop", Kind: account.Machine, Project: "shop", Scopes: []string{account.All}},
+// secretOf is the token of somebody in these tests.
+func secretOf(who string) string {
+	kind := account.PersonToken
+	if who == "shop" {
+		kind = account.ServiceToken
+	}
+	sum := sha256.Sum256([]byte(who))
+	return account.Secret(kind, sum[:])
+}
+
+// callers makes who calls in these tests: an operator, the same with a narrow token and with one that expired, somebody
+// without a role, and a service account that owns the project shop.
+func (s *site) callers(path string) {
+	ctx := s.t.Context()
+	must(s.t, s.store.Bootstrap(ctx, account.Hash(secretOf("admin")), "admin.token"))
+	admin, err := s.store.UserNamed(ctx, "admin")
+	must(s.t, err)
+	s.token("reader", account.TokenSpec{Owner: admin.ID, Scopes: []string{"services:read", "regions:read", "events:read"}})
+	s.token("auditor", account.TokenSpec{Owner: admin.ID, Scopes: []string{"regions:inspect"}})
+	s.token("past", account.TokenSpec{Owner: admin.ID})
+	db, err := sql.Open("sqlite", path)
+	must(s.t, err)
+	_, err = db.ExecContext(ctx, "UPDATE tokens SET expires_at = '2020-01-01 00:00:00+00:00' WHERE name = 'past'")
+	must(s.t, err)
+	s.user("nobody")
+	shop, err := s.store.CreateServiceAccount(ctx, account.ServiceAccount{Project: "shop", Name: "shop", Role: account.Owner, CreatedBy: "admin"})
+	must(s.t, err)
+	s.token("shop", account.TokenSpec{Owner: shop.ID, Kind: account.Service})
+	_, err = db.ExecContext(ctx, "DELETE FROM events; UPDATE counters SET value = 0") // what follows is counted by tests
+	must(s.t, errors.Join(err, db.Close()))
+}
+
+// apply has the default project belong to the platform of a region, as applying the first plan does.
+func (s *site) apply(r region.Region) {
+	s.t.Helper()
+	plan := region.Plan{ID: "of " + r.Spec.Key().String()}
+	must(s.t, s.store.SavePlan(s.t.Context(), plan, []region.Spec{r.Spec}))
+	must(s.t, s.store.MovePlan(s.t.Context(), plan.ID, region.PlanOpen, region.PlanApplied))
+}
+
+// token gives an owner the token that as() presents.
+func (s *site) token(who string, spec account.TokenSpec) {
+	s.t.Helper()
+	spec.Name, spec.By, spec.Kind = who, "admin", cmp.Or(spec.Kind, account.Person)
+	_, err := s.store.CreateToken(s.t.Context(), spec.WithDefaults(), account.Hash(secretOf(who)))
+	must(s.t, err)
+}
+
+// user makes an active user of that name, with roles written as project/role, or /role on the platform.
+func (s *site) user(name string, roles ...string) account.User {
+	s.t.Helper()
+	code := account.Hash("code of " + name)
+	_, _, err := s.store.InviteUser(s.t.Context(), name, "", code, "admin")
+	must(s.t, err)
+	_, user, err := s.store.Redeem(s.t.Context(), code, name, account.Hash(secretOf(name)))
+	must(s.t, err)
+	for _, r := range roles {
+		project, role, _ := strings.Cut(r, "/")
+		must(s.t, s.store.Grant(s.t.Context(), project, name, account.Role(role), "admin"))
+	}
+	return user
 }
 
 // site is the API over a real database, with commands that are only noted down.
@@ -52,16 +109,13 @@ type site struct {
 // newSite starts the API; change may alter what it is made of.
 func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	t.Helper()
-	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db"))
+	path := filepath.Join(t.TempDir(), "store.db")
+	db, err := store.Open(t.Context(), "sqlite://"+path)
 	must(t, err)
 	must(t, db.Migrate(t.Context()))
 	for _, project := range []string{"default", "shop"} {
 		must(t, db.EnsureProject(t.Context(), project))
 	}
-	for name, p := range callers {
-		must(t, db.ReplaceToken(t.Context(), rest.HashToken("token-of-"+name), p, name, time.Time{}))
-	}
-	must(t, db.ReplaceToken(t.Context(), rest.HashToken("token-of-past"), callers["admin"], "past", time.Now().Add(-time.Hour)))
 	blobs, err := blob.OpenFolder(filepath.Join(t.TempDir(), "blobs"), blob.Limits{})
 	must(t, err)
 	keys, err := control.LoadOrCreateKeys(filepath.Join(t.TempDir(), "keys.json"))
@@ -71,12 +125,14 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
-	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands,
-		Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
+	s.callers(path)
+	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
+		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui}
 	for _, c := range change {
 		c(s.api)
 	}
+	s.apply(lon1())
 	s.server = httptest.NewServer(s.api.Handler())
 	t.Cleanup(func() { s.server.CloseClientConnections(); s.server.Close(); must(t, db.Close()) })
 	return s
@@ -98,7 +154,7 @@ type reply struct {
 
 type header struct{ name, value string }
 
-func as(who string) header { return header{"Authorization", "Bearer token-of-" + who} }
+func as(who string) header { return header{"Authorization", "Bearer " + secretOf(who)} }
 func once(key string) header {
 	return header{"Idempotency-Key", key}
 }
@@ -274,6 +330,24 @@ func (c *commands) RollbackService(_ context.Context, id string, key release.Key
 
 func (c *commands) KillService(_ context.Context, id string, key release.Key, _ release.KillInput) (release.Accepted, error) {
 	return release.Accepted{Service: key}, c.note("KillService", key.String(), id)
+}
+
+func (c *commands) SuspendProject(ctx context.Context, id string, in account.SuspendInput) (account.Project, error) {
+	if err := c.note("SuspendProject", in.Project, id); err != nil {
+		return account.Project{}, err
+	}
+	return c.store.RecordSuspension(ctx, in)
+}
+
+func (c *commands) RemoveProject(ctx context.Context, id string, in account.RemoveInput) (account.Project, error) {
+	if err := c.note("RemoveProject", in.Project, id); err != nil {
+		return account.Project{}, err
+	}
+	return c.store.BeginRemoval(ctx, in)
+}
+
+func (c *commands) Removal(context.Context, string) (account.Removal, error) {
+	return account.Removal{Stage: "services", Waiting: "the last instance of cart"}, nil
 }
 
 func (c *commands) ServiceProgress(_ context.Context, key release.Key) (release.Progress, error) {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"time"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/event"
@@ -28,18 +29,86 @@ type Services interface {
 
 // Events reads what happened, and tells when there is more.
 type Events interface {
-	Events(ctx context.Context, after int64, project string, limit int) ([]event.Event, error)
+	Events(ctx context.Context, after int64, projects []string, limit int) ([]event.Event, error)
 	LastEvent(ctx context.Context) (int64, error)
 	Watch() (<-chan struct{}, func())
 }
 
-// Accounts knows who calls, and keeps what they did.
+// Accounts knows who calls, and which projects there are.
 type Accounts interface {
 	Principal(ctx context.Context, hash []byte) (account.Principal, error)
-	AppendAudit(ctx context.Context, a event.Audit) (seq int64, err error)
-	ConcludeAudit(ctx context.Context, seq int64, status int) error
-	Audits(ctx context.Context, page store.Page) ([]event.Audit, string, error)
+	Project(ctx context.Context, name string) (account.Project, error)
 	Ping(ctx context.Context) error
+}
+
+// AuditLog keeps who did what.
+type AuditLog interface {
+	AppendAudit(ctx context.Context, a event.Audit) (seq int64, err error)
+	ConcludeAudit(ctx context.Context, seq int64, status int, target string) error
+	Audits(ctx context.Context, page store.Page) ([]event.Audit, string, error)
+}
+
+// Identity is the rows of who there is: each changes in a transaction that also tells an event of it, with who did it.
+type Identity interface {
+	Users
+	Tokens
+	Roles
+	Projects
+	ServiceAccounts
+}
+
+// Users are the people.
+type Users interface {
+	Users(ctx context.Context) ([]account.User, error)
+	InviteUser(ctx context.Context, name, email string, code []byte, by string) (account.User, time.Time, error)
+	RenewInvitation(ctx context.Context, name string, code []byte, by string) (account.User, time.Time, error)
+	MoveUser(ctx context.Context, name string, to account.Status, by string) (account.User, error)
+	RemoveUser(ctx context.Context, name, by string) error
+}
+
+// Tokens are those of users and service accounts.
+type Tokens interface {
+	Tokens(ctx context.Context, owner string) ([]account.Token, error)
+	CreateToken(ctx context.Context, spec account.TokenSpec, hash []byte) (account.Token, error)
+	RevokeToken(ctx context.Context, owner, token, by string) error
+	Invited(ctx context.Context, code []byte) (account.User, error)
+	Redeem(ctx context.Context, code []byte, name string, hash []byte) (account.Token, account.User, error)
+}
+
+// Roles are those of users, in a project or, without one, on the platform.
+type Roles interface {
+	UserNamed(ctx context.Context, name string) (account.User, error)
+	Grant(ctx context.Context, project, user string, role account.Role, by string) error
+	Revoke(ctx context.Context, project, user string, role account.Role, by string) error
+	Members(ctx context.Context, project string) ([]account.Member, error)
+}
+
+// Projects are the rows of projects. What reaches into regions is ProjectCommands'.
+type Projects interface {
+	Projects(ctx context.Context) ([]account.Project, error)
+	CreateProject(ctx context.Context, name, platform, by string) (account.Project, error)
+}
+
+// ServiceAccounts are the programs that act in projects.
+type ServiceAccounts interface {
+	ServiceAccounts(ctx context.Context, project string) ([]account.ServiceAccount, error)
+	ServiceAccount(ctx context.Context, project, name string) (account.ServiceAccount, error)
+	CreateServiceAccount(ctx context.Context, in account.ServiceAccount) (account.ServiceAccount, error)
+	RemoveServiceAccount(ctx context.Context, project, name, by string) error
+}
+
+// Sessions keeps browsers' sessions, by the hash of their ids, as long as the tokens they were begun with are good.
+type Sessions interface {
+	BeginSession(ctx context.Context, id, token []byte, expires time.Time) error
+	Session(ctx context.Context, id []byte) (token []byte, err error)
+	EndSession(ctx context.Context, id []byte) error
+}
+
+// ProjectCommands commands the workflows that bring a project's standing to every region, and that remove it.
+type ProjectCommands interface {
+	SuspendProject(ctx context.Context, id string, in account.SuspendInput) (account.Project, error)
+	RemoveProject(ctx context.Context, id string, in account.RemoveInput) (account.Project, error)
+	Removal(ctx context.Context, project string) (account.Removal, error)
 }
 
 // Claims makes a request with an idempotency key happen once.

@@ -26,13 +26,13 @@ func once[T any](ctx context.Context, a *API, route, key string, body any, do fu
 		rand.Read(random) // never fails, see crypto/rand
 		return do(hex.EncodeToString(random))
 	}
-	subject := caller(ctx).Subject
+	caller := caller(ctx).ID
 	content, err := json.Marshal(body)
 	if err != nil {
 		return none, err
 	}
 	hash := sha256.Sum256(content)
-	claim, err := a.Claims.Claim(ctx, subject, route, key, hash[:])
+	claim, err := a.Claims.Claim(ctx, caller, route, key, hash[:])
 	if err != nil {
 		return none, err
 	}

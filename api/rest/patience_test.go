@@ -24,13 +24,13 @@ func (s *site) dial() net.Conn {
 	return conn
 }
 
-const asAdmin = "Authorization: Bearer token-of-admin\r\n"
+var asAdmin = "Authorization: Bearer " + secretOf("admin") + "\r\n"
 
 func TestSlowSendersAreCutOff(t *testing.T) {
 	s := newSite(t, impatient)
 	for name, c := range map[string]struct{ line, headers, want string }{
 		"no token":     {"POST /v1/plans", "", " 401 "},
-		"no scope":     {"POST /v1/plans", "Authorization: Bearer token-of-nobody\r\n", " 403 "},
+		"no scope":     {"POST /v1/plans", "Authorization: Bearer " + secretOf("nobody") + "\r\n", " 403 "},
 		"nowhere":      {"POST /nope", "", " 404 "},
 		"login":        {"POST /login", "Content-Type: application/x-www-form-urlencoded\r\n", " 408 "},
 		"health":       {"GET /healthz", "", " 200 "},

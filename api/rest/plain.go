@@ -22,7 +22,7 @@ func (a *API) registerPlain() {
 	a.plain("ready", http.MethodGet, "/readyz", "Say whether the API is of use", account.Anyone, false, a.ready)
 	a.plain("metrics", http.MethodGet, "/metrics", "Metrics for Prometheus", account.ReadMetrics, false, a.Metrics.ServeHTTP)
 	a.plain("stream-events", http.MethodGet, "/v1/events", "Stream events as they happen (text/event-stream); Last-Event-ID or ?after= goes on after that event", account.ReadEvents, false, a.streamEvents)
-	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", "This document", account.ReadServices, false, func(w http.ResponseWriter, _ *http.Request) {
+	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", "This document", account.Known, false, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.huma.OpenAPI())
 	})
 	codec := http.StripPrefix("/v1/codec", converter.NewPayloadCodecHTTPHandler(a.Codec))

@@ -151,7 +151,7 @@ func (in *KubeconfigRequest) input(by account.Principal) (region.KubeconfigInput
 		}
 		full.For = d
 	}
-	switch may := by.May(account.AccessRegions); {
+	switch may := by.May(account.AccessRegions, ""); {
 	case full.Role == "" && may:
 		full.Role = region.RoleAdmin
 	case full.Role == "":

@@ -55,10 +55,7 @@ func (a *API) createRelease(ctx context.Context, in *struct {
 	Keyed
 	Body ReleaseRequest
 }) (*Body[Ordered], error) {
-	key, err := in.key(ctx)
-	if err != nil {
-		return nil, problem(ctx, err)
-	}
+	key := in.key(ctx)
 	request := in.Body.request(key, caller(ctx).Subject)
 	if err := request.Validate(); err != nil {
 		return nil, problem(ctx, err)
@@ -108,11 +105,7 @@ func (a *API) listReleases(ctx context.Context, in *struct {
 }
 
 func (a *API) getRelease(ctx context.Context, in *ReleasePath) (*Body[release.Release], error) {
-	key, err := in.key(ctx)
-	if err != nil {
-		return nil, problem(ctx, err)
-	}
-	r, err := a.Services.Release(ctx, key, in.Number)
+	r, err := a.Services.Release(ctx, in.key(ctx), in.Number)
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
@@ -128,7 +121,7 @@ func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
 	}
 	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), a.inPieces(w, r), limits)
 	if err != nil {
-		writeProblem(w, r, err)
+		writeProblem(w, r, late(err, err))
 		return
 	}
 	writeJSON(w, http.StatusCreated, map[string]any{"digest": r.PathValue("digest"), "bytes": stats.Packed})
@@ -141,12 +134,8 @@ func (a *API) buildLog(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, fault.New(fault.Invalid, "%q is not the number of a release", r.PathValue("number")))
 		return
 	}
-	path := ServicePath{Project: Project{Project: r.URL.Query().Get("project")}, Name: r.PathValue("name")}
-	key, err := path.key(r.Context())
-	if err == nil {
-		_, err = a.Services.Release(r.Context(), key, number)
-	}
-	if err != nil {
+	key := ServicePath{Name: r.PathValue("name")}.key(r.Context())
+	if _, err := a.Services.Release(r.Context(), key, number); err != nil {
 		writeProblem(w, r, err)
 		return
 	}

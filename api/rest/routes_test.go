@@ -20,7 +20,7 @@ import (
 )
 
 // OpenRoutes are all that anyone may call.
-var OpenRoutes = map[string]bool{"health": true, "ready": true, "codec-preflight": true, "login-page": true, "login": true}
+var OpenRoutes = map[string]bool{"health": true, "ready": true, "codec-preflight": true, "login-page": true, "login": true, "login-by-code": true}
 
 func TestEveryRouteDeclaresItsPermission(t *testing.T) {
 	a := &API{Metrics: http.NotFoundHandler()}
@@ -101,9 +101,9 @@ func registers(s *ast.SelectorExpr) bool {
 // told is an event store that has told of seven events.
 type told struct{}
 
-func (told) Events(context.Context, int64, string, int) ([]event.Event, error) { return nil, nil }
-func (told) LastEvent(context.Context) (int64, error)                          { return 7, nil }
-func (told) Watch() (<-chan struct{}, func())                                  { return nil, func() {} }
+func (told) Events(context.Context, int64, []string, int) ([]event.Event, error) { return nil, nil }
+func (told) LastEvent(context.Context) (int64, error)                            { return 7, nil }
+func (told) Watch() (<-chan struct{}, func())                                    { return nil, func() {} }
 
 func FuzzPosition(f *testing.F) {
 	for _, id := range []string{"", "0", "3", "7", "8", "-1", "9223372036854775807", "9223372036854775808", " 3", "3\x00", "+3", "0x3"} {

@@ -1,32 +1,20 @@
 package rest
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/m3o/platform/internal/account"
-	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
 )
 
-// Project names the project of a request.
-type Project struct {
-	Project string `query:"project" maxLength:"63" doc:"Project; the caller's own, or default, when left out."`
-}
-
-// of is the project a request is about, if its caller may act there.
-func (p Project) of(ctx context.Context) (string, error) {
-	who := caller(ctx)
-	name := cmp.Or(p.Project, who.Project, account.DefaultProject)
-	if !who.In(name) {
-		return "", fault.New(fault.Denied, "%s may not act in project %q", who.Subject, name)
-	}
-	return name, nil
+// InProject names the project of a request. The guard has resolved it, and asked whether the caller may act there.
+type InProject struct {
+	Project string `query:"project" maxLength:"63" doc:"Project; the token's own, or default, when left out."`
 }
 
 // Paging is where a list goes on.
@@ -39,13 +27,12 @@ func (p Paging) page() store.Page { return store.Page{Cursor: p.Cursor, Limit: p
 
 // ServicePath names a service in a project.
 type ServicePath struct {
-	Project
+	InProject
 	Name string `path:"name" maxLength:"63" doc:"Name of the service."`
 }
 
-func (p ServicePath) key(ctx context.Context) (release.Key, error) {
-	project, err := p.of(ctx)
-	return release.Key{Project: project, Name: p.Name}, err
+func (p ServicePath) key(ctx context.Context) release.Key {
+	return release.Key{Project: project(ctx).Name, Name: p.Name}
 }
 
 func (a *API) registerServices() {
@@ -63,14 +50,10 @@ func (a *API) registerServices() {
 }
 
 func (a *API) listServices(ctx context.Context, in *struct {
-	Project
+	InProject
 	Paging
 }) (*Body[List[release.Service]], error) {
-	project, err := in.of(ctx)
-	if err != nil {
-		return nil, problem(ctx, err)
-	}
-	items, next, err := a.Services.Services(ctx, project, in.page())
+	items, next, err := a.Services.Services(ctx, project(ctx).Name, in.page())
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
@@ -86,11 +69,7 @@ func (a *API) getService(ctx context.Context, in *ServicePath) (*Body[release.Se
 }
 
 func (a *API) find(ctx context.Context, path ServicePath) (release.Service, error) {
-	key, err := path.key(ctx)
-	if err != nil {
-		return release.Service{}, err
-	}
-	return a.Services.Service(ctx, key)
+	return a.Services.Service(ctx, path.key(ctx))
 }
 
 func (a *API) getServiceProgress(ctx context.Context, in *ServicePath) (*Body[release.Progress], error) {
@@ -127,10 +106,7 @@ func (a *API) killService(ctx context.Context, in *struct {
 	ServicePath
 	Keyed
 }) (*Body[Ordered], error) {
-	key, err := in.key(ctx)
-	if err != nil {
-		return nil, problem(ctx, err)
-	}
+	key := in.key(ctx)
 	// The service is looked for within: a repetition must get the first answer though the service is gone by then.
 	answer, err := once(ctx, a, "kill-service "+key.String(), in.IdempotencyKey, nil, func(id string) (release.Accepted, error) {
 		if _, err := a.Services.Service(ctx, key); err != nil {
@@ -201,14 +177,17 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 	}
 }
 
-// sites are the gateways of the regions where the service runs, or, for logs, of all: an instance that is not ready yet
-// has most to say.
+// sites are the gateways of the regions of the project's platform where the service runs, or, for logs, of all: an instance
+// that is not ready yet has most to say.
 func (a *API) sites(ctx context.Context, s release.Service, everywhere bool) ([]PermitSite, error) {
-	all, err := a.Regions.Regions(ctx, "", false)
+	sites, platform := []PermitSite{}, project(ctx).Platform
+	if platform == "" {
+		return sites, nil
+	}
+	all, err := a.Regions.Regions(ctx, platform, false)
 	if err != nil {
 		return nil, err
 	}
-	sites := []PermitSite{}
 	for _, r := range all {
 		runs := everywhere || slices.ContainsFunc(s.Regions, func(p release.Placed) bool { return p.Region == r.Spec.Key().String() })
 		if runs && r.Endpoints.API != "" {

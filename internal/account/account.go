@@ -1,12 +1,19 @@
-// Package account defines who calls: principals, their permissions, and the projects everything belongs to.
+// Package account defines who calls and what they may do: people, service accounts, projects, roles, tokens, and the one
+// table that says which role holds which permission.
 //
-// Handlers see a Principal, never a token. The package holds rules and types; tokens are checked by the API and kept,
-// hashed, in the store. It imports nothing but the standard library and may be imported by everything.
+// Handlers see a Principal, never a token. The package holds types and pure rules: rows are internal/store's, routes
+// api/rest's, what takes time (removing a project) a workflow's. It imports nothing of the project but fault, and may be
+// imported by everything.
+//
+// Words: a person is a User, a program a ServiceAccount; both are members of projects by roles. A Principal is one of them
+// as a token presents it. A permission is held in a project, or on the platform, which is every project and what belongs
+// to none.
 package account
 
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // DefaultProject is the project of whoever names none.
@@ -17,60 +24,94 @@ type Kind string
 
 // The kinds of principal.
 const (
-	User    Kind = "user"
-	Machine Kind = "machine"
+	Person  Kind = "user"
+	Service Kind = "service" // a service account
 )
-
-// Permission is what one route demands, "<noun>:<verb>".
-type Permission string
-
-// The permissions. A route without one does not pass the tests.
-const (
-	ReadRegions    Permission = "regions:read"
-	WriteRegions   Permission = "regions:write"
-	InspectRegions Permission = "regions:inspect" // kubeconfigs that look and do not touch, in every project's part of a cluster
-	AccessRegions  Permission = "regions:access"  // kubeconfigs that may do everything
-	ReadServices   Permission = "services:read"
-	WriteServices  Permission = "services:write"
-	CallServices   Permission = "services:call"
-	ReadEvents     Permission = "events:read"
-	ReadAudit      Permission = "audit:read"
-	ReadMetrics    Permission = "metrics:read"
-	DecodePayloads Permission = "payloads:decode" // the codec endpoint of the Temporal UI
-	Anyone         Permission = "anyone"          // health alone
-)
-
-// platformWide are the permissions for what belongs to no project. Whoever acts in one project alone holds none of them,
-// whatever his scopes say.
-var platformWide = []Permission{ReadRegions, WriteRegions, InspectRegions, AccessRegions, ReadAudit, ReadMetrics, DecodePayloads}
-
-// PlatformWide reports whether the permission is for what belongs to no project.
-func (p Permission) PlatformWide() bool { return slices.Contains(platformWide, p) }
 
 // All is the scope that holds every permission.
 const All = "*"
 
-// Principal is who calls: a subject with scopes in one project. An empty project means every project.
+// Principal is who calls: a user or a service account, with the roles it has now and the limits of the token it presented.
 type Principal struct {
-	Subject string   `json:"subject"`
-	Kind    Kind     `json:"kind"`
-	Project string   `json:"project,omitempty"`
-	Scopes  []string `json:"scopes"`
+	ID      string   `json:"id"`
+	Subject string   `json:"subject" doc:"Name of the user, or project/name of the service account."`
+	Kind    Kind     `json:"kind" enum:"user,service"`
+	Project string   `json:"project,omitempty" doc:"The only project that the token acts in; empty: every one in which its owner has a role."`
+	Scopes  []string `json:"scopes" doc:"What the token may do at most: permissions, <noun>:*, or *."`
+
+	Platform []Role            `json:"platform_roles,omitempty" doc:"Roles on the platform, which hold in every project."`
+	Projects map[string][]Role `json:"projects,omitempty" doc:"Roles by project."`
+	Token    TokenRef          `json:"token"`
 }
 
-// May reports whether the principal's scopes hold the permission. A scope is a permission, "<noun>:*", or All.
-func (p Principal) May(need Permission) bool {
-	if need.PlatformWide() && p.Project != "" {
+// TokenRef is the token that a principal presented, without its secret.
+type TokenRef struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Left out when the token does not expire."`
+}
+
+// May reports whether the principal holds the permission in the project; without a project, on the platform.
+func (p Principal) May(need Permission, project string) bool {
+	switch {
+	case need == Known:
+		return true
+	case need == InspectRegions && p.May(AccessRegions, project): // who may do everything may look
+		return true
+	case p.Project != "" && project != p.Project && !need.Own():
 		return false
+	case need.PlatformWide() && project != "", !Covers(p.Scopes, string(need)):
+		return false
+	case need.Own():
+		return true
 	}
-	if need == InspectRegions && p.May(AccessRegions) {
-		return true // who may do everything may look
+	holds := func(r Role) bool { return r.Holds(need) }
+	return slices.ContainsFunc(p.Platform, holds) || project != "" && slices.ContainsFunc(p.Projects[project], holds)
+}
+
+// Within names the projects in which the principal holds the permission. All is true when it holds it in every one.
+func (p Principal) Within(need Permission) (projects []string, all bool) {
+	if p.Project == "" && p.May(need, "") {
+		return nil, true
 	}
-	noun, _, _ := strings.Cut(string(need), ":")
-	return slices.ContainsFunc(p.Scopes, func(scope string) bool {
-		return scope == All || scope == string(need) || scope == noun+":*"
+	if p.Project != "" && p.May(need, p.Project) {
+		return []string{p.Project}, false
+	}
+	for project := range p.Projects {
+		if p.May(need, project) {
+			projects = append(projects, project)
+		}
+	}
+	slices.Sort(projects)
+	return projects, false
+}
+
+// Home is the project of a request that names none.
+func (p Principal) Home() string {
+	if p.Project != "" {
+		return p.Project
+	}
+	return DefaultProject
+}
+
+// expiresSoon is when a token that ends is worth a word.
+const expiresSoon = 7 * 24 * time.Hour
+
+// Warnings are what the principal should know of its token.
+func (p Principal) Warnings(now time.Time) []string {
+	switch at := p.Token.ExpiresAt; {
+	case at.IsZero():
+		return []string{"the token " + p.Token.Name + " does not expire: whoever finds it may use it for ever. Make one of your own (m3o token create), and keep this one out of reach"}
+	case at.Sub(now) < expiresSoon:
+		return []string{"the token " + p.Token.Name + " expires at " + at.UTC().Format(time.RFC3339)}
+	}
+	return nil
+}
+
+// Covers reports whether the scopes hold what another scope, or a permission, names.
+func Covers(scopes []string, wanted string) bool {
+	noun, _, _ := strings.Cut(wanted, ":")
+	return slices.ContainsFunc(scopes, func(scope string) bool {
+		return scope == All || scope == wanted || wanted != All && scope == noun+":*"
 	})
 }
-
-// In reports whether the principal may act in the project.
-func (p Principal) In(project string) bool { return p.Project == "" || p.Project == project }

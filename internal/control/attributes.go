@@ -16,6 +16,10 @@ func regionAttributes(key region.Key, provider region.Provider) temporal.SearchA
 	return temporal.NewSearchAttributes(set...)
 }
 
+func projectAttributes(project string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(attribute.Project.ValueSet(project))
+}
+
 func serviceAttributes(key release.Key) temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(attribute.Project.ValueSet(key.Project), attribute.Service.ValueSet(key.Name))
 }

@@ -23,9 +23,16 @@ const shortest = 32
 // LoadOrCreate returns the secret in the file, made with the prefix if there is no file. Of several processes that make it
 // at once one is first, and all return the same. A file that holds something shorter is refused, not replaced.
 func LoadOrCreate(path, prefix string) (string, error) {
-	random := make([]byte, 32)
-	rand.Read(random) // never fails, see crypto/rand
-	err := Create(path, []byte(prefix+base64.RawURLEncoding.EncodeToString(random)+"\n"))
+	return LoadOrMake(path, func() string {
+		random := make([]byte, 32)
+		rand.Read(random) // never fails, see crypto/rand
+		return prefix + base64.RawURLEncoding.EncodeToString(random)
+	})
+}
+
+// LoadOrMake is LoadOrCreate for a secret of another form.
+func LoadOrMake(path string, make func() string) (string, error) {
+	err := Create(path, []byte(make()+"\n"))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("make a secret: %w", err)
 	}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"database/sql"
 	"encoding/hex"
 	"errors"
@@ -10,57 +12,153 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
-	"github.com/m3o/platform/internal/region"
 )
 
-// EnsureProject makes a project of that name exist.
-func (s *Store) EnsureProject(ctx context.Context, name string) error {
-	if !region.IsLabel(name) {
-		return badField("project", "\""+clean(name)+"\" "+region.LabelRule)
+// lastUsedStep is how exactly the last use of a token is kept: writing it at each request would cost more than the request.
+const lastUsedStep = 5 * time.Minute
+
+// Principal returns who holds the token with this hash, with the roles of now: a change of them, a suspension and a
+// revocation reach tokens that exist at their next request.
+func (s *Store) Principal(ctx context.Context, hash []byte) (account.Principal, error) {
+	row, err := s.findToken(ctx, hash)
+	if err != nil {
+		return account.Principal{}, err
 	}
-	row := projectRow{Name: name, CreatedAt: s.now()}
-	return s.transact(ctx, "make project "+name, func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.NewInsert().Model(&row).On("CONFLICT (name) DO NOTHING").Exec(ctx)
-		return err
-	})
+	p, err := s.ownerOf(ctx, row)
+	if err != nil {
+		return account.Principal{}, s.explain(err, "look up who holds a token")
+	}
+	if err := s.addRoles(ctx, &p); err != nil {
+		return account.Principal{}, s.explain(err, "look up roles")
+	}
+	if s.now().Sub(row.LastUsed) >= lastUsedStep {
+		return p, s.touch(ctx, row)
+	}
+	return p, nil
 }
 
-// ReplaceToken lets whoever holds the token with this hash act as the principal, until expires; for ever when that is zero.
-// Others that had the name before are good no more; the same hash again replaces what was saved.
-func (s *Store) ReplaceToken(ctx context.Context, hash []byte, p account.Principal, name string, expires time.Time) error {
+// findToken looks a token up by its hash, so the time it takes tells nothing about tokens; that the database found the very
+// hash, and not one that its collation holds for equal, is compared in constant time.
+func (s *Store) findToken(ctx context.Context, hash []byte) (tokenRow, error) {
+	var row tokenRow
+	text := hex.EncodeToString(hash)
+	err := s.read.NewSelect().Model(&row).Where("hash = ?", text).Scan(ctx)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && subtle.ConstantTimeCompare([]byte(row.Hash), []byte(text)) != 1:
+		return row, fault.New(fault.Unauthenticated, "the token is not known, or was revoked")
+	case err != nil:
+		return row, s.explain(err, "look up a token")
+	case !row.ExpiresAt.IsZero() && !s.now().Before(row.ExpiresAt):
+		return row, fault.New(fault.Unauthenticated, "the token %q expired at %s", row.Name, row.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return row, nil
+}
+
+// ownerOf is the principal that a token stands for, without its roles.
+func (s *Store) ownerOf(ctx context.Context, row tokenRow) (account.Principal, error) {
+	p := account.Principal{ID: row.Owner, Kind: account.Kind(row.Kind), Project: row.Project, Token: account.TokenRef{ID: row.ID, Name: row.Name, ExpiresAt: row.ExpiresAt.UTC()}}
+	var err error
+	if p.Scopes, err = decode[[]string](row.Scopes); err != nil {
+		return p, err
+	}
+	if p.Kind == account.Service {
+		var owner serviceAccountRow
+		err = s.read.NewSelect().Model(&owner).Where("id = ?", row.Owner).Scan(ctx)
+		p.Subject, p.Project = owner.Project+"/"+owner.Name, owner.Project
+	} else {
+		var owner userRow
+		err = s.read.NewSelect().Model(&owner).Where("id = ?", row.Owner).Scan(ctx)
+		if p.Subject = owner.Name; err == nil && account.Status(owner.Status) != account.Active {
+			return p, fault.New(fault.Unauthenticated, "user %q is %s", owner.Name, owner.Status)
+		}
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, fault.New(fault.Unauthenticated, "the owner of the token %q was removed", row.Name)
+	}
+	return p, err
+}
+
+func (s *Store) addRoles(ctx context.Context, p *account.Principal) error {
+	var rows []roleRow
+	if err := s.read.NewSelect().Model(&rows).Where("member = ?", p.ID).Order("project", "role").Scan(ctx); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.Project == "" {
+			p.Platform = append(p.Platform, account.Role(r.Role))
+			continue
+		}
+		if p.Projects == nil {
+			p.Projects = map[string][]account.Role{}
+		}
+		p.Projects[r.Project] = append(p.Projects[r.Project], account.Role(r.Role))
+	}
+	return nil
+}
+
+// touch keeps when a token was used. A database that cannot write just now refuses nobody for it.
+func (s *Store) touch(ctx context.Context, row tokenRow) error {
+	err := s.transact(ctx, "keep when a token was used", func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewUpdate().Model((*tokenRow)(nil)).Set("last_used = ?", s.now()).Where("hash = ?", row.Hash).Exec(ctx)
+		return err
+	})
+	if fault.Is(err, fault.Unavailable) {
+		return nil
+	}
+	return err
+}
+
+// Bootstrap lets whoever holds the token with this hash operate the platform: the user admin, made an active operator, who
+// gets the token under the name of its file, for ever. Another token that bore the name before is good no more; doing it
+// again changes nothing.
+func (s *Store) Bootstrap(ctx context.Context, hash []byte, name string) error {
 	if len(hash) < 32 {
 		return fault.New(fault.Invalid, "a token's hash has at least 32 bytes, not %d", len(hash))
 	}
-	principal, err := encode(p)
-	if err != nil {
-		return err
-	}
-	row := tokenRow{Hash: hex.EncodeToString(hash), Name: clean(name), Principal: principal, CreatedAt: s.now()}
-	if !expires.IsZero() {
-		row.ExpiresAt = expires.UTC()
-	}
-	return s.transact(ctx, "save a token", func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("name = ? AND hash <> ?", row.Name, row.Hash).Exec(ctx); err != nil {
+	return s.transact(ctx, "admit the administrator", func(ctx context.Context, tx bun.Tx) error {
+		admin, err := s.ensureAdmin(ctx, tx)
+		if err != nil {
 			return err
 		}
-		_, err := tx.NewInsert().Model(&row).On("CONFLICT (hash) DO UPDATE").Set("name = EXCLUDED.name").
-			Set("principal = EXCLUDED.principal").Set("expires_at = EXCLUDED.expires_at").Exec(ctx)
+		row := tokenRow{Hash: hex.EncodeToString(hash), ID: newID("tok"), Owner: admin.ID, Kind: string(account.Person), Name: clean(name),
+			Scopes: `["*"]`, CreatedAt: s.now(), CreatedBy: "m3o migrate"}
+		if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("owner = ? AND name = ? AND hash <> ?", row.Owner, row.Name, row.Hash).Exec(ctx); err != nil {
+			return err
+		}
+		_, err = tx.NewInsert().Model(&row).On("CONFLICT (hash) DO NOTHING").Exec(ctx)
 		return err
 	})
 }
 
-// Principal returns who holds the token with this hash. The lookup is by hash, so its time tells nothing about tokens.
-func (s *Store) Principal(ctx context.Context, hash []byte) (account.Principal, error) {
-	var row tokenRow
-	err := s.read.NewSelect().Model(&row).Where("hash = ?", hex.EncodeToString(hash)).Scan(ctx)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return account.Principal{}, fault.New(fault.Unauthenticated, "the token is not known")
-	case err != nil:
-		return account.Principal{}, s.explain(err, "look up a token")
-	case !row.ExpiresAt.IsZero() && !s.now().Before(row.ExpiresAt):
-		return account.Principal{}, fault.New(fault.Unauthenticated, "the token %q expired at %s", row.Name, row.ExpiresAt.UTC().Format(time.RFC3339))
+// adminName is the first user.
+const adminName = "admin"
+
+func (s *Store) ensureAdmin(ctx context.Context, tx bun.Tx) (userRow, error) {
+	admin, known, err := findUser(ctx, tx, adminName)
+	if err != nil {
+		return admin, err
 	}
-	return decode[account.Principal](row.Principal)
+	if !known {
+		admin = userRow{ID: newID("usr"), Name: adminName, CreatedAt: s.now(), CreatedBy: "m3o migrate"}
+	}
+	admin.Status = string(account.Active)
+	if _, err := tx.NewInsert().Model(&admin).On("CONFLICT (id) DO UPDATE").Set("status = EXCLUDED.status").Exec(ctx); err != nil {
+		return admin, err
+	}
+	role := roleRow{Member: admin.ID, Role: string(account.Operator)}
+	_, err = tx.NewInsert().Model(&role).On("CONFLICT (member, project, role) DO NOTHING").Exec(ctx)
+	return admin, err
+}
+
+// newID is an id that was never given before.
+func newID(kind string) string { return kind + "_" + rand.Text()[:20] }
+
+// tellBy writes an event that says who did it.
+func (s *Store) tellBy(ctx context.Context, tx bun.Tx, by, project, kind, subject, message string) error {
+	if message != "" {
+		message += ", "
+	}
+	return s.tell(ctx, tx, event.Event{Project: project, Kind: kind, Subject: subject, Message: message + "by " + by})
 }

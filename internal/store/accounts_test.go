@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
-	"reflect"
 	"testing"
 	"time"
 
-	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/store"
@@ -17,55 +15,6 @@ import (
 func hash(text string) []byte {
 	sum := sha256.Sum256([]byte(text))
 	return sum[:]
-}
-
-func TestMakingAProjectAgainIsNoError(t *testing.T) {
-	s := fresh(t)
-	for _, name := range []string{"web", "default", "web"} {
-		must(t, s.EnsureProject(t.Context(), name))
-	}
-	wantFault(t, s.EnsureProject(t.Context(), "No Label"), fault.Invalid, "DNS label")
-}
-
-func TestTokensTellWhoCalls(t *testing.T) {
-	s := fresh(t)
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s.SetClock(func() time.Time { return now })
-	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
-	robot := account.Principal{Subject: "robot", Kind: account.Machine, Project: "default", Scopes: []string{"services:read"}}
-	must(t, s.ReplaceToken(t.Context(), hash("admin"), admin, "first", time.Time{}))
-	must(t, s.ReplaceToken(t.Context(), hash("robot"), admin, "ci", now))
-	must(t, s.ReplaceToken(t.Context(), hash("robot"), robot, "ci", now.Add(time.Hour)))
-	for token, want := range map[string]account.Principal{"admin": admin, "robot": robot} {
-		got, err := s.Principal(t.Context(), hash(token))
-		must(t, err)
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("got %+v, want %+v", got, want)
-		}
-	}
-	now = now.Add(time.Hour)
-	_, err := s.Principal(t.Context(), hash("robot"))
-	wantFault(t, err, fault.Unauthenticated, "expired")
-	_, err = s.Principal(t.Context(), hash("else"))
-	wantFault(t, err, fault.Unauthenticated)
-	_, err = s.Principal(t.Context(), nil)
-	wantFault(t, err, fault.Unauthenticated)
-	wantFault(t, s.ReplaceToken(t.Context(), []byte("the token itself"), admin, "x", time.Time{}), fault.Invalid)
-}
-
-func TestATokenThatIsReplacedIsGoodNoMore(t *testing.T) {
-	s := fresh(t)
-	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
-	must(t, s.ReplaceToken(t.Context(), hash("of another"), admin, "laptop", time.Time{}))
-	for _, token := range []string{"leaked", "new", "new"} {
-		must(t, s.ReplaceToken(t.Context(), hash(token), admin, "admin.token", time.Time{}))
-	}
-	_, err := s.Principal(t.Context(), hash("leaked"))
-	wantFault(t, err, fault.Unauthenticated, "not known")
-	for _, token := range []string{"new", "of another"} {
-		_, err := s.Principal(t.Context(), hash(token))
-		must(t, err)
-	}
 }
 
 func TestTheAuditLogIsPagedNewestFirst(t *testing.T) {

@@ -25,10 +25,15 @@ func (s *Store) AppendAudit(ctx context.Context, a event.Audit) (seq int64, err 
 	return seq, err
 }
 
-// ConcludeAudit gives an entry that was written without one the status it came to. A status is never changed.
-func (s *Store) ConcludeAudit(ctx context.Context, seq int64, status int) error {
+// ConcludeAudit gives an entry that was written without one the status it came to, and with a target the thing it was done
+// to, which may have got its name by it. A status is never changed.
+func (s *Store) ConcludeAudit(ctx context.Context, seq int64, status int, target string) error {
 	return s.transact(ctx, "conclude an audit entry", func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.NewUpdate().Model((*auditRow)(nil)).Set("status = ?", status).Where("seq = ? AND status = 0", seq).Exec(ctx)
+		update := tx.NewUpdate().Model((*auditRow)(nil)).Set("status = ?", status).Where("seq = ? AND status = 0", seq)
+		if target != "" {
+			update.Set("target = ?", clean(target))
+		}
+		_, err := update.Exec(ctx)
 		return err
 	})
 }

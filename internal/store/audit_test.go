@@ -15,8 +15,8 @@ func TestAnAuditEntryIsConcludedOnce(t *testing.T) {
 		must(t, err)
 		seqs = append(seqs, seq)
 	}
-	must(t, s.ConcludeAudit(t.Context(), seqs[0], 202))
-	must(t, s.ConcludeAudit(t.Context(), seqs[0], 500))
+	must(t, s.ConcludeAudit(t.Context(), seqs[0], 202, ""))
+	must(t, s.ConcludeAudit(t.Context(), seqs[0], 500, ""))
 	entries, _, err := s.Audits(t.Context(), store.Page{})
 	must(t, err)
 	if len(entries) != 2 || entries[0].Status != 0 || entries[1].Status != 202 || entries[1].Seq != seqs[0] {

@@ -82,7 +82,7 @@ func TestReadersMissNoEvent(t *testing.T) {
 	}
 	var last int64
 	for last < writers*each && ctx.Err() == nil {
-		events, err := stores[3].Events(ctx, last, "", 5)
+		events, err := stores[3].Events(ctx, last, nil, 5)
 		must(t, err)
 		for _, e := range events {
 			if e.Seq != last+1 {
@@ -132,7 +132,7 @@ func TestTheNewestRecordWins(t *testing.T) {
 	if got.Version != versions || got.Message != fmt.Sprint(versions) {
 		t.Errorf("got version %d, message %q", got.Version, got.Message)
 	}
-	events, err := stores[0].Events(t.Context(), 0, "", 0)
+	events, err := stores[0].Events(t.Context(), 0, nil, 0)
 	must(t, err)
 	for i := 1; i < len(events); i++ {
 		before, _ := strconv.Atoi(events[i-1].Message)

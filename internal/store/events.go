@@ -44,16 +44,16 @@ func (s *Store) tell(ctx context.Context, tx bun.Tx, e event.Event) error {
 	return nil
 }
 
-// Events returns what happened after the event with the given number, oldest first: of one project, or of all and the
-// platform itself when project is empty. At most limit events are returned, MaxEvents when limit is not between 1 and that.
-func (s *Store) Events(ctx context.Context, after int64, project string, limit int) ([]event.Event, error) {
+// Events returns what happened after the event with the given number, oldest first: of the given projects, or of all and the
+// platform itself when projects is nil. At most limit events are returned, MaxEvents when limit is not between 1 and that.
+func (s *Store) Events(ctx context.Context, after int64, projects []string, limit int) ([]event.Event, error) {
 	if limit < 1 || limit > MaxEvents {
 		limit = MaxEvents
 	}
 	var rows []eventRow
 	query := s.read.NewSelect().Model(&rows).Where("seq > ?", after).Order("seq").Limit(int64(limit))
-	if project != "" {
-		query.Where("project = ?", project)
+	if projects != nil {
+		query.Where("project IN (?)", bun.In(append([]string{}, projects...)))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, s.explain(err, "read the events")

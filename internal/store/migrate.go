@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/m3o/platform/internal/account"
 )
 
 //go:embed migrations/*.sql
@@ -21,7 +23,7 @@ const (
 	migratePause    = 200 * time.Millisecond
 )
 
-// Migrate brings the schema to this version. Several processes may call it at once; done already is fine.
+// Migrate brings the schema to this version, and makes the default project. Several processes may call it at once; done already is fine.
 func (s *Store) Migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -34,7 +36,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		_, err := provider.Up(ctx)
 		if err == nil {
-			return nil
+			return s.EnsureProject(ctx, account.DefaultProject)
 		}
 		if attempt == migrateAttempts {
 			return s.explain(err, "migrate")

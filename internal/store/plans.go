@@ -48,7 +48,8 @@ func (s *Store) Plan(ctx context.Context, id string) (region.Plan, []region.Spec
 }
 
 // MovePlan changes a plan's status. It is fine when the plan is in the new status already: one workflow alone applies a
-// plan, so that is its own earlier attempt. Any other status is a Conflict.
+// plan, so that is its own earlier attempt. Any other status is a Conflict. The first platform that is applied gets the
+// default project.
 func (s *Store) MovePlan(ctx context.Context, id string, from, to region.PlanStatus) error {
 	return s.transact(ctx, "move plan "+id, func(ctx context.Context, tx bun.Tx) error {
 		row, err := findPlan(ctx, tx, id)
@@ -59,11 +60,26 @@ func (s *Store) MovePlan(ctx context.Context, id string, from, to region.PlanSta
 		case to:
 			return nil
 		case from:
-			_, err = tx.NewUpdate().Model(&row).Set("status = ?", string(to)).WherePK().Exec(ctx)
-			return err
+			if _, err := tx.NewUpdate().Model(&row).Set("status = ?", string(to)).WherePK().Exec(ctx); err != nil || to != region.PlanApplied {
+				return err
+			}
+			return bindsDefault(ctx, tx, row)
 		}
 		return fault.New(fault.Conflict, "plan %s is %s, not %s: make a new plan", id, row.Status, from)
 	})
+}
+
+// bindsDefault has a plan that is applied, and takes nothing down, say whose the default project is.
+func bindsDefault(ctx context.Context, tx bun.Tx, row planRow) error {
+	p, err := decode[region.Plan](row.Doc)
+	if err != nil || p.Destroy {
+		return err
+	}
+	wanted, err := decode[[]region.Spec](row.Wanted)
+	if err != nil {
+		return err
+	}
+	return bindDefault(ctx, tx, wanted)
 }
 
 func findPlan(ctx context.Context, db bun.IDB, id string) (planRow, error) {

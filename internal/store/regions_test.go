@@ -13,7 +13,7 @@ func TestARegionComesBackAsItWasRecorded(t *testing.T) {
 	s := fresh(t)
 	r := lon1()
 	r.Message = "waits for 'quota'; ask \\ \"support\"?\x00\xff"
-	r.Cluster = region.Cluster{ID: "c1", Ready: true, Nodes: 3}
+	r.Cluster = region.Cluster{ID: "c1", Condition: region.Condition{Ready: true}, Nodes: 3}
 	r.CreatedAt, r.UpdatedAt = time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.FixedZone("x", 3600)), time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
 	must(t, s.RecordRegion(t.Context(), r))
 	got, err := s.Region(t.Context(), r.Spec.Key())
@@ -59,7 +59,7 @@ func TestChangesOfStatusOrMessageAreTold(t *testing.T) {
 		r.Version++
 		must(t, s.RecordRegion(t.Context(), r))
 	}
-	events, err := s.Events(t.Context(), 0, "", 0)
+	events, err := s.Events(t.Context(), 0, nil, 0)
 	must(t, err)
 	var got []string
 	for _, e := range events {
@@ -91,7 +91,7 @@ func TestEventsOfLongAgoAreForgotten(t *testing.T) {
 			t.Errorf("forgot %d events, not %d: %v", n, want, err)
 		}
 	}
-	events, err := s.Events(t.Context(), 0, "", 0)
+	events, err := s.Events(t.Context(), 0, nil, 0)
 	if err != nil || len(events) != 1 || events[0].Message != "third" || events[0].Seq != 3 {
 		t.Errorf("left are %+v, %v", events, err)
 	}
@@ -102,7 +102,7 @@ func TestEventsOfLongAgoAreForgotten(t *testing.T) {
 		t.Errorf("the last event was %d, %v", last, err)
 	}
 	tell("fourth")
-	if events, err := s.Events(t.Context(), 3, "", 0); err != nil || len(events) != 1 || events[0].Seq != 4 {
+	if events, err := s.Events(t.Context(), 3, nil, 0); err != nil || len(events) != 1 || events[0].Seq != 4 {
 		t.Errorf("after the third there are %+v, %v", events, err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // AllocateRelease makes the service's next release for a request and returns it, pending. Numbers are never given twice, not
 // even after the service was killed; the same request key gets the same release again. With rollsBack the release repeats
-// the origin, image and spec of that earlier one.
+// the origin, image and spec of that earlier one. A project that is suspended, or being removed, gets none.
 func (s *Store) AllocateRelease(ctx context.Context, req release.Request, requestKey string, rollsBack int) (release.Release, error) {
 	if requestKey == "" {
 		return release.Release{}, fault.New(fault.Invalid, "a release needs the key of its request")
@@ -27,6 +27,9 @@ func (s *Store) AllocateRelease(ctx context.Context, req release.Request, reques
 		var found bool
 		var err error
 		if made, found, err = requested(ctx, tx, req.Service, requestKey); err != nil || found {
+			return err
+		}
+		if err := takesWork(ctx, tx, req.Service.Project); err != nil {
 			return err
 		}
 		made, err = s.allocate(ctx, tx, req, requestKey, rollsBack)

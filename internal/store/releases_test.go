@@ -81,7 +81,7 @@ func TestOlderRecordsOfAReleaseAreIgnored(t *testing.T) {
 	if got.Status != release.Ready || !reflect.DeepEqual(got.Regions, r.Regions) {
 		t.Errorf("got %+v", got)
 	}
-	events, err := s.Events(t.Context(), 0, "default", 0)
+	events, err := s.Events(t.Context(), 0, []string{"default"}, 0)
 	must(t, err)
 	if len(events) != 2 || events[1].Kind != "release.ready" || events[1].Subject != "default/hello/1" || events[1].Project != "default" {
 		t.Errorf("got %+v", events)

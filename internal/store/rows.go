@@ -19,8 +19,52 @@ type counterRow struct {
 type projectRow struct {
 	bun.BaseModel `bun:"table:projects"`
 
-	Name      string `bun:",pk"`
+	Name        string `bun:",pk"`
+	Platform    string
+	Removing    bool
+	Suspensions string
+	Version     int64
+	CreatedAt   time.Time
+	CreatedBy   string
+}
+
+type userRow struct {
+	bun.BaseModel `bun:"table:users"`
+
+	ID        string `bun:",pk"`
+	Name      string
+	Email     string
+	Status    string
 	CreatedAt time.Time
+	CreatedBy string
+}
+
+type serviceAccountRow struct {
+	bun.BaseModel `bun:"table:service_accounts"`
+
+	ID        string `bun:",pk"`
+	Project   string
+	Name      string
+	CreatedAt time.Time
+	CreatedBy string
+}
+
+// roleRow without a project is a role on the platform.
+type roleRow struct {
+	bun.BaseModel `bun:"table:roles"`
+
+	Member  string `bun:",pk"`
+	Project string `bun:",pk"`
+	Role    string `bun:",pk"`
+}
+
+type invitationRow struct {
+	bun.BaseModel `bun:"table:invitations"`
+
+	Member    string `bun:",pk"`
+	Hash      string
+	CreatedBy string
+	ExpiresAt time.Time
 }
 
 type regionRow struct {
@@ -105,10 +149,24 @@ type tokenRow struct {
 	bun.BaseModel `bun:"table:tokens"`
 
 	Hash      string `bun:",pk"`
+	ID        string
+	Owner     string
+	Kind      string
 	Name      string
-	Principal string
+	Scopes    string
+	Project   string
 	CreatedAt time.Time
+	CreatedBy string
 	ExpiresAt time.Time `bun:",nullzero"`
+	LastUsed  time.Time `bun:",nullzero"`
+}
+
+type sessionRow struct {
+	bun.BaseModel `bun:"table:sessions"`
+
+	Hash      string `bun:",pk"`
+	Token     string
+	ExpiresAt time.Time
 }
 
 type claimRow struct {

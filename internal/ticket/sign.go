@@ -3,7 +3,9 @@ package ticket
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -91,6 +93,15 @@ func (g Grant) validate() error {
 	c.Check(len(g.Scopes) > 0 && len(g.Scopes) <= maxScopes, "scopes", "must hold 1 to %d scopes", maxScopes)
 	c.Check(g.For >= time.Second && g.For <= MaxLife, "for", "%s is not between 1s and %s", g.For, MaxLife)
 	return c.Err()
+}
+
+// Derive is a key for another purpose than tickets, the same wherever this key is. It ends when another key signs.
+func (s *Signer) Derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, s.key.Seed(), nil, "m3o "+purpose, sha256.Size)
+	if err != nil { // only for a length that is too large
+		panic("ticket: derive a key: " + err.Error())
+	}
+	return key
 }
 
 // LoadOrCreate reads the signing key at path, and makes one when there is none. Only what sets the platform up may make

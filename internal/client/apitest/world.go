@@ -25,7 +25,7 @@ import (
 )
 
 // Token is the administrator's.
-const Token = "m3o_a-token-for-tests-that-is-long-enough"
+var Token = account.Secret(account.PersonToken, []byte("a token for tests of 32 bytes..."))
 
 // World is a platform in a test. Its fields may be set before it is used.
 type World struct {
@@ -61,9 +61,7 @@ func New(t *testing.T) *World {
 		t.Fatal(err)
 	}
 	w.must(w.Store.Migrate(t.Context()))
-	w.must(w.Store.EnsureProject(t.Context(), account.DefaultProject))
-	admin := account.Principal{Subject: "admin", Kind: account.User, Scopes: []string{account.All}}
-	w.must(w.Store.ReplaceToken(t.Context(), rest.HashToken(Token), admin, "admin.token", time.Time{}))
+	w.must(w.Store.Bootstrap(t.Context(), account.Hash(Token), "admin.token"))
 	if w.blobs, err = blob.OpenFolder(filepath.Join(t.TempDir(), "blobs"), blob.Limits{}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +81,9 @@ func New(t *testing.T) *World {
 
 // Handler is the API.
 func (w *World) Handler() http.Handler {
-	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, Claims: w.Store, Plans: plans{w}, RegionCommands: regions{w},
-		ServiceCommands: services{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
+	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, AuditLog: w.Store, Identity: w.Store, Sessions: w.Store,
+		SessionKey: []byte("the same in every process"), Claims: w.Store, Plans: plans{w}, RegionCommands: regions{w},
+		ServiceCommands: services{w}, ProjectCommands: projects{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
 		Ready: func(*http.Request) error { return nil }}
 	return api.Handler()
 }
@@ -135,6 +134,15 @@ func (w *World) AddRegion(r region.Region) {
 		r.Endpoints.API = w.gateway(r.Spec.Key().String())
 	}
 	w.recordRegion(&r)
+	w.apply(r.Spec)
+}
+
+// apply has the default project belong to the platform of a region, as applying the first plan does.
+func (w *World) apply(spec region.Spec) {
+	w.t.Helper()
+	plan := region.Plan{ID: "of " + spec.Key().String()}
+	w.must(w.Store.SavePlan(w.t.Context(), plan, []region.Spec{spec}))
+	w.must(w.Store.MovePlan(w.t.Context(), plan.ID, region.PlanOpen, region.PlanApplied))
 }
 
 func (w *World) recordRegion(r *region.Region) {

@@ -9,10 +9,58 @@ CREATE TABLE counters (
 
 INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
 
+-- platform is empty for the default project until the first platform is applied. suspensions are its reasons, as JSON;
+-- version grows with every change of them.
 CREATE TABLE projects (
-    name       TEXT        NOT NULL PRIMARY KEY,
-    created_at TIMESTAMPTZ NOT NULL
+    name        TEXT        NOT NULL PRIMARY KEY,
+    platform    TEXT        NOT NULL,
+    removing    BOOLEAN     NOT NULL,
+    suspensions TEXT        NOT NULL,
+    version     BIGINT      NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL,
+    created_by  TEXT        NOT NULL
 );
+
+CREATE TABLE users (
+    id         TEXT        NOT NULL PRIMARY KEY,
+    name       TEXT        NOT NULL,
+    email      TEXT        NOT NULL,
+    status     TEXT        NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    created_by TEXT        NOT NULL
+);
+
+CREATE UNIQUE INDEX users_name ON users (name);
+
+CREATE TABLE service_accounts (
+    id         TEXT        NOT NULL PRIMARY KEY,
+    project    TEXT        NOT NULL,
+    name       TEXT        NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    created_by TEXT        NOT NULL
+);
+
+CREATE UNIQUE INDEX service_accounts_name ON service_accounts (project, name);
+
+-- member is the id of a user or of a service account. Without a project it is a role on the platform.
+CREATE TABLE roles (
+    member  TEXT NOT NULL,
+    project TEXT NOT NULL,
+    role    TEXT NOT NULL,
+    PRIMARY KEY (member, project, role)
+);
+
+CREATE INDEX roles_project ON roles (project, role);
+
+-- hash is that of the code, which is good once.
+CREATE TABLE invitations (
+    member     TEXT        NOT NULL PRIMARY KEY,
+    hash       TEXT        NOT NULL,
+    created_by TEXT        NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE UNIQUE INDEX invitations_hash ON invitations (hash);
 
 CREATE TABLE regions (
     platform TEXT   NOT NULL,
@@ -89,13 +137,33 @@ CREATE TABLE audits (
 );
 
 -- hash is the hexadecimal SHA-256 of a token: the token itself is nowhere.
+-- owner is the id of a user or of a service account. project limits the token to one; scopes are a JSON list.
 CREATE TABLE tokens (
     hash       TEXT        NOT NULL PRIMARY KEY,
+    id         TEXT        NOT NULL,
+    owner      TEXT        NOT NULL,
+    kind       TEXT        NOT NULL,
     name       TEXT        NOT NULL,
-    principal  TEXT        NOT NULL,
+    scopes     TEXT        NOT NULL,
+    project    TEXT        NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
-    expires_at TIMESTAMPTZ
+    created_by TEXT        NOT NULL,
+    expires_at TIMESTAMPTZ,
+    last_used  TIMESTAMPTZ
 );
+
+CREATE UNIQUE INDEX tokens_id ON tokens (id);
+CREATE UNIQUE INDEX tokens_name ON tokens (owner, name);
+
+-- hash is that of the session's id, which only the browser has.
+CREATE TABLE sessions (
+    hash       TEXT        NOT NULL PRIMARY KEY,
+    token      TEXT        NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE INDEX sessions_token ON sessions (token);
+CREATE INDEX sessions_expires ON sessions (expires_at);
 
 CREATE TABLE claims (
     principal   TEXT        NOT NULL,
@@ -115,6 +183,7 @@ CREATE INDEX claims_expires ON claims (expires_at);
 
 -- +goose Down
 DROP TABLE claims;
+DROP TABLE sessions;
 DROP TABLE tokens;
 DROP TABLE audits;
 DROP TABLE events;
@@ -123,5 +192,9 @@ DROP TABLE releases;
 DROP TABLE release_numbers;
 DROP TABLE plans;
 DROP TABLE regions;
+DROP TABLE invitations;
+DROP TABLE roles;
+DROP TABLE service_accounts;
+DROP TABLE users;
 DROP TABLE projects;
 DROP TABLE counters;

@@ -1,0 +1,82 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
+)
+
+// TokenRequest asks for a token.
+type TokenRequest struct {
+	Name      string   `json:"name" maxLength:"63" doc:"Given once by each owner."`
+	Scopes    []string `json:"scopes,omitempty" maxItems:"50" doc:"What it may do at most: permissions such as services:read, services:*, or *, which is the default."`
+	Project   string   `json:"project,omitempty" maxLength:"63" doc:"The only project that it acts in; every one of its owner when left out."`
+	ExpiresIn string   `json:"expires_in,omitempty" maxLength:"32" doc:"A duration such as 720h; 2160h (90 days) when left out, 8760h at most."`
+}
+
+// TokenPath names a token of its owner.
+type TokenPath struct {
+	Token string `path:"token" maxLength:"63" doc:"Name or id of the token."`
+}
+
+func (a *API) registerTokens() {
+	typed(a, "list-tokens", http.MethodGet, "/v1/tokens", "List the caller's tokens", account.ReadTokens, 200, func(ctx context.Context, _ *struct{}) (*Body[List[account.Token]], error) {
+		items, err := a.Identity.Tokens(ctx, caller(ctx).ID)
+		return listed(ctx, items, err)
+	})
+	typed(a, "create-token", http.MethodPost, "/v1/tokens", "Make a token for the caller", account.WriteTokens, 201, func(ctx context.Context, in *struct{ Body TokenRequest }) (*Body[NewToken], error) {
+		p := caller(ctx)
+		return a.makeToken(ctx, in.Body, account.TokenSpec{Owner: p.ID, Kind: p.Kind}, p.Subject)
+	})
+	typed(a, "revoke-token", http.MethodDelete, "/v1/tokens/{token}", "Revoke a token of the caller", account.WriteTokens, 204, func(ctx context.Context, in *TokenPath) (*Nothing, error) {
+		return done(ctx, a.Identity.RevokeToken(ctx, caller(ctx).ID, in.Token, caller(ctx).Subject))
+	})
+}
+
+// makeToken makes a token for an owner. What a token makes is no wider than itself.
+func (a *API) makeToken(ctx context.Context, in TokenRequest, spec account.TokenSpec, owner string) (*Body[NewToken], error) {
+	p := caller(ctx)
+	spec.Name, spec.Scopes, spec.Project, spec.By = in.Name, in.Scopes, in.Project, p.Subject
+	if len(spec.Scopes) == 0 {
+		spec.Scopes = p.Scopes
+	}
+	if spec.Project == "" && spec.Owner == p.ID && p.Kind == account.Person {
+		spec.Project = p.Project
+	}
+	if in.ExpiresIn != "" {
+		life, err := time.ParseDuration(in.ExpiresIn)
+		if err != nil {
+			return nil, problem(ctx, fault.Problems([]fault.Problem{{Field: "expires_in", Message: "is not a duration such as 720h"}}))
+		}
+		spec.Life = life
+	}
+	if spec = spec.WithDefaults(); spec.Life <= 0 {
+		return nil, problem(ctx, fault.Problems([]fault.Problem{{Field: "expires_in", Message: "is not above 0"}}))
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, problem(ctx, err)
+	}
+	if err := narrower(p, spec); err != nil {
+		return nil, problem(ctx, err)
+	}
+	named(ctx, "/v1/tokens/"+owner+"/"+spec.Name)
+	secret := account.NewSecret(account.PrefixOf(spec.Kind))
+	token, err := a.Identity.CreateToken(ctx, spec, account.Hash(secret))
+	return answered(ctx, NewToken{Secret: secret, Token: token, Subject: owner}, err)
+}
+
+// narrower says why a caller may not make such a token: it would be wider than the token that asks for it.
+func narrower(p account.Principal, spec account.TokenSpec) error {
+	if p.Kind == account.Person && p.Project != "" && spec.Owner == p.ID && spec.Project != p.Project {
+		return fault.New(fault.Denied, "the token that asks acts in project %q alone: it makes none for another", p.Project)
+	}
+	for _, scope := range spec.Scopes {
+		if !account.Covers(p.Scopes, scope) {
+			return fault.New(fault.Denied, "the token that asks does not hold the scope %q: it makes none that does", scope)
+		}
+	}
+	return nil
+}
