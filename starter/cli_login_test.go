@@ -36,7 +36,7 @@ func TestACodeLogsInOnce(t *testing.T) {
 		t.Errorf("%+v", who)
 	}
 	m3o("run", program(t, "hello")).must(t)
-	m3o("region", "teardown", "lon1", "--yes").fails(t, exitFailed, "regions:write")
+	m3o("region", "teardown", "lon1", "--yes").fails(t, exitFailed, "ada may not", "regions:")
 	m3o("login", w.URL, "--code", code).fails(t, exitFailed, "invitation")
 	if who := answer[client.Whoami](t, m3o("whoami", "--json").must(t)); who.Subject != "ada" {
 		t.Errorf("a login that failed changed who is logged in: %+v", who)
