@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +41,8 @@ const (
 
 func addClientFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.String(flagAPI, "", "address of the API (default: M3O_API, else the one of the data directory, else "+defaultAPI+")")
-	flags.String(flagTokenFile, "", "file with the token (default: M3O_TOKEN, else admin.token in the data directory)")
+	flags.String(flagAPI, "", "address of the API (default: M3O_API, else the one of the data directory, else that of the last login, else "+defaultAPI+")")
+	flags.String(flagTokenFile, "", "file with the token (default: M3O_TOKEN, else what m3o login keeps for the API, else admin.token in the data directory)")
 	flags.String(flagDataDir, "", "data directory (default: M3O_DATA_DIR, else the nearest "+defaultDataDir+" upwards from here)")
 	flags.String(flagProject, "", "project (default: M3O_PROJECT, else the token's own, else default)")
 	flags.Bool(flagJSON, false, "print JSON")
@@ -102,7 +103,11 @@ func dataDir(cmd *cobra.Command) string {
 func findAPI(cmd *cobra.Command, dir string) (string, error) {
 	address := flagOr(cmd, flagAPI, config.LoadClient().API)
 	if address == "" {
-		address = defaultAPI
+		contexts, err := readContexts()
+		if err != nil {
+			return "", err
+		}
+		address = cmp.Or(contexts.Current, defaultAPI)
 		if data, err := os.ReadFile(dev.APIFile(dir)); err == nil && len(strings.TrimSpace(string(data))) > 0 {
 			address = strings.TrimSpace(string(data))
 		}
@@ -123,23 +128,45 @@ func findToken(cmd *cobra.Command, dir, api string) (token, from string, err err
 	case path == "" && settings.Token != "":
 		return strings.TrimSpace(settings.Token), "M3O_TOKEN", nil
 	case path == "":
+		contexts, err := readContexts()
+		if err != nil {
+			return "", "", err
+		}
+		if l := contexts.of(api); l != nil {
+			return l.Token, "m3o login", nil
+		}
 		path = dev.TokenFile(dir)
 		if flagOr(cmd, flagDataDir, settings.DataDir) == "" && !onThisMachine(api) {
-			return "", "", fault.New(fault.Unauthenticated, "no token for %s: set M3O_TOKEN, or name a --token-file", api)
+			return "", "", fault.New(fault.Unauthenticated, "no token for %s: run `m3o login %s`, set M3O_TOKEN, or name a --token-file", api, api)
 		}
 	}
-	data, err := os.ReadFile(path)
+	token, err = readTokenFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", fault.New(fault.Unauthenticated, "no token: there is no %s. Start the platform with `m3o dev`, or set M3O_TOKEN and M3O_API", path)
+		return "", "", fault.New(fault.Unauthenticated, "no token: there is no %s. Start the platform with `m3o dev`, or log in with `m3o login`", path)
 	}
-	if err != nil {
-		return "", "", fmt.Errorf("read the token: %w", err)
-	}
-	if token = strings.TrimSpace(string(data)); token == "" || strings.ContainsAny(token, " \r\n\t") {
-		return "", "", fault.New(fault.Unauthenticated, "%s does not hold a token", path)
-	}
-	return token, path, nil
+	return token, path, err
 }
+
+// readTokenFile reads a file that holds a token and nothing else.
+func readTokenFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" || len(data) == maxTokenFile || strings.ContainsAny(token, " \r\n\t") {
+		return "", fault.New(fault.Unauthenticated, "%s does not hold a token", path)
+	}
+	return token, nil
+}
+
+// maxTokenFile is more than a file with a token has.
+const maxTokenFile = 4 << 10
 
 func onThisMachine(api string) bool {
 	parsed, err := url.Parse(api)
@@ -192,7 +219,7 @@ func (s *session) project() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return projectOf(who.Principal), nil
+	return who.Home(), nil
 }
 
 // waiting says once in a while that the API does not answer.

@@ -45,6 +45,7 @@ func user(t *testing.T) {
 	for _, name := range []string{"M3O_API", "M3O_TOKEN", "M3O_PROJECT", "M3O_DATA_DIR"} {
 		t.Setenv(name, "")
 	}
+	t.Setenv("M3O_CONFIG_DIR", t.TempDir())
 	t.Chdir(t.TempDir())
 }
 

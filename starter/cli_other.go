@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,24 +107,9 @@ func (s *session) printEvent(e event.Event) error {
 	return err
 }
 
-func whoamiCommand() *cobra.Command {
-	return &cobra.Command{Use: "whoami", Short: "Show who the token stands for", GroupID: groupOther, Args: takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: action(func(s *session, _ []string) error {
-			p, err := s.api.WhoAmI(s.ctx())
-			if err != nil {
-				return err
-			}
-			if s.json {
-				return printJSON(s.out, p)
-			}
-			return table(s.out, nil, [][]string{{"subject", p.Subject}, {"kind", string(p.Kind)}, {"project", cmp.Or(p.Project, "every project")}, {"scopes", strings.Join(p.Scopes, " ")},
-				{"api", s.api.Base}, {"token from", s.tokenFrom}})
-		})}
-}
-
 func auditCommand() *cobra.Command {
 	var most int
-	cmd := &cobra.Command{Use: "audit", Short: "Show who changed what, newest first", GroupID: groupOther, Args: takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
+	cmd := &cobra.Command{Use: "audit", Short: "Show who changed what, newest first", GroupID: groupAccounts, Args: takes(0, 0), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: action(func(s *session, _ []string) error {
 			if most < 1 {
 				return misuse("--limit: %d is not above 0", most)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,8 +12,6 @@ import (
 	"unicode"
 
 	"golang.org/x/term"
-
-	"github.com/m3o/platform/internal/account"
 )
 
 // onTerminal reports whether a stream is a terminal.
@@ -141,8 +138,4 @@ func (s *session) confirm(yes bool, question string) error {
 	}
 	fmt.Fprintln(s.err, "Nothing is changed.")
 	return errShown
-}
-
-func projectOf(p account.Principal) string {
-	return cmp.Or(p.Project, account.DefaultProject)
 }

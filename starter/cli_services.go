@@ -12,10 +12,10 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// serviceCommands are the commands of the developer, and those about the platform's own books.
+// serviceCommands are the commands of the developer.
 func serviceCommands() []*cobra.Command {
 	return []*cobra.Command{runCommand(), rollbackCommand(), killCommand(), servicesCommand(), statusCommand(), releasesCommand(), logsCommand(),
-		callCommand(), eventsCommand(), whoamiCommand(), auditCommand()}
+		callCommand(), eventsCommand()}
 }
 
 func servicesCommand() *cobra.Command {

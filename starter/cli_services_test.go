@@ -89,16 +89,11 @@ func TestAReleaseThatWaitsSaysForWhat(t *testing.T) {
 	}
 }
 
-func TestANewProjectIsNotMadeSilently(t *testing.T) {
-	twoRegions(t)
-	program(t, "hello")
-	for project, want := range map[string]bool{"shpo": true, "default": false} {
-		if c := m3o("run", "hello", "--project", project, "--detach").must(t); strings.Contains(c.errs, "Made project "+project) != want {
-			t.Errorf("%s: said is %s", project, c.errs)
-		}
-	}
-	if c := m3o("run", "hello", "--project", "shpo", "--detach").must(t); strings.Contains(c.errs, "Made project") {
-		t.Errorf("the second time is said: %s", c.errs)
+func TestAProjectThatDoesNotExistIsRefused(t *testing.T) {
+	w := twoRegions(t)
+	m3o("run", program(t, "hello"), "--project", "shpo", "--detach").fails(t, exitFailed, `there is no project "shpo"`)
+	if orders := w.Orders(); len(orders) > 0 {
+		t.Errorf("ordered all the same: %v", orders)
 	}
 }
 

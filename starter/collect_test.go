@@ -23,6 +23,9 @@ func TestSourcesThatNoReleaseNeedsAreCollected(t *testing.T) {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := db.EnsureProject(t.Context(), "default"); err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	blobs, err := blob.OpenFolder(dir, blob.Limits{})
 	if err != nil {

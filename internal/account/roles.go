@@ -88,6 +88,16 @@ func (r Role) Holds(need Permission) bool {
 	return slices.ContainsFunc(inProjects, holds) || slices.ContainsFunc(onPlatform, holds)
 }
 
+// Permissions lists what the role holds.
+func (r Role) Permissions() []Permission {
+	for _, g := range slices.Concat(inProjects, onPlatform) {
+		if g.role == r {
+			return slices.Clone(g.holds)
+		}
+	}
+	return nil
+}
+
 // ProjectRoles and PlatformRoles list the roles that there are.
 func ProjectRoles() []Role  { return rolesOf(inProjects) }
 func PlatformRoles() []Role { return rolesOf(onPlatform) }

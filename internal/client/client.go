@@ -34,7 +34,7 @@ const (
 	changeLimit = 4 * time.Minute
 )
 
-// Client calls the API as one caller. Base and Token must be set; it may be used by many goroutines once it is.
+// Client calls the API as one caller. Base must be set, and Token for everything but Login; it may be used by many goroutines once it is.
 type Client struct {
 	Base    string // "http://127.0.0.1:8080"
 	Token   string
@@ -165,7 +165,9 @@ func (c *Client) prepare(ctx context.Context, r request, key string) (*http.Requ
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
 	req.Header.Set("User-Agent", "m3o")
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
@@ -185,6 +187,10 @@ func (c *Client) look(ctx context.Context, path string, query url.Values, into a
 
 // change sends JSON, and reads the JSON that comes back.
 func (c *Client) change(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	return c.send(ctx, method, path, query, body, c.decode(into))
+}
+
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, body any, use func(*http.Response) error) error {
 	r := request{method: method, path: path, query: query, within: changeLimit, header: http.Header{}}
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -196,7 +202,12 @@ func (c *Client) change(ctx context.Context, method, path string, query url.Valu
 			return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
 		}
 	}
-	return c.do(ctx, r, c.decode(into))
+	return c.do(ctx, r, use)
+}
+
+// command sends a change whose answer has nothing to read.
+func (c *Client) command(ctx context.Context, method, path string, body any) error {
+	return c.send(ctx, method, path, nil, body, func(*http.Response) error { return nil })
 }
 
 // brokenError is an answer that ended too early: asking again may help.

@@ -207,9 +207,12 @@ type Client struct {
 	Token   string // M3O_TOKEN
 	Project string // M3O_PROJECT
 	DataDir string // M3O_DATA_DIR
+
+	ConfigDir string // M3O_CONFIG_DIR: where `m3o login` keeps tokens; empty: the user's folder of settings
 }
 
 // LoadClient reads the command line's settings from the environment.
 func LoadClient() Client {
-	return Client{API: os.Getenv("M3O_API"), Token: os.Getenv("M3O_TOKEN"), Project: os.Getenv("M3O_PROJECT"), DataDir: os.Getenv("M3O_DATA_DIR")}
+	return Client{API: os.Getenv("M3O_API"), Token: os.Getenv("M3O_TOKEN"), Project: os.Getenv("M3O_PROJECT"), DataDir: os.Getenv("M3O_DATA_DIR"),
+		ConfigDir: os.Getenv("M3O_CONFIG_DIR")}
 }
