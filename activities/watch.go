@@ -21,6 +21,7 @@ const heartbeatEvery = 2 * time.Second
 type Seen struct {
 	Waited time.Duration `json:"waited"`
 	Reason string        `json:"reason"`
+	Tries  int           `json:"tries,omitempty"` // of what is tried a number of times
 }
 
 // watch looks at something until it is so, or has taken too long. Only the time in which somebody looked counts: a
@@ -118,12 +119,16 @@ func (w *watch) again(err error) error {
 
 // beat sends heartbeats beside a call that cannot, so that a dead worker is noticed. Work waits for nothing.
 func beat(ctx context.Context, waitsFor string) (stop func()) {
+	return beatAs(ctx, Seen{Reason: waitsFor})
+}
+
+func beatAs(ctx context.Context, seen Seen) (stop func()) {
 	beating, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			activity.RecordHeartbeat(ctx, Seen{Reason: waitsFor}) // not cut off on its way
+			activity.RecordHeartbeat(ctx, seen) // not cut off on its way
 			if pause(beating, heartbeatEvery) != nil {
 				return
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
@@ -59,7 +60,8 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	flows := control.NewFlows(b.temporal, b.codec)
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows,
 		Tickets: signer, Blobs: blobs, Codec: b.codec, Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
-		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
+		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
+		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveHTTP(ctx, s.Listen, api.Handler()) })
 	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })

@@ -75,8 +75,8 @@ func seats(h Holdings) []seat {
 		table = append(table, seat{queue: queue.Flows, flows: flows(), atOnce: 1000, // most of these watch: they must not keep a record from being written
 			activities: []any{f.Regions, f.Traffic, f.Releases, f.Gateways, f.Operators, f.Flows}})
 	}
-	if h.Build != nil { // a build uses every core it gets: more at once only makes each slower
-		table = append(table, seat{queue: queue.Build, atOnce: 2, activities: []any{h.Build}})
+	if h.Build != nil { // wide: the builder itself shares what compiles at once between projects, and turns the rest away until later
+		table = append(table, seat{queue: queue.Build, atOnce: 200, activities: []any{h.Build}})
 	}
 	for provider, c := range h.Clouds { // most of these wait: a cluster's creation holds one for minutes
 		table = append(table, seat{queue: queue.Cloud(provider), atOnce: 200,

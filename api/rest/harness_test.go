@@ -21,13 +21,17 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
 )
 
-const ui = "http://127.0.0.1:8233"
+const (
+	ui       = "http://127.0.0.1:8233"
+	registry = "127.0.0.1:5001"
+)
 
 // tokens of the callers in these tests, by who they are.
 var callers = map[string]account.Principal{
@@ -72,7 +76,8 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, Claims: db, Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands,
 		Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
-		Version: "test", TemporalUI: ui}
+		Version: "test", TemporalUI: ui,
+		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
 	for _, c := range change {
 		c(s.api)
 	}

@@ -40,7 +40,7 @@ type Settings struct {
 	Metrics     string `env:"M3O_METRICS" for:"worker" say:"host:port of metrics and health; empty: none"`
 	WorkerBuild string `env:"M3O_WORKER_BUILD" for:"worker" say:"name of this code in Temporal's worker versioning (default: the version)"`
 
-	Registry           string `env:"M3O_REGISTRY" for:"build" say:"host:port[/prefix] that images are pushed to"`
+	Registry           string `env:"M3O_REGISTRY" for:"api build" say:"host:port[/prefix] that images are pushed to, each project's to its own part"`
 	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
 	RegistrySecretFile string `env:"M3O_REGISTRY_SECRET_FILE" for:"build" say:"file with the password that it demands of the user m3o; empty: none"`
 	InsideRegistries   string `env:"M3O_INSIDE_REGISTRIES" for:"build" say:"others that may lie inside our network, with commas: HOST[:PORT] or 10.0.0.0/8"`

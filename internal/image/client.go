@@ -118,7 +118,11 @@ func childFor(index *remote.Descriptor, ref name.Reference, arch string, opts []
 		return nil, fault.Wrap(fault.Invalid, err, "its index cannot be read")
 	}
 	at := slices.IndexFunc(list.Manifests, func(d v1.Descriptor) bool {
-		return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux" && d.Platform.Architecture == arch
+		platform := v1.Platform{OS: "linux", Architecture: "amd64"} // where none is named
+		if d.Platform != nil {
+			platform = *d.Platform
+		}
+		return d.MediaType.IsImage() && platform.OS == "linux" && platform.Architecture == arch
 	})
 	if at < 0 {
 		return nil, fault.New(fault.Invalid, "there is no image for linux/%s", arch)
