@@ -24,6 +24,9 @@ func fail(err error) error {
 	var f *fault.Error
 	if errors.As(err, &f) {
 		options.NextRetryDelay = f.RetryAfter
+		if f.Output != "" { // details are encrypted, and are in no log
+			options.Details = []any{f.Output}
+		}
 	}
 	return temporal.NewApplicationErrorWithOptions(fault.Message(err), string(kind), options)
 }

@@ -23,6 +23,7 @@ type Seen struct {
 	Waited    time.Duration `json:"waited"`
 	Blocked   time.Duration `json:"blocked,omitempty"` // how much of that, without a break, another operation was in the way
 	Reason    string        `json:"reason"`
+	Tries     int           `json:"tries,omitempty"`     // of what is tried a number of times
 	State     string        `json:"state,omitempty"`     // the provider's word
 	Operation string        `json:"operation,omitempty"` // the provider's hint for its next step
 }
@@ -141,12 +142,16 @@ func (w *watch) again(err error) error {
 
 // beat sends heartbeats beside a call that cannot, so that a dead worker is noticed. Work waits for nothing.
 func beat(ctx context.Context, waitsFor string) (stop func()) {
+	return beatAs(ctx, Seen{Reason: waitsFor})
+}
+
+func beatAs(ctx context.Context, seen Seen) (stop func()) {
 	beating, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			activity.RecordHeartbeat(ctx, Seen{Reason: waitsFor}) // not cut off on its way
+			activity.RecordHeartbeat(ctx, seen) // not cut off on its way
 			if pause(beating, heartbeatEvery) != nil {
 				return
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/hosts"
+	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
@@ -68,7 +69,8 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
-		Ready: func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
+		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
+		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	handler, err := guarded(s, api.Handler())
 	if err != nil {
 		return err

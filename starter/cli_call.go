@@ -163,6 +163,6 @@ func (s *session) copyAnswer(resp *http.Response) error {
 	if json.Indent(&indented, data, "", "  ") == nil {
 		data = append(bytes.TrimSpace(indented.Bytes()), '\n')
 	}
-	_, err = s.out.Write(data)
+	_, err = s.out.Write(plainJSON(data))
 	return err
 }

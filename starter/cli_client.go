@@ -78,56 +78,91 @@ func flagOr(cmd *cobra.Command, name, otherwise string) string {
 	return otherwise
 }
 
-// dataDir is the data directory of the command: the one named, else the nearest one upwards, as git finds its own, else one
-// to be made here.
-func dataDir(cmd *cobra.Command) string {
+// placing is how a data directory came to be the command's.
+type placing int
+
+const (
+	placeNone  placing = iota // there is none yet: the default, to be made here; nothing that lies there is read
+	placeFound                // by walking upwards: whoever made the folder we are in may have made it
+	placeNamed                // by flag or environment
+)
+
+// place is the data directory of a command.
+type place struct {
+	dir    string
+	how    placing
+	passed string // why a nearer folder of the name does not count
+}
+
+// locate finds the data directory: the one named, else the nearest one upwards, as git finds its own, else one to be made here. One
+// that was not named counts only if it is ours alone: what was cloned or unpacked, or is another user's, would send us, token
+// and source, to an API of theirs.
+func locate(cmd *cobra.Command) place {
 	if named := flagOr(cmd, flagDataDir, config.LoadClient().DataDir); named != "" {
-		return named
+		return place{dir: named, how: placeNamed}
 	}
+	none := place{dir: defaultDataDir}
 	here, err := os.Getwd()
 	if err != nil {
-		return defaultDataDir
+		return none
 	}
 	for dir := here; ; dir = filepath.Dir(dir) {
 		candidate := filepath.Join(dir, defaultDataDir)
-		if info, err := os.Stat(candidate); err == nil && info.IsDir() && ownedByUs(info) {
-			return candidate
+		info, err := os.Lstat(candidate)
+		switch {
+		case err != nil:
+		case info.IsDir() && ownedByUs(info) && info.Mode().Perm()&0o077 == 0:
+			return place{dir: candidate, how: placeFound, passed: none.passed}
+		case none.passed == "":
+			none.passed = fmt.Sprintf("%s is passed over: it is %s, and only a folder of yours with the mode 0700 counts", candidate, info.Mode())
 		}
 		if dir == filepath.Dir(dir) {
-			return defaultDataDir
+			return none
 		}
 	}
 }
 
-// findAPI is the address of the API.
-func findAPI(cmd *cobra.Command, dir string) (string, error) {
-	address := flagOr(cmd, flagAPI, config.LoadClient().API)
-	if address == "" {
+// ownDataDir is the data directory of a platform that runs here.
+func ownDataDir(cmd *cobra.Command) (string, error) {
+	p := locate(cmd)
+	if _, err := os.Lstat(p.dir); err == nil && p.how == placeNone {
+		return "", fault.New(fault.Denied, "%s. If you made it, `chmod 700 %s`; else name another with --data-dir", p.passed, p.dir)
+	}
+	return p.dir, nil
+}
+
+// findAPI is the address of the API, and whether it was merely found.
+func findAPI(cmd *cobra.Command, p place) (address string, found bool, err error) {
+	if address = flagOr(cmd, flagAPI, config.LoadClient().API); address == "" {
 		contexts, err := readContexts()
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		address = cmp.Or(contexts.Current, defaultAPI)
-		if data, err := os.ReadFile(dev.APIFile(dir)); err == nil && len(strings.TrimSpace(string(data))) > 0 {
-			address = strings.TrimSpace(string(data))
+		if data, err := os.ReadFile(dev.APIFile(p.dir)); err == nil && p.how != placeNone && len(strings.TrimSpace(string(data))) > 0 {
+			address, found = strings.TrimSpace(string(data)), p.how == placeFound
 		}
 	}
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return "", misuse("%q is not the address of an API, such as %s", address, defaultAPI)
+		return "", false, misuse("%q is not the address of an API, such as %s", address, defaultAPI)
 	}
-	return strings.TrimSuffix(address, "/"), nil
+	if found && !onThisMachine(address) {
+		return "", false, fault.New(fault.Denied, "the address %s was found in %s and is not on this machine: if it is what you mean, name it with M3O_API or --api", address, dev.APIFile(p.dir))
+	}
+	return strings.TrimSuffix(address, "/"), found, nil
 }
 
 // findToken is the token, and in words where it comes from. The token of a data directory that was not named is for the
-// API on this machine alone.
-func findToken(cmd *cobra.Command, dir, api string) (token, from string, err error) {
+// API on this machine alone, and one that was given is not for an API that was merely found.
+func findToken(cmd *cobra.Command, p place, api string, found bool) (token, from string, err error) {
 	settings := config.LoadClient()
 	path := flagOr(cmd, flagTokenFile, "")
-	switch {
-	case path == "" && settings.Token != "":
-		return strings.TrimSpace(settings.Token), "M3O_TOKEN", nil
-	case path == "":
+	given := path
+	if path == "" && settings.Token != "" {
+		given = "M3O_TOKEN"
+	}
+	if given == "" {
 		contexts, err := readContexts()
 		if err != nil {
 			return "", "", err
@@ -135,10 +170,19 @@ func findToken(cmd *cobra.Command, dir, api string) (token, from string, err err
 		if l := contexts.of(api); l != nil {
 			return l.Token, "m3o login", nil
 		}
-		path = dev.TokenFile(dir)
-		if flagOr(cmd, flagDataDir, settings.DataDir) == "" && !onThisMachine(api) {
-			return "", "", fault.New(fault.Unauthenticated, "no token for %s: run `m3o login %s`, set M3O_TOKEN, or name a --token-file", api, api)
-		}
+	}
+	switch {
+	case given != "" && found:
+		return "", "", fault.New(fault.Unauthenticated, "the token of %s is not sent to %s, an address that was found in %s: name the API with M3O_API or --api, or run `m3o login`",
+			given, api, dev.APIFile(p.dir))
+	case given != "" && path == "":
+		return strings.TrimSpace(settings.Token), given, nil
+	case path == "" && p.how == placeNone && p.passed != "":
+		return "", "", fault.New(fault.Unauthenticated, "no token: %s. Name it with --data-dir, or log in with `m3o login`", p.passed)
+	case path == "" && p.how != placeNamed && !onThisMachine(api):
+		return "", "", fault.New(fault.Unauthenticated, "no token for %s: run `m3o login %s`, set M3O_TOKEN, or name a --token-file", api, api)
+	case path == "":
+		path = dev.TokenFile(p.dir)
 	}
 	token, err = readTokenFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -192,12 +236,12 @@ func (s *session) ctx() context.Context { return s.cmd.Context() }
 
 // openSession finds the API and the token.
 func openSession(cmd *cobra.Command) (*session, error) {
-	dir := dataDir(cmd)
-	api, err := findAPI(cmd, dir)
+	at := locate(cmd)
+	api, found, err := findAPI(cmd, at)
 	if err != nil {
 		return nil, err
 	}
-	token, from, err := findToken(cmd, dir, api)
+	token, from, err := findToken(cmd, at, api, found)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +249,7 @@ func openSession(cmd *cobra.Command) (*session, error) {
 	if project != "" && !region.IsLabel(project) {
 		return nil, misuse("--project: %q %s", project, region.LabelRule)
 	}
-	s := &session{cmd: cmd, out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), json: wantsJSON(cmd), tokenFrom: from}
+	s := &session{cmd: cmd, out: answers(cmd.OutOrStdout()), err: messages(cmd.ErrOrStderr()), json: wantsJSON(cmd), tokenFrom: from}
 	s.api = &client.Client{Base: api, Token: token, Project: project, Waiting: s.waiting()}
 	return s, nil
 }
@@ -300,6 +344,9 @@ func completeNames(names func(context.Context, *client.Client) ([]string, error)
 		found, err := names(ctx, s.api)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		for i := range found { // shells show them
+			found[i] = oneLine(found[i])
 		}
 		return found, cobra.ShellCompDirectiveNoFileComp
 	}

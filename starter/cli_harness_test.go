@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,7 +141,7 @@ func answer[T any](t *testing.T, c commanded) T {
 // write makes a file in the current folder.
 func write(t *testing.T, name, content string) string {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
@@ -154,4 +156,47 @@ func program(t *testing.T, dir string) string {
 	write(t, dir+"/go.mod", "module example.com/"+filepath.Base(dir)+"\n\ngo 1.24\n")
 	write(t, dir+"/main.go", "package main\n\nfunc main() {}\n")
 	return dir
+}
+
+// spy is a server that notes who calls as whom.
+type spy struct {
+	url  string
+	mu   sync.Mutex
+	said []string
+}
+
+func newSpy(t *testing.T) *spy {
+	t.Helper()
+	s := &spy{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.said = append(s.said, r.Header.Get("Authorization"))
+		http.Error(w, "no", http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// heard is what was heard since it was last asked.
+func (s *spy) heard() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := strings.Join(s.said, ", ")
+	s.said = nil
+	return said
+}
+
+func byEnvironment(t *testing.T) []string {
+	t.Setenv("M3O_TOKEN", "very-secret")
+	return nil
+}
+
+func byFile(t *testing.T) []string {
+	path, err := filepath.Abs(write(t, "given.token", "very-secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--token-file", path}
 }

@@ -56,14 +56,17 @@ func defaultTokenName() string {
 	return host
 }
 
-// loginAddress is the API that is named, else the one that commands would use.
+// loginAddress is the API that is named, else the one that commands would use, unless it was merely found.
 func loginAddress(cmd *cobra.Command, args []string) (string, error) {
 	if len(args) > 0 {
 		return apiAddress(args[0])
 	}
-	address, err := findAPI(cmd, dataDir(cmd))
-	if err != nil {
+	address, found, err := findAPI(cmd, locate(cmd))
+	switch {
+	case err != nil:
 		return "", err
+	case found: // whoever made that folder is not to get the code
+		return "", misuse("name the API: %s %s, for instance, which was found in a folder", cmd.CommandPath(), address)
 	}
 	return apiAddress(address)
 }

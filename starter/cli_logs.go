@@ -47,18 +47,13 @@ func (s *session) logs(q client.LogQuery, follow bool) error {
 	if q.Project, err = s.project(); err != nil {
 		return err
 	}
-	raw := !onTerminal(s.out)
 	labels := regionLabels{}
 	show := func(line client.Line) error {
 		if s.json {
 			return printJSONLine(s.out, line)
 		}
-		text := line.Line
-		if !raw {
-			text = printable(text)
-		}
 		labels.add(line.Region)
-		_, err := fmt.Fprintf(s.out, "%s %s/%s | %s\n", line.Time.Local().Format("15:04:05.000"), labels.label(line.Region), line.Instance, text)
+		_, err := fmt.Fprintf(s.out, "%s %s/%s | %s\n", line.Time.Local().Format("15:04:05.000"), labels.label(line.Region), line.Instance, line.Line)
 		return err
 	}
 	q.Trouble = s.troubles()

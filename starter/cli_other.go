@@ -103,7 +103,7 @@ func (s *session) printEvent(e event.Event) error {
 	if s.json {
 		return printJSONLine(s.out, e)
 	}
-	_, err := fmt.Fprintln(s.out, strings.TrimRight(fmt.Sprintf("%s  %-20s %-28s %s", e.Time.Local().Format(time.DateTime), e.Kind, e.Subject, oneLine(e.Message)), " "))
+	_, err := fmt.Fprintln(s.out, strings.TrimRight(oneLine(fmt.Sprintf("%s  %-20s %-28s %s", e.Time.Local().Format(time.DateTime), e.Kind, e.Subject, e.Message)), " "))
 	return err
 }
 

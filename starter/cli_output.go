@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,20 +10,19 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"golang.org/x/term"
 )
 
 // onTerminal reports whether a stream is a terminal.
 var onTerminal = func(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := behind(stream).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // width is how many columns a terminal has.
 func width(stream any) int {
-	if f, ok := stream.(*os.File); ok {
+	if f, ok := behind(stream).(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return w
 		}
@@ -31,18 +31,21 @@ func width(stream any) int {
 }
 
 // printJSON writes one JSON value.
-func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
-}
+func printJSON(w io.Writer, value any) error { return encodeJSON(w, value, "  ") }
 
 // printJSONLine writes one JSON value on a line of its own, for streams.
-func printJSONLine(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
+func printJSONLine(w io.Writer, value any) error { return encodeJSON(w, value, "") }
+
+func encodeJSON(w io.Writer, value any, indent string) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := w.Write(plainJSON(text.Bytes()))
+	return err
 }
 
 // table prints rows under a heading, in columns.
@@ -68,29 +71,6 @@ func table(w io.Writer, heading []string, rows [][]string) error {
 		}
 	}
 	return nil
-}
-
-// oneLine takes out of a text what would break a table, or command a terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case unicode.IsControl(r):
-			return -1
-		}
-		return r
-	}, s)
-}
-
-// printable keeps lines of services and builds from commanding the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 func dash(s string) string {

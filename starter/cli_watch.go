@@ -32,6 +32,7 @@ type boardRow struct {
 }
 
 func newBoard(out io.Writer) *board {
+	out, _ = behind(out).(io.Writer) // it draws, and cleans what it is given itself
 	return &board{out: out, live: onTerminal(out), wide: width(out), said: map[string]string{}, begun: map[string]time.Time{}, ended: map[string]time.Time{}, now: time.Now}
 }
 
@@ -71,7 +72,7 @@ func (b *board) tell(rows []boardRow) {
 }
 
 func (b *board) line(r boardRow) string {
-	text := fmt.Sprintf("%-12s %-10s", r.name, r.status)
+	text := fmt.Sprintf("%-12s %-10s", oneLine(r.name), oneLine(r.status))
 	if r.detail != "" {
 		text += " " + oneLine(r.detail)
 	}

@@ -47,11 +47,5 @@ func collectSources(ctx context.Context, db *store.Store, blobs *blob.Folder, be
 	if err != nil {
 		return 0, err
 	}
-	kept := map[string]bool{}
-	for digest := range needed.Sources {
-		if name, err := source.BlobName(digest); err == nil { // releases of images have none
-			kept[name] = true
-		}
-	}
-	return blobs.Collect(ctx, source.Folder, before, func(name string) bool { return kept[name] })
+	return blobs.Collect(ctx, source.Folder, before, func(name string) bool { return needed.Sources[source.DigestOf(name)] })
 }

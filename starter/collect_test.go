@@ -35,7 +35,7 @@ func TestSourcesThatNoReleaseNeedsAreCollected(t *testing.T) {
 	names := map[string]string{}
 	for i, what := range []string{"released", "old", "new"} {
 		digest := "sha256:" + strings.Repeat(string(rune('a'+i)), 64)
-		names[what], err = source.BlobName(digest)
+		names[what], err = source.BlobName("default", digest)
 		if err != nil {
 			t.Fatal(err)
 		}

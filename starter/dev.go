@@ -113,8 +113,12 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		return err
 	}
 	defer closeSignals(cmd.Context(), signals)
+	dir, err := ownDataDir(cmd)
+	if err != nil {
+		return err
+	}
 	out := cmd.OutOrStdout()
-	return dev.Run(cmd.Context(), dev.Config{DataDir: dataDir(cmd), Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
+	return dev.Run(cmd.Context(), dev.Config{DataDir: dir, Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
 		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, OpenPorts: f.openPorts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
 		Traces: dev.Traces{Platform: outside.Endpoint, Regions: outside.RegionTrace},
 		Admit:  admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
@@ -138,7 +142,7 @@ func (f devFlags) reach(ctx context.Context, ports dev.Ports) (dev.Reach, error)
 
 // firstSteps does what a newcomer would do next, by the same commands, and ends with what there is to call.
 func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
-	dir := dataDir(cmd) // this platform and no other, whatever the environment says
+	dir := locate(cmd).dir // this platform and no other, whatever the environment says
 	ports, err := dev.NewPorts(f.offset)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +17,7 @@ import (
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/control"
-	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/rate"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -198,7 +197,7 @@ func (b *base) readyBuilder(ctx context.Context, builder *build.Builder) {
 		err = builder.Warm(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
-		b.signals.Logger.WarnContext(ctx, "services may not compile here", "error", err)
+		b.signals.Logger.WarnContext(ctx, "services may not compile here", "error", err, "output", fault.Output(err)) // of our own source
 	}
 }
 
@@ -218,32 +217,54 @@ func openBuild(ctx context.Context, b *base) (workers.Activities, func() error, 
 		return nil, nil, err
 	}
 	go b.readyBuilder(ctx, builder)
-	return workers.BuildActivities{Builds: &activities.Builds{Builder: imageBuilder{builder, client, blobs}}}, nothing, nil
+	return workers.BuildActivities{Builds: &activities.Builds{Builder: imageBuilder{builder, blobs}}}, nothing, nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.
 type imageBuilder struct {
 	builder *build.Builder
-	client  image.Client
 	blobs   blob.Store
 }
 
 func (i imageBuilder) BuildImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
-	name, err := source.BlobName(in.Origin.Source)
+	name, err := source.BlobName(in.Service.Project, in.Origin.Source)
 	if err != nil {
 		return release.Image{}, err
 	}
-	log, err := i.blobs.Append(ctx, in.LogName())
-	if err != nil {
-		return release.Image{}, err
-	}
-	defer log.Close()
+	log := &lateLog{open: func() (io.WriteCloser, error) { return i.blobs.Append(ctx, in.LogName()) }}
 	result, err := i.builder.Build(ctx, build.Input{Service: in.Service, Source: in.Origin.Source, Package: in.Origin.Package,
 		Open: func(ctx context.Context) (io.ReadCloser, error) { return i.blobs.Get(ctx, name, 0, -1) }}, log)
-	return release.Image{Reference: result.Reference, Found: result.Found}, err
+	if err := errors.Join(err, log.close()); err != nil {
+		return release.Image{}, err
+	}
+	return release.Image{Reference: result.Reference, Found: result.Found}, nil
 }
 
-func (i imageBuilder) ResolveImage(ctx context.Context, reference string) (release.Image, error) {
-	resolved, err := i.client.Resolve(ctx, reference, runtime.GOARCH)
+func (i imageBuilder) ResolveImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
+	resolved, err := i.builder.Resolve(ctx, in.Service, in.Origin.Image)
 	return release.Image{Reference: resolved, Found: true}, err
+}
+
+// lateLog opens a log when there is something to write: a build that is turned away for now, however often, leaves no trace in it.
+type lateLog struct {
+	open func() (io.WriteCloser, error)
+	log  io.WriteCloser
+}
+
+func (l *lateLog) Write(p []byte) (int, error) {
+	if l.log == nil {
+		log, err := l.open()
+		if err != nil {
+			return 0, err
+		}
+		l.log = log
+	}
+	return l.log.Write(p)
+}
+
+func (l *lateLog) close() error {
+	if l.log == nil {
+		return nil
+	}
+	return l.log.Close()
 }

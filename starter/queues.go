@@ -34,7 +34,7 @@ var queues = []row{
 	{queue: queue.Flows, settings: []config.Part{config.Flows}, workflows: true, serves: workers.FlowActivities{}, open: openFlows,
 		atOnce: 1000}, // most of these watch: they must not keep a record from being written
 	{queue: queue.Build, settings: []config.Part{config.Build}, serves: workers.BuildActivities{}, open: openBuild,
-		atOnce: 2}, // a build uses every core it gets: more at once only makes each slower
+		atOnce: 200}, // wide: the builder itself shares what compiles at once between projects, and turns the rest away until later
 	cloudRow(region.DigitalOcean, openDigitalOcean, func(at dev.SandboxCloud) digitalOceanSettings {
 		return digitalOceanSettings{URL: at.URL, TokenFile: at.Credentials, Limit: fmt.Sprintf("%d/%s", digitalocean.Requests, at.Hour)}
 	}),

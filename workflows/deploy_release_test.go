@@ -162,6 +162,27 @@ func TestABuildThatFailsTouchesNothing(t *testing.T) {
 	}
 }
 
+// What the compiler said comes beside the error, which logs hold, and reaches the service's owner.
+func TestABuildThatDoesNotCompileSaysWhy(t *testing.T) {
+	w := worldWith("lon1")
+	wrong := fault.New(fault.Failed, "the source does not compile")
+	wrong.Output = "./main.go:7:2: undefined: fmt.Printl"
+	w.fails("BuildImage 1", 1, wrong)
+	r := newPlay(t, w).deployed(release.DeployInput{Release: numbered(1)})
+	same(t, "message", r.Message, "the source does not compile:\n./main.go:7:2: undefined: fmt.Printl")
+}
+
+// A builder that is busy, or does not get its turn, holds no slot and fails nothing.
+func TestABuildWaitsForItsTurn(t *testing.T) {
+	w := worldWith("lon1")
+	busy := fault.New(fault.Throttled, "waits for its turn to compile")
+	busy.RetryAfter = 10 * time.Second
+	w.fails("BuildImage 1", 9, busy)
+	if r := newPlay(t, w).deployed(release.DeployInput{Release: numbered(1)}); r.Status != release.Ready {
+		t.Errorf("it ended as %+v", r)
+	}
+}
+
 func TestAnImageThatExistsIsPinned(t *testing.T) {
 	w := worldWith("lon1")
 	in := numbered(1)

@@ -1,8 +1,12 @@
 package workflows
 
 import (
+	"errors"
+
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/release"
 )
@@ -17,10 +21,20 @@ func BuildImage(ctx workflow.Context, in release.BuildInput) (release.Image, err
 	var image release.Image
 	if in.Origin.Image != "" {
 		workflow.SetCurrentDetails(ctx, "Pinning "+in.Origin.Image+" to its digest.")
-		err := workflow.ExecuteActivity(looking(ctx, queue.Build, "Pin the image to its digest", resolveLimit), builds.ResolveImage, in).Get(ctx, &image)
+		err := workflow.ExecuteActivity(resolving(ctx, queue.Build, "Pin the image to its digest"), builds.ResolveImage, in).Get(ctx, &image)
 		return image, err
 	}
 	workflow.SetCurrentDetails(ctx, "Compiling `"+in.Origin.Package+"` of source "+in.Origin.Source+". Log: "+in.LogName())
 	err := workflow.ExecuteActivity(building(ctx, queue.Build, "Compile and push"), builds.CompileSource, in).Get(ctx, &image)
-	return image, err
+	return image, withOutput(err)
+}
+
+// withOutput puts what the compiler said, which comes beside the error, into the words for the service's owner.
+func withOutput(err error) error {
+	var app *temporal.ApplicationError
+	var output string
+	if !errors.As(err, &app) || !app.HasDetails() || app.Details(&output) != nil {
+		return err
+	}
+	return failure(fault.Kind(app.Type()), fault.WithOutput(app.Message(), output))
 }

@@ -94,7 +94,6 @@ const (
 	operatorLimit = 24 * time.Hour   // an operator answers a bootstrap that waits
 	releasesLimit = 30 * time.Minute // releases on their way into a region that closes
 	tellingLimit  = 10 * time.Minute // every service hears of a region
-	resolveLimit  = 2 * time.Minute  // a registry says what an image's digest is
 	answerLimit   = 36 * time.Hour   // the answer of a workflow that was found running; an operator may have a day for it
 )
 
@@ -111,12 +110,21 @@ const (
 )
 
 // building is for compiling strangers' source: minutes of CPU, then a push. It is not repeated when the source is at
-// fault; a dead worker is noticed by its heartbeat. Somebody waits for it, so a module proxy or a registry that is away fails
-// it after a quarter of an hour of tries, which are counted, not timed: none is made while the platform is switched off.
+// fault; a dead worker is noticed by its heartbeat. A builder that has no place free turns it away until later, however often; other
+// tries are counted, by the activity: somebody waits for the image.
 func building(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
 		StartToCloseTimeout: buildLimit, HeartbeatTimeout: 10 * time.Second, Summary: summary,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second, MaximumAttempts: 32},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
+}
+
+// resolving is for asking a registry, strangers' too, what an image's digest is: a try of seconds, which holds nothing between
+// tries. They are counted by the activity.
+func resolving(ctx workflow.Context, queue, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
+		StartToCloseTimeout: 30 * time.Second, HeartbeatTimeout: 10 * time.Second, Summary: summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
 	})
 }
 

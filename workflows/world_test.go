@@ -377,8 +377,8 @@ func (w *world) BuildImage(_ context.Context, in release.BuildInput) (release.Im
 	return release.Image{Reference: fmt.Sprintf("registry/%s@sha256:%d", in.Service.Name, in.Number)}, w.call("BuildImage", fmt.Sprint(in.Number))
 }
 
-func (w *world) ResolveImage(_ context.Context, reference string) (release.Image, error) {
-	return release.Image{Reference: reference + "@sha256:0"}, w.call("ResolveImage", reference)
+func (w *world) ResolveImage(_ context.Context, in release.BuildInput) (release.Image, error) {
+	return release.Image{Reference: in.Origin.Image + "@sha256:0"}, w.call("ResolveImage", in.Origin.Image)
 }
 
 // The database.

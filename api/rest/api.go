@@ -39,6 +39,7 @@ type API struct {
 	ProjectCommands ProjectCommands
 	Tickets         Tickets
 	Blobs           blob.Store
+	CheckImage      func(project, reference string) error // why a project may not run an image that exists
 	Codec           converter.PayloadCodec
 	Metrics         http.Handler
 	Ready           func(*http.Request) error // beyond the store: what else must answer before the API is of use

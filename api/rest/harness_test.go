@@ -24,13 +24,17 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
 )
 
-const ui = "http://127.0.0.1:8233"
+const (
+	ui       = "http://127.0.0.1:8233"
+	registry = "127.0.0.1:5001"
+)
 
 // secretOf is the token of somebody in these tests.
 func secretOf(who string) string {
@@ -128,7 +132,8 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
-		Version: "test", TemporalUI: ui}
+		Version: "test", TemporalUI: ui,
+		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
 	for _, c := range change {
 		c(s.api)
 	}

@@ -60,7 +60,7 @@ func (a *API) createRelease(ctx context.Context, in *struct {
 	if err := request.Validate(); err != nil {
 		return nil, problem(ctx, err)
 	}
-	if err := a.uploaded(ctx, request.Origin.Source); err != nil {
+	if err := a.owns(ctx, key.Project, request.Origin); err != nil {
 		return nil, problem(ctx, err)
 	}
 	answer, err := once(ctx, a, "create-release "+key.String(), in.IdempotencyKey, in.Body, func(id string) (release.Accepted, error) {
@@ -72,17 +72,18 @@ func (a *API) createRelease(ctx context.Context, in *struct {
 	return &Body[Ordered]{ordered(answer)}, nil
 }
 
-// uploaded says whether a source is there to be built.
-func (a *API) uploaded(ctx context.Context, digest string) error {
-	if digest == "" {
-		return nil
+// owns says why a project may not run what a release names: a source that it has not uploaded, or another project's image. The
+// builder asks again.
+func (a *API) owns(ctx context.Context, project string, origin release.Origin) error {
+	if origin.Image != "" {
+		return a.CheckImage(project, origin.Image)
 	}
-	name, err := source.BlobName(digest)
+	name, err := source.BlobName(project, origin.Source)
 	if err != nil {
 		return err
 	}
 	if _, err := a.Blobs.Stat(ctx, name); fault.Is(err, fault.NotFound) {
-		return fault.New(fault.NotFound, "source %s has not been uploaded: PUT it to /v1/sources/%s first", digest, digest)
+		return fault.New(fault.NotFound, "source %s has not been uploaded to project %s: PUT it to /v1/sources/%s?project=%s first", origin.Source, project, origin.Source, project)
 	} else if err != nil {
 		return err
 	}
@@ -112,14 +113,14 @@ func (a *API) getRelease(ctx context.Context, in *ReleasePath) (*Body[release.Re
 	return &Body[release.Release]{r}, nil
 }
 
-// putSource takes an archive as package source packs it, under the digest of what is in it.
+// putSource takes an archive as package source packs it, under the digest of what is in it, for a project alone.
 func (a *API) putSource(w http.ResponseWriter, r *http.Request) {
 	limits := source.Limits{}.WithDefaults()
 	if r.ContentLength > limits.Packed { // before a byte of it is read
 		writeProblem(w, r, fault.New(fault.Invalid, "the source is larger than %d MB when packed", limits.Packed>>20))
 		return
 	}
-	stats, err := source.Receive(r.Context(), a.Blobs, r.PathValue("digest"), a.inPieces(w, r), limits)
+	stats, err := source.Receive(r.Context(), a.Blobs, project(r.Context()).Name, r.PathValue("digest"), a.inPieces(w, r), limits)
 	if err != nil {
 		writeProblem(w, r, late(err, err))
 		return

@@ -44,7 +44,7 @@ func TestBodiesThatAreWrong(t *testing.T) {
 		"a name":             {"/v1/services/Hello/releases", `{"image": "x"}`, 422, "must be a DNS label"},
 		"a project":          {"/v1/services/hello/releases?project=No", `{"image": "x"}`, 422, "must be a DNS label"},
 		"nothing to run":     {"/v1/services/hello/releases", `{}`, 422, "name either a source or an image"},
-		"no such source":     {"/v1/services/hello/releases", `{"source": "` + sourceDigest + `"}`, 404, "has not been uploaded: PUT it to /v1/sources/" + sourceDigest},
+		"no such source":     {"/v1/services/hello/releases", `{"source": "` + sourceDigest + `"}`, 404, "has not been uploaded to project default: PUT it to /v1/sources/" + sourceDigest},
 		"a rollback to -1":   {"/v1/services/hello/rollback", `{"to": -1}`, 422, "to"},
 		"a key of the wrong": {"/v1/plans/XYZ/apply", nil, 422, "id"},
 		"no such plan":       {"/v1/plans/abc/apply", nil, 404, "abc"},
@@ -310,6 +310,32 @@ func TestASourceIsUploadedAndDeployed(t *testing.T) {
 		s.do("PUT", "/v1/sources/"+digest, bytes.NewReader(archive), as("admin")).ok(t, 201, nil)
 	}
 	s.do("POST", deployPath, map[string]string{"source": digest}, as("admin")).ok(t, 202, nil)
+}
+
+// TestWhatIsAnotherProjectsIsNotRun: that somebody knows a digest or a name does not make it his.
+func TestWhatIsAnotherProjectsIsNotRun(t *testing.T) {
+	s := newSite(t)
+	digest, archive := packed(t)
+	s.do("PUT", "/v1/sources/"+digest+"?project=default", bytes.NewReader(archive), as("admin")).ok(t, 201, nil)
+	source := map[string]string{"source": digest}
+	s.do("POST", deployPath, source, as("shop")).refused(t, 404, "has not been uploaded to project shop")
+	s.do("POST", deployPath+"?project=default", source, as("shop")).refused(t, 403, `may not act in project \"default\"`)
+	s.do("PUT", "/v1/sources/"+digest+"?project=default", bytes.NewReader(archive), as("shop")).refused(t, 403)
+	s.do("PUT", "/v1/sources/"+digest, "garbage", as("shop")).refused(t, 422) // another has it: no reason to believe
+	s.do("PUT", "/v1/sources/"+digest+"?project=default", "garbage", as("admin")).refused(t, 422)
+	s.do("POST", deployPath, source, as("shop")).refused(t, 404)
+	s.do("PUT", "/v1/sources/"+digest+"?project=..%2fdefault", bytes.NewReader(archive), as("admin")).refused(t, 422, "is not the name of a project")
+
+	for _, image := range []string{registry + "/default/hello@" + digest, registry + "/default/hello:build-1", "localhost:5001/default/hello:build-1", registry + "/m3o/etcd:v1", registry + "/shop:v1"} {
+		s.do("POST", deployPath, map[string]string{"image": image}, as("shop")).refused(t, 403, "is not project shop's", registry+"/shop/")
+	}
+	if s.commands.count() > 0 {
+		t.Errorf("for the project was done: %v", s.commands.done)
+	}
+	s.do("POST", deployPath, map[string]string{"image": registry + "/shop/hello:build-1"}, as("shop")).ok(t, 202, nil)
+	s.do("POST", deployPath, map[string]string{"image": "registry.example.com/default/hello:v1"}, as("shop")).ok(t, 202, nil)
+	s.do("PUT", "/v1/sources/"+digest, bytes.NewReader(archive), as("shop")).ok(t, 201, nil)
+	s.do("POST", deployPath, source, as("shop")).ok(t, 202, nil)
 }
 
 func TestASourceThatIsNotWhatItSays(t *testing.T) {

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type Config struct {
 	Arch            string // GOARCH of the regions' nodes; by default this machine's
 	Modules         Modules
 	Limits          Limits
+	AtOnce          int // builds at one time, of all projects; 3: a build uses every core, more only make each slower
 	Source          source.Limits
 	AllowUnconfined bool // build without a jail where none can be made
 }
@@ -81,12 +83,22 @@ type Result struct {
 	Found     bool   // an equal build was there
 }
 
-// Builder builds. It may build several sources at one time.
+// Builder builds. It may build several sources at one time, and shares that time between projects.
 type Builder struct {
-	config  Config
-	version string        // of the toolchain, "go1.26.8"
-	warming chan struct{} // one place: for whoever makes what builds share
+	config   Config
+	version  string        // of the toolchain, "go1.26.8"
+	warming  chan struct{} // one place: for whoever makes what builds share
+	compiles *places
+	resolves *places
+	waits    time.Duration // for a registry to say what an image is
 }
+
+const (
+	buildsAtOnce = 3
+	// Resolving costs nothing but the wait for a registry that may never answer.
+	resolvesAtOnce = 64
+	resolveTime    = 15 * time.Second
+)
 
 // New makes a builder, and removes what builds that were killed have left in its folder.
 func New(config Config) (*Builder, error) {
@@ -102,7 +114,9 @@ func New(config Config) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{config: config, version: version, warming: make(chan struct{}, 1)}
+	b := &Builder{config: config, version: version, warming: make(chan struct{}, 1),
+		compiles: newPlaces("compile", cmp.Or(config.AtOnce, buildsAtOnce)), resolves: newPlaces("ask for an image", resolvesAtOnce),
+		waits: resolveTime}
 	for _, dir := range []string{b.path("work"), b.path("cache")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make builder folder: %w", err)
@@ -129,7 +143,8 @@ func (b *Builder) path(parts ...string) string {
 }
 
 // Build makes the image of the input's program, or finds it. What the go command says goes to log. Building again after a
-// kill is safe: nothing of an unfinished build is ever found.
+// kill is safe: nothing of an unfinished build is ever found. A builder that has no place free for the project says Throttled and
+// when to come back; it has done nothing then, and written nothing to log.
 func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, error) {
 	if in.Package == "" {
 		in.Package = "."
@@ -147,6 +162,11 @@ func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, e
 		fmt.Fprintf(log, "found %s: the same source was built before\n", reference)
 		return Result{Reference: reference, Key: key, Found: true}, nil
 	}
+	done, err := b.compiles.take(in.Service, key)
+	if err != nil {
+		return Result{}, err
+	}
+	defer done()
 	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Limits.Time,
 		fault.New(fault.Failed, "the build took longer than %s", b.config.Limits.Time))
 	defer cancel()
@@ -157,6 +177,23 @@ func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, e
 	}
 	fmt.Fprintf(log, "pushed %s\n", reference)
 	return Result{Reference: reference, Key: key}, nil
+}
+
+// Resolve returns the reference of an image that exists by digest. One of our own registry must be the service's project's. It
+// is tried once: a registry that does not answer holds nothing up but this call. A builder that asks too many already says
+// Throttled and when to come back.
+func (b *Builder) Resolve(ctx context.Context, service release.Key, reference string) (string, error) {
+	if err := image.CheckOwner(b.config.Registry, service.Project, reference); err != nil {
+		return "", err
+	}
+	done, err := b.resolves.take(service, reference)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, b.waits)
+	defer cancel()
+	return b.config.Client.Resolve(ctx, reference, b.config.Arch)
 }
 
 func (in Input) validate() error {

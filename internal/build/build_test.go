@@ -62,7 +62,7 @@ func registry(t *testing.T) string {
 
 func builder(t *testing.T, change func(*Config)) *Builder {
 	t.Helper()
-	config := Config{Dir: dir, GoRoot: goroot(), Registry: registry(t)}
+	config := Config{Dir: dir, GoRoot: goroot(), Registry: registry(t), AtOnce: 100}
 	if change != nil {
 		change(&config)
 	}
@@ -267,9 +267,13 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 			if !fault.Is(err, c.kind) {
 				t.Fatalf("%v (%s), want %s", err, fault.Of(err), c.kind)
 			}
+			said := fault.WithOutput(fault.Message(err), fault.Output(err))
 			for _, want := range c.want {
-				if !strings.Contains(fault.Message(err), want) {
-					t.Errorf("%q does not say %q", fault.Message(err), want)
+				if !strings.Contains(said, want) {
+					t.Errorf("%q does not say %q", said, want)
+				}
+				if c.kind == fault.Failed && !strings.HasPrefix(want, "the source") && strings.Contains(err.Error(), want) {
+					t.Errorf("what goes into our logs says %q: %v", want, err)
 				}
 				if c.kind == fault.Failed && !strings.Contains(log.String(), strings.TrimPrefix(want, "the source does not compile:\n")) {
 					t.Errorf("the log does not say %q:\n%s", want, log.String())
@@ -290,8 +294,9 @@ func TestAnErrorOfAThousandLinesIsShort(t *testing.T) {
 	}
 	main.WriteString("}\n")
 	_, err := builder(t, nil).Build(t.Context(), input(map[string]string{"go.mod": gomod, "main.go": main.String()}), io.Discard)
-	if !fault.Is(err, fault.Failed) || len(err.Error()) > (maxLines+2)*maxLine {
-		t.Errorf("%d bytes: %v", len(err.Error()), err)
+	said := fault.WithOutput(fault.Message(err), fault.Output(err))
+	if !fault.Is(err, fault.Failed) || len(said) > (maxLines+2)*maxLine || !strings.Contains(said, "undefined0") {
+		t.Errorf("%d bytes: %s", len(said), said)
 	}
 }
 

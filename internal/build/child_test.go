@@ -34,7 +34,7 @@ func child(args []string) {
 		Open: func(context.Context) (io.ReadCloser, error) { return os.Open(args[3]) },
 	}, os.Stderr)
 	if err != nil {
-		fmt.Println(fault.Of(err), strings.ReplaceAll(err.Error(), "\n", " "))
+		fmt.Println(fault.Of(err), strings.ReplaceAll(fault.WithOutput(err.Error(), fault.Output(err)), "\n", " "))
 		os.Exit(1)
 	}
 	fmt.Println(result.Reference)

@@ -135,7 +135,9 @@ func (b *Builder) verdict(ctx context.Context, err error, proxy *moduleProxy, ou
 		return fault.Wrap(fault.Unavailable, broken, "modules cannot be fetched")
 	}
 	if said := out.summary(); said != "" {
-		return fault.New(fault.Failed, "the source does not compile:\n%s", said)
+		doesNot := fault.New(fault.Failed, "the source does not compile")
+		doesNot.Output = said
+		return doesNot
 	}
 	return fault.Wrap(fault.Failed, err, "the go command failed and said nothing")
 }

@@ -174,7 +174,7 @@ func TestASourceCannotIncludeWhatIsOutside(t *testing.T) {
 		"f_amd64.s": "#include \"" + secret + "\"\n", "f_arm64.s": "#include \"" + secret + "\"\n"})
 	var log bytes.Buffer
 	_, err := builder(t, nil).Build(t.Context(), in, &log)
-	if !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "no such file") || strings.Contains(err.Error()+log.String(), "TOPSECRET") {
+	if !fault.Is(err, fault.Failed) || !strings.Contains(fault.Output(err), "no such file") || strings.Contains(err.Error()+fault.Output(err)+log.String(), "TOPSECRET") {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 	// Without a jail it can: what this test asks is a real question.

@@ -102,7 +102,7 @@ func TestWithoutAProxyNothingIsFetched(t *testing.T) {
 	for _, proxy := range []string{"", "off", "direct"} {
 		b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: proxy} })
 		_, err := b.Build(t.Context(), g.input("offline"), &bytes.Buffer{})
-		if !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "no configured module proxy has it") {
+		if !fault.Is(err, fault.Failed) || !strings.Contains(fault.Output(err), "no configured module proxy has it") {
 			t.Errorf("%q: %v", proxy, err)
 		}
 	}
@@ -221,7 +221,7 @@ func TestAModuleThatWasChangedIsRefused(t *testing.T) {
 	other := newGoproxy(t)
 	g.sum = strings.Replace(g.sum, "h1:", "h1:AAAA", 1)[:len("example.com/dep v1.0.0 h1:")] + strings.Repeat("A", 43) + "=\n" + strings.SplitAfter(g.sum, "\n")[1]
 	b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: other.start(t)} })
-	if _, err := b.Build(t.Context(), g.input("changed"), &bytes.Buffer{}); !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "checksum mismatch") {
+	if _, err := b.Build(t.Context(), g.input("changed"), &bytes.Buffer{}); !fault.Is(err, fault.Failed) || !strings.Contains(fault.Output(err), "checksum mismatch") {
 		t.Errorf("Build = %v", err)
 	}
 }

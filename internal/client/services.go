@@ -93,10 +93,10 @@ func (c *Client) Kill(ctx context.Context, name string) (Ordered, error) {
 // uploadLimit bounds one attempt to upload a source.
 const uploadLimit = 15 * time.Minute
 
-// PutSource uploads the packed source in file under its digest. What the API has already is not sent again: the body
-// waits until the API asks for it.
+// PutSource uploads the packed source in file under its digest, for the project. The body waits until the API asks for it, so that
+// a refusal costs nothing.
 func (c *Client) PutSource(ctx context.Context, digest, file string) error {
-	r := request{method: http.MethodPut, path: "/v1/sources/" + url.PathEscape(digest), within: uploadLimit,
+	r := request{method: http.MethodPut, path: "/v1/sources/" + url.PathEscape(digest), query: c.inProject(), within: uploadLimit,
 		header: http.Header{"Content-Type": {"application/gzip"}, "Expect": {"100-continue"}},
 		body: func() (io.ReadCloser, int64, error) {
 			f, err := os.Open(file)

@@ -60,7 +60,7 @@ type Settings struct {
 	TemporalServerName string `env:"M3O_TEMPORAL_SERVER_NAME" for:"api worker migrate" say:"name in Temporal's certificate (default: the host of M3O_TEMPORAL)"`
 	TemporalAPIKeyFile string `env:"M3O_TEMPORAL_API_KEY_FILE" for:"api worker migrate" say:"file with an API key in place of a client certificate; any of these five settings means TLS"`
 
-	Registry           string `env:"M3O_REGISTRY" for:"build" say:"host:port[/prefix] that images are pushed to"`
+	Registry           string `env:"M3O_REGISTRY" for:"api build" say:"host:port[/prefix] that images are pushed to, each project's to its own part"`
 	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
 	RegistrySecretFile string `env:"M3O_REGISTRY_SECRET_FILE" for:"build" say:"file with the password that it demands of the user m3o; empty: none"`
 	InsideRegistries   string `env:"M3O_INSIDE_REGISTRIES" for:"build" say:"others that may lie inside our network, with commas: HOST[:PORT] or 10.0.0.0/8"`

@@ -54,6 +54,7 @@ type Error struct {
 	Message    string
 	Problems   []Problem     // for Invalid: everything that is wrong, at once
 	RetryAfter time.Duration // for Throttled, when the other side said
+	Output     string        // what a stranger's program or a compiler said: for its owner, never for our logs
 	err        error
 }
 
@@ -118,6 +119,23 @@ func Of(err error) Kind {
 
 // Is reports whether err is a fault of the given kind.
 func Is(err error, kind Kind) bool { return err != nil && Of(err) == kind }
+
+// Output returns what a program said that the first fault is about, "" when there is none.
+func Output(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Output
+	}
+	return ""
+}
+
+// WithOutput is a message with what a program said below it.
+func WithOutput(message, output string) string {
+	if output == "" {
+		return message
+	}
+	return message + ":\n" + output
+}
 
 // Message returns the words for users: the first fault's message, else the error's own text.
 func Message(err error) string {

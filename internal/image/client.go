@@ -1,11 +1,13 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,7 +28,8 @@ type Client struct {
 	Password  string            // and what it demands; sent to no other
 }
 
-func (c Client) options(ctx context.Context) []remote.Option {
+// call is the bounds and the options of one operation on one image.
+func (c Client) call(ctx context.Context) (*bounded, []remote.Option) {
 	opts := []remote.Option{remote.WithContext(ctx), remote.WithUserAgent("m3o")}
 	if c.Keychain != nil {
 		opts = append(opts, remote.WithAuthFromKeychain(c.Keychain))
@@ -38,7 +41,8 @@ func (c Client) options(ctx context.Context) []remote.Option {
 	if c.Password != "" {
 		transport = withPassword{own: c.Own, password: c.Password, next: transport}
 	}
-	return append(opts, remote.WithTransport(transport))
+	bounds := &bounded{next: transport}
+	return bounds, append(opts, remote.WithTransport(bounds))
 }
 
 // withPassword adds the password to calls of our own registry.
@@ -72,43 +76,84 @@ func (c Client) Push(ctx context.Context, repository, tag string, img v1.Image) 
 			return "", err
 		}
 	}
-	if err := remote.Write(target, img, c.options(ctx)...); err != nil {
+	_, opts := c.call(ctx)
+	if err := remote.Write(target, img, opts...); err != nil {
 		return "", explain(err, target)
 	}
 	return byDigest.Name(), nil
 }
 
 // Resolve finds what a reference means now, and returns it by digest. An image without a build for linux on arch is
-// refused.
+// refused, and so is one that is larger than we take.
 func (c Client) Resolve(ctx context.Context, reference, arch string) (string, error) {
 	ref, err := c.parse(reference)
 	if err != nil {
 		return "", err
 	}
-	found, err := remote.Get(ref, append(c.options(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))...)
+	bounds, opts := c.call(ctx)
+	found, err := remote.Get(ref, opts...)
 	if err != nil {
 		return "", explain(err, ref)
 	}
-	if !found.MediaType.IsIndex() && !found.MediaType.IsImage() {
-		return "", fault.New(fault.Invalid, "%s is no image but %s", reference, found.MediaType)
+	built := found
+	if found.MediaType.IsIndex() {
+		if built, err = childFor(found, ref, arch, opts); err != nil {
+			return "", explain(err, ref)
+		}
 	}
-	if err := runsOn(found, ref, arch); err != nil {
-		return "", err
+	if !built.MediaType.IsImage() {
+		return "", fault.New(fault.Invalid, "%s is no image but %s", reference, built.MediaType)
+	}
+	if err := runsOn(built, bounds, arch); err != nil {
+		return "", explain(err, ref)
 	}
 	return ref.Context().Digest(found.Digest.String()).Name(), nil
 }
 
-func runsOn(found *remote.Descriptor, ref name.Reference, arch string) error {
-	img, err := found.Image()
+// childFor is the image of an index that is for linux on arch. An index in an index is not looked into: each would cost a
+// request, and there is no end to them.
+func childFor(index *remote.Descriptor, ref name.Reference, arch string, opts []remote.Option) (*remote.Descriptor, error) {
+	list, err := v1.ParseIndexManifest(bytes.NewReader(index.Manifest))
 	if err != nil {
-		return fault.Wrap(fault.Invalid, err, "%s has no image for linux/%s", ref.Name(), arch)
+		return nil, fault.Wrap(fault.Invalid, err, "its index cannot be read")
+	}
+	at := slices.IndexFunc(list.Manifests, func(d v1.Descriptor) bool {
+		platform := v1.Platform{OS: "linux", Architecture: "amd64"} // where none is named
+		if d.Platform != nil {
+			platform = *d.Platform
+		}
+		return d.MediaType.IsImage() && platform.OS == "linux" && platform.Architecture == arch
+	})
+	if at < 0 {
+		return nil, fault.New(fault.Invalid, "there is no image for linux/%s", arch)
+	}
+	child := list.Manifests[at]
+	if child.Size < 0 || child.Size > maxManifest {
+		return nil, fault.New(fault.Invalid, "the manifest for linux/%s is declared to have %d bytes, and may have %d", arch, child.Size, int64(maxManifest))
+	}
+	return remote.Get(ref.Context().Digest(child.Digest.String()), opts...)
+}
+
+// runsOn reads the image's manifest and config, and refuses what is too large or for other machines.
+func runsOn(image *remote.Descriptor, bounds *bounded, arch string) error {
+	manifest, err := v1.ParseManifest(bytes.NewReader(image.Manifest))
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "its manifest cannot be read")
+	}
+	if err := checkDeclared(manifest); err != nil {
+		return err
+	}
+	bounds.declare(manifest.Config)
+	img, err := image.Image()
+	if err != nil {
+		return err
 	}
 	config, err := img.ConfigFile()
 	if err != nil {
-		return explain(err, ref)
+		return err
 	}
 	if config.OS != "linux" || config.Architecture != arch {
-		return fault.New(fault.Invalid, "%s is for %s/%s and does not run on linux/%s", ref.Name(), config.OS, config.Architecture, arch)
+		return fault.New(fault.Invalid, "it is for %s/%s and does not run on linux/%s", config.OS, config.Architecture, arch)
 	}
 	return nil
 }
@@ -119,7 +164,8 @@ func (c Client) Has(ctx context.Context, reference string) (byDigest string, ok 
 	if err != nil {
 		return "", false, err
 	}
-	found, err := remote.Head(ref, c.options(ctx)...)
+	_, opts := c.call(ctx)
+	found, err := remote.Head(ref, opts...)
 	if err != nil {
 		if err := explain(err, ref); !fault.Is(err, fault.NotFound) {
 			return "", false, err

@@ -139,10 +139,19 @@ func (r *Registry) collectBlobs(needed map[string]bool, before time.Time, done *
 	if err != nil {
 		return err
 	}
+	spaces, err := os.ReadDir(r.path("repos"))
+	if err != nil {
+		return err
+	}
 	for _, b := range blobs {
 		info, err := b.Info()
 		if err != nil || needed["sha256:"+b.Name()] || !info.ModTime().Before(before) {
 			continue
+		}
+		for _, space := range spaces { // before the blob: whoever sends it again gets a link of its own
+			if err := os.Remove(r.linkPath(space.Name(), b.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
 		if err := os.Remove(r.blobPath(b.Name())); err != nil {
 			return err

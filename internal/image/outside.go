@@ -88,6 +88,7 @@ type outside struct {
 // called wherever they are.
 func Outside(in Inside) http.RoundTripper {
 	proxied := remote.DefaultTransport.(*http.Transport).Clone()
+	proxied.MaxResponseHeaderBytes = maxHeaders
 	direct := proxied.Clone()
 	direct.Proxy, direct.DialContext = nil, in.dial
 	return &outside{inside: in, direct: direct, proxied: proxied, proxyFor: func(req *http.Request) (bool, error) {

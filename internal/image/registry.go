@@ -20,14 +20,15 @@ import (
 )
 
 // Registry is an OCI registry on disk, for one machine and the nodes of clusters beside it: it answers callers on the
-// loopback and in the networks that it is told, and blobs are shared between repositories. Whoever knows a digest may read
+// loopback and in the networks that it is told. The first part of a repository's path is a project; blobs are shared on the disk,
+// and have to be sent by each project that wants them. Whoever knows a digest may read
 // what it names, as nodes do; writing, tags and lists take the password, so that a service that reaches it can neither
 // replace images nor find others'. Everything it has said yes to is on the disk by then: a kill at any moment loses uploads
 // in progress, which clients begin again, and nothing else. (go-containerregistry's own registry keeps manifests and uploads
 // in memory and hashes a blob at every look; this one speaks the same protocol.)
 //
-// On disk: blobs/sha256/<hex>, repos/<repository>/_manifests/<hex> (media type, newline, manifest) and
-// repos/<repository>/_tags/<tag> (a digest).
+// On disk: blobs/sha256/<hex>, repos/<project>/_blobs/<hex> (empty: the project has the blob), repos/<repository>/_manifests/<hex>
+// (media type, newline, manifest) and repos/<repository>/_tags/<tag> (a digest).
 type Registry struct {
 	dir     string
 	config  RegistryConfig

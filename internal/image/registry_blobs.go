@@ -37,13 +37,37 @@ func (r *Registry) blobPath(digest string) string {
 	return r.path("blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 }
 
+// space is the first part of a repository's path: the project whose it is. Blobs are shared on the disk and in a space, but
+// not between spaces: whoever wants what another has must send it.
+func space(repository string) string {
+	first, _, _ := strings.Cut(repository, "/")
+	return first
+}
+
+// linkPath is the file that says that a space has the blob.
+func (r *Registry) linkPath(space, digest string) string {
+	return r.path("repos", space, "_blobs", strings.TrimPrefix(digest, "sha256:"))
+}
+
+// has reports whether the repository's space has the blob.
+func (r *Registry) has(repository, digest string) bool {
+	_, err := os.Stat(r.linkPath(space(repository), digest))
+	return err == nil && r.hasBlob(digest)
+}
+
+// promiseBlob reports whether the repository's space has the blob, and has it count as new.
+func (r *Registry) promiseBlob(repository, digest string) bool {
+	return r.has(repository, digest) && r.promise(r.blobPath(digest))
+}
+
 func (r *Registry) getBlob(w http.ResponseWriter, c call) error {
-	if c.Method == http.MethodHead && !r.promise(r.blobPath(c.target)) {
-		return problem{http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob " + c.target}
+	unknown := problem{http.StatusNotFound, "BLOB_UNKNOWN", fmt.Sprintf("there is no blob %s in %s", c.target, c.repository)}
+	if !r.has(c.repository, c.target) || c.Method == http.MethodHead && !r.promise(r.blobPath(c.target)) {
+		return unknown
 	}
 	file, err := os.Open(r.blobPath(c.target))
 	if errors.Is(err, fs.ErrNotExist) {
-		return problem{http.StatusNotFound, "BLOB_UNKNOWN", "there is no blob " + c.target}
+		return unknown
 	}
 	if err != nil {
 		return err
@@ -56,9 +80,10 @@ func (r *Registry) getBlob(w http.ResponseWriter, c call) error {
 	return nil
 }
 
-// startUpload begins an upload, takes a whole blob in one request, or finds that the blob is there already.
+// startUpload begins an upload, takes a whole blob in one request, or finds that the repository's own space has the blob. A
+// mount from another space is an upload like any other.
 func (r *Registry) startUpload(w http.ResponseWriter, c call) error {
-	if mount := c.URL.Query().Get("mount"); wholeDigest.MatchString(mount) && r.promise(r.blobPath(mount)) {
+	if mount := c.URL.Query().Get("mount"); wholeDigest.MatchString(mount) && r.promiseBlob(c.repository, mount) {
 		created(w, c.repository, mount)
 		return nil
 	}
@@ -253,7 +278,7 @@ func (r *Registry) finishUpload(w http.ResponseWriter, c call) error {
 	if got := sum(u.hash).String(); got != digest || u.broken {
 		return errors.Join(problem{http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("the blob's digest is %s", got)}, r.forget(c.target, u))
 	}
-	if err := r.keep(u, digest); err != nil {
+	if err := r.keep(c.repository, u, digest); err != nil {
 		return err
 	}
 	if err := r.forget(c.target, u); err != nil {
@@ -263,7 +288,7 @@ func (r *Registry) finishUpload(w http.ResponseWriter, c call) error {
 	return nil
 }
 
-func (r *Registry) keep(u *upload, digest string) error {
+func (r *Registry) keep(repository string, u *upload, digest string) error {
 	r.sweeps.RLock()
 	defer r.sweeps.RUnlock()
 	there := r.hasBlob(digest)
@@ -276,5 +301,11 @@ func (r *Registry) keep(u *upload, digest string) error {
 	if !there {
 		u.reserved = 0 // it stays
 	}
-	return syncDir(r.path("blobs", "sha256"))
+	if err := syncDir(r.path("blobs", "sha256")); err != nil {
+		return err
+	}
+	if r.has(repository, digest) {
+		return nil
+	}
+	return writeInto(r.linkPath(space(repository), digest), nil)
 }

@@ -130,7 +130,7 @@ func (r *Registry) checkManifest(repository string, m manifest) error {
 		if err != nil {
 			return invalidManifest(err)
 		}
-		return r.checkBlobs(append(parsed.Layers, parsed.Config))
+		return r.checkBlobs(repository, append(parsed.Layers, parsed.Config))
 	case mediaType.IsIndex():
 		parsed, err := v1.ParseIndexManifest(bytes.NewReader(m.body))
 		if err != nil {
@@ -145,11 +145,11 @@ func invalidManifest(err error) error {
 	return problem{http.StatusBadRequest, "MANIFEST_INVALID", "the manifest cannot be read: " + err.Error()}
 }
 
-func (r *Registry) checkBlobs(parts []v1.Descriptor) error {
+func (r *Registry) checkBlobs(repository string, parts []v1.Descriptor) error {
 	for _, d := range parts {
 		// Layers with URLs of their own ("foreign") are fetched from there.
-		if d.MediaType.IsDistributable() && !(wholeDigest.MatchString(d.Digest.String()) && r.hasBlob(d.Digest.String())) {
-			return problem{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "the manifest speaks of " + d.Digest.String() + ", which is not here"}
+		if d.MediaType.IsDistributable() && !(wholeDigest.MatchString(d.Digest.String()) && r.has(repository, d.Digest.String())) {
+			return problem{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", fmt.Sprintf("the manifest speaks of %s, which %s does not have", d.Digest, space(repository))}
 		}
 	}
 	return nil
@@ -244,6 +244,8 @@ func (r *Registry) repositories() ([]string, error) {
 		}
 		if d.IsDir() && d.Name() == "_manifests" {
 			repositories = append(repositories, strings.TrimPrefix(filepath.ToSlash(filepath.Dir(name)), filepath.ToSlash(root)+"/"))
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), "_") {
 			return fs.SkipDir
 		}
 		return nil

@@ -378,7 +378,7 @@ func TestTheTotalIsLimited(t *testing.T) {
 	if _, err := (Client{}).Push(t.Context(), host+"/b", "v1", other); !fault.Is(err, fault.Full) || !strings.Contains(fault.Message(err), "the registry is full: ") || !strings.Contains(fault.Message(err), "in use of 100000") {
 		t.Errorf("Push = %v", err)
 	}
-	if _, err := (Client{}).Push(t.Context(), host+"/c", "v1", img); err != nil {
+	if _, err := (Client{}).Push(t.Context(), host+"/a/c", "v1", img); err != nil {
 		t.Errorf("what is there already takes no room: %v", err)
 	}
 	again := serve(t, dir, RegistryConfig{Total: 100_000})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path"
 	"regexp"
+	"strings"
 
 	"github.com/m3o/platform/internal/fault"
 )
@@ -43,12 +45,23 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // Folder is where the blob store keeps sources.
 const Folder = "sources"
 
-// BlobName is where the blob store keeps the source with the digest.
-func BlobName(digest string) (string, error) {
+var projectForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// BlobName is where the blob store keeps the source with the digest that a project has uploaded. Each project has its own: that
+// another has uploaded the same is no reason to have it.
+func BlobName(project, digest string) (string, error) {
+	if !projectForm.MatchString(project) {
+		return "", fault.New(fault.Invalid, "%q is not the name of a project", project)
+	}
 	if !digestForm.MatchString(digest) {
 		return "", fault.New(fault.Invalid, "%q is not a digest of the form sha256:<64 hex digits>", digest)
 	}
-	return Folder + "/" + digest[len("sha256:"):] + ".tar.gz", nil
+	return Folder + "/" + project + "/" + digest[len("sha256:"):] + ".tar.gz", nil
+}
+
+// DigestOf is the digest of the source that lies under the name, whosever it is.
+func DigestOf(blobName string) string {
+	return "sha256:" + strings.TrimSuffix(path.Base(blobName), ".tar.gz")
 }
 
 // bounded counts what goes through a reader and fails at the first byte over the limit, so that no more than that byte

@@ -13,20 +13,22 @@ import (
 // brought a source means to use it.
 const renewed = 12 * time.Hour
 
-// Receive stores an uploaded archive under its digest, while it comes in: nothing is kept of an archive that breaks a
-// rule, is too large or has another digest than the one it was announced with. A source that came lately is not read
-// again. No more than one byte over the limit is read from body, and nothing goes on when ctx ends.
-func Receive(ctx context.Context, store blob.Store, digest string, body io.Reader, limits Limits) (Stats, error) {
-	name, err := BlobName(digest)
+// Receive stores a project's uploaded archive under its digest, while it comes in: nothing is kept of an archive that breaks a
+// rule, is too large or has another digest than the one it was announced with. A source that came lately is read and checked all
+// the same, and not stored again: only the right bytes are an answer worth. No more than one byte over the limit is read from body,
+// and nothing goes on when ctx ends.
+func Receive(ctx context.Context, store blob.Store, project, digest string, body io.Reader, limits Limits) (Stats, error) {
+	name, err := BlobName(project, digest)
 	if err != nil {
 		return Stats{}, err
-	}
-	if info, err := store.Stat(ctx, name); err == nil && time.Since(info.ModTime) < renewed {
-		return Stats{Digest: digest, Packed: info.Size}, nil
 	}
 	limits = limits.WithDefaults()
 	checked := newCheckedReader(ctx, &bounded{r: body, limit: limits.Packed, over: tooPacked(limits)}, digest, limits)
 	defer checked.stop()
+	if info, err := store.Stat(ctx, name); err == nil && time.Since(info.ModTime) < renewed {
+		_, err := io.Copy(io.Discard, checked)
+		return checked.stats, err
+	}
 	if _, err := store.Put(ctx, name, checked); err != nil {
 		return Stats{}, err
 	}

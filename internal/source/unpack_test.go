@@ -239,7 +239,7 @@ func TestAnUploadOfTwoGigabytesIsRefusedWhileItStreams(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	body := &counted{r: in}
-	_, err = Receive(t.Context(), s, someDigest, body, Limits{Packed: 10e6, Unpacked: 4 << 30})
+	_, err = Receive(t.Context(), s, "shop", someDigest, body, Limits{Packed: 10e6, Unpacked: 4 << 30})
 	runtime.ReadMemStats(&after)
 	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "larger than 10 MB when packed") {
 		t.Errorf("Receive = %v", err)
@@ -263,7 +263,7 @@ func TestReceiveStoresWhatIsGoodAlone(t *testing.T) {
 	}
 	defer s.Close()
 	archive, stats := pack(t, tree(t, map[string]string{"main.go": "package main\n"}))
-	name, err := BlobName(stats.Digest)
+	name, err := BlobName("shop", stats.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,26 +279,37 @@ func TestReceiveStoresWhatIsGoodAlone(t *testing.T) {
 		"no archive":     {stats.Digest, strings.NewReader(`{"not":"an archive"}`)},
 		"an empty body":  {stats.Digest, strings.NewReader("")},
 	} {
-		if _, err := Receive(t.Context(), s, c.digest, c.body, Limits{}); !fault.Is(err, fault.Invalid) {
+		if _, err := Receive(t.Context(), s, "shop", c.digest, c.body, Limits{}); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: Receive = %v, want invalid", what, err)
 		}
 		if _, err := s.Stat(t.Context(), name); !fault.Is(err, fault.NotFound) {
 			t.Errorf("%s: something was stored: %v", what, err)
 		}
 	}
-	got, err := Receive(t.Context(), s, stats.Digest, bytes.NewReader(archive), Limits{})
+	got, err := Receive(t.Context(), s, "shop", stats.Digest, bytes.NewReader(archive), Limits{})
 	if err != nil || got != stats {
 		t.Fatalf("Receive = %+v, %v; want %+v", got, err, stats)
 	}
-	again := &counted{r: bytes.NewReader(archive)}
-	if _, err := Receive(t.Context(), s, stats.Digest, again, Limits{}); err != nil || again.n != 0 {
-		t.Errorf("the second time %d bytes were read: %v", again.n, err)
+	for what, body := range map[string]string{"garbage": "garbage", "nothing": "", "a part": string(archive[:len(archive)-3])} {
+		if _, err := Receive(t.Context(), s, "shop", stats.Digest, strings.NewReader(body), Limits{}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s under a digest that is there: Receive = %v, want invalid", what, err)
+		}
+	}
+	if again, err := Receive(t.Context(), s, "shop", stats.Digest, bytes.NewReader(archive), Limits{}); err != nil || again != stats {
+		t.Errorf("the second time: %+v, %v", again, err)
+	}
+	theirs, err := BlobName("other", stats.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stat(t.Context(), theirs); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another project has it, too: %v", err)
 	}
 	old := time.Now().Add(-20 * time.Hour)
 	if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Receive(t.Context(), s, stats.Digest, bytes.NewReader(archive), Limits{}); err != nil {
+	if _, err := Receive(t.Context(), s, "shop", stats.Digest, bytes.NewReader(archive), Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := s.Stat(t.Context(), name); err != nil || time.Since(info.ModTime) > time.Hour {
@@ -319,12 +330,24 @@ func TestACutConnectionKeepsNothing(t *testing.T) {
 	archive, stats := pack(t, tree(t, map[string]string{"main.go": "package main\n"}))
 	ctx, cancel := context.WithCancel(t.Context())
 	body := io.MultiReader(bytes.NewReader(archive[:20]), readerFunc(func([]byte) (int, error) { cancel(); return 0, errors.New("connection reset") }))
-	if _, err := Receive(ctx, s, stats.Digest, body, Limits{}); err == nil || !strings.Contains(err.Error(), "connection reset") {
+	if _, err := Receive(ctx, s, "shop", stats.Digest, body, Limits{}); err == nil || !strings.Contains(err.Error(), "connection reset") {
 		t.Errorf("Receive = %v", err)
 	}
-	name, _ := BlobName(stats.Digest)
+	name, _ := BlobName("shop", stats.Digest)
 	if _, err := s.Stat(t.Context(), name); !fault.Is(err, fault.NotFound) {
 		t.Errorf("Stat = %v", err)
+	}
+}
+
+func TestASourceLiesWithItsProject(t *testing.T) {
+	for _, project := range []string{"", "..", "a/b", "A", "-a", "a-", strings.Repeat("a", 64)} {
+		if name, err := BlobName(project, someDigest); !fault.Is(err, fault.Invalid) {
+			t.Errorf("project %q: %q, %v", project, name, err)
+		}
+	}
+	name, err := BlobName("shop", someDigest)
+	if err != nil || blob.CheckName(name) != nil || DigestOf(name) != someDigest || !strings.HasPrefix(name, Folder+"/shop/") {
+		t.Errorf("%q of %q, %v", name, DigestOf(name), err)
 	}
 }
 

@@ -33,7 +33,7 @@ func (w *World) gateway(name string) string {
 	return w.gateways[name].URL + "/"
 }
 
-// gateway answers as a region's gateway does: services echo what they are asked.
+// gateway answers as a region's gateway does: services echo what they are asked, and at /raw what they are sent.
 type gateway struct {
 	region   string
 	verifier *ticket.Verifier
@@ -61,6 +61,11 @@ func (g gateway) call(rw http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	if r.PathValue("path") == "fail" {
 		g.refuse(rw, http.StatusTeapot, "it is a teapot")
+		return
+	}
+	if r.PathValue("path") == "raw" {
+		rw.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+		_, _ = rw.Write(body)
 		return
 	}
 	rw.Header().Set("Content-Type", "application/json")

@@ -84,7 +84,7 @@ func (w *World) Handler() http.Handler {
 	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, AuditLog: w.Store, Identity: w.Store, Sessions: w.Store,
 		SessionKey: []byte("the same in every process"), Claims: w.Store, Plans: plans{w}, RegionCommands: regions{w},
 		ServiceCommands: services{w}, ProjectCommands: projects{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
-		Ready: func(*http.Request) error { return nil }}
+		Ready: func(*http.Request) error { return nil }, CheckImage: func(string, string) error { return nil }}
 	return api.Handler()
 }
 

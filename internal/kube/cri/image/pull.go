@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,6 @@ const (
 	// pullTimeout bounds one pull, stallTimeout the wait for the next bytes.
 	pullTimeout  = 30 * time.Minute
 	stallTimeout = time.Minute
-	maxLayers    = 127
 )
 
 // ErrNotFound is wrapped by errors about images that the registry lacks.
@@ -58,20 +58,17 @@ func (s *Store) Pull(ctx context.Context, ref string, auth authn.AuthConfig) (st
 }
 
 func (s *Store) pull(ctx context.Context, ref name.Reference, auth authn.AuthConfig) (string, error) {
-	source, err := remote.Get(ref,
-		remote.WithContext(ctx),
-		remote.WithTransport(&watched{next: s.transport}),
-		remote.WithAuth(authn.FromConfig(auth)),
-		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}),
-	)
+	bounds := &bounded{next: &watched{next: s.transport}}
+	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(bounds), remote.WithAuth(authn.FromConfig(auth))}
+	source, err := remote.Get(ref, opts...)
 	if err != nil {
 		return "", err
 	}
-	remoteImage, err := source.Image()
+	here, err := forThisNode(source, ref, opts)
 	if err != nil {
 		return "", err
 	}
-	image, layers, err := describe(remoteImage)
+	image, layers, err := describe(here, bounds)
 	if err != nil {
 		return "", err
 	}
@@ -91,8 +88,50 @@ func (s *Store) pull(ctx context.Context, ref name.Reference, auth authn.AuthCon
 	return image.ID, s.add(image)
 }
 
-// describe reads the image's configuration and checks that it can run here.
-func describe(source v1.Image) (*Image, []v1.Layer, error) {
+// forThisNode is the image itself, or the one of an index that runs here. An
+// index in an index is not looked into: each would cost a request, and there
+// is no end to them.
+func forThisNode(source *remote.Descriptor, ref name.Reference, opts []remote.Option) (*remote.Descriptor, error) {
+	if !source.MediaType.IsIndex() {
+		return source, nil
+	}
+	list, err := v1.ParseIndexManifest(bytes.NewReader(source.Manifest))
+	if err != nil {
+		return nil, fmt.Errorf("read the index: %w", err)
+	}
+	at := slices.IndexFunc(list.Manifests, func(d v1.Descriptor) bool {
+		platform := v1.Platform{OS: "linux", Architecture: "amd64"} // where none is named
+		if d.Platform != nil {
+			platform = *d.Platform
+		}
+		return d.MediaType.IsImage() && platform.OS == "linux" && platform.Architecture == runtime.GOARCH
+	})
+	if at < 0 {
+		return nil, fmt.Errorf("there is no image for linux/%s", runtime.GOARCH)
+	}
+	if size := list.Manifests[at].Size; size < 0 || size > maxManifest {
+		return nil, fmt.Errorf("the manifest for linux/%s is declared to have %d bytes, and may have %d", runtime.GOARCH, size, int64(maxManifest))
+	}
+	return remote.Get(ref.Context().Digest(list.Manifests[at].Digest.String()), opts...)
+}
+
+// describe reads the image's configuration and checks that it can run here,
+// and that none of its parts is larger than we take.
+func describe(found *remote.Descriptor, bounds *bounded) (*Image, []v1.Layer, error) {
+	source, err := found.Image()
+	if err != nil {
+		return nil, nil, err
+	}
+	manifest, err := source.Manifest()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkDeclared(manifest); err != nil {
+		return nil, nil, err
+	}
+	for _, part := range append(slices.Clone(manifest.Layers), manifest.Config) {
+		bounds.declare(part)
+	}
 	id, err := source.ConfigName()
 	if err != nil {
 		return nil, nil, err
@@ -110,8 +149,6 @@ func describe(source v1.Image) (*Image, []v1.Layer, error) {
 		return nil, nil, fmt.Errorf("the image is for %s/%s, this node is linux/%s", config.OS, config.Architecture, runtime.GOARCH)
 	case len(layers) != len(config.RootFS.DiffIDs):
 		return nil, nil, fmt.Errorf("the image has %d layers and %d diff ids", len(layers), len(config.RootFS.DiffIDs))
-	case len(layers) > maxLayers:
-		return nil, nil, fmt.Errorf("the image has %d layers, more than %d", len(layers), maxLayers)
 	}
 	image := &Image{ID: id.String(), Config: *config}
 	for _, diffID := range config.RootFS.DiffIDs {
