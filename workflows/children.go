@@ -15,8 +15,9 @@ import (
 // childRun is a workflow of its own that another one waits for.
 type childRun struct {
 	workflow, id, summary string
-	anew                  bool   // what ended under the id is run again: regions that are made anew bear their old ids
-	begun                 func() // called when it runs
+	attributes            []shown // what it says of itself at first
+	anew                  bool    // what ended under the id is run again: regions that are made anew bear their old ids
+	begun                 func()  // called when it runs
 }
 
 // options: it is abandoned, not killed, when its parent ends, and found again by its id.
@@ -26,7 +27,7 @@ func (c childRun) options() workflow.ChildWorkflowOptions {
 		reuse = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 	}
 	return workflow.ChildWorkflowOptions{WorkflowID: c.id, TaskQueue: queue.Flows, StaticSummary: c.summary,
-		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, WorkflowIDReusePolicy: reuse}
+		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, WorkflowIDReusePolicy: reuse, TypedSearchAttributes: searchAttributes(c.attributes)}
 }
 
 // run runs the workflow and stores its answer. One of that id that runs is found, and so is one that has run, unless it

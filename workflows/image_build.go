@@ -1,11 +1,8 @@
 package workflows
 
 import (
-	"fmt"
-
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/release"
 )
@@ -16,7 +13,7 @@ import (
 // again gives the same digest. It fails when the source does not compile, with the compiler's own words; the whole log is
 // kept under the build's name.
 func BuildImage(ctx workflow.Context, in release.BuildInput) (release.Image, error) {
-	show(ctx, shown{attribute.Project, in.Service.Project}, shown{attribute.Service, in.Service.Name}, shown{attribute.Release, fmt.Sprint(in.Number)})
+	show(ctx, showsRelease(in.Service, in.Number)...)
 	var image release.Image
 	if in.Origin.Image != "" {
 		workflow.SetCurrentDetails(ctx, "Pinning "+in.Origin.Image+" to its digest.")

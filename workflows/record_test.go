@@ -26,8 +26,7 @@ func TestRecordHistories(t *testing.T) {
 	s := newStage(t)
 	s.regions()
 	s.services()
-	s.end()
-	s.keep("testdata/replay")
+	s.keep("testdata/replay", s.end())
 }
 
 // regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.
@@ -70,8 +69,12 @@ func (s *stage) services() {
 	s.until("release 5 is in sgp1", func(w *world) bool { return w.running["sgp1/"+hello.String()] == 5 })
 }
 
-func (s *stage) end() {
-	_, err := s.flows.KillService(s.ctx, "kill", hello, release.KillInput{By: "ada"})
+// end removes all there is, and returns the run that owned the service: a region that goes wakes another one.
+func (s *stage) end() (owner string) {
+	found, err := s.c.DescribeWorkflowExecution(s.ctx, hello.OperateID(), "")
+	s.must("find the service's owner", err)
+	owner = found.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	_, err = s.flows.KillService(s.ctx, "kill", hello, release.KillInput{By: "ada"})
 	s.must("kill", err)
 	s.until("hello is killed", func(w *world) bool { return w.services[hello].Status == release.Killed })
 	wanted := []region.Spec{lon1(), place("nyc3"), place("sgp1")}
@@ -80,11 +83,12 @@ func (s *stage) end() {
 		s.region(r, region.Deleted)
 		s.must("wait for its end", s.c.GetWorkflow(s.ctx, r.Key().OperateID(), "").Get(s.ctx, nil))
 	}
-	s.must("wait for its end", s.c.GetWorkflow(s.ctx, hello.OperateID(), "").Get(s.ctx, nil))
+	s.must("wait for its end", s.c.GetWorkflow(s.ctx, hello.OperateID(), owner).Get(s.ctx, nil))
+	return owner
 }
 
 // keep writes the histories. The names of files begin with the workflow's.
-func (s *stage) keep(dir string) {
+func (s *stage) keep(dir, owner string) {
 	s.must("make the folder", os.MkdirAll(dir, 0o755))
 	nyc3, sgp1 := place("nyc3").Key(), place("sgp1").Key()
 	for name, id := range map[string]string{
@@ -95,15 +99,19 @@ func (s *stage) keep(dir string) {
 		"DeployRelease-ready": hello.DeployID(1), "DeployRelease-rolled-back": hello.DeployID(2), "DeployRelease-not-built": hello.DeployID(3), "DeployRelease-again": hello.DeployID(5),
 		"DeployRelease-placed": hello.PlaceID(5, 1), "BuildImage-compiled": hello.BuildID(1), "BuildImage-not-compiled": hello.BuildID(3), "BuildImage-pinned": hello.BuildID(4),
 	} {
-		data, err := s.history(id)
+		run := ""
+		if id == hello.OperateID() {
+			run = owner
+		}
+		data, err := s.history(id, run)
 		s.must("read "+id, err)
 		s.must("keep "+name, os.WriteFile(filepath.Join(dir, name+".json"), data, 0o644))
 	}
 }
 
-func (s *stage) history(id string) ([]byte, error) {
+func (s *stage) history(id, run string) ([]byte, error) {
 	var h historypb.History
-	for events := s.c.GetWorkflowHistory(s.ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+	for events := s.c.GetWorkflowHistory(s.ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
 		e, err := events.Next()
 		if err != nil {
 			return nil, err

@@ -315,14 +315,13 @@ func recordStage(ctx workflow.Context, r *region.Region, version *int64, at regi
 	*version++
 	r.Version, r.UpdatedAt = *version, workflow.Now(ctx).UTC()
 	workflow.SetCurrentDetails(ctx, details)
-	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(r.Spec.Name), attribute.Provider.ValueSet(string(r.Spec.Provider)),
-		attribute.Status.ValueSet(string(r.Status))) // fails only for unknown attributes
+	show(ctx, shown{attribute.Region, r.Spec.Name}, shown{attribute.Provider, string(r.Spec.Provider)}, shown{attribute.Status, string(r.Status)})
 	recorded := *r
 	if recorded.Message == "" && at.Stage != "" {
 		recorded.Message = region.AtStep + at.Stage
 	}
 	summary := fmt.Sprintf("Record %s: %s", r.Status, at.Stage)
-	return workflow.ExecuteActivity(quickly(ctx, summary), regions.RecordRegion, recorded).Get(ctx, nil)
+	return inStore(ctx, summary, regions.RecordRegion, recorded).Get(ctx, nil)
 }
 
 func (b *bootstrap) narrate() string {

@@ -156,7 +156,7 @@ func (d *deploy) makeImage(ctx workflow.Context) error {
 	in := release.BuildInput{Service: d.release.Service, Number: number, Origin: d.release.Origin}
 	var image release.Image
 	run := childRun{workflow: release.BuildWorkflow, id: d.release.Service.BuildID(number),
-		summary: fmt.Sprintf("Image of release %d of %s", number, d.release.Service)}
+		summary: fmt.Sprintf("Image of release %d of %s", number, d.release.Service), attributes: showsRelease(d.release.Service, number)}
 	err := run.run(ctx, in, &image)
 	d.release.Image = image.Reference
 	return err
@@ -330,8 +330,7 @@ func (d *deploy) describe(ctx workflow.Context) {
 		text += fmt.Sprintf("\n- %s: %s %s", p.Region, p.Status, p.Message)
 	}
 	workflow.SetCurrentDetails(ctx, text)
-	show(ctx, shown{attribute.Project, d.release.Service.Project}, shown{attribute.Service, d.release.Service.Name},
-		shown{attribute.Release, fmt.Sprint(d.release.Number)}, shown{attribute.Status, string(d.release.Status)})
+	show(ctx, append(showsRelease(d.release.Service, d.release.Number), shown{attribute.Status, string(d.release.Status)})...)
 }
 
 func (d *deploy) report() (release.Progress, error) {

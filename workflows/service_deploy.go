@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -25,7 +26,8 @@ func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) e
 	}
 	in := release.DeployInput{Release: next, Before: o.state.Current, Version: next.Version}
 	var end release.Outcome
-	run := childRun{workflow: release.DeployWorkflow, id: o.key.DeployID(next.Number), summary: fmt.Sprintf("Release %d of %s", next.Number, o.key)}
+	run := childRun{workflow: release.DeployWorkflow, id: o.key.DeployID(next.Number), summary: fmt.Sprintf("Release %d of %s", next.Number, o.key),
+		attributes: append(showsRelease(o.key, next.Number), shown{attribute.Status, string(release.Deploying)})}
 	err := o.attend(ctx, run, in, &end)
 	o.progress = release.Progress{}
 	if err != nil { // the deploy's stages never fail it: someone ended the workflow

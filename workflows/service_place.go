@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -66,7 +67,8 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 		}
 	}
 	var end release.Outcome
-	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names)}
+	run := childRun{workflow: release.DeployWorkflow, id: id, summary: fmt.Sprintf("Release %d of %s to %v", current.Number, o.key, names),
+		attributes: append(showsRelease(o.key, current.Number), shown{attribute.Status, string(current.Status)})}
 	if err := o.attend(ctx, run, in, &end); err != nil {
 		o.state.Current.Version += beyondRun
 		o.unplaced(names)

@@ -18,15 +18,16 @@ import (
 )
 
 var (
-	figures     = flag.String("figures", "ready,starts,bootstrap,deploy", "which figures are taken, separated by commas")
+	figures     = flag.String("figures", "ready,first,starts,bootstrap,deploy", "which figures are taken, separated by commas")
 	benchStarts = flag.Int("starts", 5, "how often m3o dev is started anew, and on what is there")
-	benchRounds = flag.Int("rounds", 10, "rounds of workflow starts through the API and by the bare SDK")
+	benchRounds = flag.Int("rounds", 10, "rounds of first deploys, and of workflow starts through the API and by the bare SDK")
+	against     = flag.String("against", "", "the program of another version, beside which are m3o-kube and images: it takes turns in the figure first")
 	deploys     = flag.Int("deploys", 20, "deploys in one region, and again in three")
 	benchScale  = flag.Float64("scale", 0.5, "how much of their time the clouds take in the bootstrap figure; the path is to be 120 s at least")
 )
 
 // kinds are the figures there are.
-var kinds = []string{"ready", "starts", "bootstrap", "deploy"}
+var kinds = []string{"ready", "first", "starts", "bootstrap", "deploy"}
 
 // TestFigures measures what the platform costs its users, and prints tables that can be taken again. It fails when something
 // does not work, never because it was slow: the reader compares with the goals, which stand beside the figures.
@@ -42,6 +43,9 @@ func TestFigures(t *testing.T) {
 	describeMachine(t)
 	if wanted["ready"] {
 		t.Run("ready", timeToReady)
+	}
+	if wanted["first"] {
+		t.Run("first", firstDeploys)
 	}
 	if wanted["starts"] {
 		t.Run("starts", workflowStarts)

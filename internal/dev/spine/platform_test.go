@@ -29,6 +29,8 @@ type settings struct {
 	poll  string
 	more  []string // further flags of `m3o dev`
 
+	binary string // the program; empty: what `make build` made
+
 	within []string // the command that runs it; empty: it runs by itself
 }
 
@@ -38,6 +40,7 @@ type platform struct {
 	dir    string
 	offset int
 	within []string
+	binary string // of another version
 	args   []string
 	dev    *exec.Cmd
 	ended  chan struct{}
@@ -60,10 +63,17 @@ func program(t *testing.T) string {
 	return path
 }
 
+func (p *platform) program() string {
+	if p.binary != "" {
+		return p.binary
+	}
+	return program(p.t)
+}
+
 // start brings up a platform that is taken down, checked for leftovers of its own, when the test ends.
 func start(t *testing.T, s settings) *platform {
 	t.Helper()
-	p := &platform{t: t, dir: t.TempDir(), offset: freeOffset(t), within: s.within}
+	p := &platform{t: t, dir: t.TempDir(), offset: freeOffset(t), within: s.within, binary: s.binary}
 	p.api = "http://127.0.0.1:" + strconv.Itoa(8080+p.offset)
 	p.args = append([]string{"dev", "--data-dir", p.dir, "--port-offset", strconv.Itoa(p.offset), "--time-scale", fmt.Sprint(s.scale), "--poll", s.poll}, s.more...)
 	log, err := os.Create(filepath.Join(p.dir, "dev.log"))
@@ -122,7 +132,7 @@ func (p *platform) up() {
 
 func (p *platform) launch() {
 	p.t.Helper()
-	line := append(append(slices.Clone(p.within), program(p.t)), p.args...)
+	line := append(append(slices.Clone(p.within), p.program()), p.args...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "GOPROXY="+modules(p.t)), p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -223,7 +233,7 @@ func (p *platform) m3o(args ...string) result {
 func (p *platform) command(ctx context.Context, args ...string) result {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	return execute(exec.CommandContext(ctx, program(p.t), p.here(args)...))
+	return execute(exec.CommandContext(ctx, p.program(), p.here(args)...))
 }
 
 // here makes a command one on this platform.
