@@ -14,8 +14,8 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// RecordRegion writes what is now known of a region. A record that is not newer than what is there is ignored. A change of
-// status or message is told as the event "region.<status>".
+// RecordRegion writes what is now known of a region. A record that is older than what is there is ignored; one of the
+// same version replaces it, see the package. A change of status or message is told as the event "region.<status>".
 func (s *Store) RecordRegion(ctx context.Context, r region.Region) error {
 	key := r.Spec.Key()
 	return s.transact(ctx, "record region "+key.String(), func(ctx context.Context, tx bun.Tx) error {
@@ -25,7 +25,7 @@ func (s *Store) RecordRegion(ctx context.Context, r region.Region) error {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if known && r.Version <= old.Version {
+		if known && r.Version < old.Version {
 			return nil
 		}
 		row, err := s.regionRow(r, old, known)

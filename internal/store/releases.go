@@ -86,13 +86,13 @@ func (s *Store) tellRelease(ctx context.Context, tx bun.Tx, r release.Release) e
 		Subject: fmt.Sprintf("%s/%d", r.Service, r.Number), Message: r.Message})
 }
 
-// RecordRelease writes what is now known of an allocated release. A record that is not newer than what is there is ignored. A
-// change of status or message is told as the event "release.<status>".
+// RecordRelease writes what is now known of an allocated release. A record that is older than what is there is ignored;
+// one of the same version replaces it, see the package. A change of status or message is told as the event "release.<status>".
 func (s *Store) RecordRelease(ctx context.Context, r release.Release) error {
 	what := fmt.Sprintf("record release %s/%d", r.Service, r.Number)
 	return s.transact(ctx, what, func(ctx context.Context, tx bun.Tx) error {
 		old, err := s.findRelease(ctx, tx, r.Service, r.Number)
-		if err != nil || r.Version <= old.Version {
+		if err != nil || r.Version < old.Version {
 			return err
 		}
 		now := r // fn may run again: the caller's record is left as it is

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 )
@@ -191,8 +192,8 @@ func TestAKilledServiceIsGoneUntilItIsDeployedAgain(t *testing.T) {
 	if last, _, err := s.ServiceHistory(t.Context(), hello); err != nil || last.Version != 2 || last.Status != release.Killed {
 		t.Errorf("the last record is %+v, %v", last, err)
 	}
-	v.Status, v.Version = release.Starting, 2
-	must(t, s.RecordService(t.Context(), v)) // not newer: ignored
+	v.Status, v.Version = release.Starting, 1
+	must(t, s.RecordService(t.Context(), v)) // older: ignored
 	_, err = s.Service(t.Context(), hello)
 	wantFault(t, err, fault.NotFound)
 	v.Version = 3
@@ -242,5 +243,37 @@ func TestAllServicesAreMoreThanAPage(t *testing.T) {
 	must(t, err)
 	if len(all) != store.MaxLimit || all[0].Key.Name != "s001" {
 		t.Errorf("%d services from %s", len(all), all[0].Key.Name)
+	}
+}
+
+// A workflow task whose worker died before it was completed is done again, and may be told of more than before: what it records
+// then is what counts, though it has the version that was given before.
+func TestWhatAWorkflowTaskRecordsAgainCounts(t *testing.T) {
+	s := fresh(t)
+	r := allocate(t, s, hello, "a")
+	place := lon1()
+	place.Version = 3
+	must(t, s.RecordRegion(t.Context(), place))
+	v := release.Service{Key: hello, Status: release.Running, Version: 3}
+	must(t, s.RecordService(t.Context(), v))
+	r.Status, r.Version = release.Deploying, 3
+	must(t, s.RecordRelease(t.Context(), r))
+	place.Status, v.Status, r.Status = region.Deleting, release.Killing, release.Superseded
+	for range 2 {
+		must(t, s.RecordRegion(t.Context(), place))
+		must(t, s.RecordService(t.Context(), v))
+		must(t, s.RecordRelease(t.Context(), r))
+	}
+	gotRegion, err := s.Region(t.Context(), place.Spec.Key())
+	must(t, err)
+	gotService, err := s.Service(t.Context(), hello)
+	must(t, err)
+	gotRelease, err := s.Release(t.Context(), hello, r.Number)
+	must(t, err)
+	if gotRegion.Status != region.Deleting || gotService.Status != release.Killing || gotRelease.Status != release.Superseded {
+		t.Errorf("recorded are %s, %s and %s", gotRegion.Status, gotService.Status, gotRelease.Status)
+	}
+	if seq, err := s.LastEvent(t.Context()); err != nil || seq != 7 {
+		t.Errorf("%d events, %v: want the allocation, and two changes of each", seq, err)
 	}
 }

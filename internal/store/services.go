@@ -15,12 +15,13 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// RecordService writes what is now known of a service. A record that is not newer than what is there is ignored. A change
-// of status or message is told as the event "service.<status>". A newer record of a killed service revives it.
+// RecordService writes what is now known of a service. A record that is older than what is there is ignored; one of
+// the same version replaces it, see the package. A change of status or message is told as the event "service.<status>". A newer
+// record of a killed service revives it.
 func (s *Store) RecordService(ctx context.Context, v release.Service) error {
 	return s.transact(ctx, "record service "+v.Key.String(), func(ctx context.Context, tx bun.Tx) error {
 		old, known, err := findService(ctx, tx, v.Key)
-		if err != nil || known && v.Version <= old.Version {
+		if err != nil || known && v.Version < old.Version {
 			return err
 		}
 		row, err := s.serviceRow(v, old, known)
