@@ -261,8 +261,8 @@ func TestAKubeconfigHasItsCallersPower(t *testing.T) {
 	}{
 		{"admin", "", "", 200, region.Access{By: "admin", Role: region.RoleAdmin, For: time.Hour}},
 		{"admin", "view", "30m", 200, region.Access{By: "admin", Role: region.RoleView, For: 30 * time.Minute}},
-		{"auditor", "", "24h", 200, region.Access{By: "auditor", Role: region.RoleView, For: 24 * time.Hour}},
-		{"auditor", "admin", "", 403, region.Access{}},
+		{"inspector", "", "24h", 200, region.Access{By: "inspector", Role: region.RoleView, For: 24 * time.Hour}},
+		{"inspector", "admin", "", 403, region.Access{}},
 		{"reader", "view", "", 403, region.Access{}},
 		{"shop", "view", "", 403, region.Access{}},
 		{"admin", "root", "", 422, region.Access{}},
@@ -324,7 +324,7 @@ func TestWhatIsAnotherProjectsIsNotRun(t *testing.T) {
 	s.do("PUT", "/v1/sources/"+digest, "garbage", as("shop")).refused(t, 422) // another has it: no reason to believe
 	s.do("PUT", "/v1/sources/"+digest+"?project=default", "garbage", as("admin")).refused(t, 422)
 	s.do("POST", deployPath, source, as("shop")).refused(t, 404)
-	s.do("PUT", "/v1/sources/"+digest+"?project=..%2fdefault", bytes.NewReader(archive), as("admin")).refused(t, 422, "is not the name of a project")
+	s.do("PUT", "/v1/sources/"+digest+"?project=..%2fdefault", bytes.NewReader(archive), as("admin")).refused(t, 422, "must be a DNS label")
 
 	for _, image := range []string{registry + "/default/hello@" + digest, registry + "/default/hello:build-1", "localhost:5001/default/hello:build-1", registry + "/m3o/etcd:v1", registry + "/shop:v1"} {
 		s.do("POST", deployPath, map[string]string{"image": image}, as("shop")).refused(t, 403, "is not project shop's", registry+"/shop/")

@@ -36,7 +36,7 @@ type row struct {
 	open   func(environment) (Provider, error)
 }
 
-// providers is the table of clouds. The ports that are closed to pods, faults, the ledger and `m3o dev` follow from it.
+// providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
 	{digitalocean.Name, 1, openDigitalOcean},
 }

@@ -320,6 +320,7 @@ func (s *staged) Access(ctx context.Context, spec region.ClusterSpec) (cloud.Acc
 const nodeLimit = 20
 
 func (s *staged) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
+	want.Kubernetes = want.Kubernetes.Or(region.Kubernetes{Version: region.Minor(offered[len(offered)-1]), Nodes: region.Nodes{Count: 1, Size: "large"}})
 	used := 0
 	err := explain(s.account.call(ctx, s.caller, "limits", func() error {
 		for _, t := range s.account.things {
@@ -329,12 +330,12 @@ func (s *staged) Preflight(ctx context.Context, want region.Spec, have *region.S
 	}), "describe the limits")
 	cost := region.Cost{Amount: fmt.Sprintf("%d.00", 50*want.Kubernetes.Nodes.Count), Currency: "USD"}
 	if fault.Is(err, fault.Denied) {
-		return region.Preflight{Monthly: cost, Obstacles: []region.Obstacle{{Kind: "denied", Message: fault.Message(err)}}}, nil
+		return region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost, Obstacles: []region.Obstacle{{Kind: "denied", Message: fault.Message(err)}}}, nil
 	}
 	if err != nil {
 		return region.Preflight{}, err
 	}
-	answer := region.Preflight{Monthly: cost}
+	answer := region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost}
 	obstacle := func(found bool, kind fault.Kind, words string) {
 		if found {
 			answer.Obstacles = append(answer.Obstacles, region.Obstacle{Kind: string(kind), Message: words})
@@ -347,6 +348,9 @@ func (s *staged) Preflight(ctx context.Context, want region.Spec, have *region.S
 	obstacle(want.Location != "there-1", fault.Invalid, "there is no location "+want.Location)
 	obstacle(!slices.ContainsFunc(offered, func(v string) bool { return strings.HasPrefix(v, want.Kubernetes.Version+".") }), fault.Invalid, "there is no version "+want.Kubernetes.Version)
 	obstacle(want.Kubernetes.Nodes.Size != "large", fault.Invalid, "there is no size "+want.Kubernetes.Nodes.Size)
+	if more > 0 {
+		answer.Draws = []region.Draw{{Pool: "nodes", Adds: more, Left: nodeLimit - used}}
+	}
 	obstacle(more > 0 && used+more > nodeLimit, fault.Quota, "the limit of nodes is reached")
 	return answer, nil
 }

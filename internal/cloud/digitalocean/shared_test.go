@@ -86,14 +86,14 @@ func TestWhatWeChangedIsSeenAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := p.EnsureCluster(t.Context(), clusterIn("lon1", 2)); err != nil || c.lists.Load() != 1 {
+		if _, err := p.EnsureCluster(t.Context(), clusterIn("lon1", 2), ""); err != nil || c.lists.Load() != 1 {
 			t.Fatalf("%d lists before anything is changed, %v", c.lists.Load(), err)
 		}
 		if _, err := p.FindCluster(t.Context(), clusterIn("lon1", 2)); err != nil || c.lists.Load() != 2 {
 			t.Errorf("%d lists after the change, %v", c.lists.Load(), err)
 		}
 		c.status = http.StatusInternalServerError // its answer is lost: who knows what it did
-		if err := p.DeleteCluster(t.Context(), clusterIn("lon1", 2)); !fault.Is(err, fault.Unavailable) {
+		if _, err := p.DeleteCluster(t.Context(), clusterIn("lon1", 2), ""); !fault.Is(err, fault.Unavailable) {
 			t.Fatal(err)
 		}
 		c.status = 0
