@@ -4,6 +4,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -30,6 +31,8 @@ func flows() []flow {
 		{release.OperateWorkflow, workflows.OperateService, upgrades},
 		{release.DeployWorkflow, workflows.DeployRelease, pinned},
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
+		{account.SuspendWorkflow, workflows.SuspendProject, pinned},
+		{account.RemoveWorkflow, workflows.RemoveProject, pinned},
 	}
 }
 
@@ -53,6 +56,7 @@ type FlowHoldings struct {
 	Regions   *activities.Regions
 	Traffic   *activities.Traffic
 	Releases  *activities.Releases
+	Projects  *activities.Projects
 	Gateways  *activities.Gateways
 	Operators *activities.Operators
 	Flows     *activities.Flows
@@ -73,7 +77,7 @@ func seats(h Holdings) []seat {
 	var table []seat
 	if f := h.Flows; f != nil {
 		table = append(table, seat{queue: queue.Flows, flows: flows(), atOnce: 1000, // most of these watch: they must not keep a record from being written
-			activities: []any{f.Regions, f.Traffic, f.Releases, f.Gateways, f.Operators, f.Flows}})
+			activities: []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows}})
 	}
 	if h.Build != nil { // a build uses every core it gets: more at once only makes each slower
 		table = append(table, seat{queue: queue.Build, atOnce: 2, activities: []any{h.Build}})

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write testdata/registered.golden anew")
 // everything are the holdings of a process that serves all queues.
 func everything() Holdings {
 	return Holdings{
-		Flows: &FlowHoldings{Regions: &activities.Regions{}, Traffic: &activities.Traffic{}, Releases: &activities.Releases{}, Gateways: &activities.Gateways{},
+		Flows: &FlowHoldings{Regions: &activities.Regions{}, Traffic: &activities.Traffic{}, Releases: &activities.Releases{}, Projects: &activities.Projects{}, Gateways: &activities.Gateways{},
 			Operators: &activities.Operators{}, Flows: &activities.Flows{}},
 		Build: &activities.Builds{},
 		Clouds: map[region.Provider]CloudHoldings{region.DigitalOcean: {Networks: &activities.Networks{}, Clusters: &activities.Clusters{}, Accounts: &activities.Accounts{},

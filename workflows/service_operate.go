@@ -184,7 +184,7 @@ func (o *serviceOperator) recall(ctx workflow.Context) error {
 	if o.state.Current == nil {
 		return nil
 	}
-	places, err := listPlaces(ctx) // regions may have become ready while there was no owner
+	places, err := listPlaces(ctx, o.key.Project) // regions may have become ready while there was no owner
 	for _, p := range places {
 		o.regionReady(release.RegionFact{Region: p.Spec.Name, Cluster: p.Cluster.ID})
 	}
@@ -470,9 +470,8 @@ func (o *serviceOperator) halfKilled(ctx workflow.Context, why error) error {
 }
 
 func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
-	var places []region.Region
-	list := quickly(ctx, "Find regions where it may run")
-	if err := workflow.ExecuteActivity(list, releases.ListHolders).Get(ctx, &places); err != nil {
+	places, err := listHolders(ctx, o.key.Project)
+	if err != nil {
 		return err
 	}
 	deletes := make([]workflow.Future, len(places))

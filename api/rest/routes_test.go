@@ -102,8 +102,8 @@ func registers(s *ast.SelectorExpr) bool {
 type told struct{}
 
 func (told) Events(context.Context, int64, []string, int) ([]event.Event, error) { return nil, nil }
-func (told) LastEvent(context.Context) (int64, error)                          { return 7, nil }
-func (told) Watch() (<-chan struct{}, func())                                  { return nil, func() {} }
+func (told) LastEvent(context.Context) (int64, error)                            { return 7, nil }
+func (told) Watch() (<-chan struct{}, func())                                    { return nil, func() {} }
 
 func FuzzPosition(f *testing.F) {
 	for _, id := range []string{"", "0", "3", "7", "8", "-1", "9223372036854775807", "9223372036854775808", " 3", "3\x00", "+3", "0x3"} {

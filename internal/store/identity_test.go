@@ -179,9 +179,12 @@ func TestASuspendedUserIsKeptOutAndLetInAgain(t *testing.T) {
 // TestSomebodyAlwaysOperates: of two operators who do away with each other at once, one stays.
 func TestSomebodyAlwaysOperates(t *testing.T) {
 	for name, away := range map[string]func(s *store.Store, user string) error{
-		"removed":   func(s *store.Store, user string) error { return s.RemoveUser(t.Context(), user, "x") },
-		"suspended": func(s *store.Store, user string) error { _, err := s.MoveUser(t.Context(), user, account.Suspended, "x"); return err },
-		"demoted":   func(s *store.Store, user string) error { return s.Revoke(t.Context(), "", user, account.Operator, "x") },
+		"removed": func(s *store.Store, user string) error { return s.RemoveUser(t.Context(), user, "x") },
+		"suspended": func(s *store.Store, user string) error {
+			_, err := s.MoveUser(t.Context(), user, account.Suspended, "x")
+			return err
+		},
+		"demoted": func(s *store.Store, user string) error { return s.Revoke(t.Context(), "", user, account.Operator, "x") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			processes := several(t, 2)
