@@ -82,24 +82,32 @@ func TestAServiceIsToldWhateverOrderTheListIsIn(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	told := &teller{}
-	env.RegisterActivity(&Operators{Services: told, List: list})
+	env.RegisterActivity(&Operators{Services: told, Projects: told, List: list})
 	env.SetHeartbeatDetails(release.Key{Project: "default", Name: "a-c"}) // the first of them, by their bytes
 	if _, err := env.ExecuteActivity("AnnounceReady", Announcement{Key: region.Key{Platform: "micro", Name: "lon1"}, Cluster: "k8s"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"ab micro/lon1 k8s", "zz micro/lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
+	if want := []string{"shop changed", "ab micro/lon1 k8s", "zz micro/lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
 		t.Errorf("after a-c it told %v, want %v", told.facts, want)
 	}
 }
 
 type announced []release.Service
 
-func (a announced) AllServices(context.Context) ([]release.Service, error) { return a, nil }
+func (a announced) ServicesOn(context.Context, string) ([]release.Service, error) { return a, nil }
+func (a announced) SuspendedOn(context.Context, string) ([]string, error) {
+	return []string{"shop"}, nil
+}
 
 type teller struct{ facts []string }
 
 func (t *teller) RegionReady(_ context.Context, key release.Key, fact release.RegionFact) error {
 	t.facts = append(t.facts, key.Name+" "+fact.Region+" "+fact.Cluster)
+	return nil
+}
+
+func (t *teller) ProjectsChanged(_ context.Context, project string) error {
+	t.facts = append(t.facts, project+" changed")
 	return nil
 }
 

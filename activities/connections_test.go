@@ -23,13 +23,13 @@ import (
 const kubeconfig = `{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
 	"clusters":[{"name":"c","cluster":{"server":"https://cluster.example"}}],"users":[{"name":"u","user":{"token":"secret"}}]}`
 
-// account is a DigitalOcean account whose calls are counted, and that answers with the status if there is one.
-type account struct {
+// cloudAccount is a DigitalOcean account whose calls are counted, and that answers with the status if there is one.
+type cloudAccount struct {
 	calls  atomic.Int32
 	status atomic.Int32
 }
 
-func (a *account) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *cloudAccount) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.calls.Add(1)
 	status, body := http.StatusOK, kubeconfig
 	if strings.HasSuffix(r.URL.Path, "/clusters") {
@@ -41,7 +41,7 @@ func (a *account) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}, Request: r}, nil
 }
 
-func (a *account) provider(t *testing.T) *digitalocean.Provider {
+func (a *cloudAccount) provider(t *testing.T) *digitalocean.Provider {
 	t.Helper()
 	p, err := digitalocean.New(digitalocean.Config{Token: "t", BaseURL: "http://cloud.example", Transport: a, Serve: time.Second})
 	if err != nil {
@@ -95,7 +95,7 @@ func TestARefusingAPIServerCostsFewCloudCalls(t *testing.T) {
 	for name, age := range map[string]time.Duration{"from the start": 0, "after five minutes": 5 * time.Minute, "after an hour": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a, api := &account{}, &server{answer: listing}
+				a, api := &cloudAccount{}, &server{answer: listing}
 				c := &Connections{Cloud: a.provider(t), Transport: api.transport}
 				for end := time.Now().Add(age); time.Now().Before(end); time.Sleep(5 * time.Second) {
 					if err := c.Do(t.Context(), lon1, reads(t.Context())); err != nil {
@@ -134,7 +134,7 @@ func watchFor(t *testing.T, c *Connections, d time.Duration) {
 // Hours of it cost a call every few minutes.
 func TestRenewalsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, api := &account{}, &server{answer: refusing}
+		a, api := &cloudAccount{}, &server{answer: refusing}
 		c := &Connections{Cloud: a.provider(t), Transport: api.transport}
 		watchFor(t, c, time.Hour)
 		if calls := a.calls.Load(); calls > 2*(6+6) {
@@ -145,7 +145,7 @@ func TestRenewalsBackOff(t *testing.T) {
 
 func TestACloudThatRefusesCredentialsIsAskedEverMoreSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, api := &account{}, &server{answer: listing}
+		a, api := &cloudAccount{}, &server{answer: listing}
 		a.status.Store(http.StatusInternalServerError)
 		c := &Connections{Cloud: a.provider(t), Transport: api.transport}
 		watchFor(t, c, 60*time.Second)

@@ -3,6 +3,7 @@ package activities
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,15 +26,22 @@ type ServiceFacts interface {
 	RegionRemoved(ctx context.Context, key release.Key, fact release.RegionFact) error
 }
 
-// ServiceList lists every service that is not deleted.
+// ServiceList lists what belongs on a platform: the services that are not deleted, and the projects that are suspended.
 type ServiceList interface {
-	AllServices(context.Context) ([]release.Service, error)
+	ServicesOn(ctx context.Context, platform string) ([]release.Service, error)
+	SuspendedOn(ctx context.Context, platform string) ([]string, error)
+}
+
+// ProjectFacts tells the workflows that bring a project's standing to its regions that there is one more.
+type ProjectFacts interface {
+	ProjectsChanged(ctx context.Context, project string) error
 }
 
 // Operators reaches the workflows that own things, from workflows that do not.
 type Operators struct {
 	Regions  RegionCommands
 	Services ServiceFacts
+	Projects ProjectFacts
 	List     ServiceList
 }
 
@@ -70,18 +78,26 @@ type Announcement struct {
 	Cluster string `json:"cluster,omitempty"`
 }
 
-// AnnounceReady tells every service that the region takes services now. Being told twice is harmless.
+// AnnounceReady tells every service of the region's platform that it takes services now, and before that has the suspended
+// projects marked there, so that the gateway knows of them. Being told twice is harmless.
 func (a *Operators) AnnounceReady(ctx context.Context, in Announcement) error {
+	suspended, err := a.List.SuspendedOn(ctx, in.Platform)
+	for _, project := range suspended {
+		err = errors.Join(err, a.Projects.ProjectsChanged(ctx, project))
+	}
+	if err != nil {
+		return fail(fmt.Errorf("have suspended projects marked in %s: %w", in.Key, err))
+	}
 	return a.announce(ctx, in, a.Services.RegionReady)
 }
 
-// AnnounceRemoved tells every service that the region is no longer a place. Being told twice is harmless.
+// AnnounceRemoved tells every service of its platform that the region is no longer a place. Being told twice is harmless.
 func (a *Operators) AnnounceRemoved(ctx context.Context, in Announcement) error {
 	return a.announce(ctx, in, a.Services.RegionRemoved)
 }
 
 func (a *Operators) announce(ctx context.Context, in Announcement, tell func(context.Context, release.Key, release.RegionFact) error) error {
-	services, err := a.List.AllServices(ctx)
+	services, err := a.List.ServicesOn(ctx, in.Platform)
 	if err != nil {
 		return fail(fmt.Errorf("list services for %s: %w", in.Key, err))
 	}

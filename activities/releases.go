@@ -15,7 +15,7 @@ type ServiceRecords interface {
 	RecordRelease(context.Context, release.Release) error
 	RecordService(context.Context, release.Service) error
 	ServiceHistory(ctx context.Context, key release.Key) (release.Service, []release.Release, error)
-	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
+	PlacesOf(ctx context.Context, project string) ([]region.Region, error)
 }
 
 // Releases writes the read model of services and releases, and reads it for decisions that a history must keep.
@@ -64,11 +64,11 @@ func (a *Releases) RecallService(ctx context.Context, key release.Key) (release.
 	return release.Recall(service, newest), nil
 }
 
-// ListPlaces returns the regions that take services now. It only reads.
-func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
-	all, err := a.Records.Regions(ctx, "", false)
+// ListPlaces returns the regions that take services of the project now: those of its platform. It only reads.
+func (a *Releases) ListPlaces(ctx context.Context, project string) ([]region.Region, error) {
+	all, err := a.Records.PlacesOf(ctx, project)
 	if err != nil {
-		return nil, fail(fmt.Errorf("list places: %w", err))
+		return nil, fail(fmt.Errorf("list places of project %s: %w", project, err))
 	}
 	places := []region.Region{}
 	for _, r := range all {
@@ -79,12 +79,12 @@ func (a *Releases) ListPlaces(ctx context.Context) ([]region.Region, error) {
 	return places, nil
 }
 
-// ListHolders returns the regions where a service may run, whether or not they take services now: all that have been ready,
-// also without a gateway. One on its way out may yet stay. It only reads.
-func (a *Releases) ListHolders(ctx context.Context) ([]region.Region, error) {
-	all, err := a.Records.Regions(ctx, "", false)
+// ListHolders returns the regions where a service of the project may run, whether or not they take services now: all of its
+// platform that have been ready, also without a gateway. One on its way out may yet stay. It only reads.
+func (a *Releases) ListHolders(ctx context.Context, project string) ([]region.Region, error) {
+	all, err := a.Records.PlacesOf(ctx, project)
 	if err != nil {
-		return nil, fail(fmt.Errorf("list regions that hold services: %w", err))
+		return nil, fail(fmt.Errorf("list regions that hold services of project %s: %w", project, err))
 	}
 	return slices.DeleteFunc(all, func(r region.Region) bool { return !r.Served && r.Endpoints.API == "" }), nil
 }

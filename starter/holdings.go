@@ -171,8 +171,8 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
-		Releases: &activities.Releases{Records: db}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
-		Operators: &activities.Operators{Regions: flows, Services: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
+		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Poll: time.Second}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
+		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
 	}, db.Close, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/workflows"
@@ -31,6 +32,8 @@ func flows() []flow {
 		{release.OperateWorkflow, workflows.OperateService, upgrades},
 		{release.DeployWorkflow, workflows.DeployRelease, pinned},
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
+		{account.SuspendWorkflow, workflows.SuspendProject, pinned},
+		{account.RemoveWorkflow, workflows.RemoveProject, pinned},
 	}
 }
 
@@ -43,6 +46,7 @@ type FlowActivities struct {
 	Regions   *activities.Regions
 	Traffic   *activities.Traffic
 	Releases  *activities.Releases
+	Projects  *activities.Projects
 	Gateways  *activities.Gateways
 	Operators *activities.Operators
 	Flows     *activities.Flows
@@ -50,7 +54,7 @@ type FlowActivities struct {
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Gateways, f.Operators, f.Flows}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows}
 }
 
 // BuildActivities make images.

@@ -14,6 +14,7 @@ var (
 	networks    *activities.Networks
 	operators   *activities.Operators
 	parts       *activities.Parts
+	projects    *activities.Projects
 	regions     *activities.Regions
 	releases    *activities.Releases
 	services    *activities.Services

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -39,6 +40,7 @@ var all = map[string]any{
 	region.PlanWorkflow: workflows.PlanPlatform, region.ApplyWorkflow: workflows.ApplyPlan, region.OperateWorkflow: workflows.OperateRegion,
 	region.BootstrapWorkflow: workflows.BootstrapRegion, region.TeardownWorkflow: workflows.TeardownRegion,
 	release.OperateWorkflow: workflows.OperateService, release.DeployWorkflow: workflows.DeployRelease, release.BuildWorkflow: workflows.BuildImage,
+	account.SuspendWorkflow: workflows.SuspendProject, account.RemoveWorkflow: workflows.RemoveProject,
 }
 
 // commander reaches workflows that run: the real ones, or the world's.
@@ -46,6 +48,8 @@ type commander interface {
 	activities.RegionCommands
 	activities.ServiceFacts
 	activities.Awaiter
+	activities.ProjectFacts
+	activities.ServiceKiller
 }
 
 // wantedParts are what the regions of the world are made of; only the gateway has no image by itself.
@@ -57,7 +61,7 @@ func (w *world) activities(c commander) []any {
 		&activities.Networks{Cloud: w, Poll: time.Millisecond}, &activities.Identities{Cloud: w, Poll: time.Millisecond}, &activities.Clusters{Cloud: w, Poll: time.Millisecond, Limit: time.Hour},
 		&activities.Accounts{Cloud: w, Wanted: wantedParts, Poll: time.Millisecond, Limit: 50 * time.Millisecond},
 		&activities.Kubeconfigs{Access: w}, &activities.Regions{Records: w, Plans: w}, &activities.Releases{Records: w}, &activities.Builds{Builder: w},
-		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: c, Services: c, List: w}, &activities.Flows{Awaiter: c},
+		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: c, Services: c, Projects: c, List: w}, &activities.Projects{Records: w, Services: c, Poll: time.Millisecond}, &activities.Flows{Awaiter: c},
 		&parts{w}, &gateways{w}, &services{w},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -74,9 +75,15 @@ func (s *stage) end() (owner string) {
 	found, err := s.c.DescribeWorkflowExecution(s.ctx, hello.OperateID(), "")
 	s.must("find the service's owner", err)
 	owner = found.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	_, err = s.flows.KillService(s.ctx, "kill", hello, release.KillInput{By: "ada"})
-	s.must("kill", err)
+	for _, lift := range []bool{false, true} {
+		_, err := s.flows.SuspendProject(s.ctx, fmt.Sprintf("suspend-%t", lift), account.SuspendInput{Project: hello.Project, Reason: account.ByOperator, Lift: lift, By: "ada"})
+		s.must("suspend", err)
+	}
+	s.until("lon1 knows that it is not suspended", func(w *world) bool { return w.marks["lon1"] == "active 2" })
+	_, err = s.flows.RemoveProject(s.ctx, "remove", account.RemoveInput{Project: hello.Project, Cascade: true, By: "ada"})
+	s.must("remove", err)
 	s.until("hello is killed", func(w *world) bool { return w.services[hello].Status == release.Killed })
+	s.must("wait for its end", s.c.GetWorkflow(s.ctx, account.RemoveID(hello.Project), "").Get(s.ctx, nil))
 	wanted := []region.Spec{lon1(), place("nyc3"), place("sgp1")}
 	s.apply("p3", wanted, true)
 	for _, r := range wanted {
@@ -95,6 +102,7 @@ func (s *stage) keep(dir, owner string) {
 		"PlanPlatform-create": region.PlanID("p1"), "PlanPlatform-destroy": region.PlanID("p3"), "ApplyPlan-create": region.ApplyID("p1"), "ApplyPlan-destroy": region.ApplyID("p3"),
 		"OperateRegion-plain": lon1().Key().OperateID(), "OperateRegion-retried": nyc3.OperateID(), "OperateRegion-failed-and-made-again": sgp1.OperateID(),
 		"BootstrapRegion-ready": lon1().Key().BootstrapID(1), "BootstrapRegion-waited-for-quota": nyc3.BootstrapID(1), "BootstrapRegion-removed": sgp1.BootstrapID(1),
+		"SuspendProject": account.SuspendID(hello.Project), "RemoveProject": account.RemoveID(hello.Project),
 		"TeardownRegion": lon1().Key().TeardownID(2), "OperateService": hello.OperateID(),
 		"DeployRelease-ready": hello.DeployID(1), "DeployRelease-rolled-back": hello.DeployID(2), "DeployRelease-not-built": hello.DeployID(3), "DeployRelease-again": hello.DeployID(5),
 		"DeployRelease-placed": hello.PlaceID(5, 1), "BuildImage-compiled": hello.BuildID(1), "BuildImage-not-compiled": hello.BuildID(3), "BuildImage-pinned": hello.BuildID(4),

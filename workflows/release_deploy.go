@@ -117,7 +117,7 @@ func (d *deploy) end(ctx workflow.Context) (release.Outcome, error) {
 }
 
 func (d *deploy) findPlaces(ctx workflow.Context) error {
-	places, err := listPlaces(ctx)
+	places, err := listPlaces(ctx, d.release.Service.Project)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (d *deploy) findPlaces(ctx workflow.Context) error {
 		places = among(places, d.only)
 	}
 	if len(places) == 0 && d.only == nil {
-		return failure(fault.Conflict, "no region is ready to take the service: apply a platform file first")
+		return failure(fault.Conflict, "no region of the project's platform is ready to take the service: apply a platform file first")
 	}
 	d.places = places
 	names := make([]string, len(places))
@@ -338,10 +338,10 @@ func (d *deploy) report() (release.Progress, error) {
 	return release.Progress{Release: d.release.Number, Stage: d.stage, Regions: d.placed}, nil
 }
 
-// listPlaces are the regions that take services now.
-func listPlaces(ctx workflow.Context) ([]region.Region, error) {
+// listPlaces are the regions that take services of the project now.
+func listPlaces(ctx workflow.Context, project string) ([]region.Region, error) {
 	var places []region.Region
-	err := inStore(ctx, "Find regions that take services", releases.ListPlaces).Get(ctx, &places)
+	err := inStore(ctx, "Find regions that take services", releases.ListPlaces, project).Get(ctx, &places)
 	return places, err
 }
 

@@ -74,7 +74,7 @@ func (o *serviceOperator) recall(ctx workflow.Context) error {
 	}
 	var facts []release.RegionFact
 	if found.State.Current != nil { // regions may have become ready while there was no owner
-		places, err := listPlaces(ctx)
+		places, err := listPlaces(ctx, o.key.Project)
 		if err != nil {
 			return err
 		}

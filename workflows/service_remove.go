@@ -7,7 +7,6 @@ import (
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/lineage"
-	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -38,8 +37,8 @@ func (o *serviceOperator) remove(ctx workflow.Context) error {
 }
 
 func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
-	var places []region.Region
-	if err := inStore(ctx, "Find regions where it may run", releases.ListHolders).Get(ctx, &places); err != nil {
+	places, err := listHolders(ctx, o.key.Project)
+	if err != nil {
 		return err
 	}
 	deletes := make([]workflow.Future, len(places))

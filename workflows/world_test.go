@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -51,8 +52,10 @@ type world struct {
 	releases map[int]release.Release
 	byKey    map[string]int
 	services map[release.Key]release.Service
-	heard    []string // statuses of services and releases as they were recorded
-	busy     int      // how often AwaitReleases still finds a release on its way
+	project  account.Project   // the one there is, for the workflows of projects
+	marks    map[string]string // what regions know of it: "lon1" -> "suspended 2"
+	heard    []string          // statuses of services and releases as they were recorded
+	busy     int               // how often AwaitReleases still finds a release on its way
 	answers  map[string]any
 	atWork   map[string]bool // workflows that run, of those that nobody here runs
 }
@@ -61,7 +64,8 @@ func newWorld() *world {
 	return &world{engine: "daemonset kube-system/cilium", failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
 		clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
-		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{}}
+		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{},
+		project: account.Project{Name: hello.Project, Platform: "micro", Status: account.ProjectActive}, marks: map[string]string{}}
 }
 
 // fails makes the next calls of that name fail: fails("EnsureCluster lon1", 2, err).
@@ -522,7 +526,11 @@ func (w *world) ServiceHistory(_ context.Context, key release.Key) (release.Serv
 	return w.services[key], all, nil
 }
 
-func (w *world) AllServices(context.Context) ([]release.Service, error) {
+func (w *world) PlacesOf(ctx context.Context, _ string) ([]region.Region, error) {
+	return w.Regions(ctx, "", false)
+}
+
+func (w *world) ServicesOn(context.Context, string) ([]release.Service, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []release.Service

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -48,14 +49,12 @@ func (a *API) makeToken(ctx context.Context, in TokenRequest, spec account.Token
 	}
 	if in.ExpiresIn != "" {
 		life, err := time.ParseDuration(in.ExpiresIn)
-		if err != nil {
-			return nil, problem(ctx, fault.Problems([]fault.Problem{{Field: "expires_in", Message: "is not a duration such as 720h"}}))
+		if err != nil || life <= 0 {
+			return nil, problem(ctx, fault.Problems([]fault.Problem{{Field: "expires_in", Message: fmt.Sprintf("%.32q is not a duration above 0, such as 720h", in.ExpiresIn)}}))
 		}
 		spec.Life = life
 	}
-	if spec = spec.WithDefaults(); spec.Life <= 0 {
-		return nil, problem(ctx, fault.Problems([]fault.Problem{{Field: "expires_in", Message: "is not above 0"}}))
-	}
+	spec = spec.WithDefaults()
 	if err := spec.Validate(); err != nil {
 		return nil, problem(ctx, err)
 	}

@@ -46,6 +46,7 @@ func gatewayRights(labels map[string]string) (*rbacv1.ClusterRole, *rbacv1.Clust
 		{APIGroups: []string{discoveryv1.GroupName}, Resources: []string{"endpointslices"}, Verbs: look},
 		{APIGroups: []string{corev1.GroupName}, Resources: []string{"pods"}, Verbs: look},
 		{APIGroups: []string{corev1.GroupName}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
+		{APIGroups: []string{corev1.GroupName}, Resources: []string{"namespaces"}, Verbs: look}, // which projects are suspended
 	}}
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: meta("", name, labels),
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},

@@ -25,6 +25,9 @@ func (g *Gateway) streamLogs(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		p = g.permitted(r, func(t ticket.Ticket) bool { return t.May(ticket.Logs, key.Project, key.Name) })
 	}
+	if p == nil && g.mirror.Suspended(key.Project) {
+		p = suspended(key.Project)
+	}
 	if p != nil {
 		g.say(w, r, p)
 		return

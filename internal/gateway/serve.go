@@ -129,6 +129,9 @@ func (g *Gateway) admit(c *call, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
+	if g.mirror.Suspended(project) {
+		return suspended(project)
+	}
 	service, prefix, path, ok := target(r)
 	c.key, c.prefix, c.path = release.Key{Project: project, Name: service}, prefix, path
 	if !ok {
@@ -150,6 +153,11 @@ func (g *Gateway) admit(c *call, r *http.Request) *problem {
 func refusal(status int, format string, args ...any) *problem {
 	p := newProblem(status, fmt.Sprintf(format, args...))
 	return &p
+}
+
+// suspended refuses what is for a project that is suspended. Why, its members are told by the API.
+func suspended(project string) *problem {
+	return refusal(http.StatusForbidden, "the project %q is suspended: `m3o project list` says why", project)
 }
 
 // recognise checks the ticket if the request carries one. Other bearer tokens are between the caller and the service.

@@ -175,6 +175,13 @@ type Placement struct {
 	Release  Release          `json:"release"`
 }
 
+// Standing is whether a project is suspended. An older version never replaces a newer one.
+type Standing struct {
+	Project   string `json:"project"`
+	Suspended bool   `json:"suspended"`
+	Version   int64  `json:"version"`
+}
+
 // URL is the service's base behind the region's gateway.
 func (p Placement) URL() string {
 	if p.Endpoint.API == "" {

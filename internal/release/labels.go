@@ -8,4 +8,6 @@ const (
 	LabelService = "m3o.dev/service"
 	LabelRelease = "m3o.dev/release" // the release's number, on pods too
 	LabelAccess  = "m3o.dev/access"  // "public" or "key"
+
+	LabelSuspended = "m3o.dev/suspended" // "true" on the namespace of a project that is suspended: gateways refuse what is for it
 )

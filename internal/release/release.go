@@ -186,9 +186,24 @@ func (r Request) Validate() error {
 	var c fault.Checker
 	c.Check(region.IsLabel(r.Service.Project), "service.project", "%q %s", r.Service.Project, region.LabelRule)
 	c.Check(region.IsLabel(r.Service.Name), "service.name", "%q %s", r.Service.Name, region.LabelRule)
+	r.Service.check(&c)
 	r.Origin.check(&c)
 	r.Spec.check(&c)
 	return c.Err()
+}
+
+// A service's host is one DNS label, <service>--<project>.
+const (
+	joint    = "--"
+	maxNames = 63 - len(joint)
+)
+
+// check holds a service's names to what its host can be made of.
+func (k Key) check(c *fault.Checker) {
+	c.Check(!strings.Contains(k.Project, joint), "service.project", "%.80q has two hyphens in a row", k.Project)
+	c.Check(!strings.Contains(k.Name, joint), "service.name", "%.80q has two hyphens in a row", k.Name)
+	c.Check(len(k.Project)+len(k.Name) <= maxNames, "service.name", "%.80q and the project's name %.80q together have %d characters; at most %d make one host name",
+		k.Name, k.Project, len(k.Project)+len(k.Name), maxNames)
 }
 
 func (o Origin) check(c *fault.Checker) {

@@ -28,6 +28,11 @@ func TestWhatADeveloperLeavesOutIsFilledIn(t *testing.T) {
 	if r := image.WithDefaults(); r.Origin.Package != "" || r.Validate() != nil {
 		t.Errorf("an image was given package %q; %v", r.Origin.Package, r.Validate())
 	}
+	longest := asked()
+	longest.Service = release.Key{Project: strings.Repeat("p", 21), Name: strings.Repeat("s", 40)}
+	if err := longest.WithDefaults().Validate(); err != nil {
+		t.Error(err)
+	}
 	kept := asked()
 	kept.Spec = release.Spec{Access: release.Public, Port: 9000, Replicas: 3}
 	if r := kept.WithDefaults(); r.Spec.Port != 9000 || r.Spec.Replicas != 3 || r.Spec.Access != release.Public {
@@ -47,8 +52,13 @@ func TestBadRequests(t *testing.T) {
 		change func(*release.Request)
 		want   string
 	}{
-		"a name with capitals":       {func(r *release.Request) { r.Service.Name = "Hello" }, `service.name: "Hello" must be a DNS label`},
-		"no name":                    {func(r *release.Request) { r.Service.Name = "" }, `service.name: "" must be a DNS label`},
+		"a name with capitals":   {func(r *release.Request) { r.Service.Name = "Hello" }, `service.name: "Hello" must be a DNS label`},
+		"no name":                {func(r *release.Request) { r.Service.Name = "" }, `service.name: "" must be a DNS label`},
+		"names with a joint":     {func(r *release.Request) { r.Service.Name = "a--b" }, `service.name: "a--b" has two hyphens in a row`},
+		"a project with a joint": {func(r *release.Request) { r.Service.Project = "a--b" }, `service.project: "a--b" has two hyphens in a row`},
+		"names too long together": {func(r *release.Request) {
+			r.Service = release.Key{Project: strings.Repeat("p", 31), Name: strings.Repeat("s", 31)}
+		}, "together have 62 characters; at most 61"},
 		"a name that is too long":    {func(r *release.Request) { r.Service.Name = strings.Repeat("a", 41) }, "at most 40 characters"},
 		"a project with a slash":     {func(r *release.Request) { r.Service.Project = "a/b" }, `service.project: "a/b" must be a DNS label`},
 		"neither source nor image":   {func(r *release.Request) { r.Origin = release.Origin{} }, "origin: name either a source or an image"},

@@ -42,6 +42,7 @@ const PortName = "http"
 type Mirror struct {
 	slices    cache.SharedIndexInformer
 	pods      cache.SharedIndexInformer
+	suspended cache.SharedIndexInformer // namespaces
 	factories []informers.SharedInformerFactory
 	logger    *slog.Logger
 	onChange  []func()
@@ -69,7 +70,7 @@ func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
 			return nil, fmt.Errorf("follow the cluster: %w", err)
 		}
 	}
-	return m, errors.Join(m.slices.SetTransform(slim), m.pods.SetTransform(slim), m.pods.AddIndexers(cache.Indexers{byAddress: addresses}))
+	return m, errors.Join(m.followSuspended(client), m.slices.SetTransform(slim), m.pods.SetTransform(slim), m.pods.AddIndexers(cache.Indexers{byAddress: addresses}))
 }
 
 // OnChange adds a function that is called after every change. It must be fast, and set before Run.
@@ -83,7 +84,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 	for _, f := range m.factories {
 		f.Start(ctx.Done())
 	}
-	if cache.WaitForCacheSync(ctx.Done(), m.slices.HasSynced, m.pods.HasSynced) {
+	if cache.WaitForCacheSync(ctx.Done(), m.slices.HasSynced, m.pods.HasSynced, m.suspended.HasSynced) {
 		m.synced.Store(true)
 		m.changed()
 	}

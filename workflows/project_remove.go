@@ -1,0 +1,156 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/queue"
+)
+
+// RemoveProject removes a project with everything that belongs to it: services, namespaces, tokens, roles and rows.
+//
+// The command closes the project before it is answered: from then on it takes no new work. It ends when nothing is left; what
+// fails is retried with backoff, and the query says what it waits for. Commanded again it goes on; a command that is refused
+// ends it. Sources and images that only this project's releases needed are collected when their releases are erased.
+func RemoveProject(ctx workflow.Context, in account.ProjectInput) error {
+	r := &removal{project: in.Project}
+	if err := workflow.SetQueryHandlerWithOptions(ctx, account.ProgressQuery, func() (account.Removal, error) { return r.progress, nil },
+		workflow.QueryHandlerOptions{Description: "Where the removal is, and what it waits for"}); err != nil {
+		return err
+	}
+	if err := workflow.SetUpdateHandlerWithOptions(ctx, account.RemoveUpdate, r.remove, workflow.UpdateHandlerOptions{Description: "Close the project, and remove it"}); err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+// removal is the state of one run of RemoveProject.
+type removal struct {
+	project  string
+	by       string
+	status   removalStatus
+	progress account.Removal
+	round    int // of orders to kill services
+}
+
+// removalStatus is where a removal is.
+//
+//	state   | event                        | next
+//	asked   | a command closed the project | closed
+//	asked   | a command was refused        | refused
+//	refused | another closed the project   | closed
+type removalStatus string
+
+const (
+	removalAsked   removalStatus = ""
+	removalRefused removalStatus = "refused"
+	removalClosed  removalStatus = "closed"
+)
+
+func (r *removal) remove(ctx workflow.Context, in account.RemoveInput) (account.Project, error) {
+	var closed account.Project
+	if err := workflow.ExecuteActivity(quickly(ctx, "Close the project"), projects.CloseProject, in).Get(ctx, &closed); err != nil {
+		if r.status == removalAsked {
+			r.status = removalRefused
+		}
+		return closed, err
+	}
+	if r.status != removalClosed {
+		r.status, r.by = removalClosed, in.By
+	}
+	return closed, nil
+}
+
+func (r *removal) run(ctx workflow.Context) error {
+	over := func() bool { return r.status == removalRefused && workflow.AllHandlersFinished(ctx) }
+	if err := workflow.Await(ctx, func() bool { return r.status == removalClosed || over() }); err != nil || r.status != removalClosed {
+		return err
+	}
+	for _, stage := range []struct {
+		name string
+		do   func(workflow.Context) error
+	}{
+		{"services", r.killServices},
+		{"namespaces", r.removeNamespaces},
+		{"rows", r.erase},
+	} {
+		if err := r.persist(ctx, stage.name, stage.do); err != nil {
+			return err
+		}
+	}
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// persist does a stage until it succeeds, with exponential backoff.
+func (r *removal) persist(ctx workflow.Context, name string, stage func(workflow.Context) error) error {
+	for tries := 0; ; tries++ {
+		r.progress.Stage = name
+		r.describe(ctx)
+		err := stage(ctx)
+		if err == nil {
+			r.progress.Waiting = ""
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause := placementBackoff(tries)
+		r.progress.Waiting = fmt.Sprintf("%s. Retry in %s", words(err), pause.Round(time.Second))
+		r.describe(ctx)
+		if err := workflow.NewTimerWithOptions(ctx, pause, workflow.TimerOptions{Summary: "Retry " + name}).Get(ctx, nil); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *removal) describe(ctx workflow.Context) {
+	text := fmt.Sprintf("Project **%s** is being removed: %s", r.project, r.progress.Stage)
+	if r.progress.Waiting != "" {
+		text += "\n\n" + r.progress.Waiting
+	}
+	workflow.SetCurrentDetails(ctx, text)
+}
+
+// killServices orders the end of every service, and waits for it. Each round orders anew: a kill that failed in some region
+// is over.
+func (r *removal) killServices(ctx workflow.Context) error {
+	r.round++
+	kill := watching(ctx, queue.Flows, "Kill the project's services", tellingLimit)
+	if err := workflow.ExecuteActivity(kill, projects.KillServices, activities.KillInput{Project: r.project, Round: r.round, By: r.by}).Get(ctx, nil); err != nil {
+		return err
+	}
+	r.progress.Waiting = "services to be gone from every region"
+	wait := looking(ctx, queue.Flows, "Wait for the services to go", rolloutLimit)
+	return workflow.ExecuteActivity(wait, projects.AwaitNoServices, r.project).Get(ctx, nil)
+}
+
+// removeNamespaces removes what is left of the project in every region where it may be, all at once.
+func (r *removal) removeNamespaces(ctx workflow.Context) error {
+	holders, err := listHolders(ctx, r.project)
+	if err != nil {
+		return err
+	}
+	deletes, names := make([]workflow.Future, len(holders)), make([]string, len(holders))
+	for i, h := range holders {
+		names[i] = h.Spec.Name
+		call := watching(ctx, queue.Cloud(h.Spec.Provider), "Remove the project's namespace from "+h.Spec.Name, rolloutLimit)
+		deletes[i] = workflow.ExecuteActivity(call, services.DeleteProject, activities.ProjectIn{Region: h.Spec, Project: r.project})
+	}
+	r.progress.Waiting = "namespaces to be gone from " + strings.Join(names, ", ")
+	var failed error
+	for _, d := range deletes {
+		if err := d.Get(ctx, nil); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+func (r *removal) erase(ctx workflow.Context) error {
+	return workflow.ExecuteActivity(quickly(ctx, "Erase the project's rows"), projects.EraseProject, activities.EraseInput{Project: r.project, By: r.by}).Get(ctx, nil)
+}
