@@ -19,6 +19,10 @@
 // cache folders (watched); what is fetched; the size of the program. Not enforced: shares of CPU time (builds run at a lower
 // priority) and of disk bandwidth: that would take control groups, which an ordinary user has no right to.
 //
+// What compiles at one time is shared between projects: one leaves a place to others, and who finds none is turned away with a time
+// to come back at (Throttled), so that nobody waits in here. So are questions to registries about images that exist: a registry is a
+// stranger's, may never answer, and is asked once. An image of our own registry is resolved for its own project alone.
+//
 // Module and build caches are per project, so that no tenant can leave anything behind for another. The compiled standard
 // library is copied into a new cache from one that no stranger's build has touched.
 //

@@ -1,4 +1,5 @@
-// Package image makes OCI images without Docker, moves them to and from registries, and is a registry on disk.
+// Package image makes OCI images without Docker, moves them to and from registries, and is a registry on disk. It reads no more of
+// what other registries send than bounds.go says.
 //
 // An image of ours is one program on an empty root: a single layer with the program, a nonroot user, a world-writable
 // /tmp and the certificates of the public authorities. The certificates come from a pinned module and not from the

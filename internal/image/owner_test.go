@@ -2,6 +2,7 @@ package image
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -88,4 +89,19 @@ func TestBlobsAreNotSharedBetweenProjects(t *testing.T) {
 	}
 	pushed(t, host+"/other/hello", "v1", img)
 	pull(t, host+"/other/hello:v1")
+}
+
+// An image that lost a part is not there: it is pushed again, whole.
+func TestAnImageThatLacksAPartIsPushedAgain(t *testing.T) {
+	r, host := collectable(t)
+	img := randomImage(t)
+	manifest, err := img.Manifest()
+	must(err)
+	pushed(t, host+"/shop/hello", "v1", img)
+	must(os.Remove(r.linkPath("shop", manifest.Layers[1].Digest.String())))
+	if _, ok, err := (Client{}).Has(t.Context(), host+"/shop/hello:v1"); ok || err != nil {
+		t.Errorf("Has = %t, %v", ok, err)
+	}
+	pushed(t, host+"/shop/hello", "v1", img)
+	pull(t, host+"/shop/hello:v1")
 }

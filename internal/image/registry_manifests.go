@@ -63,6 +63,11 @@ func (r *Registry) getManifest(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
+	if c.Method == http.MethodHead { // whoever asks whether it is there relies on the whole of it
+		if err := r.checkManifest(c.repository, m); err != nil {
+			return err
+		}
+	}
 	w.Header().Set("Content-Type", m.mediaType)
 	w.Header().Set("Docker-Content-Digest", m.digest)
 	w.Header().Set("Content-Length", strconv.Itoa(len(m.body)))

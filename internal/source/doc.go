@@ -8,6 +8,9 @@
 // is ignored itself is packed, because it was named. Files that git tracks although they are ignored stay out too: the files
 // decide, not a repository, which need not be there.
 //
+// In the blob store a source lies with the project that uploaded it. Knowing a digest is no possession: whoever wants the source of
+// another project must have its bytes, and every upload is checked to be what it says, also when it is there already.
+//
 // The package does not build anything, nor does it know what a release is. It imports blob and fault; the command line,
 // the API and the builder import it.
 package source
