@@ -16,7 +16,7 @@ import (
 type childRun struct {
 	workflow, id, summary string
 	attributes            []shown // what it says of itself at first
-	anew                  bool    // what ended under the id is run again: regions that are made anew bear their old ids
+	anew                  bool    // what ended under the id runs once more: regions that are made anew bear their old ids
 	begun                 func()  // called when it runs
 }
 

@@ -68,7 +68,7 @@ func operate(ctx workflow.Context, e entity, next func() error) error {
 func rest(ctx workflow.Context, e entity) (expired bool, err error) {
 	stirs := func() bool { return e.outlook() != idle }
 	limit, then := e.rest()
-	if limit == 0 {
+	if limit == 0 || stirs() {
 		return false, workflow.Await(ctx, stirs)
 	}
 	stirred, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: limit, TimerOptions: workflow.TimerOptions{Summary: then}}, stirs)

@@ -27,13 +27,13 @@ func inStore(ctx workflow.Context, summary string, activity any, args ...any) wo
 		ScheduleToCloseTimeout: storeLimit, Summary: summary, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
 	attempt := workflow.ExecuteLocalActivity(local, activity, args...)
-	result, settle := workflow.NewFuture(ctx)
+	result, settable := workflow.NewFuture(ctx)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		if err := attempt.Get(ctx, nil); err == nil || isPermanent(err) || ctx.Err() != nil {
-			settle.Chain(attempt)
+			settable.Chain(attempt)
 			return
 		}
-		settle.Chain(workflow.ExecuteActivity(quickly(ctx, summary), activity, args...))
+		settable.Chain(workflow.ExecuteActivity(quickly(ctx, summary), activity, args...))
 	})
 	return result
 }
@@ -48,9 +48,9 @@ func isPermanent(err error) bool {
 const storeLimit = 2 * time.Second
 
 // provisioning is for one call to a cloud's or a cluster's API that asks for something: seconds. A cloud that throttles or
-// is down is asked again until it answers; what it refuses for good comes back at once. There is no limit over all attempts:
-// it would run on while the platform is switched off, and what is built would be removed because nobody looked. A call on
-// its way is waited for when it is cancelled: what it makes must be there before it can be removed.
+// is down is retried with exponential backoff, at most every 15 seconds, until it answers; a permanent error is returned at once.
+// There is no limit over all attempts: it would run on while the platform is switched off, and what is built would be removed
+// because nobody looked. A call in progress is waited for when it is cancelled: what it makes must exist before it can be removed.
 func provisioning(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
 		StartToCloseTimeout: 45 * time.Second, Summary: summary, WaitForCancellation: true,
@@ -58,8 +58,8 @@ func provisioning(ctx workflow.Context, queue, summary string) workflow.Context 
 	})
 }
 
-// watching is for waiting until something is so. The activity heartbeats every two seconds, so a dead worker is noticed
-// and another goes on looking; it fails by itself after limit, in which only the time counts that somebody looked
+// watching is for polling until something is so. The activity heartbeats every two seconds, so a dead worker is noticed
+// and another resumes polling; it fails by itself after limit, in which only the time counts in which somebody polled
 // (activities.Seen). So there is no limit over all attempts here either.
 func watching(ctx workflow.Context, queue, summary string, limit time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue,
@@ -69,7 +69,7 @@ func watching(ctx workflow.Context, queue, summary string, limit time.Duration) 
 	})
 }
 
-// looking is for a watch that only reads: whoever gives up on it need not wait until it has noticed.
+// looking is for polling that only reads: who cancels it need not wait until it has noticed.
 func looking(ctx workflow.Context, queue, summary string, limit time.Duration) workflow.Context {
 	ctx = watching(ctx, queue, summary, limit)
 	options := workflow.GetActivityOptions(ctx)
@@ -92,8 +92,8 @@ const (
 	buildLimit    = 15 * time.Minute // compiling and pushing
 	sweepLimit    = 30 * time.Minute // leftovers that a cloud removes late
 	operatorLimit = 24 * time.Hour   // an operator answers a bootstrap that waits
-	releasesLimit = 30 * time.Minute // releases on their way into a region that closes
-	tellingLimit  = 10 * time.Minute // every service hears of a region
+	releasesLimit = 30 * time.Minute // deploys in progress to a region that closes
+	tellingLimit  = 10 * time.Minute // every service is told of a region
 	answerLimit   = 36 * time.Hour   // the answer of a workflow that was found running; an operator may have a day for it
 )
 
@@ -109,7 +109,7 @@ const (
 	inspectDegradedEvery = 20 * time.Second
 )
 
-// building is for compiling strangers' source: minutes of CPU, then a push. It is not repeated when the source is at
+// building is for compiling strangers' source: minutes of CPU, then a push. It is not retried when the source is at
 // fault; a dead worker is noticed by its heartbeat. A builder that has no place free turns it away until later, however often; other
 // tries are counted, by the activity: somebody waits for the image.
 func building(ctx workflow.Context, queue, summary string) workflow.Context {
@@ -137,13 +137,13 @@ func planning(ctx workflow.Context, queue, summary string) workflow.Context {
 	})
 }
 
-// asking is for questions somebody waits at the other end of a request for: what cannot be had now is said now.
+// asking is for questions that a request waits for: a cloud that does not answer within 15 seconds fails it.
 func asking(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithScheduleToCloseTimeout(planning(ctx, queue, summary), 15*time.Second)
 }
 
-// ordering is for handing work to another workflow: an update that is answered within a second or so. What is refused for
-// good comes back at once; a plan that is half ordered waits for the rest.
+// ordering is for handing work to another workflow: an update that is answered within a second or so. A permanent error is
+// returned at once; a plan that is half ordered waits for the rest.
 func ordering(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second, Summary: summary,

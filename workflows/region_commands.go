@@ -13,7 +13,7 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// The commands that OperateRegion takes. A command is recorded, remembered under its id, and answered; the loop does it in
+// The commands that OperateRegion accepts. A command is recorded, remembered under its id, and answered; the loop performs it in
 // turn. Validators see the state when the command comes; it is checked again when the command's turn comes.
 
 func (o *regionOperator) mayApply(ctx workflow.Context, in region.ApplyInput) error {
@@ -34,7 +34,7 @@ func (o *regionOperator) newest() *region.Order {
 	return o.running
 }
 
-// fits reports why the region cannot become the spec. What a bootstrap at work has built so far is not known here, so that only
+// fits reports why the region cannot become the spec. What a bootstrap in progress has built so far is not known here, so that only
 // an idle region can be corrected.
 func (o *regionOperator) fits(spec region.Spec) error {
 	if o.removal() != nil {
@@ -91,7 +91,7 @@ func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (regi
 	})
 }
 
-// remove orders the end of the region. One that is on its way is the same order; gone is fine.
+// remove orders the end of the region. One in progress is the same order; gone is fine.
 func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (region.Accepted, error) {
 	return o.accept(ctx, func() (region.Accepted, error) {
 		if !o.exists() {
@@ -108,7 +108,7 @@ func (o *regionOperator) remove(ctx workflow.Context, in region.RemoveInput) (re
 }
 
 // recordRemoval records that an idle region is to go, so that it goes even if its owner is lost, and whoever asks is told so.
-// A bootstrap at work is told by itself, and records what comes of it.
+// A bootstrap in progress is told by itself, and records what comes of it.
 func (o *regionOperator) recordRemoval(ctx workflow.Context) error {
 	if o.newest() != nil {
 		return nil
@@ -185,7 +185,7 @@ func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (regi
 	})
 }
 
-// retryBootstrap has the bootstrap at work go on. One that has ended cannot: then another attempt follows, unless one does anyway.
+// retryBootstrap has the bootstrap in progress go on. One that has ended cannot: then another attempt follows, unless one does anyway.
 func (o *regionOperator) retryBootstrap(ctx workflow.Context, in region.RetryInput) (region.Accepted, error) {
 	operation := o.running.Operation
 	told, err := o.passOn(ctx, *o.newest())

@@ -44,7 +44,7 @@ type regionOperator struct {
 	key      region.Key
 	state    region.State
 	progress region.Progress
-	running  *region.Order // the operation at work
+	running  *region.Order // the operation in progress
 	commands arrivals      // answered in the order in which they came
 }
 
@@ -63,7 +63,7 @@ func (o *regionOperator) recall(ctx workflow.Context) error {
 	if o.state.Phase != region.Recalling {
 		return nil
 	}
-	found, err := o.recorded(ctx)
+	found, err := o.lastRecord(ctx)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (o *regionOperator) recall(ctx workflow.Context) error {
 	return nil
 }
 
-// resume orders once more what was at work when the region lost its owner: run under its old id it is found if it still
+// resume queues the operation that was in progress when the region lost its owner: run under its old id it is found if it still
 // runs. Commands wait until a bootstrap is found, for they may have to be passed on to it. Of a region that became ready services
 // may not have heard.
 func (o *regionOperator) resume(ctx workflow.Context) {
@@ -117,7 +117,7 @@ func (o *regionOperator) announce(ctx workflow.Context) {
 	}
 }
 
-func (o *regionOperator) recorded(ctx workflow.Context) (region.Region, error) {
+func (o *regionOperator) lastRecord(ctx workflow.Context) (region.Region, error) {
 	var found region.Region
 	err := inStore(ctx, "Find what was recorded before", regions.RecordedRegion, o.key).Get(ctx, &found)
 	return found, err
@@ -181,7 +181,7 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 	if err := run.run(ctx, in, &end); err != nil {
 		return o.recordFailure(ctx, order.Spec, err)
 	}
-	o.takeOver(end.Region)
+	o.adopt(end.Region)
 	if end.Region.Status == region.Ready {
 		o.announce(ctx)
 	} else if (end.Again || o.state.Phase == region.Repeating) && len(o.state.Queue) == 0 {
@@ -201,7 +201,7 @@ func (o *regionOperator) teardown(ctx workflow.Context, order region.Order) erro
 	if err := run.run(ctx, region.TeardownInput{Region: o.state.Region, Version: o.state.Version}, &end); err != nil {
 		return o.recordFailure(ctx, o.state.Region.Spec, err)
 	}
-	o.takeOver(end.Region)
+	o.adopt(end.Region)
 	return nil
 }
 
@@ -211,19 +211,19 @@ func (o *regionOperator) recordFailure(ctx workflow.Context, spec region.Spec, w
 	if temporal.IsCanceledError(ctx.Err()) {
 		return why
 	}
-	found, err := o.recorded(ctx)
+	found, err := o.lastRecord(ctx)
 	if err != nil {
 		return err
 	}
 	if found.Version > o.state.Version {
-		o.takeOver(found)
+		o.adopt(found)
 	}
 	o.state.Region.Spec, o.state.Region.Status, o.state.Region.Message = spec, region.Failed, words(why)
 	return o.record(ctx)
 }
 
-// takeOver keeps what an operation left, with the version its records came to.
-func (o *regionOperator) takeOver(r region.Region) {
+// adopt keeps what an operation left, with the version its records came to.
+func (o *regionOperator) adopt(r region.Region) {
 	o.state.Region = r
 	o.state.Version = max(o.state.Version, r.Version)
 }
@@ -275,7 +275,7 @@ func (o *regionOperator) describe(ctx workflow.Context) {
 	show(ctx, shown{attribute.Status, string(o.status())})
 }
 
-// status is what users are told while an operation is at work, and what is recorded otherwise.
+// status is what users are told while an operation is in progress, and what is recorded otherwise.
 func (o *regionOperator) status() region.Status {
 	switch {
 	case o.state.Phase == region.Removing:

@@ -16,7 +16,7 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// DeployRelease brings one release to every region, all at once, and says how it ended.
+// DeployRelease deploys one release to every region, all at once, and says how it ended.
 //
 // It ends with the release ready in all of them: its instances run, and each region's gateway reaches them. If one region
 // fails, every region that the release touched goes back to what ran before; so it does when a newer release overtakes it.
@@ -49,10 +49,10 @@ type deploy struct {
 	others []release.Placed // where the release runs already, with only
 
 	overtaken *release.Overtaken
-	stop      workflow.CancelFunc // ends the stage at work
+	stop      workflow.CancelFunc // ends the stage in progress
 }
 
-// listen hears that the deploy is overtaken, at any time.
+// listen receives that the deploy is overtaken, at any time.
 func (d *deploy) listen(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		var why release.Overtaken
@@ -222,7 +222,7 @@ func (d *deploy) placement(i int, r release.Release) release.Placement {
 	return release.Placement{Region: d.places[i].Spec, Endpoint: d.places[i].Endpoints, Release: r}
 }
 
-// fail takes the release back from every region that it touched, and records why.
+// fail rolls the release back in every region that it touched, and records why.
 func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) {
 	if temporal.IsCanceledError(ctx.Err()) {
 		return release.Outcome{}, why
@@ -242,7 +242,7 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 		return release.Outcome{}, err
 	}
 	tried := slices.Clone(d.placed)
-	d.each(ctx, release.Deploying, d.takeBack)
+	d.each(ctx, release.Deploying, d.rollBack)
 	for i, p := range d.placed {
 		switch {
 		case p.Status == release.Failed:
@@ -295,8 +295,8 @@ func (d *deploy) answers(p release.Placed) string {
 	return p.URL
 }
 
-// takeBack makes one region run what it ran before. Where the release itself ran before, there is nothing to go back to.
-func (d *deploy) takeBack(ctx workflow.Context, i int) error {
+// rollBack makes one region run what it ran before. Where the release itself ran before, there is nothing to roll back to.
+func (d *deploy) rollBack(ctx workflow.Context, i int) error {
 	spec := d.places[i].Spec
 	if slices.Contains(d.ran, spec.Key().String()) {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// The commands that OperateService takes. A command is recorded, remembered under its id, and answered; the loop does it
+// The commands that OperateService accepts. A command is recorded, remembered under its id, and answered; the loop performs it
 // in turn.
 
 // accept has a command done once per id, when it is known what there is.
@@ -50,8 +50,8 @@ func (o *serviceOperator) allocate(ctx workflow.Context, in release.Request, rol
 		return release.Accepted{}, err
 	}
 	accepted := release.Accepted{Service: o.key, Release: r.Number}
-	// One that is not pending answers a command that was taken before and is forgotten since: it does not run again. Nor does one
-	// that the owner found when it began.
+	// One that is not pending answers a command that was accepted before and is forgotten since: it is not deployed again. Nor is
+	// one that the owner found when it began.
 	if r.Status != release.Pending || isOne(r, o.state.Waiting, o.state.Interrupted, o.running) {
 		return accepted, nil
 	}
@@ -101,22 +101,22 @@ func (o *serviceOperator) rollable(in release.RollbackInput) error {
 	return nil
 }
 
-// goal is the release to go back to: the one of that number, or the newest before the current that was not itself gone
-// back from. While a newer one is on its way or waits, that is the current.
+// goal is the target of a rollback: the release of that number, or the newest before the current that was not itself rolled
+// back from. While a newer one is being deployed or waits, that is the current.
 func (o *serviceOperator) goal(number int) (release.Release, bool) {
 	if c := o.state.Current; c != nil && (o.deploysNewer() || o.state.Waiting != nil) && (number == 0 || number == c.Number) {
 		return *c, true
 	}
 	for _, r := range slices.Backward(o.state.Previous) {
-		if r.Number == number || number == 0 && !o.goneBackFrom(r) {
+		if r.Number == number || number == 0 && !o.rolledBackFrom(r) {
 			return r, true
 		}
 	}
 	return release.Release{}, false
 }
 
-// goneBackFrom reports whether the release is one that a rollback left, or the one that the current repeats.
-func (o *serviceOperator) goneBackFrom(r release.Release) bool {
+// rolledBackFrom reports whether the release is one that a rollback left, or the one that the current repeats.
+func (o *serviceOperator) rolledBackFrom(r release.Release) bool {
 	return slices.Contains(o.state.RolledBack, r.Number) || o.state.Current != nil && o.state.Current.RollsBack == r.Number
 }
 

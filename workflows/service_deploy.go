@@ -15,8 +15,8 @@ import (
 // beyondRun is more records than one deploy makes: what is recorded now is newer than whatever a run that was ended recorded.
 const beyondRun = 1000
 
-// bringOut runs the deploy of a release whose turn it is.
-func (o *serviceOperator) bringOut(ctx workflow.Context, next release.Release) error {
+// runDeploy deploys a release whose turn it is.
+func (o *serviceOperator) runDeploy(ctx workflow.Context, next release.Release) error {
 	ctx = lineage.Under(ctx, o.state.Traces.Deploy)
 	o.running = &next
 	o.progress = release.Progress{Release: next.Number, Stage: "deploying", Waiting: region.WaitsFor + o.key.DeployID(next.Number)}
@@ -66,8 +66,8 @@ func (o *serviceOperator) attend(ctx workflow.Context, deploy childRun, in relea
 	return err
 }
 
-// overtaken reports whether the deploy on its way need not go on: the service is to end, or a newer release is asked for.
-// Of those, two in a row are not overtaken: with a change every minute no release would ever be ready.
+// overtaken reports whether the deploy in progress is to stop: the service is to end, or a newer release waits. Of deploys, no two
+// in a row are overtaken: with a change every minute no release would ever be ready.
 func (o *serviceOperator) overtaken() bool {
 	if o.state.Phase == release.Removing {
 		return true
@@ -76,7 +76,7 @@ func (o *serviceOperator) overtaken() bool {
 	return w != nil && (w.RollsBack != 0 || o.state.Ended != release.Superseded || !o.deploysNewer())
 }
 
-// deploysNewer reports whether a release newer than the current is on its way.
+// deploysNewer reports whether a release newer than the current is being deployed.
 func (o *serviceOperator) deploysNewer() bool {
 	return o.running != nil && (o.state.Current == nil || o.running.Number > o.state.Current.Number)
 }
@@ -85,7 +85,7 @@ func (o *serviceOperator) deploysNewer() bool {
 func (o *serviceOperator) promote(ctx workflow.Context, r release.Release) error {
 	if o.state.Current != nil {
 		old := *o.state.Current
-		if r.RollsBack != 0 { // neither it nor what it repeated is to be gone back to
+		if r.RollsBack != 0 { // neither it nor what it repeated is the target of a rollback any more
 			o.state.RolledBack = newest(append(o.state.RolledBack, old.Number, old.RollsBack))
 		}
 		o.state.Previous = newest(append(o.state.Previous, old.Brief()))
@@ -99,7 +99,7 @@ func (o *serviceOperator) promote(ctx workflow.Context, r release.Release) error
 	return o.record(ctx, "")
 }
 
-// keepCurrent takes over how a release ended that is not ready: the current one stays, if there is one.
+// keepCurrent adopts the end of a release that is not ready: the current one stays, if there is one.
 func (o *serviceOperator) keepCurrent(ctx workflow.Context, r release.Release) error {
 	o.state.RolledBack = newest(append(o.state.RolledBack, r.Number))
 	if o.state.Current != nil {

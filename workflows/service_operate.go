@@ -14,15 +14,14 @@ import (
 
 // OperateService owns one service from its first deploy until it is killed.
 //
-// Releases are brought out one at a time; the newest wins: one that is on its way is told that it is superseded, and those
-// that wait are recorded so. A region that becomes ready gets the current release. A release that is rolled back is remembered
-// and never taken for something to go back to. It ends when the service is gone from every region. Started for a service that
-// lost its owner, it goes on from what was recorded.
+// Releases are deployed one at a time; the newest supersedes the one in progress and those that wait. A region that becomes
+// ready gets the current release. A release that was rolled back is remembered, and is never the target of a rollback. It ends
+// when the service is gone from every region. Started for a service that lost its owner, it goes on from what was recorded.
 func OperateService(ctx workflow.Context, in release.OperateInput) error {
 	o := &serviceOperator{key: in.Key, state: in.State}
 	err := take(ctx, release.ProgressQuery, o.report, "Where the service's deploy is, and what it waits for", []command{
-		{release.DeployUpdate, o.deploy, o.mayDeploy, "Bring out a new release"},
-		{release.RollbackUpdate, o.rollback, o.mayRollBack, "Bring out an earlier release again"},
+		{release.DeployUpdate, o.deploy, o.mayDeploy, "Deploy a new release"},
+		{release.RollbackUpdate, o.rollback, o.mayRollBack, "Deploy an earlier release again"},
 		{release.KillUpdate, o.kill, o.mayKill, "Remove the service everywhere"},
 	})
 	if err != nil {
@@ -40,7 +39,7 @@ type serviceOperator struct {
 	key      release.Key
 	state    release.State
 	progress release.Progress
-	running  *release.Release // on its way, or ended and not yet taken over
+	running  *release.Release // being deployed, or ended and not yet adopted
 	row      release.Service  // as this run recorded it last
 	commands arrivals         // a removal begins when all that came before it are answered
 
@@ -57,7 +56,7 @@ func (o *serviceOperator) on(e release.PhaseEvent) {
 	o.state.Phase = next
 }
 
-// recall finds what was recorded before: what runs, what was on its way, and what was asked for and never had its turn. Commands
+// recall finds what was recorded before: what runs, what was being deployed, and what was accepted and never had its turn. Commands
 // wait until all of it is in place.
 func (o *serviceOperator) recall(ctx workflow.Context) error {
 	if o.state.Phase != release.Recalling {
@@ -114,8 +113,8 @@ func (o *serviceOperator) rest() (time.Duration, string) {
 	return placementBackoff(o.state.Tries), fmt.Sprintf("Retry %v", o.state.Unplaced)
 }
 
-// perform does one thing: what was on its way when the owner was lost before a kill, that before a release, that before a region
-// that wants the current one.
+// perform does one operation: a deploy that was in progress when the owner was lost goes before a kill, that before a release,
+// that before a region that lacks the current one.
 func (o *serviceOperator) perform(ctx workflow.Context, rested bool) error {
 	if rested {
 		o.state.Regions, o.state.Unplaced, o.state.Tries = o.state.Unplaced, nil, o.state.Tries+1
@@ -130,7 +129,7 @@ func (o *serviceOperator) turn(ctx workflow.Context) error {
 	case o.state.Interrupted != nil: // it may still be at work
 		next := *o.state.Interrupted
 		o.state.Interrupted = nil
-		return o.bringOut(ctx, next)
+		return o.runDeploy(ctx, next)
 	case o.state.Phase == release.Removing:
 		return o.remove(ctx)
 	case len(o.state.Removed) > 0:
@@ -138,7 +137,7 @@ func (o *serviceOperator) turn(ctx workflow.Context) error {
 	case o.state.Waiting != nil:
 		next := *o.state.Waiting
 		o.state.Waiting = nil
-		return o.bringOut(ctx, next)
+		return o.runDeploy(ctx, next)
 	}
 	return o.place(ctx)
 }
@@ -148,10 +147,10 @@ const remembered = 20
 
 func newest[T any](list []T) []T { return list[max(0, len(list)-remembered):] }
 
-// displaced is why a release that waited, or came too late, is not brought out.
+// displaced is why a release that waited, or came too late, is not deployed.
 const displaced = "a newer release was asked for before its turn came"
 
-// supersede records that a release is not brought out, or not any more.
+// supersede records that a newer release, or the end of the service, took a release's place.
 func (o *serviceOperator) supersede(ctx workflow.Context, r release.Release, why string) error {
 	r.Status, r.Message, r.Version = release.Superseded, why, r.Version+1
 	return o.recordRelease(ctx, r)

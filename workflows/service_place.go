@@ -12,8 +12,8 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// hear takes the facts about regions that came. Nothing else receives them: a fact that waits in its channel is seen by
-// whoever looks before the run continues as new. Of a region that went and came again both are true in this order, and of
+// hear takes the facts about regions that came. Nothing else receives them: the outlook hears a fact that waits in its
+// channel before the run continues as new. Of a region that went and came again both are true in this order, and of
 // one that came and went the release is brought nowhere.
 func (o *serviceOperator) hear() {
 	var fact release.RegionFact
@@ -36,7 +36,7 @@ func (o *serviceOperator) regionReady(fact release.RegionFact) {
 	}
 }
 
-// regionRemoved also takes back that the region was ready before. It may become ready again after.
+// regionRemoved also cancels that the region was ready before. It may become ready after.
 func (o *serviceOperator) regionRemoved(fact release.RegionFact) {
 	o.state.Regions = slices.DeleteFunc(o.state.Regions, func(name string) bool { return name == fact.Region })
 	if !slices.Contains(o.state.Removed, fact.Region) {
@@ -62,7 +62,7 @@ func (o *serviceOperator) place(ctx workflow.Context) error {
 	}
 	in := release.DeployInput{Release: current, Only: names, Version: current.Version}
 	for _, p := range o.state.Placed {
-		if p.Status != release.RolledBack { // an earlier try left nothing there
+		if p.Status != release.RolledBack { // an earlier attempt left nothing there
 			in.Ran = append(in.Ran, p.Region)
 		}
 	}

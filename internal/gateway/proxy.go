@@ -58,7 +58,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 		}
 	}
 	if g.config.Tracer != nil {
-		propagators.Inject(c, propagation.HeaderCarrier(h))
+		propagators.Inject(p.In.Context(), propagation.HeaderCarrier(h))
 	}
 }
 
@@ -93,7 +93,7 @@ func streams(r *http.Response) bool {
 
 func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	c := callOf(r.Context())
-	p, present := c.explain(err)
+	p, present := c.explain(r.Context(), err)
 	if !present {
 		// Returning would say 200 to a caller who is still there after all, as at the end of a drain.
 		c.status = statusGone

@@ -26,9 +26,8 @@ const maxListed = 100
 
 var errTimeLimit = errors.New("the request took too long")
 
-// call is one request on its way through the gateway, and the context of what is done for it.
+// call is one request on its way through the gateway. What is done for it has it in its context.
 type call struct {
-	context.Context
 	attempt upstream.Attempt
 	id      string
 	prefix  string // taken off the path
@@ -45,14 +44,7 @@ type call struct {
 
 type callKey struct{}
 
-// Value gives the call itself to those who ask for it.
-func (c *call) Value(key any) any {
-	if key == (callKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
+// callOf is the call that a request on its way to an instance belongs to.
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
 // ServeHTTP implements http.Handler.
@@ -249,7 +241,8 @@ func shorten(s string) string {
 func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 	grpc := isGRPC(r)
 	c.attempt.Table, c.attempt.HTTP2, c.attempt.Wait = g.table, grpc, g.config.EndpointWait
-	c.Context, c.cancel = context.WithCancelCause(r.Context())
+	ctx, cancel := context.WithCancelCause(r.Context())
+	c.cancel = cancel
 	if !grpc { // a gRPC call has the deadline its caller gave it, and may be a stream that has none
 		limit := g.config.RequestTimeout
 		if c.attempt.Route.Timeout > 0 {
@@ -257,7 +250,7 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 		}
 		c.limit = time.AfterFunc(limit, func() { c.cancel(errTimeLimit) })
 	}
-	out := r.WithContext(c)
+	out := r.WithContext(context.WithValue(ctx, callKey{}, c))
 	if r.ContentLength != 0 && !grpc {
 		control := http.NewResponseController(w)
 		if r.ProtoMajor == 1 {
@@ -362,16 +355,16 @@ func (b *patientBody) disarm() {
 }
 
 // explain turns a failure to get an answer into what the caller is told; false when there is nobody to tell.
-func (c *call) explain(err error) (*problem, bool) {
+func (c *call) explain(ctx context.Context, err error) (*problem, bool) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return refusal(http.StatusRequestEntityTooLarge, "the body is longer than the %d bytes the service takes", tooLarge.Limit), true
-	case errors.Is(context.Cause(c), errTimeLimit):
+	case errors.Is(context.Cause(ctx), errTimeLimit):
 		return refusal(http.StatusGatewayTimeout, "the service did not answer in time"), true
 	case c.body.tooLate():
 		return refusal(http.StatusRequestTimeout, "the body did not come in time"), true
-	case c.Err() != nil:
+	case ctx.Err() != nil:
 		return nil, false
 	case errors.Is(err, upstream.ErrNoEndpoint), upstream.Unreached(err):
 		p := refusal(http.StatusServiceUnavailable, "no instance of the service takes requests just now")

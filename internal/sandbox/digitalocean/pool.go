@@ -247,8 +247,11 @@ func (c *call) scale(tx *world.Tx, f *family, p pool, count int) error {
 		return c.grow(tx, f, p, more)
 	}
 	slices.SortStableFunc(staying, func(a, b node) int {
-		if a.State != b.State && (a.State == running || b.State == running) {
-			return map[bool]int{true: -1, false: 1}[a.State == running]
+		switch {
+		case a.State == running && b.State != running:
+			return -1
+		case a.State != running && b.State == running:
+			return 1
 		}
 		return a.CreatedAt.Compare(b.CreatedAt)
 	})
