@@ -42,7 +42,7 @@ const (
 func addClientFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.String(flagAPI, "", "address of the API (default: M3O_API, else the one of the data directory, else that of the last login, else "+defaultAPI+")")
-	flags.String(flagTokenFile, "", "file with the token (default: M3O_TOKEN, else what m3o login keeps for the API, else admin.token in the data directory)")
+	flags.String(flagTokenFile, "", "file with the token (default: M3O_TOKEN, else admin.token in a --data-dir, else what m3o login keeps for the API, else admin.token in the data directory that is found)")
 	flags.String(flagDataDir, "", "data directory (default: M3O_DATA_DIR, else the nearest "+defaultDataDir+" upwards from here)")
 	flags.String(flagProject, "", "project (default: M3O_PROJECT, else the token's own, else default)")
 	flags.Bool(flagJSON, false, "print JSON")
@@ -162,7 +162,7 @@ func findToken(cmd *cobra.Command, p place, api string, found bool) (token, from
 	if path == "" && settings.Token != "" {
 		given = "M3O_TOKEN"
 	}
-	if given == "" {
+	if given == "" && p.how != placeNamed {
 		contexts, err := readContexts()
 		if err != nil {
 			return "", "", err

@@ -137,3 +137,20 @@ func TestALoginThatCannotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) { m3o(append([]string{"login"}, c.args...)...).fails(t, c.code, c.words...) })
 	}
 }
+
+func TestADataDirectoryThatIsNamedHasTheTokenThatCounts(t *testing.T) {
+	w := apitest.New(t)
+	code := invited(t, w, "ada")
+	m3o("login", w.URL, "--code", code).must(t)
+	write(t, "dir/admin.token", apitest.Token)
+	write(t, "dir/run/api.url", w.URL)
+	if err := os.Chmod("dir", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out := m3o("whoami", "--data-dir", "dir").must(t).out; !strings.Contains(out, "admin") {
+		t.Errorf("%s", out)
+	}
+	if out := m3o("whoami", "--api", w.URL).must(t).out; !strings.Contains(out, "ada") {
+		t.Errorf("%s", out)
+	}
+}
