@@ -211,6 +211,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 		return b.end(ctx, false)
 	}
 	b.built.Network, b.built.Cluster, b.built.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
+	b.built.Verified = region.Verified{}
 	b.built.Message = reason + ". Everything that was built is removed"
 	return b.end(ctx, true)
 }

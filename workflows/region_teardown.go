@@ -55,6 +55,7 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 	t.progress = region.Progress{Done: len(steps), Of: len(steps)}
 	t.region.Status, t.region.Message = region.Deleted, ""
 	t.region.Network, t.region.Cluster, t.region.Endpoints = region.Net{}, region.Cluster{}, region.Endpoints{}
+	t.region.Verified = region.Verified{}
 	if err := t.record(ctx); err != nil {
 		return region.Outcome{}, err
 	}
