@@ -264,7 +264,7 @@ func TestAFailureForGoodRemovesNewestFirst(t *testing.T) {
 	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
 	same(t, "calls", w.worked(), "Preflight, EnsureNetwork, EnsureIdentity, EnsureCluster, EnsureCluster, EnsureTrust, ApplyParts, AwaitParts, DeleteCluster, DeleteTrust, DeleteIdentity, DeleteNetwork, Sweep")
 	same(t, "message", end.Region.Message, "parts: nats: image cannot be pulled. Everything that was built is removed")
-	if r := end.Region; !end.Removed || r.Status != region.Failed || r.Network.ID+r.Cluster.ID+r.Endpoints.API != "" {
+	if r := end.Region; !end.Removed || r.Status != region.Failed || r.Network.ID+r.Cluster.ID+r.Endpoints.API != "" || r.Verified != (region.Verified{}) {
 		t.Errorf("it ended as %+v", end)
 	}
 }
@@ -451,7 +451,7 @@ func TestARegionIsTakenDownInOrder(t *testing.T) {
 	same(t, "calls", w.did("RunningReleases", "Delete", "Sweep", "RegionRemoved"),
 		"RunningReleases lon1, RunningReleases lon1, RunningReleases lon1, RunningReleases lon1, DeleteCluster lon1, DeleteTrust lon1, DeleteIdentity lon1, DeleteNetwork lon1, Sweep lon1, RegionRemoved hello lon1")
 	same(t, "recorded", strings.Join(w.told, ", "), "lon1 deleting, lon1 deleted")
-	if !end.Removed || end.Region.Cluster.ID+end.Region.Network.ID+end.Region.Endpoints.API != "" || end.Region.Version <= r.Version {
+	if !end.Removed || end.Region.Cluster.ID+end.Region.Network.ID+end.Region.Endpoints.API != "" || end.Region.Verified != (region.Verified{}) || end.Region.Version <= r.Version {
 		t.Errorf("it ended as %+v", end)
 	}
 }

@@ -15,6 +15,9 @@
 // of its name in it. Pods are "restricted" in the sense of the Pod Security Standards everywhere: user 65532, no
 // capabilities, a root file system that cannot be written (/tmp can).
 //
+// What differs by cloud is one value per cloud (distributions.go): how the gateway's load balancer is annotated, the default
+// StorageClass, and what enforces NetworkPolicy, which Verify looks for before anything is put into a cluster.
+//
 // # Images
 //
 // Parts.Images says which images run; DefaultImages fill in. All are pinned by digest: a tag that moves would change what

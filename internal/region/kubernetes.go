@@ -22,9 +22,9 @@ type Nodes struct {
 }
 
 var (
-	minor    = regexp.MustCompile(`^1\.[0-9]{1,2}$`)
-	nodeSize = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]{0,62}$`)
-	release  = regexp.MustCompile(`^v?([0-9]+\.[0-9]+)(\.[0-9]+)?`)
+	minor       = regexp.MustCompile(`^1\.[0-9]{1,2}$`)
+	nodeSize    = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]{0,62}$`)
+	versionName = regexp.MustCompile(`^v?([0-9]+\.[0-9]+)(\.[0-9]+)?`)
 )
 
 // Or fills in by others what is left out.
@@ -76,14 +76,14 @@ func value[T any](p *T) (v T) {
 // Minor is the minor version in what a provider or an API server calls a version: "1.34" of "1.34.1-do.0" and of "v1.34.1"; ""
 // of what is none.
 func Minor(version string) string {
-	if found := release.FindStringSubmatch(version); found != nil {
+	if found := versionName.FindStringSubmatch(version); found != nil {
 		return found[1]
 	}
 	return ""
 }
 
 // patch is the patch version in a name of it: "1.34.1" of "1.34.1-do.0" and of "v1.34.1".
-func patch(version string) string { return strings.TrimPrefix(release.FindString(version), "v") }
+func patch(version string) string { return strings.TrimPrefix(versionName.FindString(version), "v") }
 
 // Upgraded says in words that the cluster runs another minor version than was applied, "" when it does not or runs none that is
 // known. Clouds upgrade clusters by themselves when a version's support ends.

@@ -24,9 +24,9 @@ type entry struct {
 	Control, Resource, Network         []Part
 }
 
-// ParsePlatform reads a platform file and returns the regions it asks for. What may be left out of kubernetes stays so: the plan
-// fills it in. What is wrong comes back
-// as one Invalid fault that names every field: first whether it is written as it must be, then whether it makes sense.
+// ParsePlatform reads a platform file and returns the regions it asks for. What is left out of kubernetes stays so until a plan
+// fills it in. What is wrong comes back as one Invalid fault that names every field: first whether it is written as it must be,
+// then whether it makes sense.
 func ParsePlatform(data []byte) ([]Spec, error) {
 	root, err := parseDocument(data)
 	if err != nil {
