@@ -80,7 +80,7 @@ type Region struct {
 
 // Forget takes what is provably gone off the record.
 func (r *Region) Forget() {
-	r.Network, r.Identity, r.Cluster, r.Endpoints = Net{}, Identity{}, Cluster{}, Endpoints{}
+	r.Network, r.Identity, r.Cluster, r.Verified, r.Endpoints = Net{}, Identity{}, Cluster{}, Verified{}, Endpoints{}
 }
 
 // Moving reports whether something is being done to a region of this status.
