@@ -207,7 +207,7 @@ func TestAnImageThatIsKnownIsNotMadeAgain(t *testing.T) {
 func TestWithoutARegionNothingIsBuilt(t *testing.T) {
 	w := worldWith()
 	r := newPlay(t, w).deployed(release.DeployInput{Release: numbered(1)})
-	same(t, "message", r.Message, "no region is ready to take the service: apply a platform file first")
+	same(t, "message", r.Message, "no region of the project's platform is ready to take the service: apply a platform file first")
 	if r.Status != release.Failed || w.did("BuildImage") != "" {
 		t.Errorf("it ended as %+v", r)
 	}
