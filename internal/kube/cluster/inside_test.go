@@ -202,3 +202,36 @@ func TestLockIsOne(t *testing.T) {
 		t.Fatalf("the token's file is %v, %v", info, err)
 	}
 }
+
+// What a node wrote into its directory does not lead the cluster to other files.
+func TestHandingOverFollowsNoLinks(t *testing.T) {
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(outside, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []string{"node.json", "node.json.new"} {
+		if err := os.Symlink(outside, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Dir(outside), filepath.Join(dir, "pki")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := handOver(root, "node.json", []byte("configuration")); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "node.json")); err != nil || string(data) != "configuration" {
+		t.Errorf("the node reads %q, %v", data, err)
+	}
+	if err := handOver(root, filepath.Join("pki", "precious"), []byte("a key")); err == nil {
+		t.Error("a folder that leads elsewhere was written into")
+	}
+	if data, err := os.ReadFile(outside); err != nil || string(data) != "precious" {
+		t.Errorf("the other file has %q, %v", data, err)
+	}
+}
