@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/control"
 )
 
 func TestALogLevelIsRefusedUnderTheNameItWasGiven(t *testing.T) {
@@ -20,4 +23,24 @@ func TestALogLevelIsRefusedUnderTheNameItWasGiven(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestHowTemporalIsReachedIsSet: every setting of it has its effect, and what is wrong is said under its name.
+func TestHowTemporalIsReachedIsSet(t *testing.T) {
+	for _, name := range []string{"CERT_FILE", "KEY_FILE", "CA_FILE", "SERVER_NAME", "API_KEY_FILE", "NAMESPACE"} {
+		t.Setenv("M3O_TEMPORAL_"+name, name)
+	}
+	t.Setenv("M3O_TEMPORAL", "temporal:7233")
+	for _, part := range []config.Part{config.API, config.Worker, config.Migrate} {
+		at := temporalAt(config.Load(part))
+		if at.Address != "temporal:7233" || at.Namespace != "NAMESPACE" || at.Security != (control.Security{CertFile: "CERT_FILE", KeyFile: "KEY_FILE", CAFile: "CA_FILE",
+			ServerName: "SERVER_NAME", APIKeyFile: "API_KEY_FILE"}) {
+			t.Errorf("%s reaches Temporal by %+v", part.Name, at)
+		}
+	}
+	operator(t)
+	t.Setenv("M3O_TEMPORAL", "127.0.0.1:1")
+	t.Setenv("M3O_TEMPORAL_API_KEY_FILE", "")
+	t.Setenv("M3O_TEMPORAL_KEY_FILE", "")
+	m3o("migrate").fails(t, exitFailed, "M3O_TEMPORAL_KEY_FILE must be set")
 }

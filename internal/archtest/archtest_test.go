@@ -176,8 +176,38 @@ func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 }
 
 func isOS(s *ast.SelectorExpr) bool {
+	return of(s, "os", "Getenv", "LookupEnv", "Environ", "ExpandEnv")
+}
+
+// TestOnePlaceDialsTemporal: how it is reached, what is encrypted and what is traced is the same for whoever does. The embedded
+// server asks itself whether it is ready.
+func TestOnePlaceDialsTemporal(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.path == "internal/control" || p.path == "internal/dev/engine" {
+			continue
+		}
+		for file, f := range p.files {
+			if isTest(file) || !imports(f, "go.temporal.io/sdk/client") {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && of(s, "client", "Dial", "DialContext", "NewClient", "NewLazyClient") {
+					t.Errorf("%s dials Temporal: that is internal/control's part", p.set.Position(n.Pos()))
+				}
+				return true
+			})
+		}
+	}
+}
+
+func imports(f *ast.File, path string) bool {
+	return slices.ContainsFunc(f.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"`+path+`"` })
+}
+
+// of reports whether the expression is one of a package's names.
+func of(s *ast.SelectorExpr, pkg string, names ...string) bool {
 	x, ok := s.X.(*ast.Ident)
-	return ok && x.Name == "os" && slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, s.Sel.Name)
+	return ok && x.Name == pkg && slices.Contains(names, s.Sel.Name)
 }
 
 // TestLogLinesCarryTheirTrace: a line that is logged without the context at hand belongs to no trace.
