@@ -11,7 +11,6 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
-	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
@@ -59,16 +58,6 @@ func TestAnImageThatNobodyNamedStandsInTheWay(t *testing.T) {
 		}
 		if words == "" && len(found.Obstacles) > 0 || words != "" && (len(found.Obstacles) != 1 || !strings.Contains(found.Obstacles[0].Message, words)) {
 			t.Errorf("of %q it is said: %+v", reference, found.Obstacles)
-		}
-	}
-}
-
-// A cluster that never ends its going keeps a new one of its name away for an hour of tries, not for ever.
-func TestWhatIsInTheWayIsWaitedForAWhile(t *testing.T) {
-	leaving := fault.New(fault.Conflict, "the cluster m3o-lon1 is being deleted")
-	for attempt, want := range map[int32]fault.Kind{1: fault.Unavailable, patience - 1: fault.Unavailable, patience: fault.Conflict} {
-		if err := againFor(attempt, leaving); fault.Of(err) != want || fault.Message(err) != fault.Message(leaving) {
-			t.Errorf("after try %d it is %s: %v; want %s", attempt, fault.Of(err), err, want)
 		}
 	}
 }

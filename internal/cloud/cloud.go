@@ -1,6 +1,6 @@
 // Package cloud is what the platform asks of a cloud account: a private network, identities, a managed Kubernetes, a look at
 // what is ours, and a word beforehand about what stands in the way. What is inside a cluster is not its business
-// (internal/cluster). Only activities and the providers below import it; Digital Ocean's, the smallest, is a good one to read,
+// (internal/cluster). Only activities and the providers below import it; DigitalOcean's, the smallest, is a good one to read,
 // and cloudtest is the suite that every provider passes.
 //
 // # Calls converge

@@ -33,6 +33,7 @@ type Net struct {
 	CIDR    string   `json:"cidr,omitempty"`
 	Zones   []string `json:"zones,omitempty"`
 	Subnets []Subnet `json:"subnets,omitempty"` // none where the network is not divided
+	Egress  []string `json:"egress,omitempty"`  // addresses that nodes are seen by outside, where the network gives them any
 	Condition
 }
 

@@ -200,7 +200,7 @@ func (s *staged) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, ope
 	if err != nil {
 		return region.Net{}, err
 	}
-	made := region.Net{ID: found["vpc"+spec.Name].id, Name: spec.Name, CIDR: "10.0.0.0/16", Zones: []string{"there-1a"}, Condition: now}
+	made := region.Net{ID: found["vpc"+spec.Name].id, Name: spec.Name, CIDR: "10.0.0.0/16", Zones: []string{"there-1a"}, Egress: []string{"203.0.113.7"}, Condition: now}
 	for name, public := range map[string]bool{"-inner": false, "-outer": true} {
 		made.Subnets = append(made.Subnets, region.Subnet{ID: found["subnet"+spec.Name+name].id, Zone: "there-1a", Public: public})
 	}

@@ -27,7 +27,7 @@ func answers(t *testing.T, bodies map[string]string) *Provider {
 func TestWhatOurClusterMadeIsOurs(t *testing.T) {
 	p := answers(t, map[string]string{
 		"/v2/vpcs": `{"vpcs":[{"id":"v1","name":"m3o-micro-lon1","description":"m3o:micro:lon1"},{"id":"v2","name":"m3o-micro-lon1b","description":"m3o:micro:lon1b"},
-			{"id":"v3","name":"renamed","description":"m3o:micro:lon1"}]}`,
+			{"id":"v3","name":"renamed","description":"m3o:micro:lon1 do not touch"}]}`,
 		"/v2/kubernetes/clusters": `{"kubernetes_clusters":[{"id":"c1","name":"m3o-micro-lon1","tags":["k8s","m3o:micro:lon1"],"status":{"state":"deleting"}},
 			{"id":"c2","name":"other","tags":["m3o","m3o:micro:lon1b"],"vpc_uuid":"v2","status":{"state":"running"}},
 			{"id":"c3","name":"other","tags":["other"],"vpc_uuid":"v3","status":{"state":"deleted"}},

@@ -2,6 +2,8 @@ package digitalocean
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/digitalocean/godo"
@@ -122,5 +124,47 @@ func TestTheLivingOfOneNameIsFound(t *testing.T) {
 		if err != nil || got.ID != want || got.Ready {
 			t.Errorf("%s: got %+v, %v", state, got, err)
 		}
+	}
+}
+
+// What a cluster left is removed by the cluster's own tag, a few at a time. What merely lies in the region's network may be
+// somebody's.
+func TestOnlyWhatTheClusterLeftIsSwept(t *testing.T) {
+	var deleted []string
+	left := map[string]string{
+		"/v2/kubernetes/clusters": `{"kubernetes_clusters":[]}`,
+		"/v2/load_balancers":      `{"load_balancers":[{"id":"l1","name":"ours","tag":"k8s:c"},{"id":"l2","name":"somebody's","vpc_uuid":"v1"}]}`,
+		"/v2/volumes": `{"volumes":[{"id":"o1","tags":["k8s:c"]},{"id":"o2","tags":["k8s:c"]},{"id":"o3","tags":["k8s:c"]},{"id":"o4","tags":["k8s:c"]},
+			{"id":"o5","tags":["k8s:c"]},{"id":"o6","tags":["k8s:another"]}]}`,
+	}
+	p := account(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deleted = append(deleted, r.URL.Path)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		_, _ = w.Write([]byte(left[r.URL.Path]))
+	})
+	spec := region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{ID: "v1"})
+	if now, err := p.DeleteCluster(t.Context(), spec, ""); err != nil || !now.Gone || len(deleted) > 0 {
+		t.Errorf("of a cluster whose id nobody knows: %+v, %v, deleted %v", now, err, deleted)
+	}
+	spec.ID = "c"
+	now, err := p.DeleteCluster(t.Context(), spec, "")
+	want := []string{"/v2/load_balancers/l1", "/v2/volumes/o1", "/v2/volumes/o2", "/v2/volumes/o3", "/v2/volumes/o4"}
+	if err != nil || now.Gone || !strings.Contains(now.State, "load balancer ours (l1)") || !slices.Equal(deleted, want) {
+		t.Errorf("got %+v, %v, deleted %v", now, err, deleted)
+	}
+	left["/v2/load_balancers"], left["/v2/volumes"] = `{"load_balancers":[{"id":"l2","vpc_uuid":"v1"}]}`, `{"volumes":[{"id":"o6","tags":["k8s:another"]}]}`
+	if now, err := p.DeleteCluster(t.Context(), spec, ""); err != nil || !now.Gone || len(deleted) != len(want) {
+		t.Errorf("when it is gone: %+v, %v, deleted %v", now, err, deleted)
+	}
+}
+
+func TestTagsAreBareWords(t *testing.T) {
+	key := region.Key{Platform: "micro", Name: "lon1"}
+	want := []string{"m3o:micro:lon1", "m3o-platform:micro", "m3o-region:lon1", "managed-by:m3o"}
+	if got := marks(key, key.Tags()); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

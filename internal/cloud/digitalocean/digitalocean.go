@@ -1,8 +1,8 @@
 // Package digitalocean is a DigitalOcean account as a cloud.Provider: VPCs, DOKS clusters with one node pool, and what is
 // known of limits, sizes and prices.
 //
-// A VPC has no tags, so its description is the owner's tag; clusters and node pools carry it as a tag, which DigitalOcean
-// hands on to droplets. Names are unique in an account, which makes them the key that lost answers are found again by. The package
+// A VPC has no tags, so its description begins with the owner's mark; clusters and node pools carry it as a tag, which
+// DigitalOcean hands on to droplets. Names are unique in an account, which makes them the key that lost answers are found again by. The package
 // makes nothing inside a cluster and never waits. Only the wiring of workers imports it; everything else sees package cloud.
 package digitalocean
 

@@ -88,8 +88,8 @@ func vpcOf(all []*godo.VPC, spec region.NetworkSpec) (*godo.VPC, error) {
 	for _, v := range all {
 		switch {
 		case v.Name != spec.Name:
-		case v.Description != spec.Owner.Owner():
-			return nil, fault.New(fault.Exists, "the DigitalOcean account has a VPC %s (%s) that is not this region's: its description is not %q; rename it, or give the region another name",
+		case !describes(v, spec.Owner):
+			return nil, fault.New(fault.Exists, "the DigitalOcean account has a VPC %s (%s) that is not this region's: its description does not begin with %q; rename it, or give the region another name",
 				v.Name, v.ID, spec.Owner.Owner())
 		case v.RegionSlug != spec.Location:
 			return nil, fault.New(fault.Failed, "the VPC %s (%s) of this region is in %s, not in %s: remove the region first", v.Name, v.ID, v.RegionSlug, spec.Location)
@@ -98,6 +98,12 @@ func vpcOf(all []*godo.VPC, spec region.NetworkSpec) (*godo.VPC, error) {
 		}
 	}
 	return nil, nil
+}
+
+// describes reports whether a VPC's description marks it as the region's. People may add words of their own.
+func describes(v *godo.VPC, owner region.Key) bool {
+	of, marked := region.ParseOwner(v.Description)
+	return marked && of == owner
 }
 
 func networkOf(v *godo.VPC) region.Net {

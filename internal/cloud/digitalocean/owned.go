@@ -27,7 +27,7 @@ func marks(owner region.Key, tags region.Tags) []string {
 // (load balancers, volumes) carries only the cluster's own tag, so of a cluster that is gone the id must be known. A droplet
 // that outlived its cluster keeps the network from being deleted, and so from this list.
 func (p *Provider) Owned(ctx context.Context, owner region.Key, clusters ...string) ([]region.Resource, error) {
-	o := inventory{provider: p, tags: []string{owner.Owner()}}
+	o := inventory{provider: p, owner: owner, tags: []string{owner.Owner()}}
 	for _, id := range clusters {
 		if id != "" {
 			o.tags = append(o.tags, clusterTag(id))
@@ -53,6 +53,7 @@ func clusterTag(id string) string { return "k8s:" + id }
 // inventory gathers. Networks and clusters come first: they say by what else the rest is known.
 type inventory struct {
 	provider *Provider
+	owner    region.Key
 	tags     []string
 	networks []string
 	found    []region.Resource
@@ -69,7 +70,7 @@ func (o *inventory) tagged(tags []string) bool {
 func (o *inventory) vpcs(ctx context.Context) error {
 	all, err := o.provider.vpcs(ctx)
 	for _, v := range all {
-		if v.Description == o.tags[0] {
+		if describes(v, o.owner) {
 			o.networks = append(o.networks, v.ID)
 			o.add("vpc", v.ID, v.Name)
 		}

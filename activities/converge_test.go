@@ -1,0 +1,367 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+)
+
+// bench is the cloud's activities over DigitalOcean's adapter and a sandbox of its own, whose clusters are only numbers.
+type bench struct {
+	cloudtest.Harness
+	t      *testing.T
+	cancel func() // the activity at work
+
+	mu    sync.Mutex
+	beats []Seen // what it told in heartbeats
+	past  *Seen  // what the attempt before it told
+	wire  cloudtest.Wire
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
+	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002, DropletLimit: 20, Clusters: clusterstest.New(20),
+		Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
+	go func() { done <- sandbox.Run(ctx, config) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case err := <-done:
+		done <- nil
+		t.Fatalf("the sandbox does not start: %v", err)
+		return nil
+	case at := <-ready:
+		token, err := os.ReadFile(sandbox.TokenFile(dir, "digitalocean"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		account := digitaloceantest.Account{URL: at.Providers["digitalocean"], Control: at.Control, Token: strings.TrimSpace(string(token))}
+		b := &bench{Harness: account.Harness(t), t: t, wire: func(string) cloudtest.Passage { return cloudtest.Passes }}
+		b.Provider = b.Wired(t, func(call string) cloudtest.Passage { return b.wire(call) })
+		return b
+	}
+}
+
+// run does one attempt of an activity, as a worker would.
+func (b *bench) run(name string, in, out any) error {
+	b.t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	b.cancel = func() { cancel(temporal.NewCanceledError()) } // as the server's word does
+	defer b.cancel()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(discarded{})
+	env := suite.NewTestActivityEnvironment()
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	env.SetOnActivityHeartbeatListener(b.heard)
+	if b.past != nil {
+		env.SetHeartbeatDetails(*b.past)
+	}
+	const poll = 20 * time.Millisecond
+	for _, a := range []any{&Networks{Cloud: b.Provider, Poll: poll}, &Identities{Cloud: b.Provider, Poll: poll}, &Clusters{Cloud: b.Provider, Poll: poll, Limit: time.Minute}} {
+		env.RegisterActivity(a)
+	}
+	value, err := env.ExecuteActivity(name, in)
+	if err == nil && out != nil {
+		err = value.Get(out)
+	}
+	return err
+}
+
+func (b *bench) heard(_ *activity.Info, details converter.EncodedValues) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var seen Seen
+	if err := details.Get(&seen); err != nil {
+		b.t.Error(err)
+	}
+	b.beats = append(b.beats, seen)
+}
+
+// told reports whether a heartbeat had this of it.
+func (b *bench) told(has func(Seen) bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.beats, has)
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) network() (n region.Net) {
+	b.t.Helper()
+	b.must(b.run("EnsureNetwork", b.Region.NetworkSpec(), &n))
+	return n
+}
+
+func (b *bench) count(change string, kind cloudtest.Kind) (n int) {
+	for _, e := range b.Effects(b.t) {
+		if e.Change == change && e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *bench) wantCount(change string, kind cloudtest.Kind, want int) {
+	b.t.Helper()
+	if got := b.count(change, kind); got != want {
+		b.t.Errorf("%d %ss were %s, want %d", got, kind, change, want)
+	}
+}
+
+// kindOf is the kind of fault that Temporal is told of, and whether it tries again.
+func kindOf(err error) (kind fault.Kind, retried bool) {
+	var failed *temporal.ApplicationError
+	if !errors.As(err, &failed) {
+		return "", false
+	}
+	return fault.Kind(failed.Type()), !failed.NonRetryable()
+}
+
+// A region is made stage by stage, each in one activity, and taken down likewise: the answer is what is ready, or gone.
+func TestARegionIsMadeAndRemovedStepByStep(t *testing.T) {
+	b := newBench(t)
+	network := b.network()
+	var identity region.Identity
+	b.must(b.run("EnsureIdentity", b.Region.IdentitySpec(network), &identity))
+	spec := b.Region.ClusterSpec(network)
+	var cluster region.Cluster
+	b.must(b.run("EnsureCluster", spec, &cluster))
+	if !network.Ready || network.ID == "" || !identity.Ready || !cluster.Ready || cluster.Nodes != spec.Nodes.Count {
+		t.Errorf("made were %+v, %+v, %+v", network, identity, cluster)
+	}
+	b.must(b.run("EnsureTrust", b.Region.TrustSpec(cluster, identity), nil))
+	spec.ID = cluster.ID
+	b.must(b.run("DeleteCluster", spec, nil))
+	if _, err := b.Provider.FindCluster(t.Context(), spec); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the cluster was called gone: %v", err)
+	}
+	b.must(b.run("DeleteTrust", b.Region.TrustSpec(cluster, identity), nil))
+	b.must(b.run("DeleteIdentity", b.Region.IdentitySpec(network), nil))
+	for range 2 { // gone is fine
+		b.must(b.run("DeleteNetwork", b.Region.NetworkSpec(), nil))
+	}
+	for _, kind := range b.Kinds {
+		b.wantCount("created", kind, 1)
+		b.wantCount("deleted", kind, 1)
+	}
+}
+
+// A create that is on its way when the work is cancelled is seen to its end: what it makes is there before it is removed. The
+// worker goes on saying that it lives.
+func TestACancellationBreaksOffNoCall(t *testing.T) {
+	b := newBench(t)
+	spec := b.Region.ClusterSpec(b.network())
+	var after time.Time
+	b.wire = func(call string) cloudtest.Passage {
+		if call == "POST /v2/kubernetes/clusters" {
+			b.cancel()
+			b.mu.Lock()
+			b.beats = nil
+			b.mu.Unlock()
+			time.Sleep(heartbeatEvery + heartbeatEvery/4)
+			after = time.Now()
+		}
+		return cloudtest.Passes
+	}
+	err := b.run("EnsureCluster", spec, nil)
+	var cancelled *temporal.CanceledError
+	if !errors.As(err, &cancelled) || time.Since(after) > 5*time.Second {
+		t.Errorf("it ended with %v, %s after the call", err, time.Since(after))
+	}
+	b.wantCount("created", cloudtest.Cluster, 1)
+	if !b.told(func(Seen) bool { return true }) {
+		t.Error("while the call was on its way nobody said that the worker lives")
+	}
+	b.must(b.run("DeleteCluster", spec, nil))
+	b.wantCount("deleted", cloudtest.Cluster, 1)
+}
+
+// hinting is the adapter with operations, as other clouds have them.
+type hinting struct {
+	cloud.Provider
+	given []string
+}
+
+func (h *hinting) EnsureCluster(ctx context.Context, spec region.ClusterSpec, operation string) (region.Cluster, error) {
+	h.given = append(h.given, operation)
+	c, err := h.Provider.EnsureCluster(ctx, spec, operation)
+	if !c.Ready {
+		c.Operation = "operation-" + c.State
+	}
+	return c, err
+}
+
+// cut ends the attempt that makes the n-th call of that kind from now, as a throttled account does.
+func (b *bench) cut(call string, n int) {
+	b.wire = func(made string) cloudtest.Passage {
+		if made == call {
+			n--
+		}
+		if made == call && n == 0 {
+			return cloudtest.Refused
+		}
+		return cloudtest.Passes
+	}
+}
+
+// last is what an attempt that ended told at its end.
+func (b *bench) last() Seen {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.beats[len(b.beats)-1]
+}
+
+// An attempt begins with what the last one told in its heartbeats (the provider's word, its hint, and how long was waited), and
+// hands the hint of every step to the next one.
+func TestAnAttemptGoesOnWhereTheLastOneWas(t *testing.T) {
+	b := newBench(t)
+	spec := b.Region.ClusterSpec(b.network())
+	h := &hinting{Provider: b.Provider}
+	b.Provider, b.past = h, &Seen{Waited: time.Second, Operation: "operation-before"}
+	b.cut("GET /v2/kubernetes/clusters", 5)
+	if kind, retried := kindOf(b.run("EnsureCluster", spec, nil)); kind != fault.Throttled || !retried {
+		t.Errorf("the attempt ended with a fault of kind %s, tried again %t", kind, retried)
+	}
+	last := b.last()
+	if last.State != "provisioning" || last.Operation != "operation-provisioning" || last.Waited <= time.Second || !strings.Contains(last.Reason, "cluster m3o-micro-lon1") {
+		t.Errorf("its last heartbeat is %+v", last)
+	}
+	steps := len(h.given)
+	b.past = &last
+	b.must(b.run("EnsureCluster", spec, nil))
+	if h.given[0] != "operation-before" || h.given[1] != "operation-provisioning" || h.given[steps] != "operation-provisioning" {
+		t.Errorf("the steps were told %q; the second attempt began with step %d", h.given, steps)
+	}
+	b.wantCount("created", cloudtest.Cluster, 1)
+	b.past = nil
+	b.cut("GET /v2/kubernetes/clusters", 3)
+	if kind, _ := kindOf(b.run("DeleteCluster", spec, nil)); kind != fault.Throttled {
+		t.Errorf("the removal ended with a fault of kind %s", kind)
+	}
+	if last := b.last(); !strings.Contains(last.State, "deleting") || !strings.Contains(last.Reason, "still there") {
+		t.Errorf("its last heartbeat is %+v", last)
+	}
+}
+
+func TestACallThatFailsInPassingIsMadeAgain(t *testing.T) {
+	b := newBench(t)
+	b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateNetwork, Way: cloudtest.Failing})
+	b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateNetwork, Way: cloudtest.LostBefore})
+	if n := b.network(); !n.Ready {
+		t.Errorf("got %+v", n)
+	}
+	b.wantCount("created", cloudtest.Network, 1)
+}
+
+// What is for good, or names its own time to come back, ends the attempt, in the provider's words.
+func TestWhatEndsAnAttempt(t *testing.T) {
+	b := newBench(t)
+	for way, want := range map[cloudtest.Way]struct {
+		kind    fault.Kind
+		retried bool
+		words   string
+	}{
+		cloudtest.Throttled: {fault.Throttled, true, "too_many|Rate limit|rate limit"},
+		cloudtest.Quota:     {fault.Quota, false, "limit"},
+		cloudtest.Denied:    {fault.Denied, false, "not authorized"},
+	} {
+		b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateNetwork, Way: way})
+		err := b.run("EnsureNetwork", b.Region.NetworkSpec(), nil)
+		kind, retried := kindOf(err)
+		said := slices.ContainsFunc(strings.Split(want.words, "|"), func(w string) bool { return strings.Contains(err.Error(), w) })
+		if kind != want.kind || retried != want.retried || !said {
+			t.Errorf("%s: it ended with %v, of kind %s, tried again %t", way, err, kind, retried)
+		}
+		var failed *temporal.ApplicationError
+		if errors.As(err, &failed) && (failed.NextRetryDelay() > 0) != (way == cloudtest.Throttled) {
+			t.Errorf("%s: the next attempt is in %s", way, failed.NextRetryDelay())
+		}
+	}
+	b.wantCount("created", cloudtest.Network, 0)
+}
+
+// A cluster that the cloud has given up on fails with its words, at once and for good.
+func TestABrokenClusterFails(t *testing.T) {
+	b := newBench(t)
+	spec := b.Region.ClusterSpec(b.network())
+	b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateCluster, Way: cloudtest.Late})
+	err := b.run("EnsureCluster", spec, nil)
+	kind, retried := kindOf(err)
+	if kind != fault.Failed || retried || !strings.Contains(err.Error(), `the cluster m3o-micro-lon1 is in state "error": provisioning failed`) {
+		t.Errorf("it ended with %v, of kind %s, tried again %t", err, kind, retried)
+	}
+}
+
+// An old cluster of the name is waited for. One that never ends its going keeps a new one away for an hour, not for ever.
+func TestWhatIsInTheWayIsWaitedForAWhile(t *testing.T) {
+	b := newBench(t)
+	spec := b.Region.ClusterSpec(b.network())
+	removed := func() {
+		t.Helper()
+		b.must(b.run("EnsureCluster", spec, nil))
+		if _, err := b.Provider.DeleteCluster(t.Context(), spec, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed()
+	b.Break(t, cloudtest.Breakage{Call: cloudtest.DeleteCluster, Way: cloudtest.Stuck})
+	removed()
+	b.wantCount("created", cloudtest.Cluster, 2)
+	b.past = &Seen{Blocked: blockedLimit + time.Second}
+	err := b.run("EnsureCluster", spec, nil)
+	if kind, retried := kindOf(err); kind != fault.Conflict || retried || !strings.Contains(err.Error(), "is still being deleted") {
+		t.Errorf("after an hour it ended with %v, of kind %s, tried again %t", err, kind, retried)
+	}
+}
+
+// A network is removed when what lives in it is gone.
+func TestANetworkWaitsForWhatLivesInIt(t *testing.T) {
+	b := newBench(t)
+	spec := b.Region.ClusterSpec(b.network())
+	b.must(b.run("EnsureCluster", spec, nil))
+	if _, err := b.Provider.DeleteCluster(t.Context(), spec, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.must(b.run("DeleteNetwork", b.Region.NetworkSpec(), nil))
+	b.wantCount("deleted", cloudtest.Cluster, 1)
+	b.wantCount("deleted", cloudtest.Network, 1)
+}
+
+// discarded drops the SDK's log.
+type discarded struct{}
+
+func (discarded) Debug(string, ...any) {}
+func (discarded) Info(string, ...any)  {}
+func (discarded) Warn(string, ...any)  {}
+func (discarded) Error(string, ...any) {}
