@@ -62,11 +62,13 @@ func againFor(attempt int32, err error) error {
 }
 
 // Clusters makes, watches and removes managed Kubernetes clusters in one cloud account. Poll is how often it looks at
-// one that is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one.
+// one that is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one. Gone, if there is
+// one, is told of a cluster that was removed.
 type Clusters struct {
 	Cloud cloud.Clusters
 	Poll  time.Duration
 	Limit time.Duration
+	Gone  func(region.Key)
 }
 
 // EnsureCluster asks for the cluster of the spec and returns it as it is now. Asking twice returns the same cluster.
@@ -116,6 +118,9 @@ func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) e
 	}
 	if err != nil {
 		return fail(fmt.Errorf("delete cluster %s: %w", spec.Name, err))
+	}
+	if a.Gone != nil {
+		a.Gone(spec.Owner)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (b *base) digitalOceanHoldings() (workers.CloudHoldings, error) {
 	connections := &activities.Connections{Cloud: provider, Transport: b.signals.Transport}
 	wanted := cluster.Parts{Images: b.images(), Gateway: cluster.Gateway{Keys: keys, Traces: b.settings.RegionTrace}}
 	return workers.CloudHoldings{
-		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience},
+		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience, Gone: connections.Forget},
 		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Access: connections},
 		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: wanted},
 		Services: &activities.Services{Connections: connections, Poll: look},
