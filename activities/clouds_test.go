@@ -87,7 +87,7 @@ func TestAServiceIsToldWhateverOrderTheListIsIn(t *testing.T) {
 	if _, err := env.ExecuteActivity("AnnounceReady", Announcement{Key: region.Key{Platform: "micro", Name: "lon1"}, Cluster: "k8s"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"ab lon1 k8s", "zz lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
+	if want := []string{"ab micro/lon1 k8s", "zz micro/lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
 		t.Errorf("after a-c it told %v, want %v", told.facts, want)
 	}
 }

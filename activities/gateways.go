@@ -18,7 +18,7 @@ import (
 // Permits signs what a gateway asks to see.
 type Permits interface {
 	// Permit returns a short-lived ticket for one scope in one region.
-	Permit(region, scope string) (string, error)
+	Permit(in region.Key, scope string) (string, error)
 }
 
 // Gateways calls the regions' gateways from outside, as users do.
@@ -62,7 +62,7 @@ func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) erro
 		return report.reason(wanted), report.reached() >= wanted, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Name, err))
+		return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Key(), err))
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (r releaseReport) reason(wanted int) string {
 }
 
 func (a *Gateways) report(ctx context.Context, in release.Placement) (releaseReport, error) {
-	permit, err := a.Permits.Permit(in.Region.Name, "releases:read")
+	permit, err := a.Permits.Permit(in.Region.Key(), "releases:read")
 	if err != nil {
 		return releaseReport{}, err
 	}
@@ -104,7 +104,7 @@ func (a *Gateways) report(ctx context.Context, in release.Placement) (releaseRep
 	}
 	var report releaseReport
 	if err := json.Unmarshal(body, &report); err != nil {
-		return releaseReport{}, fault.Wrap(fault.Unavailable, err, "the gateway of %s answered nonsense", in.Region.Name)
+		return releaseReport{}, fault.Wrap(fault.Unavailable, err, "the gateway of %s answered nonsense", in.Region.Key())
 	}
 	return report, nil
 }

@@ -86,7 +86,7 @@ func (a *Operators) announce(ctx context.Context, in Announcement, tell func(con
 		return fail(fmt.Errorf("list services for %s: %w", in.Key, err))
 	}
 	for _, s := range untold(ctx, services) {
-		if err := tell(ctx, s.Key, release.RegionFact{Region: in.Name, Cluster: in.Cluster, Trace: lineage.In(ctx)}); err != nil {
+		if err := tell(ctx, s.Key, release.RegionFact{Region: in.Key.String(), Cluster: in.Cluster, Trace: lineage.In(ctx)}); err != nil {
 			return fail(fmt.Errorf("tell %s of region %s: %w", s.Key, in.Key, err))
 		}
 		activity.RecordHeartbeat(ctx, s.Key)

@@ -121,7 +121,7 @@ func firstObstacle(p region.Plan) string {
 
 // ReleaseRecords tells which releases are on their way.
 type ReleaseRecords interface {
-	RunningReleases(ctx context.Context, region string) ([]release.Release, error)
+	RunningReleases(ctx context.Context, in region.Key) ([]release.Release, error)
 }
 
 // Traffic watches what still moves in a region before it goes.
@@ -136,7 +136,7 @@ func (a *Traffic) AwaitReleases(ctx context.Context, key region.Key) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
-		running, err := a.Records.RunningReleases(ctx, key.Name)
+		running, err := a.Records.RunningReleases(ctx, key)
 		if err != nil || len(running) == 0 {
 			return "", true, err
 		}

@@ -106,11 +106,7 @@ func (f *callFlags) request(args []string, stdin io.Reader) (client.Call, error)
 // callSites are the gateways to try, in turn: the one that was named, else those where the service is ready, else all.
 func (s *session) callSites(name, region string, sites []client.Site) ([]client.Site, error) {
 	if region != "" {
-		at := slices.IndexFunc(sites, func(site client.Site) bool { return site.Region == region })
-		if at < 0 {
-			return nil, fault.New(fault.NotFound, "service %s does not run in region %q; it runs in %s", name, region, siteNames(sites))
-		}
-		return sites[at : at+1], nil
+		return client.In(sites, name, region)
 	}
 	service, err := s.api.Service(s.ctx(), name)
 	if err != nil {
@@ -126,17 +122,6 @@ func (s *session) callSites(name, region string, sites []client.Site) ([]client.
 		return nil, fault.New(fault.Unavailable, "service %s runs in no region: see `m3o status %s`", name, name)
 	}
 	return sites, nil
-}
-
-func siteNames(sites []client.Site) string {
-	names := make([]string, len(sites))
-	for i, site := range sites {
-		names[i] = site.Region
-	}
-	if len(names) == 0 {
-		return "no region"
-	}
-	return strings.Join(names, ", ")
 }
 
 // printAnswer prints what a service answered: JSON for people in several lines, everything else as it is.

@@ -25,7 +25,8 @@ type released struct {
 }
 
 type releasedRegion struct {
-	Name    string         `json:"name"`
+	Name    string         `json:"name"`   // alone, where one region of the release is called so
+	Region  string         `json:"region"` // platform/name
 	Status  release.Status `json:"status"`
 	URL     string         `json:"url"`
 	Message string         `json:"message,omitempty"`
@@ -133,9 +134,9 @@ func releaseRows(r release.Release) []boardRow {
 	if len(r.Regions) == 0 || !slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Status != release.Pending }) {
 		return []boardRow{{name: fmt.Sprintf("release %d", r.Number), status: string(r.Status), done: r.Status.Ended()}}
 	}
-	rows := make([]boardRow, len(r.Regions))
+	rows, labels := make([]boardRow, len(r.Regions)), labelsOf(r.Regions)
 	for i, p := range r.Regions {
-		rows[i] = boardRow{name: p.Region, status: string(p.Status), detail: p.Message, done: p.Status.Ended()}
+		rows[i] = boardRow{name: labels.label(p.Region), status: string(p.Status), detail: p.Message, done: p.Status.Ended()}
 		if p.Status == release.Ready {
 			rows[i].detail = p.URL
 		}
@@ -166,8 +167,9 @@ func (s *session) followBuild(ctx context.Context, name string, number int, b *b
 func (s *session) printReleased(r release.Release) error {
 	answer := released{Service: r.Service.Name, Project: r.Service.Project, Release: r.Number, Image: r.Image, Status: r.Status,
 		Message: r.Message, Regions: []releasedRegion{}}
+	labels := labelsOf(r.Regions)
 	for _, p := range r.Regions {
-		answer.Regions = append(answer.Regions, releasedRegion{Name: p.Region, Status: p.Status, URL: p.URL, Message: p.Message})
+		answer.Regions = append(answer.Regions, releasedRegion{Name: labels.label(p.Region), Region: p.Region, Status: p.Status, URL: p.URL, Message: p.Message})
 	}
 	var err error
 	if s.json {
@@ -175,7 +177,7 @@ func (s *session) printReleased(r release.Release) error {
 	} else if came(r) {
 		rows := make([][]string, len(r.Regions))
 		for i, p := range r.Regions {
-			rows[i] = []string{p.Region, string(p.Status), dash(p.URL), p.Message}
+			rows[i] = []string{labels.label(p.Region), string(p.Status), dash(p.URL), p.Message}
 		}
 		fmt.Fprintf(s.err, "Release %d of %s is ready.\n", r.Number, r.Service.Name)
 		err = table(s.out, []string{"region", "status", "url", "message"}, rows)

@@ -48,6 +48,7 @@ func (s *session) logs(q client.LogQuery, follow bool) error {
 		return err
 	}
 	raw := !onTerminal(s.out)
+	labels := regionLabels{}
 	show := func(line client.Line) error {
 		if s.json {
 			return printJSONLine(s.out, line)
@@ -56,7 +57,8 @@ func (s *session) logs(q client.LogQuery, follow bool) error {
 		if !raw {
 			text = printable(text)
 		}
-		_, err := fmt.Fprintf(s.out, "%s %s/%s | %s\n", line.Time.Local().Format("15:04:05.000"), line.Region, line.Instance, text)
+		labels.add(line.Region)
+		_, err := fmt.Fprintf(s.out, "%s %s/%s | %s\n", line.Time.Local().Format("15:04:05.000"), labels.label(line.Region), line.Instance, text)
 		return err
 	}
 	q.Trouble = s.troubles()

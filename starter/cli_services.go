@@ -49,9 +49,9 @@ func releaseNumber(n int) string {
 
 // placedSummary names the regions, and the status of those that are not ready.
 func placedSummary(placed []release.Placed) string {
-	names := make([]string, len(placed))
+	names, labels := make([]string, len(placed)), labelsOf(placed)
 	for i, p := range placed {
-		if names[i] = p.Region; p.Status != release.Ready {
+		if names[i] = labels.label(p.Region); p.Status != release.Ready {
 			names[i] += "(" + string(p.Status) + ")"
 		}
 	}
@@ -101,9 +101,9 @@ func (s *session) printStatus(v release.Service, p release.Progress, releases []
 		return err
 	}
 	fmt.Fprintln(s.out)
-	rows := make([][]string, len(v.Regions))
+	rows, labels := make([][]string, len(v.Regions)), labelsOf(v.Regions)
 	for i, p := range v.Regions {
-		rows[i] = []string{p.Region, string(p.Status), dash(p.URL), p.Message}
+		rows[i] = []string{labels.label(p.Region), string(p.Status), dash(p.URL), p.Message}
 	}
 	if err := table(s.out, []string{"region", "status", "url", "message"}, rows); err != nil {
 		return err

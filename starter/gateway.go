@@ -9,6 +9,7 @@ import (
 
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/gateway"
+	"github.com/m3o/platform/internal/region"
 )
 
 func gatewayCommand() *cobra.Command {
@@ -19,14 +20,17 @@ func gatewayCommand() *cobra.Command {
 			"Settings come from flags and from the environment:\n" + config.Describe(config.Everything),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.Region == "" || len(c.Etcd) == 0 {
-				return misuse("--region and --etcd must be set: the region's name, and where its etcd is")
+				return misuse("--region and --etcd must be set: the region's full name, and where its etcd is")
 			}
-			var err error
+			_, err := region.ParseKey(c.Region)
+			if err != nil {
+				return misuse("--region: %v", err)
+			}
 			if c.TrustedProxies, err = networks("trusted-proxy", proxies); err != nil {
 				return err
 			}
 			s := config.Load().Of()
-			signals, err := openSignals(cmd.Context(), s, "gateway")
+			signals, err := openSignalsIn(cmd.Context(), s, "gateway", c.Region)
 			if err != nil {
 				return err
 			}
@@ -41,7 +45,7 @@ func gatewayCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&c.Listen, "listen", ":8080", "address for requests")
 	flags.StringVar(&c.MetricsListen, "metrics-listen", ":9090", "address for metrics; empty: none")
-	flags.StringVar(&c.Region, "region", "", "name of the region")
+	flags.StringVar(&c.Region, "region", "", "full name of the region, like micro/lon1")
 	flags.StringVar(&c.Domain, "domain", "", "domain of the platform")
 	flags.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of etcd")
 	flags.StringVar(&c.Keys, "keys", "", "file with the public keys that tickets are checked with")

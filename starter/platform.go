@@ -26,6 +26,11 @@ type base struct {
 
 // openSignals sets up logs, metrics and traces for a process of that name. closeSignals must follow.
 func openSignals(ctx context.Context, s config.Settings, name string) (*telemetry.Signals, error) {
+	return openSignalsIn(ctx, s, name, "")
+}
+
+// openSignalsIn is openSignals for what serves one region.
+func openSignalsIn(ctx context.Context, s config.Settings, name, region string) (*telemetry.Signals, error) {
 	level, err := logLevel("M3O_LOG_LEVEL", s.LogLevel)
 	if err != nil {
 		return nil, err
@@ -33,7 +38,7 @@ func openSignals(ctx context.Context, s config.Settings, name string) (*telemetr
 	if err := telemetry.CheckEndpoint(s.Endpoint); err != nil {
 		return nil, misuse("M3O_OTLP_ENDPOINT: %v", err)
 	}
-	return telemetry.Setup(ctx, telemetry.Settings{Service: "m3o-" + name, Version: version, Endpoint: s.Endpoint, Log: os.Stderr, Level: level})
+	return telemetry.Setup(ctx, telemetry.Settings{Service: "m3o-" + name, Version: version, Endpoint: s.Endpoint, Region: region, Log: os.Stderr, Level: level})
 }
 
 // logLevel reads a level that was given under that name; left out, it is info.

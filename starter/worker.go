@@ -146,8 +146,8 @@ func (b *base) flowHoldings(ctx context.Context) (*workers.FlowHoldings, func() 
 // permits signs what the platform itself asks of gateways.
 type permits struct{ signer *ticket.Signer }
 
-func (p permits) Permit(region, scope string) (string, error) {
-	return p.signer.Sign(ticket.Grant{Subject: "m3o", Regions: []string{region}, Scopes: []string{scope}})
+func (p permits) Permit(in region.Key, scope string) (string, error) {
+	return p.signer.Sign(ticket.Grant{Subject: "m3o", Regions: []string{in.String()}, Scopes: []string{scope}})
 }
 
 // readSecret reads a secret from its file.

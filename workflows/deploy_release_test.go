@@ -55,7 +55,7 @@ func (p *play) deployed(in release.DeployInput) release.Release {
 func placed(list []release.Placed) string {
 	out := make([]string, len(list))
 	for i, p := range list {
-		out[i] = p.Region + " " + string(p.Status)
+		out[i] = strings.TrimPrefix(p.Region, "micro/") + " " + string(p.Status)
 	}
 	return strings.Join(out, ", ")
 }
@@ -198,7 +198,7 @@ func current(regions ...string) release.Release {
 	r := *built(4)
 	r.Version = 9
 	for _, name := range regions {
-		r.Regions = append(r.Regions, release.Placed{Region: name, Status: release.Ready, URL: "http://" + name + "/hello/"})
+		r.Regions = append(r.Regions, release.Placed{Region: "micro/" + name, Status: release.Ready, URL: "http://" + name + "/hello/"})
 	}
 	return r
 }
@@ -207,11 +207,11 @@ func TestAReleaseIsBroughtToFurtherRegions(t *testing.T) {
 	w := worldWith("lon1", "nyc3", "sgp1")
 	in := current("lon1")
 	w.during["Regions "] = func() { // a region that closes looks for it from now on
-		if r := w.releases[4]; !r.BoundFor("sgp1") || r.BoundFor("lon1") {
+		if r := w.releases[4]; !r.BoundFor(region.Key{Platform: "micro", Name: "sgp1"}) || r.BoundFor(lon1().Key()) {
 			t.Errorf("the release is recorded as %s", placed(r.Regions))
 		}
 	}
-	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"sgp1"}, Version: in.Version})
+	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"micro/sgp1"}, Version: in.Version})
 	same(t, "runs", w.runs(), "sgp1 4")
 	same(t, "regions", placed(r.Regions), "lon1 ready, sgp1 ready")
 	for _, line := range w.heard {
@@ -226,7 +226,7 @@ func TestAFurtherRegionThatFailsIsTakenBackAlone(t *testing.T) {
 	w.running["lon1/"+hello.String()] = 4
 	w.fails("AwaitService sgp1/4", 1, fault.New(fault.Failed, "no room"))
 	in := current("lon1")
-	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"sgp1"}, Version: in.Version})
+	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"micro/sgp1"}, Version: in.Version})
 	same(t, "runs", w.runs(), "lon1 4")
 	same(t, "regions", placed(r.Regions), "lon1 ready, sgp1 rolledback")
 	if r.Status != release.Ready || r.Message != "sgp1: no room" {
@@ -237,8 +237,28 @@ func TestAFurtherRegionThatFailsIsTakenBackAlone(t *testing.T) {
 func TestAFurtherRegionThatIsGoneIsNoFailure(t *testing.T) {
 	w := worldWith("lon1")
 	in := current("lon1")
-	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"sgp1"}, Version: in.Version})
+	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{"micro/sgp1"}, Version: in.Version})
 	if r.Status != release.Ready || placed(r.Regions) != "lon1 ready" {
 		t.Errorf("it ended as %+v", r)
+	}
+}
+
+// twin adds a region of another platform with the name of one of ours.
+func (w *world) twin(name string) region.Key {
+	s := place(name)
+	s.Platform = "other"
+	w.regions[s.Key()] = region.Region{Spec: s, Status: region.Ready, Endpoints: region.Endpoints{API: "http://" + name + ".other.example/"}, Version: 1}
+	return s.Key()
+}
+
+func TestRegionsOfTheSameNameAreDifferentPlaces(t *testing.T) {
+	w := worldWith("lon1")
+	other := w.twin("lon1")
+	in := current("lon1") // on ours
+	r := newPlay(t, w).deployed(release.DeployInput{Release: in, Only: []string{other.String()}, Version: in.Version})
+	same(t, "calls", w.did("ApplyService"), "ApplyService lon1/4")
+	same(t, "regions", placed(r.Regions), "lon1 ready, other/lon1 ready")
+	if url := r.Regions[1].URL; url != "http://lon1.other.example/hello/" {
+		t.Errorf("it was brought to %s", url)
 	}
 }

@@ -354,7 +354,7 @@ func (p *play) ready(d time.Duration, name string) {
 		s := place(name)
 		p.w.regions[s.Key()] = region.Region{Spec: s, Status: region.Ready, Endpoints: region.Endpoints{API: "http://" + name + ".example/"}, Version: 1}
 		p.w.mu.Unlock()
-		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: name})
+		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: "micro/" + name})
 	})
 }
 
@@ -364,7 +364,7 @@ func (p *play) gone(d time.Duration, name string) {
 		delete(p.w.regions, place(name).Key())
 		delete(p.w.running, name+"/"+hello.String())
 		p.w.mu.Unlock()
-		p.SignalWorkflow(release.RegionRemovedSignal, release.RegionFact{Region: name})
+		p.SignalWorkflow(release.RegionRemovedSignal, release.RegionFact{Region: "micro/" + name})
 	})
 }
 
@@ -394,7 +394,7 @@ func TestARegionThatBecomesReadyGetsTheCurrentRelease(t *testing.T) {
 func (p *play) rebuilt(d time.Duration, name, cluster string) {
 	p.at(d, func() {
 		p.w.rebuild(name, cluster)
-		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: name, Cluster: cluster})
+		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: "micro/" + name, Cluster: cluster})
 	})
 }
 
@@ -415,7 +415,7 @@ func TestAClusterThatIsMadeAnewGetsTheCurrentRelease(t *testing.T) {
 	p.rebuilt(time.Hour, "lon1", "second")
 	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
 	p.at(2*time.Hour, func() {
-		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: "lon1", Cluster: "second"})
+		p.SignalWorkflow(release.RegionReadySignal, release.RegionFact{Region: "micro/lon1", Cluster: "second"})
 	}) // told twice
 	p.at(3*time.Hour, func() { same(t, "brought", w.did("ApplyService lon1"), "ApplyService lon1/1, ApplyService lon1/1") })
 	p.served(4 * time.Hour)
@@ -494,7 +494,7 @@ func TestAFactThatComesWithTheLastEventIsCarriedOver(t *testing.T) {
 		told = told || last
 		w.mu.Unlock()
 		if last { // it arrives with the end of the last call, in one task
-			p.SignalWorkflowSkippingWorkflowTask(release.RegionReadySignal, release.RegionFact{Region: "nyc3"})
+			p.SignalWorkflowSkippingWorkflowTask(release.RegionReadySignal, release.RegionFact{Region: "micro/nyc3"})
 		}
 	}
 	err := p.serving(release.OperateInput{})
@@ -568,5 +568,22 @@ func TestARegionThatCannotGoBackIsTriedAgain(t *testing.T) {
 	p.at(time.Hour+20*time.Second, func() { same(t, "regions", placed(w.services[hello].Regions), "lon1 ready, nyc3 failed") })
 	p.expect(3*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
 	p.at(3*time.Hour, func() { same(t, "regions", placed(w.services[hello].Regions), "lon1 ready, nyc3 ready") })
+	p.served(4 * time.Hour)
+}
+
+// What becomes of another platform's region of the same name is no business of ours.
+func TestARegionThatGoesTakesNothingFromItsNamesake(t *testing.T) {
+	w := worldWith("lon1")
+	other := w.twin("lon1")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Hour, func() { same(t, "regions", placed(w.services[hello].Regions), "lon1 ready, other/lon1 ready") })
+	p.at(2*time.Hour, func() {
+		w.mu.Lock()
+		delete(w.regions, other)
+		w.mu.Unlock()
+		p.SignalWorkflow(release.RegionRemovedSignal, release.RegionFact{Region: other.String()})
+	})
+	p.at(3*time.Hour, func() { same(t, "regions", placed(w.services[hello].Regions), "lon1 ready") })
 	p.served(4 * time.Hour)
 }

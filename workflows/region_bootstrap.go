@@ -315,7 +315,7 @@ func recordStage(ctx workflow.Context, r *region.Region, version *int64, at regi
 	*version++
 	r.Version, r.UpdatedAt = *version, workflow.Now(ctx).UTC()
 	workflow.SetCurrentDetails(ctx, details)
-	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(r.Spec.Name), attribute.Provider.ValueSet(string(r.Spec.Provider)),
+	_ = workflow.UpsertTypedSearchAttributes(ctx, attribute.Region.ValueSet(r.Spec.Key().String()), attribute.Provider.ValueSet(string(r.Spec.Provider)),
 		attribute.Status.ValueSet(string(r.Status))) // fails only for unknown attributes
 	recorded := *r
 	if recorded.Message == "" && at.Stage != "" {

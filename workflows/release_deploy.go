@@ -130,7 +130,7 @@ func (d *deploy) findPlaces(ctx workflow.Context) error {
 	d.places = places
 	names := make([]string, len(places))
 	for i, p := range places {
-		names[i] = p.Spec.Name
+		names[i] = p.Spec.Key().String()
 	}
 	d.placed = pending(names)
 	for i, p := range places {
@@ -198,7 +198,8 @@ func (d *deploy) settle(i int, err error) {
 		p.Status, p.URL = release.Ready, d.placement(i, d.release).URL()
 		return
 	}
-	p.Status, p.URL, p.Message = release.Failed, "", fmt.Sprintf("%s: %s", p.Region, strings.TrimPrefix(words(err), p.Region+": "))
+	name := region.ShortName(p.Region)
+	p.Status, p.URL, p.Message = release.Failed, "", fmt.Sprintf("%s: %s", name, strings.TrimPrefix(words(err), name+": "))
 }
 
 // place makes one region run a release, and returns when the region's gateway reaches it.
@@ -297,7 +298,7 @@ func (d *deploy) answers(p release.Placed) string {
 // takeBack makes one region run what it ran before. Where the release itself ran before, there is nothing to go back to.
 func (d *deploy) takeBack(ctx workflow.Context, i int) error {
 	spec := d.places[i].Spec
-	if slices.Contains(d.ran, spec.Name) {
+	if slices.Contains(d.ran, spec.Key().String()) {
 		return nil
 	}
 	if d.before == nil {
@@ -352,7 +353,7 @@ func deleteService(ctx workflow.Context, spec region.Spec, key release.Key) work
 }
 
 func among(places []region.Region, names []string) []region.Region {
-	return slices.DeleteFunc(slices.Clone(places), func(p region.Region) bool { return !slices.Contains(names, p.Spec.Name) })
+	return slices.DeleteFunc(slices.Clone(places), func(p region.Region) bool { return !slices.Contains(names, p.Spec.Key().String()) })
 }
 
 func without(placed []release.Placed, names []string) []release.Placed {

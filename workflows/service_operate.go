@@ -186,7 +186,7 @@ func (o *serviceOperator) recall(ctx workflow.Context) error {
 	}
 	places, err := listPlaces(ctx) // regions may have become ready while there was no owner
 	for _, p := range places {
-		o.regionReady(release.RegionFact{Region: p.Spec.Name, Cluster: p.Cluster.ID})
+		o.regionReady(release.RegionFact{Region: p.Spec.Key().String(), Cluster: p.Cluster.ID})
 	}
 	return err
 }
@@ -484,8 +484,8 @@ func (o *serviceOperator) removeEverywhere(ctx workflow.Context) error {
 	left := []release.Placed{}
 	for i, d := range deletes {
 		if err := d.Get(ctx, nil); err != nil {
-			name := places[i].Spec.Name
-			kind, reasons = kindOf(err), append(reasons, name+": "+words(err))
+			name := places[i].Spec.Key().String()
+			kind, reasons = kindOf(err), append(reasons, places[i].Spec.Name+": "+words(err))
 			left = append(left, release.Placed{Region: name, Cluster: places[i].Cluster.ID, Status: release.Failed, Message: words(err)})
 		}
 	}

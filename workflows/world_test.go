@@ -433,8 +433,8 @@ func (w *world) AllServices(context.Context) ([]release.Service, error) {
 	return out, nil
 }
 
-func (w *world) RunningReleases(_ context.Context, name string) ([]release.Release, error) {
-	if err := w.call("RunningReleases", name); err != nil {
+func (w *world) RunningReleases(_ context.Context, in region.Key) ([]release.Release, error) {
+	if err := w.call("RunningReleases", in.Name); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
@@ -457,11 +457,11 @@ func (w *world) RemoveRegion(_ context.Context, id string, _ region.Key, _ regio
 }
 
 func (w *world) RegionReady(_ context.Context, key release.Key, fact release.RegionFact) error {
-	return w.call("RegionReady", key.Name+" "+fact.Region)
+	return w.call("RegionReady", key.Name+" "+strings.TrimPrefix(fact.Region, "micro/"))
 }
 
 func (w *world) RegionRemoved(_ context.Context, key release.Key, fact release.RegionFact) error {
-	return w.call("RegionRemoved", key.Name+" "+fact.Region)
+	return w.call("RegionRemoved", key.Name+" "+strings.TrimPrefix(fact.Region, "micro/"))
 }
 
 func (w *world) AwaitWorkflow(_ context.Context, id string) (json.RawMessage, error) {

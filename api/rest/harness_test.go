@@ -184,7 +184,7 @@ func (s *site) service(project, name string) release.Key {
 	r, err := s.store.AllocateRelease(s.t.Context(), release.Request{Service: key, Origin: release.Origin{Image: "x"}, Spec: spec}, "first", 0)
 	must(s.t, err)
 	must(s.t, s.store.RecordService(s.t.Context(), release.Service{Key: key, Status: release.Running, Current: r.Number, Latest: r.Number, Version: 1,
-		Regions: []release.Placed{{Region: "lon1", Status: release.Ready, URL: "http://lon1/" + name + "/"}}}))
+		Regions: []release.Placed{{Region: "micro/lon1", Status: release.Ready, URL: "http://lon1/" + name + "/"}}}))
 	return key
 }
 

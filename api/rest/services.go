@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
@@ -163,7 +164,8 @@ func (a *API) rollbackService(ctx context.Context, in *struct {
 	return &Body[Ordered]{ordered(answer)}, nil
 }
 
-// Permit is a ticket for one service, and the gateways that take it. Service URLs end in a slash.
+// Permit is a ticket for one service, and the gateways that take it; where there is none, there is no ticket. Service URLs end
+// in a slash.
 type Permit struct {
 	Ticket  string       `json:"ticket"`
 	Regions []PermitSite `json:"regions"`
@@ -171,7 +173,7 @@ type Permit struct {
 
 // PermitSite is one region's gateway.
 type PermitSite struct {
-	Region  string `json:"region"`
+	Region  string `json:"region" doc:"platform/name"`
 	Gateway string `json:"gateway"`
 	Service string `json:"service"`
 }
@@ -183,12 +185,15 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 		if err != nil {
 			return nil, problem(ctx, err)
 		}
-		signed, err := a.Tickets.Sign(ticket.Grant{Subject: caller(ctx).Subject, Project: s.Key.Project, Regions: []string{ticket.EveryRegion},
-			Scopes: []string{ticket.Scope(verb, s.Key.Project, s.Key.Name)}})
+		sites, err := a.sites(ctx, s, verb == ticket.Logs)
 		if err != nil {
 			return nil, problem(ctx, err)
 		}
-		sites, err := a.sites(ctx, s, verb == ticket.Logs)
+		if len(sites) == 0 {
+			return &Body[Permit]{Permit{Regions: sites}}, nil
+		}
+		signed, err := a.Tickets.Sign(ticket.Grant{Subject: caller(ctx).Subject, Project: s.Key.Project, Regions: audience(sites),
+			Scopes: []string{ticket.Scope(verb, s.Key.Project, s.Key.Name)}})
 		if err != nil {
 			return nil, problem(ctx, err)
 		}
@@ -196,8 +201,8 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 	}
 }
 
-// sites are the gateways of the regions where the service runs, or, for logs, of all: an instance that is not ready yet
-// has most to say.
+// sites are the gateways of the regions where the service runs, or, for logs, of all of its platform: an instance that is not
+// ready yet has most to say.
 func (a *API) sites(ctx context.Context, s release.Service, everywhere bool) ([]PermitSite, error) {
 	all, err := a.Regions.Regions(ctx, "", false)
 	if err != nil {
@@ -205,10 +210,26 @@ func (a *API) sites(ctx context.Context, s release.Service, everywhere bool) ([]
 	}
 	sites := []PermitSite{}
 	for _, r := range all {
-		runs := everywhere || slices.ContainsFunc(s.Regions, func(p release.Placed) bool { return p.Region == r.Spec.Name })
-		if runs && r.Endpoints.API != "" {
-			sites = append(sites, PermitSite{Region: r.Spec.Name, Gateway: r.Endpoints.API, Service: r.Endpoints.API + s.Key.Name + "/"})
+		runs := slices.ContainsFunc(s.Regions, func(p release.Placed) bool {
+			return p.Region == r.Spec.Key().String() || everywhere && strings.HasPrefix(p.Region, r.Spec.Platform+"/")
+		})
+		nowhere := everywhere && len(s.Regions) == 0 // it never ran, which its logs may explain
+		if (runs || nowhere) && r.Endpoints.API != "" {
+			sites = append(sites, PermitSite{Region: r.Spec.Key().String(), Gateway: r.Endpoints.API, Service: r.Endpoints.API + s.Key.Name + "/"})
 		}
 	}
 	return sites, nil
+}
+
+// audience are all regions of the platforms that the sites belong to: the service may come to others of them within the
+// ticket's life.
+func audience(sites []PermitSite) []string {
+	var all []string
+	for _, site := range sites {
+		platform, _, _ := strings.Cut(site.Region, "/")
+		if every := ticket.EveryRegionOf(platform); !slices.Contains(all, every) {
+			all = append(all, every)
+		}
+	}
+	return all
 }

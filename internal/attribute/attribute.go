@@ -4,7 +4,7 @@ package attribute
 
 import "go.temporal.io/sdk/temporal"
 
-// The search attributes.
+// The search attributes. A region is platform/name.
 var (
 	Provider = temporal.NewSearchAttributeKeyKeyword("provider")
 	Region   = temporal.NewSearchAttributeKeyKeyword("region")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 )
 
 // Permit is a ticket for one service, and the gateways that take it.
@@ -20,9 +21,29 @@ type Permit struct {
 
 // Site is one region's gateway. Gateway and Service end in a slash.
 type Site struct {
-	Region  string `json:"region"`
+	Region  string `json:"region"` // platform/name
 	Gateway string `json:"gateway"`
 	Service string `json:"service"`
+}
+
+// In returns the site in the region, which is named in full or, where that says which one, by its name alone.
+func In(sites []Site, service, name string) ([]Site, error) {
+	var found []Site
+	names := make([]string, len(sites))
+	for i, s := range sites {
+		if names[i] = s.Region; s.Region == name || region.ShortName(s.Region) == name {
+			found = append(found, s)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found, nil
+	case len(found) > 1:
+		return nil, fault.New(fault.Conflict, "%q names several regions of %s; write one of %s", name, service, strings.Join(names, ", "))
+	case len(sites) == 0:
+		names = []string{"no region"}
+	}
+	return nil, fault.New(fault.NotFound, "service %s does not run in region %q; it runs in %s", service, name, strings.Join(names, ", "))
 }
 
 // CallTicket permits calls to a service for a minute.

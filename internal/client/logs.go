@@ -62,13 +62,7 @@ func (q LogQuery) sites(p Permit) ([]Site, error) {
 	if q.Region == "" {
 		return p.Regions, nil
 	}
-	names := make([]string, len(p.Regions))
-	for i, s := range p.Regions {
-		if names[i] = s.Region; s.Region == q.Region {
-			return []Site{s}, nil
-		}
-	}
-	return nil, fault.New(fault.NotFound, "service %s does not run in region %q; it runs in %v", q.Service, q.Region, names)
+	return In(p.Regions, q.Service, q.Region)
 }
 
 // maxLogLine bounds one line of JSON; the gateway cuts what services print far below it.

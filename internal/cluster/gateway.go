@@ -89,7 +89,7 @@ func gatewayDeployment(spec region.Spec, in Parts, labels map[string]string) *ap
 func gatewayFlags(spec region.Spec, in Parts) []string {
 	flags := []string{
 		"gateway",
-		"--region=" + spec.Name,
+		"--region=" + spec.Key().String(),
 		"--domain=" + spec.Domain,
 		fmt.Sprintf("--listen=:%d", gatewayPort),
 		fmt.Sprintf("--metrics-listen=:%d", gatewayMetricsPort),

@@ -9,7 +9,7 @@ import (
 )
 
 func regionAttributes(key region.Key, provider region.Provider) temporal.SearchAttributes {
-	set := []temporal.SearchAttributeUpdate{attribute.Region.ValueSet(key.Name)}
+	set := []temporal.SearchAttributeUpdate{attribute.Region.ValueSet(key.String())}
 	if provider != "" {
 		set = append(set, attribute.Provider.ValueSet(string(provider)))
 	}

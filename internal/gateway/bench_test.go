@@ -58,7 +58,7 @@ func BenchmarkProxy(b *testing.B) {
 	}
 	w.awaitReady()
 	bare, pooled := bareProxy(b, up.URL, nil), bareProxy(b, up.URL, newBuffers())
-	token, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: "default", Regions: []string{"lon1"}, Scopes: []string{"call:default/*"}, For: ticket.MaxLife})
+	token, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: "default", Regions: []string{"micro/lon1"}, Scopes: []string{"call:default/*"}, For: ticket.MaxLife})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -37,7 +37,7 @@ var etcdBackoff = grpc.ConnectParams{MinConnectTimeout: 3 * time.Second,
 
 // Config is what a gateway needs. Zero values stand for the defaults that are named.
 type Config struct {
-	Region         string // the region's name: tickets must be for it
+	Region         string // the region's full name, platform/name: tickets must be for it
 	Domain         string // the platform's: <project>.api.<domain> names a project
 	DefaultProject string // of a request that names none ("default")
 
@@ -90,7 +90,8 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	var wrong fault.Checker
-	wrong.Check(region.IsLabel(c.Region), "region", "%q %s", c.Region, region.LabelRule)
+	_, err := region.ParseKey(c.Region)
+	wrong.Check(err == nil, "region", "%v", err)
 	wrong.Check(region.IsLabel(c.DefaultProject), "default project", "%q %s", c.DefaultProject, region.LabelRule)
 	wrong.Check(len(c.Etcd) > 0, "etcd", "names no endpoint")
 	wrong.Check(c.MaxBody > 0, "max body", "%v is not more than 0", c.MaxBody)
@@ -144,7 +145,7 @@ func newGateway(config Config) (*Gateway, error) {
 	if g.mirror, err = mirror.New(client, config.Logger); err != nil {
 		return nil, err
 	}
-	if g.metrics, err = newMetrics(config.Metrics); err != nil {
+	if g.metrics, err = newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"region": config.Region}, config.Metrics)); err != nil {
 		return nil, err
 	}
 	g.etcd, err = clientv3.New(clientv3.Config{Endpoints: config.Etcd, TLS: config.EtcdTLS, DialTimeout: 5 * time.Second,

@@ -94,12 +94,14 @@ func TestTicketForAnotherRegionOrBadTicketIsRefusedEvenByPublicServices(t *testi
 	w.service(greet, release.Public)
 	w.run(greet, 1, address(hello(t, "hi")), map[string]string{"m3o.dev/access": "public"})
 	w.awaitReady()
-	elsewhere, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: "default", Regions: []string{"nyc3"}, Scopes: []string{"call:default/*"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := w.get("/hello/", elsewhere); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "another region") {
-		t.Errorf("got %+v", got)
+	for _, region := range []string{"micro/nyc3", "other/lon1", ticket.EveryRegionOf("other")} { // of the name, but another platform's
+		elsewhere, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: "default", Regions: []string{region}, Scopes: []string{"call:default/*"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.get("/hello/", elsewhere); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "another region") {
+			t.Errorf("%s: got %+v", region, got)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (w *world) rotate() {
 }
 
 func (w *world) config() Config {
-	return Config{Region: "lon1", Domain: "example.com", Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Etcd: []string{w.etcd.Endpoint}, Keys: w.keys,
+	return Config{Region: "micro/lon1", Domain: "example.com", Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Etcd: []string{w.etcd.Endpoint}, Keys: w.keys,
 		Kubernetes: w.cluster, AllowLoopback: true, DrainDelay: 10 * time.Millisecond, Drain: 5 * time.Second, Logger: testLogger(w.t)}
 }
 
@@ -166,7 +166,7 @@ func (w *world) eventually(what string, check func() bool) {
 // ticket signs a ticket of the project with the scopes.
 func (w *world) ticket(project string, scopes ...string) string {
 	w.t.Helper()
-	token, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: project, Regions: []string{"lon1"}, Scopes: scopes})
+	token, err := w.signer.Sign(ticket.Grant{Subject: "ada", Project: project, Regions: []string{"micro/lon1"}, Scopes: scopes})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -258,7 +258,7 @@ func TestFiguresGoWithTheirService(t *testing.T) {
 	}
 	scraped := w.scrape()
 	if !strings.Contains(scraped, `service="hello"} 30`) || strings.Contains(scraped, "made-up") ||
-		!strings.Contains(scraped, `m3o_gateway_requests_total{code="4xx",project="other",service="other"} 30`) {
+		!strings.Contains(scraped, `m3o_gateway_requests_total{code="4xx",project="other",region="micro/lon1",service="other"} 30`) {
 		t.Errorf("got\n%s", scraped)
 	}
 	p.remove()
@@ -276,12 +276,13 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		want   string
 	}{
 		"no region":    {func(c *Config) { c.Region = "" }, "region"},
+		"no platform":  {func(c *Config) { c.Region = "lon1" }, "region"},
 		"no etcd":      {func(c *Config) { c.Etcd = nil }, "etcd"},
 		"negative":     {func(c *Config) { c.Drain = -1 }, "drain"},
 		"no such keys": {func(c *Config) { c.Keys = "/nope/keys.json" }, "/nope/keys.json"},
 		"no cluster":   {func(c *Config) { c.Keys = "" }, "cluster"},
 	} {
-		config := Config{Region: "lon1", Etcd: []string{"http://127.0.0.1:1"}}
+		config := Config{Region: "micro/lon1", Etcd: []string{"http://127.0.0.1:1"}}
 		c.change(&config)
 		if err := Run(t.Context(), config); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", name, err)

@@ -36,7 +36,7 @@ type series struct {
 	duration prometheus.Observer
 }
 
-func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "m3o_gateway_requests_total",
 			Help: "Requests by service and class of answer; 4xx holds callers that left, too."}, []string{"project", "service", "code"}),

@@ -262,7 +262,7 @@ func TestRefusedConnectionsAreTriedElsewhere(t *testing.T) {
 		t.Errorf("%d requests were seen %d times", n, calls.Load())
 	}
 	scraped := w.scrape()
-	if !strings.Contains(scraped, `m3o_gateway_requests_total{code="2xx",project="default",service="hello"} 60`) {
+	if !strings.Contains(scraped, `m3o_gateway_requests_total{code="2xx",project="default",region="micro/lon1",service="hello"} 60`) {
 		t.Errorf("metrics do not count:\n%s", scraped)
 	}
 }

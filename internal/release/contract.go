@@ -58,7 +58,7 @@ type KillInput struct {
 
 // RegionFact tells that something is now true of a region.
 type RegionFact struct {
-	Region  string `json:"region"`
+	Region  string `json:"region"`            // its full name, platform/name
 	Cluster string `json:"cluster,omitempty"` // the provider's id of the cluster that the region has, when it is ready
 	Trace   string `json:"trace,omitempty"`   // of the work that made it true, see internal/lineage
 }

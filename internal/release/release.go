@@ -111,8 +111,8 @@ func (r Release) Brief() Release {
 
 // BoundFor reports whether the release is on its way into the region: it is being deployed to it, or everywhere as far as is
 // known yet, or it is ready elsewhere and being placed there.
-func (r Release) BoundFor(name string) bool {
-	at := slices.IndexFunc(r.Regions, func(p Placed) bool { return p.Region == name })
+func (r Release) BoundFor(key region.Key) bool {
+	at := slices.IndexFunc(r.Regions, func(p Placed) bool { return p.Region == key.String() })
 	switch r.Status {
 	case Deploying:
 		return len(r.Regions) == 0 || at >= 0
@@ -124,7 +124,7 @@ func (r Release) BoundFor(name string) bool {
 
 // Placed is a release in one region. URL is the service's base there, ending in a slash.
 type Placed struct {
-	Region  string `json:"region"`
+	Region  string `json:"region"`            // its full name, platform/name
 	Cluster string `json:"cluster,omitempty"` // the provider's id of the cluster that it was brought to
 	Status  Status `json:"status"`
 	URL     string `json:"url,omitempty"`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -174,7 +175,7 @@ func (s *Store) Releases(ctx context.Context, key release.Key, page Page) ([]rel
 
 // RunningReleases returns the releases that are on their way into the region: those being deployed that name it, or no region
 // yet and so may go anywhere, and those that are ready elsewhere and being placed there.
-func (s *Store) RunningReleases(ctx context.Context, region string) ([]release.Release, error) {
+func (s *Store) RunningReleases(ctx context.Context, in region.Key) ([]release.Release, error) {
 	var rows []releaseRow
 	err := s.read.NewSelect().Model(&rows).Where("status IN (?, ?)", string(release.Deploying), string(release.Ready)).Order("project", "service", "number").Scan(ctx)
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *Store) RunningReleases(ctx context.Context, region string) ([]release.R
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(releases, func(r release.Release) bool { return !r.BoundFor(region) }), nil
+	return slices.DeleteFunc(releases, func(r release.Release) bool { return !r.BoundFor(in) }), nil
 }
 
 func decodeReleases(rows []releaseRow) ([]release.Release, error) {

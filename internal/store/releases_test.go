@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 )
@@ -69,7 +70,7 @@ func TestARollbackRepeatsTheEarlierRelease(t *testing.T) {
 func TestOlderRecordsOfAReleaseAreIgnored(t *testing.T) {
 	s := fresh(t)
 	r := allocate(t, s, hello, "a")
-	r.Status, r.Version, r.Regions = release.Ready, 3, []release.Placed{{Region: "lon1", Status: release.Ready, URL: "http://x/"}}
+	r.Status, r.Version, r.Regions = release.Ready, 3, []release.Placed{{Region: "micro/lon1", Status: release.Ready, URL: "http://x/"}}
 	must(t, s.RecordRelease(t.Context(), r))
 	late := r
 	late.Status, late.Version = release.Deploying, 2
@@ -138,25 +139,26 @@ func TestRunningReleasesAreThoseOnTheirWayToTheRegion(t *testing.T) {
 		status  release.Status
 		regions []release.Placed
 	}{
-		{release.Deploying, []release.Placed{{Region: "lon1"}, {Region: "nyc3"}}},
-		{release.Deploying, []release.Placed{{Region: "nyc3"}}},
+		{release.Deploying, []release.Placed{{Region: "micro/lon1"}, {Region: "micro/nyc3"}}},
+		{release.Deploying, []release.Placed{{Region: "micro/nyc3"}}},
+		{release.Deploying, []release.Placed{{Region: "other/lon1"}}},
 		{release.Deploying, nil},
-		{release.Ready, []release.Placed{{Region: "lon1", Status: release.Ready}, {Region: "nyc3", Status: release.Pending}}},
+		{release.Ready, []release.Placed{{Region: "micro/lon1", Status: release.Ready}, {Region: "micro/nyc3", Status: release.Pending}}},
 		{release.Pending, nil},
-		{release.Ready, []release.Placed{{Region: "nyc3", Status: release.Ready}, {Region: "lon1", Status: release.Pending}}},
-		{release.Superseded, []release.Placed{{Region: "lon1", Status: release.Deploying}}},
+		{release.Ready, []release.Placed{{Region: "micro/nyc3", Status: release.Ready}, {Region: "micro/lon1", Status: release.Pending}}},
+		{release.Superseded, []release.Placed{{Region: "micro/lon1", Status: release.Deploying}}},
 	} {
 		r := allocate(t, s, hello, fmt.Sprint(i))
 		r.Status, r.Regions, r.Version = c.status, c.regions, 1
 		must(t, s.RecordRelease(t.Context(), r))
 	}
-	running, err := s.RunningReleases(t.Context(), "lon1")
+	running, err := s.RunningReleases(t.Context(), region.Key{Platform: "micro", Name: "lon1"})
 	must(t, err)
 	var got []int
 	for _, r := range running {
 		got = append(got, r.Number)
 	}
-	if want := []int{1, 3, 6}; !reflect.DeepEqual(got, want) {
+	if want := []int{1, 4, 7}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -37,6 +37,7 @@ type Settings struct {
 	Service  string
 	Version  string
 	Endpoint string
+	Region   string // that the process serves, platform/name; empty: none
 	Log      io.Writer
 	Level    slog.Level
 }
@@ -55,8 +56,7 @@ var carried = propagation.TraceContext{}
 
 // Setup makes the signals, and makes them the process's defaults.
 func Setup(ctx context.Context, s Settings) (*Signals, error) {
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(resource.NewSchemaless(
-		attribute.String("service.name", s.Service), attribute.String("service.version", s.Version)))}
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(resource.NewSchemaless(s.attributes()...))}
 	if s.Endpoint != "" {
 		if err := CheckEndpoint(s.Endpoint); err != nil {
 			return nil, err
@@ -75,6 +75,15 @@ func Setup(ctx context.Context, s Settings) (*Signals, error) {
 	logger := slog.New(traced{slog.NewTextHandler(s.Log, &slog.HandlerOptions{Level: s.Level})})
 	slog.SetDefault(logger)
 	return &Signals{Logger: logger, Registry: registry, traces: traces, temporal: newTemporalMetrics(registry)}, nil
+}
+
+// attributes are what all traces of the process carry.
+func (s Settings) attributes() []attribute.KeyValue {
+	all := []attribute.KeyValue{attribute.String("service.name", s.Service), attribute.String("service.version", s.Version)}
+	if s.Region != "" {
+		all = append(all, attribute.String("m3o.region", s.Region))
+	}
+	return all
 }
 
 // CheckEndpoint says what is wrong with an address for traces. The exporter would only log it, and send nothing.

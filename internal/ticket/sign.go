@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -19,7 +20,8 @@ import (
 	"github.com/m3o/platform/internal/secret"
 )
 
-// Grant is what a ticket is to permit. Regions are names or EveryRegion; For is DefaultLife when it is zero.
+// Grant is what a ticket is to permit. Regions are full names, platform/name, or EveryRegionOf a platform; For is DefaultLife when
+// it is zero.
 type Grant struct {
 	Subject string
 	Project string
@@ -81,7 +83,11 @@ func (g Grant) validate() error {
 	var c fault.Checker
 	c.Check(g.Subject != "" && len(g.Subject) <= maxName, "subject", "is empty or too long")
 	c.Check(len(g.Project) <= maxName, "project", "is too long")
-	c.Check(len(g.Regions) > 0 && len(g.Regions) <= maxRegions, "regions", "must name 1 to %d regions, or %q", maxRegions, EveryRegion)
+	c.Check(len(g.Regions) > 0 && len(g.Regions) <= maxRegions, "regions", "must name 1 to %d regions", maxRegions)
+	for _, name := range g.Regions {
+		platform, region, _ := strings.Cut(name, "/")
+		c.Check(platform != "" && platform != every && region != "" && !strings.Contains(region, "/"), "regions", "%.100q is not of the form platform/name", name)
+	}
 	c.Check(len(g.Scopes) > 0 && len(g.Scopes) <= maxScopes, "scopes", "must hold 1 to %d scopes", maxScopes)
 	c.Check(g.For >= time.Second && g.For <= MaxLife, "for", "%s is not between 1s and %s", g.For, MaxLife)
 	return c.Err()

@@ -19,8 +19,12 @@ const (
 	ReadReleases = "releases:read"
 )
 
-// EveryRegion is the audience of a ticket that holds in all regions.
-const EveryRegion = "*"
+// EveryRegionOf is the audience of a ticket that holds in all regions of a platform. There is none for all platforms: what one
+// gives out, no other takes.
+func EveryRegionOf(platform string) string { return platform + "/" + every }
+
+// every stands for all regions of a platform.
+const every = "*"
 
 // How long tickets live, and how far the clocks of the API and a gateway may be apart.
 const (
@@ -44,8 +48,8 @@ const tokenType = "m3o-ticket"
 type Ticket struct {
 	ID      string
 	Subject string
-	Project string // of the caller; empty for one who acts in every project
-	Regions []string
+	Project string   // of the caller; empty for one who acts in every project
+	Regions []string // in full, platform/name, or EveryRegionOf a platform
 	Scopes  []string
 	Expires time.Time
 }

@@ -48,13 +48,13 @@ func newVerifier(t testing.TB, at time.Time, signers ...*Signer) *Verifier {
 			keys[id] = key
 		}
 	}
-	v := NewVerifier("lon1", keys)
+	v := NewVerifier("micro/lon1", keys)
 	v.now = func() time.Time { return at }
 	return v
 }
 
 func grant() Grant {
-	return Grant{Subject: "ada", Project: "shop", Regions: []string{"lon1", "nyc3"}, Scopes: []string{"call:shop/till", ReadReleases}}
+	return Grant{Subject: "ada", Project: "shop", Regions: []string{"micro/lon1", "micro/nyc3"}, Scopes: []string{"call:shop/till", ReadReleases}}
 }
 
 func sign(t testing.TB, s *Signer, g Grant) string {
@@ -87,6 +87,30 @@ func TestTicketSaysWhatWasGranted(t *testing.T) {
 	}
 }
 
+// Two platforms have regions of the same name, and one key signs for both.
+func TestATicketHoldsOnOnePlatform(t *testing.T) {
+	s := newSigner(t, newKey(t))
+	keys, err := ParseDocument(s.Document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, region := range []string{"micro/lon1", EveryRegionOf("micro")} {
+		g := grant()
+		g.Regions = []string{region}
+		token, err := s.Sign(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for gateway, good := range map[string]bool{"micro/lon1": true, "other/lon1": false, "micro2/lon1": false, "micro/nyc3": region != "micro/lon1"} {
+			v := NewVerifier(gateway, keys)
+			v.now = func() time.Time { return start }
+			if _, err := v.Verify(token); (err == nil) != good {
+				t.Errorf("one for %s at %s: %v", region, gateway, err)
+			}
+		}
+	}
+}
+
 func TestTicketLivesAMinute(t *testing.T) {
 	s := newSigner(t, newKey(t))
 	token := sign(t, s, grant())
@@ -109,6 +133,11 @@ func TestGrantsKeepTheRules(t *testing.T) {
 	for name, change := range map[string]func(*Grant){
 		"no subject":    func(g *Grant) { g.Subject = "" },
 		"no region":     func(g *Grant) { g.Regions = nil },
+		"no platform":   func(g *Grant) { g.Regions = []string{"lon1"} },
+		"all platforms": func(g *Grant) { g.Regions = []string{"*/lon1"} },
+		"everywhere":    func(g *Grant) { g.Regions = []string{"*"} },
+		"half a name":   func(g *Grant) { g.Regions = []string{"micro/"} },
+		"too deep":      func(g *Grant) { g.Regions = []string{"micro/lon1/a"} },
 		"no scope":      func(g *Grant) { g.Scopes = nil },
 		"too long":      func(g *Grant) { g.For = MaxLife + time.Second },
 		"negative":      func(g *Grant) { g.For = -time.Second },
@@ -127,7 +156,7 @@ func TestGrantsKeepTheRules(t *testing.T) {
 // forge signs claims in ways the signer never does.
 func forge(t testing.TB, method jwt.SigningMethod, key any, id string, change func(*jwt.Token, *claims)) string {
 	t.Helper()
-	c := claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "eve", Audience: []string{"lon1"}, ID: "1", IssuedAt: jwt.NewNumericDate(start),
+	c := claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "eve", Audience: []string{"micro/lon1"}, ID: "1", IssuedAt: jwt.NewNumericDate(start),
 		ExpiresAt: jwt.NewNumericDate(start.Add(time.Minute))}, Scopes: []string{"call:*/*"}}
 	token := jwt.NewWithClaims(method, &c)
 	token.Header["kid"], token.Header["typ"] = id, tokenType
@@ -167,7 +196,10 @@ func TestForgedTicketsAreRefused(t *testing.T) {
 		"from the future": forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) {
 			c.IssuedAt, c.ExpiresAt = jwt.NewNumericDate(start.Add(time.Minute)), jwt.NewNumericDate(start.Add(2*time.Minute))
 		}),
-		"another region":    forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.Audience = []string{"nyc3"} }),
+		"another region":    forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.Audience = []string{"micro/nyc3"} }),
+		"another platform":  forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.Audience = []string{"other/lon1", "other/*"} }),
+		"a name alone":      forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.Audience = []string{"lon1"} }),
+		"every platform":    forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.Audience = []string{"*", "*/*", "*/lon1"} }),
 		"no region":         forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.Audience = nil }),
 		"no id":             forge(t, jwt.SigningMethodEdDSA, key, s.id, func(_ *jwt.Token, c *claims) { c.ID = "" }),
 		"changed payload":   parts[0] + "." + changed + "." + parts[2],

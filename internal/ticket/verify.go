@@ -24,7 +24,8 @@ const maxChecked = 8192
 // A ticket that was checked is remembered until it expires or the keys change, since a caller shows the same one for a
 // minute and checking a signature costs more than the rest of a request.
 type Verifier struct {
-	region string
+	region string // platform/name
+	all    string // of its platform
 	now    func() time.Time
 	parser *jwt.Parser
 	state  atomic.Pointer[checked]
@@ -36,9 +37,10 @@ type checked struct {
 	tickets map[[sha256.Size]byte]Ticket
 }
 
-// NewVerifier makes a verifier of tickets for the region. Without keys it accepts nothing.
+// NewVerifier makes a verifier of tickets for the region, which is named in full: platform/name. Without keys it accepts nothing.
 func NewVerifier(region string, keys Keys) *Verifier {
-	v := &Verifier{region: region, now: time.Now}
+	platform, _, _ := strings.Cut(region, "/")
+	v := &Verifier{region: region, all: EveryRegionOf(platform), now: time.Now}
 	v.parser = jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(), jwt.WithLeeway(Leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(func() time.Time { return v.now() }))
 	v.SetKeys(keys)
@@ -122,7 +124,7 @@ func (v *Verifier) accept(c claims) (Ticket, error) {
 	if c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLife {
 		return Ticket{}, fault.New(fault.Unauthenticated, "the ticket is made for longer than %s", MaxLife)
 	}
-	if !slices.Contains(c.Audience, v.region) && !slices.Contains(c.Audience, EveryRegion) {
+	if !slices.Contains(c.Audience, v.region) && !slices.Contains(c.Audience, v.all) {
 		return Ticket{}, fault.New(fault.Unauthenticated, "the ticket is for another region")
 	}
 	return Ticket{ID: c.ID, Subject: c.Subject, Project: c.Project, Regions: c.Audience, Scopes: c.Scopes, Expires: c.ExpiresAt.Time}, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/ticket"
 )
 
@@ -19,7 +20,7 @@ func (w *World) gateway(name string) string {
 	if w.gateways[name] == nil {
 		keys, err := ticket.ParseDocument(w.signer.Document())
 		w.must(err)
-		g := gateway{region: name, verifier: ticket.NewVerifier(name, keys)}
+		g := gateway{region: region.ShortName(name), verifier: ticket.NewVerifier(name, keys)}
 		mux := http.NewServeMux()
 		mux.HandleFunc("GET /-/logs/{project}/{service}", g.logs)
 		mux.HandleFunc("/{service}/{path...}", g.call)

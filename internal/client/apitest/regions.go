@@ -121,7 +121,7 @@ func (w *World) BringUp(spec region.Spec) {
 				return
 			}
 		}
-		r.Cluster, r.Endpoints.API = region.Cluster{ID: "c-" + spec.Name, Nodes: 1, Version: "1.34.1"}, w.gateway(spec.Name)
+		r.Cluster, r.Endpoints.API = region.Cluster{ID: "c-" + spec.Name, Nodes: 1, Version: "1.34.1"}, w.gateway(spec.Key().String())
 		w.recordRegion(&r)
 	})
 }

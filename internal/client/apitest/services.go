@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -54,7 +55,7 @@ func (s services) bringOut(ctx context.Context, r release.Release, v release.Ser
 	s.must(err)
 	for _, place := range all {
 		if place.Status.Takes() {
-			r.Regions = append(r.Regions, release.Placed{Region: place.Spec.Name, Status: release.Pending})
+			r.Regions = append(r.Regions, release.Placed{Region: place.Spec.Key().String(), Status: release.Pending})
 		}
 	}
 	s.record(&r)
@@ -79,8 +80,9 @@ func (s services) bringOut(ctx context.Context, r release.Release, v release.Ser
 		if s.Place == nil {
 			continue
 		}
-		if err := s.Place(p.Region, r); err != nil {
-			r.Status, r.Message = release.RolledBack, p.Region+": "+err.Error()
+		name := region.ShortName(p.Region)
+		if err := s.Place(name, r); err != nil {
+			r.Status, r.Message = release.RolledBack, name+": "+err.Error()
 		}
 	}
 	for i := range r.Regions {

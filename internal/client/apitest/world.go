@@ -131,7 +131,7 @@ func remembered[A any](w *World, id, order string, do func() (A, error)) (A, err
 func (w *World) AddRegion(r region.Region) {
 	w.t.Helper()
 	if r.Status.Takes() && r.Endpoints.API == "" {
-		r.Endpoints.API = w.gateway(r.Spec.Name)
+		r.Endpoints.API = w.gateway(r.Spec.Key().String())
 	}
 	w.recordRegion(&r)
 }
