@@ -71,11 +71,13 @@ func (a *Identities) DeleteTrust(ctx context.Context, spec region.TrustSpec) err
 }
 
 // Clusters makes and removes managed Kubernetes clusters in one cloud account. Poll is how often it takes a step at one that
-// is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one.
+// is on its way; the provider's rate limit bounds it. Limit is how long the provider may take for one. Gone, if there is
+// one, is told of a cluster that was removed.
 type Clusters struct {
 	Cloud cloud.Clusters
 	Poll  time.Duration
 	Limit time.Duration
+	Gone  func(region.Key)
 }
 
 // EnsureCluster makes the cluster of the spec exist and returns it when it is ready, or why it never will be. Asking twice
@@ -90,9 +92,13 @@ func (a *Clusters) EnsureCluster(ctx context.Context, spec region.ClusterSpec) (
 
 // DeleteCluster removes the cluster with what it made in the account, and returns when all of it is gone. Gone is fine.
 func (a *Clusters) DeleteCluster(ctx context.Context, spec region.ClusterSpec) error {
-	return fail(remove(ctx, pace{poll: a.Poll}, "cluster "+spec.Name, func(ctx context.Context, operation string) (region.Removal, error) {
+	err := remove(ctx, pace{poll: a.Poll}, "cluster "+spec.Name, func(ctx context.Context, operation string) (region.Removal, error) {
 		return a.Cloud.DeleteCluster(ctx, spec, operation)
-	}))
+	})
+	if err == nil && a.Gone != nil {
+		a.Gone(spec.Owner)
+	}
+	return fail(err)
 }
 
 // Accounts asks one cloud account about itself. Wanted is what parts of regions are made of. Poll is how often it looks for

@@ -76,7 +76,18 @@ func (c *Connections) Do(ctx context.Context, spec region.Spec, call func(*clust
 	if err != nil {
 		return err
 	}
-	return c.judge(spec.Key(), client, call(client))
+	err = call(client)
+	if ctx.Err() != nil {
+		return err // it was given up, which says nothing about the cluster
+	}
+	return c.judge(spec.Key(), client, err)
+}
+
+// Forget drops the connection to a cluster that is gone: one that is made anew under its name is another.
+func (c *Connections) Forget(key region.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.cached, key)
 }
 
 // client returns the cached client, renewed if it must be.
@@ -137,13 +148,17 @@ func (c *Connections) renew(ctx context.Context, spec region.Spec, at *connectio
 	at.renewal = nil
 	if err == nil {
 		on.client = client
-		c.cached[spec.Key()] = at.next(client, now, expires)
+		if c.cached[spec.Key()] == at { // not forgotten meanwhile
+			c.cached[spec.Key()] = at.next(client, now, expires)
+		}
 		return
 	}
 	at.backOff(now, err)
 	switch useful := at.valid(now) && !at.stale; {
 	case fault.Of(err).Permanent() && (!useful || fault.Is(err, fault.NotFound)):
-		delete(c.cached, spec.Key())
+		if c.cached[spec.Key()] == at {
+			delete(c.cached, spec.Key())
+		}
 		on.err = err
 	case at.valid(now):
 		on.client = at.client

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.temporal.io/sdk/testsuite"
+
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cluster"
@@ -178,6 +180,10 @@ func (c *clusters) Access(context.Context, region.ClusterSpec) (cloud.Access, er
 	return cloud.Access{Kubeconfig: []byte(kubeconfig), Expires: time.Now().Add(c.life)}, nil
 }
 
+func (c *clusters) DeleteCluster(context.Context, region.ClusterSpec, string) (region.Removal, error) {
+	return region.Removal{Gone: true}, nil
+}
+
 func TestOneRenewalServesAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, api := &clusters{life: time.Hour, slow: time.Second}, &server{answer: listing}
@@ -262,6 +268,43 @@ func TestAStaleConnectionIsReplaced(t *testing.T) {
 		}
 		if err := do(); !fault.Is(err, fault.Denied) || k.given.Load() != 2 {
 			t.Errorf("again: %v, after %d renewals", err, k.given.Load()-1)
+		}
+	})
+}
+
+// A cluster that this worker removed, and one that is made at once under its name, are two.
+func TestARemovedClustersConnectionIsNotUsedForTheNext(t *testing.T) {
+	k, api := &clusters{life: time.Hour}, &server{answer: listing}
+	c := &Connections{Cloud: k, Transport: api.transport}
+	for n := range int32(2) {
+		if err := c.Do(t.Context(), lon1, reads(t.Context())); err != nil || k.given.Load() != n+1 {
+			t.Errorf("cluster %d: %v, %d credentials", n+1, err, k.given.Load())
+		}
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestActivityEnvironment()
+		env.RegisterActivity(&Clusters{Cloud: k, Poll: time.Millisecond, Gone: c.Forget})
+		if _, err := env.ExecuteActivity("DeleteCluster", lon1.ClusterSpec(region.Net{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestACallThatIsGivenUpCostsNoRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, api := &clusters{life: time.Hour}, &server{answer: listing}
+		c := &Connections{Cloud: k, Transport: api.transport}
+		if err := c.Do(t.Context(), lon1, reads(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		api.answer = func(*http.Request) (int, string, error) { cancel(); return 0, "", context.Canceled }
+		if err := c.Do(ctx, lon1, reads(ctx)); err == nil {
+			t.Error("it was not given up")
+		}
+		api.answer = listing
+		if err := c.Do(t.Context(), lon1, reads(t.Context())); err != nil || k.given.Load() != 1 {
+			t.Errorf("%v, after %d renewals", err, k.given.Load()-1)
 		}
 	})
 }

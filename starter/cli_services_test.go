@@ -271,7 +271,7 @@ func TestCallGoesThroughAGateway(t *testing.T) {
 	}
 	m3o("call", "hello", "/greet", "{name: Ada}").fails(t, exitMisused, "not JSON")
 	m3o("call", "hello", "/", "-H", "nothing").fails(t, exitMisused, "Name: value")
-	m3o("call", "hello", "/", "--region", "ams3").fails(t, exitFailed, "lon1, nyc3")
+	m3o("call", "hello", "/", "--region", "ams3").fails(t, exitFailed, "micro/lon1, micro/nyc3")
 	m3o("call", "nothing", "/").fails(t, exitFailed, `no service "nothing"`)
 	if c := m3o("call", "hello", "/fail", "-i").fails(t, exitFailed, "418", "Content-Type: application/problem+json"); !strings.Contains(c.out, "it is a teapot") {
 		t.Errorf("%q", c.out)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/ticket"
 )
 
 // concrete fills in the places of a route's path.
@@ -112,13 +113,38 @@ func TestProjectsAreKeptApart(t *testing.T) {
 func TestATicketIsForItsServiceAndTheRegionsWhereItRuns(t *testing.T) {
 	s := newSite(t)
 	must(t, s.store.RecordRegion(t.Context(), lon1()))
+	other := lon1() // of the same name, on another platform
+	other.Spec.Platform, other.Endpoints.API = "other", "http://other/"
+	must(t, s.store.RecordRegion(t.Context(), other))
 	s.service("default", "hello")
+	for _, route := range []string{"call-tickets", "log-tickets"} {
+		var permit struct {
+			Ticket  string
+			Regions []struct{ Region, Gateway, Service string }
+		}
+		s.do("POST", "/v1/services/hello/"+route, nil, as("admin")).ok(t, 201, &permit)
+		if len(permit.Regions) != 1 || permit.Regions[0].Region != "micro/lon1" || permit.Regions[0].Service != "http://lon1/hello/" {
+			t.Errorf("permitted %+v", permit)
+		}
+		keys, err := ticket.ParseDocument(s.api.Tickets.(*ticket.Signer).Document())
+		must(t, err)
+		for region, good := range map[string]bool{"micro/lon1": true, "micro/nyc3": true, "other/lon1": false} {
+			if _, err := ticket.NewVerifier(region, keys).Verify(permit.Ticket); (err == nil) != good {
+				t.Errorf("%s: the gateway of %s says: %v", route, region, err)
+			}
+		}
+	}
+}
+
+func TestWhereNothingRunsThereIsNoTicket(t *testing.T) {
+	s := newSite(t)
+	s.service("default", "hello") // its region is gone
 	var permit struct {
 		Ticket  string
-		Regions []struct{ Region, Gateway, Service string }
+		Regions []any
 	}
 	s.do("POST", "/v1/services/hello/call-tickets", nil, as("admin")).ok(t, 201, &permit)
-	if permit.Ticket == "" || len(permit.Regions) != 1 || permit.Regions[0].Service != "http://lon1/hello/" {
+	if permit.Ticket != "" || permit.Regions == nil || len(permit.Regions) != 0 {
 		t.Errorf("permitted %+v", permit)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/release"

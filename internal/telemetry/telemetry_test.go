@@ -120,7 +120,7 @@ func TestTracesGoToTheCollector(t *testing.T) {
 		received <- r.URL.Path + " " + string(body)
 	}))
 	defer collector.Close()
-	signals, _, _ := setup(t, telemetry.Settings{Endpoint: collector.URL + "/v1/traces"})
+	signals, _, _ := setup(t, telemetry.Settings{Endpoint: collector.URL + "/v1/traces", Region: "micro/lon1"})
 	_, span := signals.Traces().Tracer("test").Start(t.Context(), "a-span-of-ours", trace.WithSpanKind(trace.SpanKindServer))
 	span.End()
 	if err := signals.Close(t.Context()); err != nil {
@@ -128,7 +128,7 @@ func TestTracesGoToTheCollector(t *testing.T) {
 	}
 	select {
 	case got := <-received:
-		if !strings.HasPrefix(got, "/v1/traces ") || !strings.Contains(got, "a-span-of-ours") || !strings.Contains(got, "m3o-test") {
+		if !strings.HasPrefix(got, "/v1/traces ") || !strings.Contains(got, "a-span-of-ours") || !strings.Contains(got, "m3o-test") || !strings.Contains(got, "micro/lon1") {
 			t.Errorf("got %q", got)
 		}
 	case <-time.After(10 * time.Second):
