@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/release"

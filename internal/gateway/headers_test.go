@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -115,8 +116,8 @@ func FuzzClaims(f *testing.F) {
 	}
 	g := &Gateway{}
 	f.Fuzz(func(t *testing.T, name string) {
-		in := (&http.Request{Method: http.MethodGet, RemoteAddr: "10.1.2.3:4000", Host: "here", Header: http.Header{name: {"a stranger's"}}}).WithContext(&call{
-			Context: t.Context(), id: "id", path: "/", prefix: "/hello"})
+		in := (&http.Request{Method: http.MethodGet, RemoteAddr: "10.1.2.3:4000", Host: "here", Header: http.Header{name: {"a stranger's"}}}).WithContext(context.WithValue(t.Context(), callKey{},
+			&call{id: "id", path: "/", prefix: "/hello"}))
 		out := &httputil.ProxyRequest{In: in, Out: in.Clone(in.Context())}
 		out.In.URL, out.Out.URL = &url.URL{}, &url.URL{}
 		g.rewrite(out)
