@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,9 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	proxies, err := prefixes("M3O_TRUSTED_PROXIES", s.TrustedProxies)
 	if err != nil {
 		return err
+	}
+	if public, err := url.Parse(s.PublicURL); err != nil || s.PublicURL != "" && (public.Host == "" || public.Scheme != "http" && public.Scheme != "https") {
+		return misuse("M3O_PUBLIC_URL: %q is no URL such as https://api.example.com", s.PublicURL)
 	}
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows,
