@@ -66,6 +66,9 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	if err != nil {
 		return err
 	}
+	if public, err := url.Parse(s.PublicURL); err != nil || s.PublicURL != "" && (public.Host == "" || public.Scheme != "http" && public.Scheme != "https") {
+		return misuse("M3O_PUBLIC_URL: %q is no URL such as https://api.example.com", s.PublicURL)
+	}
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
