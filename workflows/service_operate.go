@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"reflect"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -184,7 +183,7 @@ func (o *serviceOperator) record(ctx workflow.Context, message string) error {
 
 // recordNews does so if the row does not say so already.
 func (o *serviceOperator) recordNews(ctx workflow.Context, message string) error {
-	if reflect.DeepEqual(o.row, o.now(message)) {
+	if o.row.Says(o.now(message)) {
 		return nil
 	}
 	return o.record(ctx, message)

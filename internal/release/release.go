@@ -145,6 +145,12 @@ type Service struct {
 	UpdatedAt time.Time     `json:"updated_at"`
 }
 
+// Says reports whether the row says the same as another, whenever they were recorded.
+func (s Service) Says(other Service) bool {
+	return s.Key == other.Key && s.Status == other.Status && s.Access == other.Access && s.Current == other.Current &&
+		s.Latest == other.Latest && s.Message == other.Message && slices.Equal(s.Regions, other.Regions)
+}
+
 // Limits of a request.
 const (
 	MaxReplicas = 50

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -156,6 +157,28 @@ func TestStatusesThatEnd(t *testing.T) {
 	for status, ended := range map[release.Status]bool{release.Pending: false, release.Deploying: false, release.Ready: true, release.Failed: true, release.RolledBack: true, release.Superseded: true} {
 		if status.Ended() != ended {
 			t.Errorf("%s has ended: %t", status, !ended)
+		}
+	}
+}
+
+func TestARowSaysTheSameWheneverItWasRecorded(t *testing.T) {
+	row := func() release.Service {
+		return release.Service{Status: release.Running, Access: release.Public, Current: 1, Latest: 2, Message: "m", Regions: []release.Placed{{Region: "lon1"}}}
+	}
+	later := row()
+	later.Version, later.UpdatedAt = 7, time.Now()
+	if !row().Says(later) {
+		t.Error("a later record of the same says something else")
+	}
+	for what, change := range map[string]func(*release.Service){
+		"name": func(s *release.Service) { s.Key.Name = "x" }, "status": func(s *release.Service) { s.Status = release.Broken },
+		"access": func(s *release.Service) { s.Access = release.ByKey }, "current": func(s *release.Service) { s.Current = 2 },
+		"latest": func(s *release.Service) { s.Latest = 3 }, "message": func(s *release.Service) { s.Message = "" },
+		"regions": func(s *release.Service) { s.Regions[0].Status = release.Ready },
+	} {
+		other := row()
+		if change(&other); row().Says(other) {
+			t.Errorf("with another %s it says the same", what)
 		}
 	}
 }
