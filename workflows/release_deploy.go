@@ -125,7 +125,7 @@ func (d *deploy) findPlaces(ctx workflow.Context) error {
 		places = among(places, d.only)
 	}
 	if len(places) == 0 && d.only == nil {
-		return failure(fault.Conflict, "no region is ready to take the service: apply a platform file first")
+		return failure(fault.Conflict, "no region of the project's platform is ready to take the service: apply a platform file first")
 	}
 	d.places = places
 	names := make([]string, len(places))
