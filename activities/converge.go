@@ -22,9 +22,10 @@ const blockedLimit = time.Hour
 type pace struct{ poll, limit time.Duration }
 
 // converge takes steps until what they make is ready, and fails when it is broken. A step is told the operation that the last one
-// of it spoke of, in this attempt or the one before.
+// of it spoke of, in this attempt or the one before. A cloud that is down ends the attempt.
 func converge(ctx context.Context, p pace, what string, step func(context.Context, string) (region.Condition, error)) error {
 	w := p.watch(ctx)
+	w.retried = true
 	defer w.close()
 	return named("ensure "+what, w.until(func() (string, bool, error) {
 		now, err := unbroken(ctx, w.now().Operation, step)

@@ -296,10 +296,15 @@ func TestAnAttemptGoesOnWhereTheLastOneWas(t *testing.T) {
 	}
 }
 
+// A cloud that is down ends the attempt: Temporal backs off, and whoever asks hears why at once.
 func TestACallThatFailsInPassingIsMadeAgain(t *testing.T) {
 	b := newBench(t)
-	b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateNetwork, Way: cloudtest.Failing})
-	b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateNetwork, Way: cloudtest.LostBefore})
+	for _, way := range []cloudtest.Way{cloudtest.Failing, cloudtest.LostBefore} {
+		b.Break(t, cloudtest.Breakage{Call: cloudtest.CreateNetwork, Way: way})
+		if kind, retried := kindOf(b.run("EnsureNetwork", b.Region.NetworkSpec(), nil)); kind != fault.Unavailable || !retried {
+			t.Errorf("%s: a fault of kind %s, tried again %t", way, kind, retried)
+		}
+	}
 	if n := b.network(); !n.Ready {
 		t.Errorf("got %+v", n)
 	}

@@ -39,6 +39,7 @@ type watch struct {
 
 	since   time.Time // when the present look began
 	blocked bool      // another operation was in the way of the last look
+	retried bool      // what fails in passing ends the attempt: Temporal backs off, and says at once why
 	mu      sync.Mutex
 	seen    Seen
 }
@@ -134,7 +135,7 @@ func (w *watch) next(reason string) error {
 // time to come back: Temporal keeps that, and the attempt's place is free meanwhile.
 func (w *watch) again(err error) error {
 	var f *fault.Error
-	if fault.Of(err).Permanent() || errors.Is(err, context.Canceled) || errors.As(err, &f) && f.RetryAfter > 0 {
+	if fault.Of(err).Permanent() || errors.Is(err, context.Canceled) || errors.As(err, &f) && f.RetryAfter > 0 || w.retried && !w.blocked {
 		return err
 	}
 	return w.next(fault.Message(err))
