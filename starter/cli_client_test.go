@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/client/apitest"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/region"
@@ -45,6 +46,8 @@ func TestTokens(t *testing.T) {
 	w := apitest.New(t)
 	at(t, w)
 	t.Setenv("M3O_TOKEN", "not-the-token")
+	m3o("region", "list").fails(t, exitFailed, "not of the form m3o_pat_", "M3O_TOKEN")
+	t.Setenv("M3O_TOKEN", account.NewSecret(account.PersonToken))
 	m3o("region", "list").fails(t, exitFailed, "the token is not known", "M3O_TOKEN")
 	t.Setenv("M3O_TOKEN", "")
 	m3o("region", "list").fails(t, exitFailed, "no token", "m3o dev")

@@ -66,30 +66,15 @@ func (s *session) run(f *runFlags, args []string) error {
 			return err
 		}
 	}
-	empty := s.emptyProject()
 	ordered, err := s.api.CreateRelease(s.ctx(), m.Name, request)
 	if err != nil {
 		return err
-	}
-	if empty {
-		fmt.Fprintf(s.err, "Made project %s: %s is its first service. If that is a slip, `m3o kill %s --project %s` takes it back.\n",
-			ordered.Project, m.Name, m.Name, ordered.Project)
 	}
 	fmt.Fprintf(s.err, "Release %d of %s is ordered.\n", ordered.Release, m.Name)
 	if f.detach {
 		return s.printOrdered(ordered)
 	}
 	return s.follow(m.Name, ordered.Release, dir != "")
-}
-
-// emptyProject reports whether a project was named in which nothing runs yet: a project is made by its first service, and so
-// by a slip of the pen.
-func (s *session) emptyProject() bool {
-	if s.api.Project == "" || s.api.Project == account.DefaultProject {
-		return false
-	}
-	list, err := s.api.Services(s.ctx())
-	return err == nil && len(list) == 0 // what is wrong is said of the order itself
 }
 
 func (s *session) printOrdered(o client.Ordered) error {

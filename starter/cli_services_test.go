@@ -89,17 +89,15 @@ func TestAReleaseThatWaitsSaysForWhat(t *testing.T) {
 	}
 }
 
-func TestANewProjectIsNotMadeSilently(t *testing.T) {
-	twoRegions(t)
+// A project is made by an operator, not by a slip of the pen.
+func TestAProjectThatIsNotThereIsNotMade(t *testing.T) {
+	w := twoRegions(t)
 	program(t, "hello")
-	for project, want := range map[string]bool{"shpo": true, "default": false} {
-		if c := m3o("run", "hello", "--project", project, "--detach").must(t); strings.Contains(c.errs, "Made project "+project) != want {
-			t.Errorf("%s: said is %s", project, c.errs)
-		}
+	m3o("run", "hello", "--project", "shpo", "--detach").fails(t, exitFailed, `there is no project "shpo"`)
+	if _, err := w.Store.CreateProject(t.Context(), "shop", "", "admin"); err != nil {
+		t.Fatal(err)
 	}
-	if c := m3o("run", "hello", "--project", "shpo", "--detach").must(t); strings.Contains(c.errs, "Made project") {
-		t.Errorf("the second time is said: %s", c.errs)
-	}
+	m3o("run", "hello", "--project", "shop", "--detach").must(t)
 }
 
 func TestWhatTheSourceSaysAndWhatFlagsSay(t *testing.T) {
