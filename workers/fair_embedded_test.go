@@ -19,6 +19,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/build"
@@ -92,15 +93,14 @@ func site(t *testing.T, f *factory) client.Client {
 	c, err := client.Dial(client.Options{HostPort: e.Address, Logger: silent{}})
 	must(t, err)
 	t.Cleanup(c.Close)
-	for _, s := range seats(Holdings{Build: &activities.Builds{Builder: f}}) {
-		w := s.worker(t.Context(), c, Options{Build: "test", Logger: logger}, func(err error) { t.Error(err) })
-		must(t, w.Start())
-		t.Cleanup(w.Stop)
-	}
+	seat := Seat{Queue: queue.Build, Activities: BuildActivities{Builds: &activities.Builds{Builder: f}}, AtOnce: 200}
+	builds := seat.worker(t.Context(), c, Options{Build: "test", Logger: logger}, func(err error) { t.Error(err) })
+	must(t, builds.Start())
+	t.Cleanup(builds.Stop)
 	w := worker.New(c, queue.Flows, worker.Options{})
 	for _, known := range flows() {
 		if known.name == release.BuildWorkflow {
-			Register(w, []flow{{name: known.name, function: known.function}}, nil)
+			w.RegisterWorkflowWithOptions(known.function, workflow.RegisterOptions{Name: known.name})
 		}
 	}
 	must(t, w.Start())
