@@ -68,7 +68,7 @@ func TestAProviderIsARow(t *testing.T) {
 	if !slices.Equal(process.Args, []string{"worker", "--queues", "cloud-test"}) || process.Cloud == nil || process.Cloud.Name != "test" {
 		t.Fatalf("m3o dev runs %+v", process)
 	}
-	told := config.Settings{Store: "the database", TicketKeys: "tickets.json"}.With(process.Cloud.Own("http://127.0.0.1:9002", "test.key")).Of(process.Parts...).Environ()
+	told := config.Settings{Store: "the database", TicketKeys: "tickets.json"}.With(process.Cloud.Own(dev.SandboxCloud{URL: "http://127.0.0.1:9002", Credentials: "test.key"})).Of(process.Parts...).Environ()
 	for _, want := range []string{"M3O_TEST_URL=http://127.0.0.1:9002", "M3O_TEST_KEY_FILE=test.key", "M3O_TICKET_PUBLIC_KEYS=tickets.json"} {
 		if !slices.Contains(told, want) {
 			t.Errorf("m3o dev --split does not tell the worker %s: %v", want, told)
