@@ -224,6 +224,7 @@ func TestWhoWaitsWaitsOutAPause(t *testing.T) {
 			}()
 		}
 		<-done
+		synctest.Wait() // the other has its turn, and waits for it
 		worker.pause(request(t.Context(), http.MethodGet), began.Add(40*time.Second))
 		<-done
 		if waited := time.Since(began); waited < 40*time.Second {
