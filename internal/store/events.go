@@ -53,7 +53,7 @@ func (s *Store) Events(ctx context.Context, after int64, projects []string, limi
 	var rows []eventRow
 	query := s.read.NewSelect().Model(&rows).Where("seq > ?", after).Order("seq").Limit(int64(limit))
 	if projects != nil {
-		query.Where("project IN (?)", bun.In(append([]string{}, projects...)))
+		query.Where("project IN ?", bun.Tuple(projects))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, s.explain(err, "read the events")

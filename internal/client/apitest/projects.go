@@ -28,7 +28,7 @@ func (p projects) RemoveProject(ctx context.Context, id string, in account.Remov
 				v, err := p.Store.Service(ctx, key)
 				p.must(err)
 				v.Status, v.Regions, v.Current = release.Killed, nil, 0
-				services{p.World}.recordService(&v)
+				services(p).recordService(&v)
 			}
 			p.pause()
 			p.must(p.Store.EraseProject(ctx, in.Project, in.By))
