@@ -23,6 +23,12 @@ func (p *platform) ask(method, path string, body any, want int) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return p.askAs(strings.TrimSpace(string(token)), method, path, body, want)
+}
+
+// askAs calls the API as the owner of a token.
+func (p *platform) askAs(token, method, path string, body any, want int) string {
+	p.t.Helper()
 	data, err := json.Marshal(body)
 	if err != nil {
 		p.t.Fatal(err)
@@ -31,7 +37,7 @@ func (p *platform) ask(method, path string, body any, want int) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -46,10 +52,16 @@ func (p *platform) ask(method, path string, body any, want int) string {
 }
 
 // answersIn asks a region's gateway for a service of a project.
-func answersIn(url, project string, want int) error {
+func answersIn(url, project string, want int) error { return answersTo("", url, project, want) }
+
+// answersTo is answersIn for the bearer of a ticket.
+func answersTo(ticket, url, project string, want int) error {
 	r, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return err
+	}
+	if ticket != "" {
+		r.Header.Set("Authorization", "Bearer "+ticket)
 	}
 	r.Host = project + ".api.m3o.localhost"
 	resp, err := http.DefaultClient.Do(r)
@@ -109,4 +121,57 @@ func TestAProjectIsSuspendedAndRemoved(t *testing.T) {
 		return nil
 	})
 	soon("shop", http.StatusNotFound)
+}
+
+// permit is a ticket for a service, and where it holds.
+type permit struct {
+	Ticket  string
+	Regions []struct{ Gateway, Service string }
+}
+
+// TestTwoProjectsInOneRegionAreKeptApart: who owns one project reaches nothing of the other, through the API and through the
+// gateway that both share: services, logs, sources, images and tickets.
+func TestTwoProjectsInOneRegionAreKeptApart(t *testing.T) {
+	p := start(t, settings{scale: 0.01, poll: "200ms"})
+	p.must("apply", "-f", p.file("lon1"), "--yes")
+	p.ask("POST", "/v1/projects", map[string]string{"name": "shop"}, http.StatusCreated)
+	p.ask("POST", "/v1/projects/shop/service-accounts", map[string]string{"name": "ci", "role": "owner"}, http.StatusCreated)
+	ci := decode[struct{ Secret string }](t, p.ask("POST", "/v1/projects/shop/service-accounts/ci/tokens", map[string]string{"name": "ci"}, http.StatusCreated)).Secret
+	for name, project := range map[string]string{"till": "default", "hello": "shop"} {
+		p.must("run", hello, "--public=false", "--name", name, "--project", project, "--json")
+	}
+	theirs := decode[struct {
+		Image  string
+		Origin struct{ Source string }
+	}](t, p.ask("GET", "/v1/services/till/releases/1?project=default", nil, http.StatusOK))
+	asCI := func(method, path string, body any, want int) string {
+		t.Helper()
+		return p.askAs(ci, method, path, body, want)
+	}
+
+	asCI("GET", "/v1/services/hello?project=shop", nil, http.StatusOK)
+	for _, r := range []struct{ method, path string }{{"GET", "/v1/services/till"}, {"GET", "/v1/services"}, {"GET", "/v1/services/till/releases"}, {"GET", "/v1/services/till/releases/1/log"},
+		{"DELETE", "/v1/services/till"}, {"POST", "/v1/services/till/rollback"}, {"POST", "/v1/services/till/call-tickets"}, {"POST", "/v1/services/till/log-tickets"},
+		{"PUT", "/v1/sources/" + theirs.Origin.Source}} {
+		asCI(r.method, r.path+"?project=default", struct{}{}, http.StatusForbidden)
+	}
+	asCI("POST", "/v1/services/stolen/releases?project=shop", map[string]string{"image": theirs.Image}, http.StatusForbidden)
+	p.ask("POST", "/v1/projects", map[string]string{"name": "bank"}, http.StatusCreated)
+	p.ask("POST", "/v1/services/stolen/releases?project=bank", map[string]string{"source": theirs.Origin.Source}, http.StatusNotFound)
+
+	call := decode[permit](t, asCI("POST", "/v1/services/hello/call-tickets?project=shop", nil, http.StatusCreated))
+	logs := decode[permit](t, asCI("POST", "/v1/services/hello/log-tickets?project=shop", nil, http.StatusCreated))
+	gateway := call.Regions[0].Gateway
+	for what, c := range map[string]struct {
+		ticket, url, project string
+		want                 int
+	}{
+		"its own service": {call.Ticket, gateway + "hello/", "shop", http.StatusOK}, "the other's": {call.Ticket, gateway + "till/", "default", http.StatusNotFound}, // a ticket's project is where its bearer is
+		"its own logs": {logs.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusOK}, "the other's logs": {logs.Ticket, gateway + "-/logs/default/till", "shop", http.StatusForbidden},
+		"calls for logs": {call.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusForbidden}, "nobody": {"", gateway + "till/", "default", http.StatusUnauthorized},
+	} {
+		if err := answersTo(c.ticket, c.url, c.project, c.want); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
