@@ -152,12 +152,10 @@ func (n *oneNode) bringsPartsUp(t *testing.T) {
 	if status, body := get(t, state.Gateway+"-/readyz"); status != http.StatusOK || !strings.Contains(body, "lon1") {
 		t.Errorf("the gateway at %s answers %d: %s", state.Gateway, status, body)
 	}
-	if members := strings.Count(n.monitor(t, "routez"), `"remote_name": "nats-`); members < 2 {
-		t.Errorf("NATS has routes to %d others", members)
-	}
-	if meta := n.monitor(t, "jsz"); !strings.Contains(meta, `"cluster_size": 3`) {
-		t.Errorf("JetStream is no cluster of three: %s", meta)
-	}
+	eventually(t, "NATS is a cluster of three", func() (bool, string) { // a member is ready before it has found all others
+		members, meta := strings.Count(n.monitor(t, "routez"), `"remote_name": "nats-`), n.monitor(t, "jsz")
+		return members >= 2 && strings.Contains(meta, `"cluster_size": 3`), fmt.Sprintf("routes to %d others, JetStream: %s", members, meta)
+	})
 }
 
 func (n *oneNode) awaitParts(t *testing.T) cluster.State {
