@@ -81,7 +81,7 @@ func TestSpine(t *testing.T) {
 	t.Run("a region that comes later gets every service", func(t *testing.T) {
 		p.must("apply", "-f", p.file("lon1", "nyc3", "sgp1"), "--yes")
 		eventually(t, 2*time.Minute, func() error {
-			if s := p.must("status", "hello", "--json"); strings.Count(s, `"sgp1"`) == 0 {
+			if s := p.must("status", "hello", "--json"); !strings.Contains(s, `"micro/sgp1"`) {
 				return fmt.Errorf("hello does not run in sgp1: %s", s)
 			}
 			return nil
