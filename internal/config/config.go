@@ -59,6 +59,7 @@ type Settings struct {
 	TemporalCAFile     string `env:"M3O_TEMPORAL_CA_FILE" for:"api worker migrate" say:"file with the authorities that sign Temporal's certificate (default: the system's)"`
 	TemporalServerName string `env:"M3O_TEMPORAL_SERVER_NAME" for:"api worker migrate" say:"name in Temporal's certificate (default: the host of M3O_TEMPORAL)"`
 	TemporalAPIKeyFile string `env:"M3O_TEMPORAL_API_KEY_FILE" for:"api worker migrate" say:"file with an API key in place of a client certificate; any of these five settings means TLS"`
+	TemporalPlaintext  string `env:"M3O_TEMPORAL_PLAINTEXT_ALLOW" for:"api worker migrate" say:"yes: reach it without TLS, also where it is not on the loopback, because a mesh encrypts the connection"`
 
 	Registry           string `env:"M3O_REGISTRY" for:"api build" say:"host:port[/prefix] that images are pushed to, each project's to its own part"`
 	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
