@@ -72,7 +72,7 @@ type Settings struct {
 	NoSumDB            string `env:"M3O_GONOSUMDB" for:"build" say:"modules that it is not asked about, as GONOSUMDB"`
 	Unjailed           string `env:"M3O_UNJAILED_ALLOW" for:"build" say:"yes: where no jail can be made, compile without one, as the worker's own user"`
 
-	Workers        string `env:"M3O_WORKERS" for:"cloud" say:"processes that share this cloud's limits, the replicas of its Deployment (default 1)"`
+	Workers        string `env:"M3O_WORKERS" for:"cloud" say:"processes that share this cloud's limits, the replicas of its Deployment and those that a rollout adds to them (default 1)"`
 	Poll           string `env:"M3O_POLL" for:"cloud" say:"how often it is asked about what is on its way (default 5s)"`
 	Patience       string `env:"M3O_CLUSTER_LIMIT" for:"cloud" say:"how long it may take for a cluster (default 1h)"`
 	RegionTrace    string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`
