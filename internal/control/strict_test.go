@@ -24,6 +24,7 @@ import (
 
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/fault"
 )
 
 // order is what the workflow of these tests obeys.
@@ -237,6 +238,9 @@ func TestWhoSendsNothingCommandsNothing(t *testing.T) {
 	s.must(s.update(dialled, "strict-empty", "ours"))
 	s.must(dialled.SignalWorkflow(s.ctx, "strict-empty", "", "order", order{"end"}))
 	s.must(run.Get(s.ctx, nil))
+	if answer, err := flows.AwaitWorkflow(s.ctx, "strict-empty"); !fault.Is(err, fault.Denied) {
+		t.Errorf("the answer of a workflow that gave none is %s, %v", answer, err)
+	}
 
 	run = s.start("strict-empty-result", "call ask")
 	s.await("strict-empty-result", func(a string) bool { return a == "ask" })
