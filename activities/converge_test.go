@@ -182,7 +182,7 @@ func TestARegionIsMadeAndRemovedStepByStep(t *testing.T) {
 	b.must(b.run("EnsureTrust", b.Region.TrustSpec(cluster, identity), nil))
 	spec.ID = cluster.ID
 	b.must(b.run("DeleteCluster", spec, nil))
-	if _, err := b.Provider.FindCluster(t.Context(), spec); !fault.Is(err, fault.NotFound) {
+	if _, err := b.Provider.Access(t.Context(), spec); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the cluster was called gone: %v", err)
 	}
 	b.must(b.run("DeleteTrust", b.Region.TrustSpec(cluster, identity), nil))

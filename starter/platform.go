@@ -90,7 +90,7 @@ func connect(ctx context.Context, s config.Settings, signals *telemetry.Signals)
 
 // temporalAt is where Temporal is, and how it is reached.
 func temporalAt(s config.Settings) control.Settings {
-	return control.Settings{Address: s.Temporal, Namespace: s.TemporalNamespace, Logger: slog.New(slog.DiscardHandler),
+	return control.Settings{Address: s.Temporal, Namespace: s.TemporalNamespace, Logger: slog.New(slog.DiscardHandler), Plaintext: s.TemporalPlaintext == yes,
 		Security: control.Security{CertFile: s.TemporalCertFile, KeyFile: s.TemporalKeyFile, CAFile: s.TemporalCAFile, ServerName: s.TemporalServerName,
 			APIKeyFile: s.TemporalAPIKeyFile}}
 }

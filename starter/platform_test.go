@@ -39,8 +39,18 @@ func TestHowTemporalIsReachedIsSet(t *testing.T) {
 		}
 	}
 	operator(t)
+	for _, name := range []string{"CERT_FILE", "KEY_FILE", "CA_FILE", "SERVER_NAME", "API_KEY_FILE"} {
+		t.Setenv("M3O_TEMPORAL_"+name, "")
+	}
+	t.Setenv("M3O_TEMPORAL", "temporal:7233")
+	m3o("migrate").fails(t, exitFailed, "temporal:7233", "plaintext", "M3O_TEMPORAL_CERT_FILE", "M3O_TEMPORAL_API_KEY_FILE", "M3O_TEMPORAL_PLAINTEXT_ALLOW=yes")
+	for value, allowed := range map[string]bool{"": false, "no": false, "yes": true} {
+		t.Setenv("M3O_TEMPORAL_PLAINTEXT_ALLOW", value)
+		if at := temporalAt(config.Load(config.API)); at.Plaintext != allowed {
+			t.Errorf("M3O_TEMPORAL_PLAINTEXT_ALLOW=%s: allowed is %t", value, at.Plaintext)
+		}
+	}
 	t.Setenv("M3O_TEMPORAL", "127.0.0.1:1")
-	t.Setenv("M3O_TEMPORAL_API_KEY_FILE", "")
-	t.Setenv("M3O_TEMPORAL_KEY_FILE", "")
+	t.Setenv("M3O_TEMPORAL_CERT_FILE", "CERT_FILE")
 	m3o("migrate").fails(t, exitFailed, "M3O_TEMPORAL_KEY_FILE must be set")
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/workers"
 )
 
@@ -63,6 +65,14 @@ func TestNamesAreGivenOnce(t *testing.T) {
 			t.Errorf("%s is registered on %s and on %s", words[2], other, words[0])
 		}
 		seen[words[2]] = words[0]
+	}
+}
+
+func TestEveryProviderHasAQueue(t *testing.T) {
+	for _, p := range region.Providers() {
+		if !slices.ContainsFunc(queues, func(r row) bool { return r.cloud && r.queue == queue.Cloud(p) }) {
+			t.Errorf("a platform file may name %s, and no worker serves it", p)
+		}
 	}
 }
 

@@ -238,6 +238,20 @@ func TestRemovalWhileItWaits(t *testing.T) {
 	}
 }
 
+// TestSignalsThatCannotBeReadEndNothing: they are a stranger's.
+func TestSignalsThatCannotBeReadEndNothing(t *testing.T) {
+	w := newWorld()
+	w.later("EnsureCluster lon1", 40*time.Second)
+	p := newPlay(t, w)
+	p.at(5*time.Second, func() {
+		p.SignalWorkflow(region.GiveUpSignal, "a stranger's")
+		p.SignalWorkflow(region.RetrySignal, "a stranger's")
+	})
+	if end := p.bootstrapped(region.BootstrapInput{Spec: lon1()}); end.Region.Status != region.Ready {
+		t.Errorf("the region is %s: %s", end.Region.Status, end.Region.Message)
+	}
+}
+
 func TestRemovalWhileAStepIsAtWork(t *testing.T) {
 	w := newWorld()
 	w.later("EnsureCluster lon1", 40*time.Second)

@@ -324,13 +324,16 @@ func (b *bootstrap) listen(ctx workflow.Context) {
 		s := workflow.NewSelector(ctx)
 		s.AddReceive(goOn, func(c workflow.ReceiveChannel, _ bool) {
 			var wanted region.Spec
-			c.Receive(ctx, &wanted)
-			b.retry, b.wish = true, wanted
+			if c.ReceiveAsync(&wanted) {
+				b.retry, b.wish = true, wanted
+			}
 		})
 		s.AddReceive(end, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, nil)
-			b.giveUp = true
-			if b.stop != nil {
+			var unwanted region.Spec // is read, so that what is not encrypted with our keys is dropped
+			if !c.ReceiveAsync(&unwanted) {
+				return
+			}
+			if b.giveUp = true; b.stop != nil {
 				b.stop()
 			}
 		})

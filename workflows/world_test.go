@@ -224,19 +224,6 @@ func (w *world) EnsureCluster(_ context.Context, s region.ClusterSpec, _ string)
 	return ready(s), nil
 }
 
-func (w *world) FindCluster(_ context.Context, s region.ClusterSpec) (region.Cluster, error) {
-	if err := w.call("FindCluster", s.Owner.Name); err != nil {
-		return region.Cluster{}, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	made, found := w.clusters[s.Owner.Name]
-	if !found {
-		return region.Cluster{}, fault.New(fault.NotFound, "no cluster %s", s.Name)
-	}
-	return ready(made), nil
-}
-
 func ready(s region.ClusterSpec) region.Cluster {
 	return region.Cluster{ID: "k8s-" + s.Owner.Name, Name: s.Name, Nodes: s.Nodes.Count, Version: s.Version,
 		Condition: region.Condition{State: "running", Ready: true}}

@@ -61,6 +61,15 @@ func TestAWriterInOneProjectAndReaderInAnother(t *testing.T) {
 	}
 }
 
+// TestThePlatformsOwnNameIsNoProjects: its images are in the registry where a project of that name would have its own.
+func TestThePlatformsOwnNameIsNoProjects(t *testing.T) {
+	for name, fine := range map[string]bool{"m3o": false, "m3o-shop": true, "shop": true, "": false, "a--b": false} {
+		if err := account.CheckProject("name", name); (err == nil) != fine || !fine && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestATokenForOneProjectHoldsNothingElse(t *testing.T) {
 	p := everywhere()
 	p.Project = "shop"

@@ -93,10 +93,14 @@ var projectName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$`)
 // ProjectNameRule is the sentence that explains what a project's name must look like.
 const ProjectNameRule = "must be a DNS label: lower-case letters, digits and hyphens, beginning with a letter, at most 40 characters, without two hyphens in a row"
 
+// reserved is the project whose part of the registry, <registry>/m3o/, holds the platform's own images.
+const reserved = "m3o"
+
 // CheckProject reports what is wrong with a project's name.
 func CheckProject(field, name string) error {
 	var c fault.Checker
 	c.Check(projectName.MatchString(name) && !strings.Contains(name, joint), field, "%.80q %s", name, ProjectNameRule)
+	c.Check(name != reserved, field, "%q is reserved: the platform's own images have its part of the registry", name)
 	return c.Err()
 }
 

@@ -95,12 +95,10 @@ type Clusters interface {
 	// EnsureCluster takes one step towards the cluster of the spec, with its number of nodes and all that it needs to run
 	// pods. Ready means that every node that was asked for runs, and no other.
 	EnsureCluster(ctx context.Context, spec region.ClusterSpec, operation string) (region.Cluster, error)
-	// FindCluster returns the cluster of the spec's name and owner as it is, or a NotFound fault. It only reads.
-	FindCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error)
 	// DeleteCluster takes one step towards its end, and that of what it made in the account and left there: load balancers,
 	// network interfaces, disks. Those that carry only the cluster's id are found if the spec has it.
 	DeleteCluster(ctx context.Context, spec region.ClusterSpec, operation string) (region.Removal, error)
-	// Access returns credentials for the cluster's API server.
+	// Access returns credentials for the API server of the cluster of the spec's name and owner, or a NotFound fault.
 	Access(ctx context.Context, spec region.ClusterSpec) (Access, error)
 }
 

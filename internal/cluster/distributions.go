@@ -1,6 +1,9 @@
 package cluster
 
-import "github.com/m3o/platform/internal/region"
+import (
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+)
 
 // distribution is what differs by cloud inside a managed cluster. Everything else here is the same everywhere.
 type distribution struct {
@@ -20,6 +23,15 @@ var distributions = map[region.Provider]distribution{
 		annotations: map[string]string{"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"}},
 	region.GCP:   {name: "GKE", storage: "standard-rwo", engines: []engine{dataplaneV2, calico}},
 	region.Azure: {name: "AKS", storage: "default", engines: []engine{cilium, azureNPM, calicoOperated}},
+}
+
+// distributionOf is the row of a cloud.
+func distributionOf(p region.Provider) (distribution, error) {
+	of, found := distributions[p]
+	if !found {
+		return distribution{}, fault.New(fault.Invalid, "this version does not know the Kubernetes of the provider %q", p)
+	}
+	return of, nil
 }
 
 // balancer annotates the gateway's load balancer. Where it can have a name, that says whose it is.

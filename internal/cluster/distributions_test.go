@@ -2,10 +2,27 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
+
+// Every provider that a platform file may name has a row, and what has none is refused in words.
+func TestEveryProviderHasADistribution(t *testing.T) {
+	for _, provider := range region.Providers() {
+		if of, err := distributionOf(provider); err != nil || of.name == "" || of.storage == "" || len(of.engines) == 0 {
+			t.Errorf("%s: %+v, %v", provider, of, err)
+		}
+	}
+	if _, err := distributionOf("acme"); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), `"acme"`) {
+		t.Errorf("a provider without a row: %v", err)
+	}
+	if err := new(Client).ApplyParts(t.Context(), region.Spec{Platform: "micro", Name: "lon1", Provider: "acme"}, Parts{}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("parts for a provider without a row: %v", err)
+	}
+}
 
 // The gateway's load balancer is annotated as each cloud wants it.
 func TestTheLoadBalancerIsTheClouds(t *testing.T) {

@@ -21,6 +21,9 @@ import (
 // ApplyParts makes the parts of the spec exist as wanted; it does not wait (PartsState tells). It is server-side apply:
 // repeating it changes nothing.
 func (c *Client) ApplyParts(ctx context.Context, spec region.Spec, in Parts) error {
+	if _, err := distributionOf(spec.Provider); err != nil {
+		return err
+	}
 	in, err := in.complete(spec)
 	if err != nil {
 		return err

@@ -32,7 +32,10 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 // Verify looks whether the cluster can hold a region, and says in words what it lacks: a default StorageClass, and what enforces
 // NetworkPolicy on every node. The second may be lacking where the spec allows it. Nothing is changed.
 func (c *Client) Verify(ctx context.Context, spec region.Spec) (found region.Verified, lacks []string, err error) {
-	of := distributions[spec.Provider]
+	of, err := distributionOf(spec.Provider)
+	if err != nil {
+		return region.Verified{}, nil, err
+	}
 	if found.StorageClass, err = c.defaultStorage(ctx); err != nil {
 		return region.Verified{}, nil, err
 	}

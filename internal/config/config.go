@@ -59,6 +59,7 @@ type Settings struct {
 	TemporalCAFile     string `env:"M3O_TEMPORAL_CA_FILE" for:"api worker migrate" say:"file with the authorities that sign Temporal's certificate (default: the system's)"`
 	TemporalServerName string `env:"M3O_TEMPORAL_SERVER_NAME" for:"api worker migrate" say:"name in Temporal's certificate (default: the host of M3O_TEMPORAL)"`
 	TemporalAPIKeyFile string `env:"M3O_TEMPORAL_API_KEY_FILE" for:"api worker migrate" say:"file with an API key in place of a client certificate; any of these five settings means TLS"`
+	TemporalPlaintext  string `env:"M3O_TEMPORAL_PLAINTEXT_ALLOW" for:"api worker migrate" say:"yes: reach it without TLS, also where it is not on the loopback, because a mesh encrypts the connection"`
 
 	Registry           string `env:"M3O_REGISTRY" for:"api build" say:"host:port[/prefix] that images are pushed to, each project's to its own part"`
 	RegistryHTTP       string `env:"M3O_REGISTRY_HTTP" for:"build" say:"yes: it speaks plain HTTP; one on the loopback always may"`
@@ -71,7 +72,7 @@ type Settings struct {
 	NoSumDB            string `env:"M3O_GONOSUMDB" for:"build" say:"modules that it is not asked about, as GONOSUMDB"`
 	Unjailed           string `env:"M3O_UNJAILED_ALLOW" for:"build" say:"yes: where no jail can be made, compile without one, as the worker's own user"`
 
-	Workers        string `env:"M3O_WORKERS" for:"cloud" say:"processes that share this cloud's limits, the replicas of its Deployment (default 1)"`
+	Workers        string `env:"M3O_WORKERS" for:"cloud" say:"processes that share this cloud's limits, the replicas of its Deployment and those that a rollout adds to them (default 1)"`
 	Poll           string `env:"M3O_POLL" for:"cloud" say:"how often it is asked about what is on its way (default 5s)"`
 	Patience       string `env:"M3O_CLUSTER_LIMIT" for:"cloud" say:"how long it may take for a cluster (default 1h)"`
 	RegionTrace    string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`

@@ -69,7 +69,9 @@ func createKeys(path string) error {
 
 // Codec encrypts payloads with AES-256-GCM, and decrypts those under older keys, too. What is not encrypted is refused: whoever
 // reaches Temporal may have put it there. Where the SDK says whose payloads they are, they are bound to that workflow, so that
-// they cannot be taken from one to command another.
+// they cannot be taken from one to command another; a workflow takes none that are bound to nobody. The SDK says it of
+// everything that the platform uses. It does not of details of a canceled workflow, and of activities that are completed by a
+// task token, which therefore cannot be read.
 //
 // Outside of it are, because the SDK never asks: search attributes, headers (which carry traces alone), and what Temporal's own
 // server says.
@@ -200,7 +202,10 @@ func (c *Codec) open(p *commonpb.Payload) (*commonpb.Payload, error) {
 	if !known {
 		return nil, fmt.Errorf("payload is encrypted under key %q, which is not among ours", id)
 	}
-	if c.workflow != "" && owner != "" && owner != c.workflow {
+	switch {
+	case c.workflow != "" && owner == "":
+		return nil, fault.New(fault.Denied, "a payload that is bound to no workflow was given to %q", c.workflow)
+	case c.workflow != "" && owner != c.workflow:
 		return nil, fault.New(fault.Denied, "a payload of workflow %q was given to %q", owner, c.workflow)
 	}
 	if len(p.Data) < aead.NonceSize() {

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
+
+	"github.com/m3o/platform/internal/fault"
 )
 
 // Namespace is the Temporal namespace that holds every workflow of the platform.
@@ -18,6 +21,7 @@ type Settings struct {
 	Address      string
 	Namespace    string // empty: Namespace
 	Security     Security
+	Plaintext    bool // without security, also where Temporal is not on the loopback: a mesh secures the connection
 	Codec        *Codec
 	Interceptors []interceptor.ClientInterceptor // serve the workers that use the client, too
 	Metrics      client.MetricsHandler
@@ -31,8 +35,26 @@ func Dial(ctx context.Context, s Settings) (client.Client, error) {
 	return dial(ctx, s, client.Options{Interceptors: s.Interceptors, MetricsHandler: s.Metrics, DataConverter: converts.Data, FailureConverter: converts.Failures})
 }
 
+// confidential refuses to talk in plaintext over a network, unless that is allowed.
+func (s Settings) confidential() error {
+	if s.Plaintext || s.Security != (Security{}) || onLoopback(s.Address) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "Temporal at %s is not on this machine, and would be talked to in plaintext: set %s and %s, or %s; %s where the system trusts its certificate; or %s=yes where a mesh encrypts the connection",
+		s.Address, certVariable, keyVariable, apiKeyVariable, serverNameVariable, plaintextVariable)
+}
+
+// onLoopback reports whether a host:port is on the loopback.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
+}
+
 // dial is the one place that makes a connection to Temporal.
 func dial(ctx context.Context, s Settings, with client.Options) (client.Client, error) {
+	if err := s.confidential(); err != nil {
+		return nil, err
+	}
 	options, err := s.Security.options()
 	if err != nil {
 		return nil, err

@@ -16,24 +16,6 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// Converters are how values and errors become what Temporal keeps, and back.
-type Converters struct {
-	Data     converter.DataConverter
-	Failures converter.FailureConverter
-}
-
-// Converters encrypt with the codec, and take nothing that is not encrypted.
-func (c *Codec) Converters() Converters {
-	return Converters{Data: converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), c), Failures: newFailureConverter(c)}
-}
-
-// of are the converters of one workflow.
-func (c Converters) of(workflowID string) Converters {
-	where := converter.WorkflowSerializationContext{Namespace: Namespace, WorkflowID: workflowID}
-	return Converters{Data: converter.WithDataConverterSerializationContext(c.Data, where),
-		Failures: converter.WithFailureConverterSerializationContext(c.Failures, where)}
-}
-
 // failures encrypts what failures say, like every payload: they quote what a stranger's program said last. What a failure says
 // that is not encrypted is taken from Temporal's server alone.
 type failures struct {
@@ -44,7 +26,7 @@ type failures struct {
 func newFailureConverter(codec *Codec) converter.FailureConverter {
 	return failures{codec: codec, FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		EncodeCommonAttributes: true,
-		DataConverter:          converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec),
+		DataConverter:          newDataConverter(codec),
 	})}
 }
 

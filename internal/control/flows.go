@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -243,11 +244,15 @@ func serviceCommand(key release.Key) command {
 		summary: fmt.Sprintf("Service %s of project %s", key.Name, key.Project), attributes: serviceAttributes(key)}
 }
 
-// AwaitWorkflow waits for the workflow's answer, whichever of its runs gives it.
+// AwaitWorkflow waits for the workflow's answer, whichever of its runs gives it. One that ended without is refused: the SDK reads
+// nothing then, and everything that is awaited answers.
 func (f *Flows) AwaitWorkflow(ctx context.Context, id string) (json.RawMessage, error) {
 	var answer json.RawMessage
 	if err := f.temporal.GetWorkflow(ctx, id, "").Get(ctx, &answer); err != nil {
 		return nil, translate(err)
+	}
+	if len(answer) == 0 {
+		return nil, fault.New(fault.Denied, "the workflow %s ended without an answer that is encrypted with our keys", id)
 	}
 	return answer, nil
 }

@@ -18,7 +18,8 @@ import (
 )
 
 // Security is how we prove to Temporal who we are, and how it proves to us that it is Temporal: by TLS with a client certificate,
-// or with an API key. The zero value is neither, for a Temporal on the same machine.
+// or with an API key. The zero value is neither, for a Temporal on the same machine: Dial
+// refuses it for others.
 type Security struct {
 	CertFile, KeyFile string // our certificate and its key, read again when they are renewed
 	CAFile            string // the authorities that sign Temporal's certificate; empty: the system's
@@ -33,6 +34,7 @@ const (
 	caVariable         = "M3O_TEMPORAL_CA_FILE"
 	serverNameVariable = "M3O_TEMPORAL_SERVER_NAME"
 	apiKeyVariable     = "M3O_TEMPORAL_API_KEY_FILE"
+	plaintextVariable  = "M3O_TEMPORAL_PLAINTEXT_ALLOW"
 )
 
 // tls is the configuration of the connection, nil without security.

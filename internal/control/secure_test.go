@@ -376,3 +376,37 @@ func TestSettingsOfTLSThatAreWrongAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaintextStaysOnTheMachine: a Temporal elsewhere is reached over TLS, unless it is said that a mesh encrypts the connection.
+func TestPlaintextStaysOnTheMachine(t *testing.T) {
+	settings := control.Settings{Codec: codec(t, keys(t)), Logger: slog.New(slog.DiscardHandler)}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // nobody is called
+	for _, address := range []string{"temporal:7233", "192.0.2.1:7233", "localhost.example.com:7233", "0.0.0.0:7233", "[2001:db8::1]:7233", "dns:///127.0.0.1:7233", ":7233"} {
+		settings.Address, settings.Plaintext, settings.Security = address, false, control.Security{}
+		for what, call := range map[string]func() error{
+			"dial":    func() error { _, err := control.Dial(ended, settings); return err },
+			"prepare": func() error { return control.Prepare(ended, settings, control.Retention) },
+		} {
+			err := call()
+			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "plaintext") || !strings.Contains(err.Error(), "M3O_TEMPORAL_CERT_FILE") ||
+				!strings.Contains(err.Error(), "M3O_TEMPORAL_PLAINTEXT_ALLOW") {
+				t.Errorf("%s %s: %v", what, address, err)
+			}
+		}
+		settings.Plaintext = true
+		if _, err := control.Dial(ended, settings); err == nil || strings.Contains(err.Error(), "plaintext") {
+			t.Errorf("%s, allowed: %v", address, err)
+		}
+		settings.Plaintext, settings.Security.ServerName = false, "temporal.example.com"
+		if _, err := control.Dial(ended, settings); err == nil || strings.Contains(err.Error(), "plaintext") {
+			t.Errorf("%s, over TLS: %v", address, err)
+		}
+	}
+	for _, address := range []string{"127.0.0.1:1", "localhost:1", "[::1]:1"} {
+		settings.Address, settings.Security = address, control.Security{}
+		if _, err := control.Dial(ended, settings); err == nil || strings.Contains(err.Error(), "plaintext") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/fault"
 )
 
 // order is what the workflow of these tests obeys.
@@ -85,6 +86,12 @@ func (s *servant) obey(ctx workflow.Context, in order) error {
 	s.note("input " + in.Word)
 	update := func(_ workflow.Context, o order) error { s.note("update " + o.Word); return nil }
 	if err := workflow.SetUpdateHandler(ctx, "order", update); err != nil {
+		return err
+	}
+	if err := workflow.SetQueryHandler(ctx, "order", func(o order) (order, error) { s.note("query " + o.Word); return o, nil }); err != nil {
+		return err
+	}
+	if err := workflow.SetQueryHandler(ctx, "status", func() (string, error) { return "at work", nil }); err != nil {
 		return err
 	}
 	if call, asks := strings.CutPrefix(in.Word, "call "); asks {
@@ -196,6 +203,54 @@ func TestWhoReachesTemporalAnswersNothing(t *testing.T) {
 	s.refuses("a heartbeat", run.Get(s.ctx, nil))
 	if s.did("answer forged") || s.did("heartbeat forged") {
 		t.Error("a stranger's answer was taken")
+	}
+}
+
+// TestWhoSendsNothingCommandsNothing: what has no payload at all is no order of zero values. Handlers without arguments answer.
+func TestWhoSendsNothingCommandsNothing(t *testing.T) {
+	s := newServant(t)
+	started := client.StartWorkflowOptions{ID: "strict-empty-start", TaskQueue: s.queue}
+	_, err := s.stranger.ExecuteWorkflow(s.ctx, started, "obey")
+	s.must(err) // Temporal takes it
+	s.refuses("a start", dialled.GetWorkflow(s.ctx, "strict-empty-start", "").Get(s.ctx, nil))
+
+	run := s.start("strict-empty", "ours")
+	_, err = s.stranger.WorkflowService().SignalWorkflowExecution(s.ctx, &workflowservice.SignalWorkflowExecutionRequest{Namespace: control.Namespace, SignalName: "order",
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: "strict-empty"}})
+	s.must(err)
+	handle, err := s.stranger.UpdateWorkflow(s.ctx, client.UpdateWorkflowOptions{WorkflowID: "strict-empty", UpdateName: "order", WaitForStage: client.WorkflowUpdateStageCompleted})
+	if err == nil {
+		err = handle.Get(s.ctx, nil)
+	}
+	s.refuses("an update", err)
+	_, err = s.stranger.QueryWorkflow(s.ctx, "strict-empty", "", "order")
+	s.refuses("a query", err)
+
+	var status string
+	answer, err := dialled.QueryWorkflow(s.ctx, "strict-empty", "", "status")
+	s.must(err)
+	if s.must(answer.Get(&status)); status != "at work" {
+		t.Errorf("a query without arguments answers %q", status)
+	}
+	answer, err = dialled.QueryWorkflow(s.ctx, "strict-empty", "", "order", order{"ours"})
+	s.must(err)
+	s.must(answer.Get(&order{}))
+	s.must(s.update(dialled, "strict-empty", "ours"))
+	s.must(dialled.SignalWorkflow(s.ctx, "strict-empty", "", "order", order{"end"}))
+	s.must(run.Get(s.ctx, nil))
+	if answer, err := flows.AwaitWorkflow(s.ctx, "strict-empty"); !fault.Is(err, fault.Denied) {
+		t.Errorf("the answer of a workflow that gave none is %s, %v", answer, err)
+	}
+
+	run = s.start("strict-empty-result", "call ask")
+	s.await("strict-empty-result", func(a string) bool { return a == "ask" })
+	s.must(s.stranger.CompleteActivityByID(s.ctx, control.Namespace, "strict-empty-result", "", "ask", nil, nil))
+	s.refuses("a result", run.Get(s.ctx, nil))
+
+	for _, how := range []string{"input ", "signal ", "update ", "query "} {
+		if s.did(how) {
+			t.Errorf("%swithout a payload was obeyed", how)
+		}
 	}
 }
 

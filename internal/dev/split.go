@@ -13,7 +13,7 @@ import (
 	"github.com/m3o/platform/internal/config"
 )
 
-// supervise runs a process as a child of ours until ctx ends, and starts it again, ever more slowly, when it dies.
+// supervise runs a process as a child of ours until ctx ends, and starts it again with exponential backoff when it dies.
 func (r *run) supervise(ctx context.Context, p Process, s config.Settings) error {
 	for delay := 100 * time.Millisecond; ctx.Err() == nil; delay = min(2*delay, 10*time.Second) {
 		began := time.Now()

@@ -2,6 +2,7 @@ package image
 
 import (
 	"net"
+	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,11 +22,12 @@ func CheckOwner(registry, project, reference string) error {
 	if registry == "" || !sameRegistry(ref.Context().RegistryStr(), host) {
 		return nil
 	}
+	repository := ref.Context().RepositoryStr() // "shop/../other/svc" is another's for registries and proxies that clean paths
 	mine := project + "/"
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		mine = prefix + "/" + mine
 	}
-	if project == "" || !strings.HasPrefix(ref.Context().RepositoryStr(), mine) {
+	if project == "" || path.Clean(repository) != repository || !strings.HasPrefix(repository, mine) {
 		return fault.New(fault.Denied, "the image %s is not project %s's: in the platform's registry a project runs images of %s/%s<service> alone", reference, project, host, mine)
 	}
 	return nil

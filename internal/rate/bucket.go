@@ -13,10 +13,14 @@ const (
 	used = 0.95
 	// atOnce is the part of that which may be sent in one go, after a time without requests.
 	atOnce = 0.2
+	// atStart is the part of the share that a new process may send in one go. What the one before it sent is not known: this
+	// little fits into what used leaves of the limit, for a few restarts in its period.
+	atStart = 0.01
 )
 
 // bucket counts by the generic cell rate algorithm: free is when it would be empty if nothing more came. In any period it lets
-// through burst requests and one more for every interval, which together are no more than its share of the limit.
+// through burst requests and one more for every interval, which together are no more than its share of the limit. It begins
+// nearly empty.
 type bucket struct {
 	limit    Limit
 	interval time.Duration
@@ -25,13 +29,15 @@ type bucket struct {
 	opens    time.Time // until when the provider asked for a pause
 }
 
-func newBucket(limit Limit, workers int) (*bucket, error) {
+func newBucket(limit Limit, workers int, now time.Time) (*bucket, error) {
 	share := float64(limit.Requests) * used / float64(workers)
 	if limit.Per <= 0 || share < 2 {
 		return nil, fault.New(fault.Invalid, "%d workers leave each too small a share of %d requests in %s: run fewer", workers, limit.Requests, limit.Per)
 	}
 	burst := max(1, int(share*atOnce))
-	return &bucket{limit: limit, burst: burst, interval: time.Duration(float64(limit.Per) / (share - float64(burst)))}, nil
+	b := &bucket{limit: limit, burst: burst, interval: time.Duration(float64(limit.Per) / (share - float64(burst)))}
+	b.free = now.Add(time.Duration(burst-max(1, int(share*atStart))) * b.interval)
+	return b, nil
 }
 
 func (b *bucket) counts(r *http.Request) bool { return b.limit.Counts == nil || b.limit.Counts(r) }

@@ -71,7 +71,7 @@ func New(next http.RoundTripper, o Options) (*Transport, error) {
 		t.logger = slog.New(slog.DiscardHandler)
 	}
 	for _, limit := range o.Limits {
-		b, err := newBucket(limit, max(1, o.Workers))
+		b, err := newBucket(limit, max(1, o.Workers), time.Now())
 		if err != nil {
 			return nil, err
 		}

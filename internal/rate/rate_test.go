@@ -89,14 +89,34 @@ func TestAWorkerKeepsToItsShareOfEveryLimit(t *testing.T) {
 		p := &provider{}
 		for range 4 { // four workers, each as busy as it can be
 			worker := transport(t, p, Options{Limits: twoLimits, Workers: 4})
-			go send(t.Context(), worker, http.MethodGet, time.Now().Add(3*time.Hour))
+			go func() {
+				time.Sleep(time.Hour) // what may be sent in one go is there by then
+				send(t.Context(), worker, http.MethodGet, time.Now().Add(3*time.Hour))
+			}()
 		}
-		time.Sleep(3*time.Hour + time.Minute)
+		time.Sleep(4*time.Hour + time.Minute)
 		synctest.Wait()
 		if most := p.most(time.Minute); most > 250 || most < 200 {
 			t.Errorf("%d requests in a minute; 250 are allowed, and there are enough to send", most)
 		}
 		if most := p.most(time.Hour); most > 5000 || most < 4500 {
+			t.Errorf("%d requests in an hour; 5000 are allowed, and there are enough to send", most)
+		}
+	})
+}
+
+// TestRestartsKeepToTheLimit: a new process does not know what the one before it sent.
+func TestRestartsKeepToTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider{}
+		hour := twoLimits[:1]
+		idle := transport(t, p, Options{Limits: hour})
+		time.Sleep(time.Hour)
+		send(t.Context(), idle, http.MethodGet, time.Now().Add(10*time.Minute))
+		for range 5 {
+			send(t.Context(), transport(t, p, Options{Limits: hour}), http.MethodGet, time.Now().Add(10*time.Minute))
+		}
+		if most := p.most(time.Hour); most > 5000 || most < 4000 {
 			t.Errorf("%d requests in an hour; 5000 are allowed, and there are enough to send", most)
 		}
 	})

@@ -9,13 +9,16 @@ import (
 // Provider is a cloud that can hold a region.
 type Provider string
 
-// The providers of the platform file. This version runs the ones that Supported reports.
+// The providers of the platform file. This version runs those that Providers lists.
 const (
 	AWS          Provider = "aws"
 	GCP          Provider = "gcp"
 	Azure        Provider = "azure"
 	DigitalOcean Provider = "digitalocean"
 )
+
+// Providers lists the providers that this version runs.
+func Providers() []Provider { return slices.Clone(providers) }
 
 // Part is something that runs in a region's cluster, as the platform file names it.
 type Part string
@@ -40,7 +43,7 @@ const (
 	Creating Status = "creating"
 	Ready    Status = "ready"
 	Updating Status = "updating"
-	Draining Status = "draining"
+	Draining Status = "draining" // in the API's list of statuses; a removal goes to deleting at once, so nothing sets it
 	Degraded Status = "degraded"
 	Failed   Status = "failed"
 	Deleting Status = "deleting"

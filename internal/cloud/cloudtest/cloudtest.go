@@ -119,6 +119,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		{"every call may be throttled", throttled},
 		{"hints may be lost, old or nonsense", hints},
 		{"what is not ours is refused and left alone", foreign},
+		{"long names are cut and kept apart", longNames},
 		{"failures have a kind and the provider's words", kinds},
 		{"credentials that are not valid are denied", stranger},
 		{"a cluster that fails says so and can be removed", late},

@@ -28,7 +28,7 @@ func kinds(t *testing.T, s suite) {
 			_, err := s.Provider.EnsureNetwork(ctx, elsewhere.NetworkSpec(), "")
 			return err
 		},
-		ListClusters:  func(ctx context.Context) error { _, err := s.Provider.FindCluster(ctx, spec); return err },
+		ListClusters:  func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, spec, ""); return err },
 		CreateCluster: func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, another, ""); return err },
 		ScaleCluster:  func(ctx context.Context) error { _, err := s.Provider.EnsureCluster(ctx, larger, ""); return err },
 		GiveAccess:    func(ctx context.Context) error { _, err := s.Provider.Access(ctx, spec); return err },

@@ -19,8 +19,8 @@ func life(t *testing.T, s suite) {
 		t.Errorf("the network is %+v", w.network)
 	}
 	w.makeIdentity(t)
-	if _, err := s.Provider.FindCluster(t.Context(), w.clusterSpec()); !fault.Is(err, fault.NotFound) {
-		t.Errorf("find a cluster that is not there: %v", err)
+	if _, err := s.Provider.Access(t.Context(), w.clusterSpec()); !fault.Is(err, fault.NotFound) {
+		t.Errorf("access a cluster that is not there: %v", err)
 	}
 	first, err := s.Provider.EnsureCluster(t.Context(), w.clusterSpec(), "")
 	if err != nil || first.ID == "" || first.Ready || first.Broken || first.State == "" {
@@ -73,6 +73,29 @@ func leftovers(t *testing.T, s suite) {
 	}
 	w.remove(t)
 }
+
+// longNames: two regions whose names differ only where a cloud may cut them off do not share what is made for them.
+func longNames(t *testing.T, s suite) {
+	a, b := s.Region, s.Region
+	a.Platform = strings.Repeat("p", longest)
+	a.Name = strings.Repeat("r", longest-1) + "a"
+	b.Platform, b.Name = a.Platform, a.Name[:longest-1]+"b"
+	one, other := s.work(a), s.work(b)
+	one.build(t)
+	other.build(t)
+	if one.network.ID == other.network.ID || one.cluster.ID == other.cluster.ID {
+		t.Errorf("both have the network %s and the cluster %s, or %s", one.network.ID, one.cluster.ID, other.cluster.ID)
+	}
+	one.unchanged(t)
+	one.remove(t)
+	other.unchanged(t)
+	s.canAccess(t, other.clusterSpec())
+	other.remove(t)
+	s.wantOnce(t, true)
+}
+
+// longest is how many characters the names of platforms and regions have at most.
+const longest = 40
 
 func (s suite) canAccess(t *testing.T, spec region.ClusterSpec) {
 	t.Helper()
@@ -142,9 +165,8 @@ func upgraded(t *testing.T, s suite) {
 		return c, err
 	})
 	w.unchanged(t)
-	found, err := s.Provider.FindCluster(t.Context(), w.clusterSpec())
-	if err != nil || found.Version != to || found.ID != before.ID || found.Version == before.Version {
-		t.Errorf("it was %+v, was upgraded to %s, and is %+v, %v", before, to, found, err)
+	if found := w.cluster; found.Version != to || found.ID != before.ID || found.Version == before.Version {
+		t.Errorf("it was %+v, was upgraded to %s, and is %+v", before, to, found)
 	}
 	w.remove(t)
 }
@@ -183,9 +205,7 @@ func foreign(t *testing.T, s suite) {
 	}, func() (region.Removal, error) {
 		return s.Provider.DeleteCluster(t.Context(), w.clusterSpec(), "")
 	})
-	_, err := s.Provider.FindCluster(t.Context(), w.clusterSpec())
-	wantKind(t, err, fault.NotFound)
-	_, err = s.Provider.Access(t.Context(), w.clusterSpec())
+	_, err := s.Provider.Access(t.Context(), w.clusterSpec())
 	wantKind(t, err, fault.NotFound)
 	if owned := s.owned(t); len(owned) > 0 {
 		t.Errorf("listed as ours: %v", owned)

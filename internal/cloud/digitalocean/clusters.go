@@ -40,7 +40,7 @@ func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, _
 	case found == nil && err != nil:
 		return region.Cluster{}, err
 	case found == nil:
-		return region.Cluster{}, fault.New(fault.Conflict, "the cluster %s was made but is not listed yet", spec.Name)
+		return region.Cluster{}, fault.New(fault.Conflict, "the cluster %s was made but is not listed yet", clusterName(spec))
 	}
 	return found.region(), nil
 }
@@ -55,12 +55,12 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec) e
 		return err
 	}
 	_, _, err = p.api.Kubernetes.Create(ctx, &godo.KubernetesClusterCreateRequest{
-		Name: spec.Name, RegionSlug: spec.Location, VersionSlug: version, VPCUUID: spec.Network.ID, Tags: marks(spec.Owner, spec.Tags),
+		Name: clusterName(spec), RegionSlug: spec.Location, VersionSlug: version, VPCUUID: spec.Network.ID, Tags: marks(spec.Owner, spec.Tags),
 		// Said outright, because what DigitalOcean takes for granted depends on the version and costs money.
 		HA:        godo.PtrTo(false),
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{poolRequest(spec)},
 	})
-	return explain(err, "create the Kubernetes cluster "+spec.Name)
+	return explain(err, "create the Kubernetes cluster "+clusterName(spec))
 }
 
 func poolRequest(spec region.ClusterSpec) *godo.KubernetesNodePoolCreateRequest {
@@ -68,7 +68,21 @@ func poolRequest(spec region.ClusterSpec) *godo.KubernetesNodePoolCreateRequest 
 		Tags: marks(spec.Owner, spec.Tags)}
 }
 
-func poolName(spec region.ClusterSpec) string { return spec.Name + "-nodes" }
+// The limits of names. The API's description names none. A cluster's and a pool's names become values of labels on nodes, which
+// have 63 characters; nodes are called after their pool, with a hyphen and five characters, and a node's name is a DNS label.
+const (
+	clusterNameLimit = 63
+	poolNameLimit    = 63 - len("-abcde")
+)
+
+func clusterName(spec region.ClusterSpec) string {
+	return region.CutName(clusterNameLimit, spec.Name)
+}
+
+// poolName is the same for a spec that has the cluster's own name.
+func poolName(spec region.ClusterSpec) string {
+	return region.CutName(poolNameLimit, clusterName(spec)+"-nodes")
+}
 
 // adjust asks for the spec's number of nodes. A cluster that is being deleted, or that lies in another network, cannot
 // become what is wanted.
@@ -100,31 +114,20 @@ func (p *Provider) adjust(ctx context.Context, spec region.ClusterSpec, c *clust
 	return c.region(), nil
 }
 
-// FindCluster returns the cluster of the spec's name and owner.
-func (p *Provider) FindCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
-	c, err := p.ours(ctx, spec)
-	if err != nil {
-		return region.Cluster{}, err
-	}
-	return c.region(), nil
-}
-
 // DeleteCluster asks for the end of the cluster and of the load balancers, volumes and snapshots it made, and when it is gone
 // removes what of that is left. What is not ours stays.
 func (p *Provider) DeleteCluster(ctx context.Context, spec region.ClusterSpec, _ string) (region.Removal, error) {
 	c, err := p.findCluster(ctx, spec)
 	switch {
-	case fault.Is(err, fault.Exists):
-		return region.Removal{Gone: true}, nil
+	case fault.Is(err, fault.Exists), err == nil && c == nil:
+		return p.sweepCluster(ctx, spec.ID)
 	case err != nil:
 		return region.Removal{}, err
-	case c == nil:
-		return p.sweepCluster(ctx, spec.ID)
 	case c.leaving():
 		return region.Removal{State: "the cluster is " + c.Status.State}, nil
 	}
 	_, err = p.api.Kubernetes.DeleteDangerous(ctx, c.ID)
-	err = explain(err, "delete the Kubernetes cluster "+spec.Name)
+	err = explain(err, "delete the Kubernetes cluster "+clusterName(spec))
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return region.Removal{}, err
 	}
@@ -140,10 +143,10 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	expires := time.Now().Add(accessFor)
 	config, _, err := p.api.Kubernetes.GetKubeConfigWithExpiry(ctx, c.ID, int64(accessFor/time.Second))
 	if err != nil {
-		return cloud.Access{}, notYet(explain(err, "give access to the Kubernetes cluster "+spec.Name))
+		return cloud.Access{}, notYet(explain(err, "give access to the Kubernetes cluster "+clusterName(spec)))
 	}
 	if len(config.KubeconfigYAML) == 0 {
-		return cloud.Access{}, fault.New(fault.Unavailable, "the Kubernetes cluster %s has no kubeconfig yet", spec.Name)
+		return cloud.Access{}, fault.New(fault.Unavailable, "the Kubernetes cluster %s has no kubeconfig yet", clusterName(spec))
 	}
 	return cloud.Access{Kubeconfig: config.KubeconfigYAML, Expires: expires}, nil
 }
@@ -166,7 +169,7 @@ func (p *Provider) ours(ctx context.Context, spec region.ClusterSpec) (*cluster,
 		return nil, err
 	}
 	if c == nil {
-		return nil, fault.New(fault.NotFound, "the DigitalOcean account has no Kubernetes cluster %s", spec.Name)
+		return nil, fault.New(fault.NotFound, "the DigitalOcean account has no Kubernetes cluster %s", clusterName(spec))
 	}
 	return c, nil
 }
@@ -180,7 +183,7 @@ func (p *Provider) findCluster(ctx context.Context, spec region.ClusterSpec) (*c
 	}
 	var found *cluster
 	for i, c := range all {
-		if c.Name != spec.Name || found != nil && c.leaving() {
+		if c.Name != clusterName(spec) || found != nil && c.leaving() {
 			continue
 		}
 		if !slices.Contains(c.Tags, spec.Owner.Owner()) {

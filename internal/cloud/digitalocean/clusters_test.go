@@ -72,8 +72,8 @@ func TestStatesThatTheSDKDoesNotKnowAreRead(t *testing.T) {
 			{"id":"b","name":"m3o-micro-lon1","tags":["m3o","m3o:micro:lon1"],"status":{"state":"running"}}]}`))
 	})
 	spec := region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{})
-	got, err := p.FindCluster(t.Context(), spec)
-	if err != nil || got.ID != "b" || got.State != "running" {
+	got, err := p.ours(t.Context(), spec)
+	if err != nil || got.ID != "b" || got.Status.State != "running" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -120,8 +120,8 @@ func TestTheLivingOfOneNameIsFound(t *testing.T) {
 				{"id":"b","name":"m3o-micro-lon1","tags":["m3o:micro:lon1"],"status":{"state":"deleted"}},
 				{"id":"c","name":"m3o-micro-lon1","tags":["m3o:micro:lon1"],"status":{"state":"` + state + `"}}]}`))
 		})
-		got, err := p.FindCluster(t.Context(), region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{}))
-		if err != nil || got.ID != want || got.Ready {
+		got, err := p.ours(t.Context(), region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{}))
+		if err != nil || got.ID != want || got.region().Ready {
 			t.Errorf("%s: got %+v, %v", state, got, err)
 		}
 	}
@@ -158,6 +158,57 @@ func TestOnlyWhatTheClusterLeftIsSwept(t *testing.T) {
 	left["/v2/load_balancers"], left["/v2/volumes"] = `{"load_balancers":[{"id":"l2","vpc_uuid":"v1"}]}`, `{"volumes":[{"id":"o6","tags":["k8s:another"]}]}`
 	if now, err := p.DeleteCluster(t.Context(), spec, ""); err != nil || !now.Gone || len(deleted) != len(want) {
 		t.Errorf("when it is gone: %+v, %v, deleted %v", now, err, deleted)
+	}
+}
+
+// That somebody's cluster has taken the name of one that is gone changes nothing of what that one left.
+func TestWhatTheClusterLeftIsSweptBesideAStrangersCluster(t *testing.T) {
+	left := map[string]string{
+		"/v2/kubernetes/clusters": `{"kubernetes_clusters":[{"id":"x","name":"m3o-micro-lon1","tags":["theirs"],"status":{"state":"running"}}]}`,
+		"/v2/load_balancers":      `{"load_balancers":[{"id":"l1","name":"ours","tag":"k8s:c"}]}`,
+		"/v2/volumes":             `{"volumes":[]}`,
+	}
+	p := account(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			if r.URL.Path != "/v2/load_balancers/l1" {
+				t.Errorf("deleted is %s", r.URL.Path)
+			}
+			left["/v2/load_balancers"] = `{"load_balancers":[]}`
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		_, _ = w.Write([]byte(left[r.URL.Path]))
+	})
+	spec := region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{ID: "v1"})
+	spec.ID = "c"
+	if now, err := p.DeleteCluster(t.Context(), spec, ""); err != nil || now.Gone || !strings.Contains(now.State, "load balancer ours (l1)") {
+		t.Errorf("with something left: %+v, %v", now, err)
+	}
+	if now, err := p.DeleteCluster(t.Context(), spec, ""); err != nil || !now.Gone {
+		t.Errorf("with nothing left: %+v, %v", now, err)
+	}
+}
+
+// Names keep to their limits, differ where the regions' do, and are found again from the cluster's own.
+func TestNamesKeepToTheirLimits(t *testing.T) {
+	named := map[string]bool{}
+	for _, end := range []string{"a", "b"} {
+		of := region.Spec{Platform: strings.Repeat("p", 40), Name: strings.Repeat("r", 39) + end}
+		spec := of.ClusterSpec(region.Net{})
+		c, pool, network := clusterName(spec), poolName(spec), networkName(of.NetworkSpec())
+		if len(c) > 63 || len(pool) > 57 || len(network) > 63 {
+			t.Errorf("%s, %s, %s", c, pool, network)
+		}
+		if again := poolName(region.ClusterSpec{Name: c}); again != pool {
+			t.Errorf("the pool is %s, and %s from the cluster's name", pool, again)
+		}
+		named[c], named[pool] = true, true
+	}
+	if len(named) != 4 {
+		t.Errorf("names are shared: %v", named)
+	}
+	if short := (region.ClusterSpec{Name: "m3o-micro-lon1"}); clusterName(short) != "m3o-micro-lon1" || poolName(short) != "m3o-micro-lon1-nodes" {
+		t.Errorf("short names are %s, %s", clusterName(short), poolName(short))
 	}
 }
 

@@ -9,6 +9,11 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
+// networkNameLimit: the API's description names no limit for a VPC's name; what the cluster's takes, it takes.
+const networkNameLimit = clusterNameLimit
+
+func networkName(spec region.NetworkSpec) string { return region.CutName(networkNameLimit, spec.Name) }
+
 // EnsureNetwork returns the VPC of the spec's name and owner, made if there is none: it is ready at once, and all there is of
 // a network. DigitalOcean picks its addresses. It is never the first of its location: that one becomes the default, in which
 // everything lands that names no network.
@@ -25,7 +30,7 @@ func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, _
 	if err := p.ensureDefault(ctx, all, spec.Location); err != nil {
 		return region.Net{}, err
 	}
-	request := godo.VPCCreateRequest{Name: spec.Name, RegionSlug: spec.Location, Description: spec.Owner.Owner()}
+	request := godo.VPCCreateRequest{Name: networkName(spec), RegionSlug: spec.Location, Description: spec.Owner.Owner()}
 	made, err := p.createVPC(ctx, request, ours)
 	return networkOf(made), err
 }
@@ -50,7 +55,7 @@ func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec, _
 		}
 	}
 	_, err = p.api.VPCs.Delete(ctx, found.ID)
-	err = explain(err, "delete the VPC "+spec.Name)
+	err = explain(err, "delete the VPC "+networkName(spec))
 	switch {
 	case err == nil || fault.Is(err, fault.NotFound):
 		return region.Removal{Gone: true}, nil
@@ -87,7 +92,7 @@ func (p *Provider) createVPC(ctx context.Context, request godo.VPCCreateRequest,
 func vpcOf(all []*godo.VPC, spec region.NetworkSpec) (*godo.VPC, error) {
 	for _, v := range all {
 		switch {
-		case v.Name != spec.Name:
+		case v.Name != networkName(spec):
 		case !describes(v, spec.Owner):
 			return nil, fault.New(fault.Exists, "the DigitalOcean account has a VPC %s (%s) that is not this region's: its description does not begin with %q; rename it, or give the region another name",
 				v.Name, v.ID, spec.Owner.Owner())

@@ -73,7 +73,7 @@ func (p *Provider) droplets(ctx context.Context, spec region.ClusterSpec) (used 
 	nodes := 0
 	for i, c := range clusters {
 		nodes += c.wanted()
-		if c.Name == spec.Name && slices.Contains(c.Tags, spec.Owner.Owner()) && !c.leaving() {
+		if c.Name == clusterName(spec) && slices.Contains(c.Tags, spec.Owner.Owner()) && !c.leaving() {
 			mine = &clusters[i]
 		}
 	}

@@ -59,7 +59,7 @@ func TestPollsShareOneListASecond(t *testing.T) {
 				for _, name := range []string{"lon1", "nyc3", "sgp1", "fra1", "ams3"} {
 					polls.Go(func() {
 						for range 40 {
-							_, err := p.FindCluster(t.Context(), clusterIn(name, 1))
+							_, err := p.ours(t.Context(), clusterIn(name, 1))
 							if want := name != "lon1" || c.status != 0; (err != nil) != want {
 								t.Errorf("%s: %v", name, err)
 							}
@@ -82,14 +82,14 @@ func TestWhatWeChangedIsSeenAtOnce(t *testing.T) {
 		c := &counting{}
 		p := polled(t, c)
 		for range 3 {
-			if _, err := p.FindCluster(t.Context(), clusterIn("lon1", 1)); err != nil {
+			if _, err := p.ours(t.Context(), clusterIn("lon1", 1)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if _, err := p.EnsureCluster(t.Context(), clusterIn("lon1", 2), ""); err != nil || c.lists.Load() != 1 {
 			t.Fatalf("%d lists before anything is changed, %v", c.lists.Load(), err)
 		}
-		if _, err := p.FindCluster(t.Context(), clusterIn("lon1", 2)); err != nil || c.lists.Load() != 2 {
+		if _, err := p.ours(t.Context(), clusterIn("lon1", 2)); err != nil || c.lists.Load() != 2 {
 			t.Errorf("%d lists after the change, %v", c.lists.Load(), err)
 		}
 		c.status = http.StatusInternalServerError // its answer is lost: who knows what it did
@@ -97,7 +97,7 @@ func TestWhatWeChangedIsSeenAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.status = 0
-		if _, err := p.FindCluster(t.Context(), clusterIn("lon1", 2)); err != nil || c.lists.Load() != 3 {
+		if _, err := p.ours(t.Context(), clusterIn("lon1", 2)); err != nil || c.lists.Load() != 3 {
 			t.Errorf("%d lists after a change that may have been made, %v", c.lists.Load(), err)
 		}
 	})
@@ -112,7 +112,7 @@ func TestASharedListIsEverybodysOwn(t *testing.T) {
 		defer cancel()
 		var waits sync.WaitGroup
 		waits.Go(func() {
-			if _, err := p.FindCluster(hasty, clusterIn("lon1", 1)); err == nil {
+			if _, err := p.ours(hasty, clusterIn("lon1", 1)); err == nil {
 				t.Error("it did not give up")
 			}
 		})

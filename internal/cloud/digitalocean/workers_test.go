@@ -69,7 +69,7 @@ func work(text string) error {
 	for range 8 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
-				_, err := p.FindCluster(ctx, region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{}))
+				_, err := p.Access(ctx, region.Spec{Platform: "micro", Name: "lon1"}.ClusterSpec(region.Net{}))
 				mu.Lock()
 				switch {
 				case fault.Is(err, fault.NotFound):

@@ -85,6 +85,9 @@ func TestMachineIsClosedButForOpenPorts(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
+	if err := n.reach(t, corev1.ProtocolUDP, "10.244.0.2:5001"); !errors.Is(err, errRefused) {
+		t.Errorf("the open port, over UDP: %v", err)
+	}
 	if err := n.reach(t, corev1.ProtocolTCP, "10.244.0.2:5001"); err != nil || len(*dialled) != 1 || (*dialled)[0] != "127.0.0.1:5001" {
 		t.Errorf("the open port: %v, dialled %v", err, *dialled)
 	}

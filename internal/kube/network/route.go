@@ -50,8 +50,8 @@ func (n *Network) route(protocol corev1.Protocol, to netip.AddrPort) (target, er
 	switch {
 	case !addr.Is4():
 		return target{}, fmt.Errorf("%w: the cluster has only IPv4", errUnreachable)
-	case addr == addresses.Machine && !slices.Contains(n.cfg.OpenPorts, to.Port()):
-		return target{}, fmt.Errorf("%w: port %d of the machine is not open to pods", errRefused, to.Port())
+	case addr == addresses.Machine && (protocol != corev1.ProtocolTCP || !slices.Contains(n.cfg.OpenPorts, to.Port())):
+		return target{}, fmt.Errorf("%w: %s port %d of the machine is not open to pods", errRefused, protocol, to.Port())
 	case addr == addresses.Machine:
 		return n.outside(protocol, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port()).String()), nil
 	case addr == addresses.Gateway:
