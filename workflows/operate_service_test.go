@@ -266,6 +266,23 @@ func unavailable(times int) []error {
 	return out
 }
 
+func TestADeployThatComesWhileAKillIsRecalledIsRefused(t *testing.T) {
+	w := released(t, "lon1")
+	s := w.services[hello]
+	s.Status = release.Killing
+	w.services[hello] = s
+	w.later("ServiceHistory hello", 10*time.Second)
+	p := newPlay(t, w)
+	late := p.deploy(time.Second, "late")
+	if err := p.serving(release.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	late.refused(t, "it is being killed: deploy again when it is gone")
+	if w.runs() != "" || w.services[hello].Status != release.Killed || len(w.releases) != 2 {
+		t.Errorf("the service is %+v and runs %s", w.services[hello], w.runs())
+	}
+}
+
 func TestAReleaseAskedForBeforeAKillDoesNotOutliveIt(t *testing.T) {
 	w := worldWith("lon1")
 	p := newPlay(t, w)

@@ -27,7 +27,7 @@ func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) er
 		return o.refused("the request names %s", in.Service)
 	}
 	if o.state.Phase == release.Removing && !answered(ctx, &o.state.Answers) {
-		return o.refused("it is being killed: deploy again when it is gone")
+		return o.beingKilled()
 	}
 	err := in.Validate() //workflowcheck:ignore (it takes the settings in the order of their names)
 	if err != nil {
@@ -36,8 +36,17 @@ func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) er
 	return nil
 }
 
+func (o *serviceOperator) beingKilled() error {
+	return o.refused("it is being killed: deploy again when it is gone")
+}
+
 func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (release.Accepted, error) {
-	return o.accept(ctx, func() (release.Accepted, error) { return o.allocate(ctx, in, 0) })
+	return o.accept(ctx, func() (release.Accepted, error) {
+		if o.state.Phase == release.Removing { // the kill was recalled while the command waited
+			return release.Accepted{}, o.beingKilled()
+		}
+		return o.allocate(ctx, in, 0)
+	})
 }
 
 // allocate gives a request its number, once per command id, and lets the release have its turn.

@@ -515,6 +515,9 @@ func (w *world) hear(line string) {
 }
 
 func (w *world) ServiceHistory(_ context.Context, key release.Key) (release.Service, []release.Release, error) {
+	if err := w.call("ServiceHistory", key.Name); err != nil {
+		return release.Service{}, nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []release.Release
@@ -579,6 +582,9 @@ func (w *world) AwaitWorkflow(_ context.Context, id string) (json.RawMessage, er
 }
 
 func (w *world) WorkflowRuns(_ context.Context, id string) (bool, error) {
+	if err := w.call("WorkflowRuns", id); err != nil {
+		return false, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.atWork[id], nil
