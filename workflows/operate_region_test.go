@@ -164,7 +164,7 @@ func TestARepetitionIsAnsweredEvenWhenItWouldBeRefusedNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.accepted(t)
-	fresh.refused(t, "region of region lon1 cannot be changed in place")
+	fresh.refused(t, "region of region micro/lon1 cannot be changed in place")
 }
 
 func TestWhatARegionRefuses(t *testing.T) {
@@ -238,7 +238,7 @@ func TestAKubeconfigOfARegionThatComesUp(t *testing.T) {
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
-	before.refused(t, "region lon1 has no cluster yet")
+	before.refused(t, "region micro/lon1 has no cluster yet")
 	during.ok(t)
 	if early.Err == nil || !strings.Contains(early.Err.Error(), "has no kubeconfig yet") || told.Sub(asked) > 20*time.Second {
 		t.Errorf("after %s it is said: %v", told.Sub(asked), early.Err)
@@ -341,11 +341,11 @@ func TestARegionThatWasRemovedAgainIsAskedForOtherwise(t *testing.T) {
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
-	early.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+	early.refused(t, "region, kubernetes.nodes.size of region micro/lon1 cannot be changed in place")
 	corrected.ok(t)
 	again.ok(t)
-	back.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
-	late.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+	back.refused(t, "region, kubernetes.nodes.size of region micro/lon1 cannot be changed in place")
+	late.refused(t, "region, kubernetes.nodes.size of region micro/lon1 cannot be changed in place")
 }
 
 // Of two that ask at once for a region in two places, one is told that it came too late.
@@ -361,7 +361,7 @@ func TestARegionIsInOnePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.ok(t)
-	second.refused(t, "region of region lon1 cannot be changed in place")
+	second.refused(t, "region of region micro/lon1 cannot be changed in place")
 }
 
 func TestADriftedRegionIsMendedWhenAsked(t *testing.T) {
@@ -413,7 +413,7 @@ func TestAClusterThatTheCloudUpgraded(t *testing.T) {
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
-	late.refused(t, "kubernetes.version of region lon1 cannot be changed in place")
+	late.refused(t, "kubernetes.version of region micro/lon1 cannot be changed in place")
 	taken.ok(t)
 }
 

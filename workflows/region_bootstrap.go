@@ -158,10 +158,10 @@ func waitsForOperator(err error) bool {
 
 // askOperator waits for a word from the operator, for a day at most.
 func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
-	name := b.spec.Name
+	key := b.spec.Key()
 	b.built.Status = region.Failed
 	b.built.Message = fmt.Sprintf("%s: %s. What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`; without an answer %s",
-		b.progress.Stage, words(why), name, name, b.unanswered())
+		b.progress.Stage, words(why), key, key, b.unanswered())
 	b.progress.Waiting = b.built.Message
 	if err := b.record(ctx); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 	stage := b.progress.Stage
 	b.built.Message = fmt.Sprintf("%s: %s", stage, words(why))
 	if b.ran || b.keep {
-		b.built.Message += fmt.Sprintf(". What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`", b.spec.Name, b.spec.Name)
+		b.built.Message += fmt.Sprintf(". What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`", b.spec.Key(), b.spec.Key())
 		return b.end(ctx, false)
 	}
 	reason := b.built.Message
@@ -211,7 +211,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 		}
 		b.progress.Stage = "remove " + done[i].name
 		if err := done[i].undo(ctx); err != nil {
-			b.built.Message = fmt.Sprintf("%s. Removing the %s failed: %s; run `m3o region teardown %s`", reason, done[i].name, words(err), b.spec.Name)
+			b.built.Message = fmt.Sprintf("%s. Removing the %s failed: %s; run `m3o region teardown %s`", reason, done[i].name, words(err), b.spec.Key())
 			return b.end(ctx, false)
 		}
 	}

@@ -38,7 +38,7 @@ func (o *regionOperator) newest() *region.Order {
 // an idle region can be corrected.
 func (o *regionOperator) fits(spec region.Spec) error {
 	if o.removal() != nil {
-		return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
+		return refuse("region %s is being removed: apply again when it is gone", o.key)
 	}
 	if !o.exists() {
 		return nil
@@ -52,7 +52,7 @@ func (o *regionOperator) fits(spec region.Spec) error {
 		fixed = have.Fixed(fixed, spec)
 	}
 	if len(fixed) > 0 {
-		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key.Name)
+		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key)
 	}
 	return nil
 }
@@ -164,7 +164,7 @@ func (o *regionOperator) mayRetry(ctx workflow.Context, _ region.RetryInput) err
 // retriable reports why there is nothing to retry.
 func (o *regionOperator) retriable() error {
 	if o.removal() != nil {
-		return refuse("region %s is being removed: there is nothing to retry", o.key.Name)
+		return refuse("region %s is being removed: there is nothing to retry", o.key)
 	}
 	r := o.state.Region
 	if !o.state.Phase.HasBootstrap() && r.Status != region.Failed && r.Status != region.Degraded && r.Drift() == "" {
@@ -217,7 +217,7 @@ func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInpu
 // cloud knows better.
 func (o *regionOperator) connects() error {
 	if o.state.Region.Cluster.ID == "" && !o.state.Phase.HasBootstrap() {
-		return refuse("region %s has no cluster yet", o.key.Name)
+		return refuse("region %s has no cluster yet", o.key)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (t *teardown) fail(ctx workflow.Context, s step, why error) (region.Outcome
 		return region.Outcome{}, why
 	}
 	t.region.Status = region.Failed
-	t.region.Message = fmt.Sprintf("teardown, %s: %s. Run `m3o region teardown %s` again", s.name, words(why), t.region.Spec.Name)
+	t.region.Message = fmt.Sprintf("teardown, %s: %s. Run `m3o region teardown %s` again", s.name, words(why), t.region.Spec.Key())
 	return region.Outcome{Region: t.region}, t.record(ctx)
 }
 
