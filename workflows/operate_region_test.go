@@ -618,3 +618,85 @@ func TestABootstrapThatSomebodyEndedIsAFailure(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// Whoever ends a bootstrap ends that attempt, not the retry that was asked for since.
+func TestARetryOutlivesTheBootstrapThatSomebodyEnded(t *testing.T) {
+	w := newWorld()
+	w.later("AwaitParts lon1", 40*time.Second)
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	retry := &answer{}
+	p.at(10*time.Second, func() { // the retry comes when the bootstrap has ended, and before the owner hears of that
+		p.CancelWorkflowByID(lon1().Key().BootstrapID(1), "")
+		p.UpdateWorkflow(region.RetryUpdate, "r", retry, region.RetryInput{By: "ada"})
+	})
+	p.at(time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || r.Operation != 2 {
+			t.Errorf("after the retry the region is %s by operation %d: %s", r.Status, r.Operation, r.Message)
+		}
+	})
+	p.removedAt(2 * time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	retry.ok(t)
+}
+
+// What the operator wants to look at stays through retries, and when the owner is lost.
+func TestWhatIsToBeKeptStays(t *testing.T) {
+	keep := wants(1)
+	keep.Keep = true
+	for name, begin := range map[string]func(*world, *play) region.OperateInput{
+		"retried": func(w *world, p *play) region.OperateInput {
+			w.fails("AwaitParts lon1", 2, fault.New(fault.Failed, "nats does not start"))
+			p.command(0, region.ApplyUpdate, "a", keep)
+			p.command(30*time.Minute, region.RetryUpdate, "r", region.RetryInput{By: "ada"})
+			return region.OperateInput{}
+		},
+		"recalled": func(w *world, p *play) region.OperateInput {
+			w.fails("AwaitParts lon1", 1, fault.New(fault.Failed, "nats does not start"))
+			w.regions[lon1().Key()] = region.Region{Spec: lon1(), Status: region.Creating, Keep: true, Operation: 1, Version: 3}
+			return region.OperateInput{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			p := newPlay(t, w)
+			in := begin(w, p)
+			p.at(time.Hour, func() {
+				if r := w.regions[lon1().Key()]; r.Status != region.Failed || !r.Keep || len(w.clusters) != 1 || len(w.failing["AwaitParts lon1"]) > 0 {
+					t.Errorf("recorded %s %q, kept %t; clusters %v", r.Status, r.Message, r.Keep, w.clusters)
+				}
+			})
+			p.removedAt(2 * time.Hour)
+			if err := p.operated(in); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestAnOwnerThatCannotLearnWhetherABootstrapRunsGuessesNothing(t *testing.T) {
+	w := newWorld()
+	w.regions[lon1().Key()] = region.Region{Spec: lon1(), Status: region.Failed, Operation: 4, Version: 9}
+	w.fails("WorkflowRuns "+lon1().Key().BootstrapID(4), 1, fault.New(fault.Denied, "the namespace is closed to this worker"))
+	p := newPlay(t, w)
+	if err := p.operated(region.OperateInput{}); err == nil || !strings.Contains(err.Error(), "closed to this worker") {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestARegionIsGoneEvenIfNobodyCanBeTold(t *testing.T) {
+	w := newWorld()
+	w.services[hello] = serviceRow()
+	w.fails("RegionRemoved hello lon1", 1, fault.New(fault.Denied, "no"))
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	p.removedAt(time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.regions[lon1().Key()]; r.Status != region.Deleted {
+		t.Errorf("it is recorded as %s: %s", r.Status, r.Message)
+	}
+}

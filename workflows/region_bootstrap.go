@@ -37,11 +37,11 @@ type bootstrap struct {
 	built   region.Region
 	version int64
 
-	progress region.Progress
-	retry    bool                // the operator said: go on
-	wish     region.Spec         // with that
-	giveUp   bool                // the operator said: remove it
-	stop     workflow.CancelFunc // ends the step at work
+	progress  region.Progress
+	retry     bool                // the operator said: go on
+	requested region.Spec         // with that
+	giveUp    bool                // the operator said: remove it
+	stop      workflow.CancelFunc // ends the step at work
 }
 
 // errRemoval ends a bootstrap whose region is not wanted any more.
@@ -72,7 +72,7 @@ func (b *bootstrap) steps() []step {
 
 func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, error) {
 	b.ran = b.built.Served || b.built.Endpoints.API != ""
-	b.built.Spec, b.built.Message = b.spec, ""
+	b.built.Spec, b.built.Keep, b.built.Message = b.spec, b.keep, ""
 	b.built.Status = b.underWay()
 	for i, reached := 0, 0; i < len(steps); i++ {
 		reached = max(reached, i)
@@ -132,8 +132,8 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 // what is done already was done for what was wanted then, and the region's record must not say more than there is. The
 // command's own operation brings the rest.
 func (b *bootstrap) adopt() bool {
-	changes, _ := region.Differences(b.spec, b.wish)
-	b.spec, b.built.Spec = b.wish, b.wish
+	changes, _ := region.Differences(b.spec, b.requested)
+	b.spec, b.built.Spec = b.requested, b.requested
 	return len(changes) > 0
 }
 
@@ -227,7 +227,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 // end records how a bootstrap failed. The operator may have asked for another attempt meanwhile.
 func (b *bootstrap) end(ctx workflow.Context, removed bool) (region.Outcome, error) {
 	err := b.record(ctx)
-	return region.Outcome{Region: b.built, Removed: removed, Again: b.retry}, err
+	return region.Outcome{Region: b.built, Removed: removed, Repeat: b.retry}, err
 }
 
 func (b *bootstrap) cloud() string { return queue.Cloud(b.spec.Provider) }
@@ -325,7 +325,7 @@ func (b *bootstrap) listen(ctx workflow.Context) {
 		s.AddReceive(goOn, func(c workflow.ReceiveChannel, _ bool) {
 			var wanted region.Spec
 			c.Receive(ctx, &wanted)
-			b.retry, b.wish = true, wanted
+			b.retry, b.requested = true, wanted
 		})
 		s.AddReceive(end, func(c workflow.ReceiveChannel, _ bool) {
 			c.Receive(ctx, nil)

@@ -82,6 +82,7 @@ func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (regi
 		}
 		if before := o.state.Region; !o.exists() {
 			o.state.Region = newRegion(in.Spec, workflow.Now(ctx))
+			o.state.Region.Keep = in.Keep
 			if err := o.record(ctx); err != nil {
 				o.state.Region = before
 				return region.Accepted{}, err
@@ -181,7 +182,7 @@ func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (regi
 		if o.state.Phase.HasBootstrap() {
 			return o.retryBootstrap(ctx, in)
 		}
-		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By, Keep: o.state.Region.Keep})
 	})
 }
 
@@ -194,7 +195,7 @@ func (o *regionOperator) retryBootstrap(ctx workflow.Context, in region.RetryInp
 		return region.Accepted{}, err
 	case told:
 	case next == nil:
-		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By, Keep: o.state.Region.Keep})
 	case o.running != nil && o.running.Operation == operation: // its end is not heard of here yet
 		o.on(region.RetryMissed)
 	default:

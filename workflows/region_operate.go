@@ -69,8 +69,7 @@ func (o *regionOperator) recall(ctx workflow.Context) error {
 	}
 	o.state.Region, o.state.Version, o.state.Operation = found, found.Version+1, found.Operation
 	if found.Version > 0 {
-		o.resume(ctx)
-		return nil
+		return o.resume(ctx)
 	}
 	o.on(region.Recalled)
 	return nil
@@ -79,33 +78,40 @@ func (o *regionOperator) recall(ctx workflow.Context) error {
 // resume queues the operation that was in progress when the region lost its owner: run under its old id it is found if it still
 // runs. Commands wait until a bootstrap is found, for they may have to be passed on to it. Of a region that became ready services
 // may not have heard.
-func (o *regionOperator) resume(ctx workflow.Context) {
+func (o *regionOperator) resume(ctx workflow.Context) error {
 	r := o.state.Region
 	o.state.Operation = max(1, r.Operation)
-	order := region.Order{Operation: o.state.Operation, Action: region.Change, Spec: r.Spec, By: "recovery"}
+	order := region.Order{Operation: o.state.Operation, Action: region.Change, Spec: r.Spec, By: "recovery", Keep: r.Keep}
 	if r.Status == region.Deleting {
 		order.Action = region.Delete
 	}
-	if r.Status.Moving() || r.Status == region.Failed && o.bootstrapRuns(ctx) {
+	resumes := r.Status.Moving()
+	if r.Status == region.Failed {
+		var err error
+		if resumes, err = o.bootstrapRuns(ctx); err != nil {
+			return err
+		}
+	}
+	if resumes {
 		o.state.Queue = append(o.state.Queue, order)
 		if order.Action == region.Delete {
 			o.on(region.Recalled)
 		}
-		return
+		return nil
 	}
 	o.on(region.Recalled)
 	if r.Takes() {
 		o.announce(ctx)
 	}
+	return nil
 }
 
 // bootstrapRuns reports whether the bootstrap of a region that is recorded as failed is not over: it waits for the operator, or
 // removes what it built. With nobody to tell it otherwise it would remove, a day later, what a next one had built.
-func (o *regionOperator) bootstrapRuns(ctx workflow.Context) bool {
-	var runs bool
+func (o *regionOperator) bootstrapRuns(ctx workflow.Context) (runs bool, err error) {
 	id := o.key.BootstrapID(o.state.Operation)
-	err := workflow.ExecuteActivity(quickly(ctx, "Find whether "+id+" still runs"), flows.WorkflowRuns, activities.Awaited{ID: id}).Get(ctx, &runs)
-	return err == nil && runs // there is no error but the end of this workflow: it is asked until there is an answer
+	err = workflow.ExecuteActivity(quickly(ctx, "Find whether "+id+" still runs"), flows.WorkflowRuns, activities.Awaited{ID: id}).Get(ctx, &runs)
+	return runs, err
 }
 
 // announce tells every service that the region takes services now. The region does not end because one cannot be told.
@@ -179,14 +185,17 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 	run := childRun{workflow: region.BootstrapWorkflow, id: id, anew: true, begun: func() { o.on(region.BootstrapRunning) },
 		summary: fmt.Sprintf("Bootstrap region %s on %s in %s", o.key.Name, order.Spec.Provider, order.Spec.Location)}
 	if err := run.run(ctx, in, &end); err != nil {
-		return o.recordFailure(ctx, order.Spec, err)
+		if err := o.recordFailure(ctx, order.Spec, err); err != nil {
+			return err
+		}
+	} else {
+		o.adopt(end.Region)
 	}
-	o.adopt(end.Region)
-	if end.Region.Status == region.Ready {
+	if o.state.Region.Status == region.Ready {
 		o.announce(ctx)
-	} else if (end.Again || o.state.Phase == region.Repeating) && len(o.state.Queue) == 0 {
+	} else if (end.Repeat || o.state.Phase == region.Repeating) && len(o.state.Queue) == 0 {
 		o.state.Operation++
-		o.state.Queue = append(o.state.Queue, region.Order{Operation: o.state.Operation, Action: region.Change, Spec: end.Region.Spec, By: order.By, Keep: order.Keep})
+		o.state.Queue = append(o.state.Queue, region.Order{Operation: o.state.Operation, Action: region.Change, Spec: o.state.Region.Spec, By: order.By, Keep: order.Keep})
 	}
 	return ctx.Err()
 }
