@@ -47,9 +47,6 @@ type watch struct {
 // watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
 func watching(ctx context.Context, poll time.Duration) *watch {
 	w := &watch{activity: ctx, poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{}), since: time.Now()}
-	if w.limit <= 0 { // asked for by a version in which it did not watch
-		w.limit = activity.GetInfo(ctx).StartToCloseTimeout
-	}
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
 	}
