@@ -93,7 +93,7 @@ func (w *watch) until(look func() (waitsFor string, done bool, err error)) error
 		reason, done, err := look()
 		switch {
 		case err != nil:
-			err = w.again(err)
+			err = w.retry(err)
 		case done:
 			return nil
 		default:
@@ -128,9 +128,9 @@ func (w *watch) next(reason string) error {
 	return nil
 }
 
-// again waits until the next look after one that failed in passing. It returns what is for good, and what names its own
+// retry waits until the next look after one that failed in passing. It returns what is for good, and what names its own
 // time to come back: Temporal keeps that, and the attempt's place is free meanwhile.
-func (w *watch) again(err error) error {
+func (w *watch) retry(err error) error {
 	var f *fault.Error
 	if fault.Of(err).Permanent() || errors.Is(err, context.Canceled) || errors.As(err, &f) && f.RetryAfter > 0 || w.retried && !w.blocked {
 		return err
