@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/workflows"
 )
 
 func wants(nodes int) region.ApplyInput {
@@ -496,6 +498,27 @@ func TestACloudThatCannotBeAskedMakesARegionDegraded(t *testing.T) {
 	p.removedAt(time.Hour)
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A worker that is away says nothing of a region; one that waits for the region in vain does.
+func TestWhatNobodySawIsNoFinding(t *testing.T) {
+	timeout := temporal.NewTimeoutError
+	refused := temporal.NewApplicationError("no", string(fault.Denied))
+	for _, c := range []struct {
+		err    error
+		unseen bool
+	}{
+		{nil, false}, {refused, false},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil), true}, {timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil), true},
+		{timeout(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil), true}, {timeout(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil), false},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, timeout(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil)), true},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, timeout(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil)), false},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, refused), false},
+	} {
+		if got := workflows.Unseen(c.err); got != c.unseen {
+			t.Errorf("%v: unseen %t", c.err, got)
+		}
 	}
 }
 

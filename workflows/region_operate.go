@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -254,11 +255,10 @@ func (o *regionOperator) inspect(ctx workflow.Context) error {
 	ctx = lineage.Under(ctx, "") // nobody asked for it
 	spec := o.state.Region.Spec
 	var found region.Inspection
-	ask := planning(ctx, queue.Cloud(spec.Provider), "Inspect what is broken or drifted")
+	ask := inspecting(ctx, queue.Cloud(spec.Provider), "Inspect what is broken or drifted")
 	err := workflow.ExecuteActivity(ask, parts.InspectParts, spec).Get(ctx, &found)
-	var unseen *temporal.TimeoutError
-	if errors.As(err, &unseen) {
-		return nil // nobody inspected it: that says nothing of the region
+	if unseen(err) {
+		return nil // that says nothing of the region
 	}
 	if err != nil {
 		found = region.Inspection{Problems: []string{words(err)}}
@@ -267,6 +267,19 @@ func (o *regionOperator) inspect(ctx workflow.Context) error {
 		return nil
 	}
 	return o.record(ctx)
+}
+
+// unseen reports whether nobody inspected: no worker took it, or those that did are dead. One that lives and comes to no end has
+// seen that the region hangs.
+func unseen(err error) bool {
+	var answered *temporal.ApplicationError
+	var late *temporal.TimeoutError
+	seen := errors.As(err, &answered)
+	for errors.As(err, &late) {
+		seen = seen || late.TimeoutType() == enumspb.TIMEOUT_TYPE_START_TO_CLOSE
+		err = late.Unwrap()
+	}
+	return late != nil && !seen
 }
 
 func (o *regionOperator) describe(ctx workflow.Context) {
