@@ -60,14 +60,20 @@ func (o *serviceOperator) allocate(ctx workflow.Context, in release.Request, rol
 	}
 	accepted := release.Accepted{Service: o.key, Release: r.Number}
 	// One that is not pending answers a command that was accepted before and is forgotten since: it is not deployed again. Nor is
-	// one that the owner found when it began.
-	if r.Status != release.Pending || isOne(r, o.state.Waiting, o.state.Interrupted, o.running) {
+	// one that the owner found when it began, which may have had its turn by now.
+	if r.Status != release.Pending || isOne(r, o.state.Waiting, o.state.Interrupted, o.running, o.state.Current) || o.ended(r) {
 		return accepted, nil
 	}
 	if err := o.enqueue(ctx, r); err != nil {
 		return release.Accepted{}, err
 	}
 	return accepted, o.record(ctx, "")
+}
+
+// ended reports whether the release had its turn and made way, or came to nothing.
+func (o *serviceOperator) ended(r release.Release) bool {
+	return slices.Contains(o.state.RolledBack, r.Number) ||
+		slices.ContainsFunc(o.state.Previous, func(p release.Release) bool { return p.Number == r.Number })
 }
 
 // isOne reports whether the release is one of those.

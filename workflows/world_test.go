@@ -27,6 +27,7 @@ type world struct {
 	calls   []string
 	failing map[string][]error
 	during  map[string]func() // what happens while a call is at work
+	after   map[string]func() // what happens before its answer is heard
 
 	obstacles []region.Obstacle
 	defaults  region.Kubernetes // the provider's, for what a region leaves out
@@ -61,7 +62,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{engine: "daemonset kube-system/cilium", failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
+	return &world{engine: "daemonset kube-system/cilium", failing: map[string][]error{}, during: map[string]func(){}, after: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
 		clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
 		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{},
@@ -465,6 +466,9 @@ func (w *world) MovePlan(_ context.Context, id string, from, to region.PlanStatu
 func (w *world) AllocateRelease(_ context.Context, req release.Request, key string, rollsBack int) (release.Release, error) {
 	if err := w.call("AllocateRelease", key); err != nil {
 		return release.Release{}, err
+	}
+	if then := w.after["AllocateRelease "+key]; then != nil {
+		defer then()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
