@@ -130,11 +130,10 @@ func (a *Accounts) Preflight(ctx context.Context, in PreflightInput) (region.Pre
 	return answer, nil
 }
 
-// SweepInput is a region that is to be gone, and the ids of the clusters that it had: what they made can outlive them. It was
-// the key alone once, so the key's fields are its own.
+// SweepInput is a region that is to be gone, and the ids of the clusters that it had: what they made can outlive them.
 type SweepInput struct {
-	region.Key
-	Clusters []string `json:"clusters,omitempty"`
+	Key      region.Key `json:"key"`
+	Clusters []string   `json:"clusters,omitempty"`
 }
 
 // Sweep proves that nothing in the account is the region's any more. What is left is named, and looked for again: things

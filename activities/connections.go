@@ -77,8 +77,8 @@ func (c *Connections) Do(ctx context.Context, spec region.Spec, call func(*clust
 		return err
 	}
 	err = call(client)
-	if ctx.Err() != nil {
-		return err // it was given up, which says nothing about the cluster
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err // it was given up, which says nothing about the cluster; one that has not answered in time is judged
 	}
 	return c.judge(spec.Key(), client, err)
 }

@@ -332,3 +332,41 @@ func TestAClusterThatIsGoneIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// hanging accepts a request and does not answer it.
+func hanging(r *http.Request) (int, string, error) {
+	<-r.Context().Done()
+	return 0, "", r.Context().Err()
+}
+
+// An API server that accepts connections and does not answer makes its region degraded, and has its credentials renewed: its
+// address may be another cluster's by now.
+func TestARegionThatHangsIsFoundToHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, api := &clusters{life: time.Hour}, &server{answer: listing}
+		c := &Connections{Cloud: k, Transport: api.transport}
+		if err := c.Do(t.Context(), lon1, reads(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		api.answer = hanging
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestActivityEnvironment()
+		env.RegisterActivity(&Parts{Connections: c})
+		began := time.Now()
+		value, err := env.ExecuteActivity("InspectParts", lon1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found region.Inspection
+		if err := value.Get(&found); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != InspectionLimit || found.Healthy || len(found.Problems) != 1 || found.Problems[0] != "the cluster does not answer within 15s" {
+			t.Errorf("after %s it found %+v", took, found)
+		}
+		if err := c.Do(t.Context(), lon1, func(*cluster.Client) error { return nil }); err != nil || k.given.Load() != 2 {
+			t.Errorf("credentials were asked for %d times, %v", k.given.Load(), err)
+		}
+	})
+}

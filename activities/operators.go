@@ -71,17 +71,16 @@ func (a *Operators) order(ctx context.Context, in OrderInput) (region.Accepted, 
 	return a.Regions.ApplyRegion(ctx, in.ID, region.ApplyInput{Spec: in.Step.Region, Plan: in.Plan, By: in.By, Keep: in.Keep})
 }
 
-// Announcement is a region, and the provider's id of its cluster when it has one. It was the key alone once, so the key's
-// fields are its own.
+// Announcement is a region, and the provider's id of its cluster when it has one.
 type Announcement struct {
-	region.Key
-	Cluster string `json:"cluster,omitempty"`
+	Key     region.Key `json:"key"`
+	Cluster string     `json:"cluster,omitempty"`
 }
 
 // AnnounceReady tells every service of the region's platform that it takes services now, and before that has the suspended
 // projects marked there, so that the gateway knows of them. Being told twice is harmless.
 func (a *Operators) AnnounceReady(ctx context.Context, in Announcement) error {
-	suspended, err := a.List.SuspendedOn(ctx, in.Platform)
+	suspended, err := a.List.SuspendedOn(ctx, in.Key.Platform)
 	for _, project := range suspended {
 		err = errors.Join(err, a.Projects.ProjectsChanged(ctx, project))
 	}
@@ -97,7 +96,7 @@ func (a *Operators) AnnounceRemoved(ctx context.Context, in Announcement) error 
 }
 
 func (a *Operators) announce(ctx context.Context, in Announcement, tell func(context.Context, release.Key, release.RegionFact) error) error {
-	services, err := a.List.ServicesOn(ctx, in.Platform)
+	services, err := a.List.ServicesOn(ctx, in.Key.Platform)
 	if err != nil {
 		return fail(fmt.Errorf("list services for %s: %w", in.Key, err))
 	}

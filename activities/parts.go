@@ -100,18 +100,38 @@ func (a *Parts) state(ctx context.Context, spec region.Spec) (state cluster.Stat
 	return state, err
 }
 
-// InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied.
+// InspectionLimit bounds one inspection: a cluster that has not answered by then is found to hang.
+const InspectionLimit = 15 * time.Second
+
+// InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied. What cannot be
+// looked at, or not in time, is a problem of the region, not a failure to look.
 func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Inspection, error) {
-	state, err := a.state(ctx, spec)
-	if err != nil {
-		return region.Inspection{Problems: []string{fault.Message(err)}}, nil // an unreachable region is a finding, not a failure to look
+	defer beat(ctx, "the answers of the cluster")()
+	limited, end := context.WithTimeout(ctx, InspectionLimit)
+	defer end()
+	found, err := a.inspect(limited, spec)
+	if ctx.Err() != nil { // the worker ends: another looks
+		return region.Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), ctx.Err()))
 	}
-	found := region.Inspection{Healthy: state.Ready, Problems: state.Waiting}
-	err = a.Connections.Do(ctx, spec, func(client *cluster.Client) error { return a.compare(ctx, client, spec, &found) })
 	if err != nil {
-		return region.Inspection{}, fail(fmt.Errorf("compare %s with what was applied: %w", spec.Key(), err))
+		problem := fault.Message(err)
+		if limited.Err() != nil {
+			problem = fmt.Sprintf("the cluster does not answer within %s", InspectionLimit)
+		}
+		found.Healthy, found.Problems = false, append(found.Problems, problem)
 	}
 	return found, nil
+}
+
+// inspect returns what was found until something failed, too.
+func (a *Parts) inspect(ctx context.Context, spec region.Spec) (found region.Inspection, err error) {
+	state, err := a.state(ctx, spec)
+	if err != nil {
+		return found, err
+	}
+	found.Healthy, found.Problems = state.Ready, state.Waiting
+	err = a.Connections.Do(ctx, spec, func(client *cluster.Client) error { return a.compare(ctx, client, spec, &found) })
+	return found, err
 }
 
 // compare says where the cluster, and what was applied in it, are no longer as they were.

@@ -3,12 +3,15 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -72,7 +75,8 @@ func controlPlane(t *testing.T, version string) []byte {
 func TestAClusterIsVerifiedAndInspected(t *testing.T) {
 	allowed := region.Spec{Platform: "micro", Domain: "micro.mu", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1", Unenforced: region.Allow,
 		Kubernetes: region.Kubernetes{Version: "1.36", Nodes: region.Nodes{Count: 1, Size: "s-2vcpu-4gb"}}}
-	parts := &Parts{Connections: &Connections{Cloud: access{kubeconfig: controlPlane(t, "1.37")}}, Poll: time.Millisecond,
+	through := &shutting{}
+	parts := &Parts{Connections: &Connections{Cloud: access{kubeconfig: controlPlane(t, "1.37")}, Transport: through.carry}, Poll: time.Millisecond,
 		Wanted: cluster.Parts{Images: map[region.Part]string{region.API: "registry/m3o@sha256:" + strings.Repeat("a", 64)}}}
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
@@ -108,4 +112,28 @@ func TestAClusterIsVerifiedAndInspected(t *testing.T) {
 	if !slices.ContainsFunc(found.Drift, func(d string) bool { return strings.Contains(d, "nothing in the cluster enforces NetworkPolicy") }) {
 		t.Errorf("what is no longer allowed is no drift: %q", found.Drift)
 	}
+	through.shut.Store("/version")
+	found = region.Inspection{}
+	do(parts.InspectParts, &found, allowed)
+	if found.Healthy || len(found.Problems) != 1 {
+		t.Errorf("of a cluster that could not be compared it found %+v", found)
+	}
+}
+
+// shutting carries calls to an API server, but for those to one path.
+type shutting struct {
+	next http.RoundTripper
+	shut atomic.Value
+}
+
+func (s *shutting) carry(next http.RoundTripper) http.RoundTripper {
+	s.next = next
+	return s
+}
+
+func (s *shutting) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == s.shut.Load() {
+		return nil, errors.New("connection refused")
+	}
+	return s.next.RoundTrip(r)
 }

@@ -47,9 +47,6 @@ type watch struct {
 // watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
 func watching(ctx context.Context, poll time.Duration) *watch {
 	w := &watch{activity: ctx, poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{}), since: time.Now()}
-	if w.limit <= 0 { // asked for by a version in which it did not watch
-		w.limit = activity.GetInfo(ctx).StartToCloseTimeout
-	}
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
 	}
@@ -96,7 +93,7 @@ func (w *watch) until(look func() (waitsFor string, done bool, err error)) error
 		reason, done, err := look()
 		switch {
 		case err != nil:
-			err = w.again(err)
+			err = w.retry(err)
 		case done:
 			return nil
 		default:
@@ -131,9 +128,9 @@ func (w *watch) next(reason string) error {
 	return nil
 }
 
-// again waits until the next look after one that failed in passing. It returns what is for good, and what names its own
+// retry waits until the next look after one that failed in passing. It returns what is for good, and what names its own
 // time to come back: Temporal keeps that, and the attempt's place is free meanwhile.
-func (w *watch) again(err error) error {
+func (w *watch) retry(err error) error {
 	var f *fault.Error
 	if fault.Of(err).Permanent() || errors.Is(err, context.Canceled) || errors.As(err, &f) && f.RetryAfter > 0 || w.retried && !w.blocked {
 		return err

@@ -86,7 +86,7 @@ func TestMissingQuotaWaitsForARetry(t *testing.T) {
 			p.at(2*time.Hour, func() {
 				value, err := p.QueryWorkflow(region.ProgressQuery)
 				var progress region.Progress
-				if err != nil || value.Get(&progress) != nil || progress.Stage != "cluster" || !strings.Contains(progress.Waiting, "m3o region retry lon1") {
+				if err != nil || value.Get(&progress) != nil || progress.Stage != "cluster" || !strings.Contains(progress.Waiting, "m3o region retry micro/lon1") {
 					t.Errorf("progress while it waits is %+v, %v", progress, err)
 				}
 				if r := w.regions[lon1().Key()]; r.Status != region.Failed || !strings.Contains(r.Message, "droplet limit of 10 reached") || !strings.Contains(r.Message, "24 hours") {
@@ -358,7 +358,7 @@ func TestARemovalThatFailsSaysWhatToDo(t *testing.T) {
 	w.fails("ApplyParts lon1", 1, fault.New(fault.Invalid, "refused"))
 	w.fails("DeleteCluster lon1", 1, fault.New(fault.Denied, "the token may not delete"))
 	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1()})
-	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "Removing the cluster failed: the token may not delete; run `m3o region teardown lon1`") {
+	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "Removing the cluster failed: the token may not delete; run `m3o region teardown micro/lon1`") {
 		t.Errorf("it ended as %+v", end)
 	}
 }
@@ -382,7 +382,7 @@ func TestWhatOutlivesTheClusterIsNamed(t *testing.T) {
 		t.Errorf("it ended as %+v", end)
 	}
 	end = newPlay(t, w).tornDown(end.Region)
-	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "last seen: 1 resources of micro/lon1 are still there: [volume of k8s-lon1 (vol-1)]. Run `m3o region teardown lon1` again") {
+	if end.Removed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "last seen: 1 resources of micro/lon1 are still there: [volume of k8s-lon1 (vol-1)]. Run `m3o region teardown micro/lon1` again") {
 		t.Errorf("it ended as %+v", end)
 	}
 	w.volumes = nil
@@ -412,7 +412,7 @@ func TestACloudThatGivesUpIsHeard(t *testing.T) {
 	w.gaveUp = region.Condition{Broken: true, State: "CREATE_FAILED", Reason: "InsufficientFreeAddresses: no addresses are left in subnet-1"}
 	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: lon1(), Keep: true})
 	same(t, "message", end.Region.Message, `cluster: the cluster m3o-micro-lon1 is in state "CREATE_FAILED": InsufficientFreeAddresses: no addresses are left in subnet-1; `+
-		"the cloud does not mend that by itself. What is built stays: mend it and run `m3o region retry lon1`, or `m3o region teardown lon1`")
+		"the cloud does not mend that by itself. What is built stays: mend it and run `m3o region retry micro/lon1`, or `m3o region teardown micro/lon1`")
 	end = newPlay(t, newWorldWith(w.gaveUp)).bootstrapped(region.BootstrapInput{Spec: lon1()})
 	if !end.Removed || !strings.HasSuffix(end.Region.Message, "by itself. Everything that was built is removed") {
 		t.Errorf("it ended as %+v", end)
@@ -496,7 +496,7 @@ func TestATeardownThatFailsKeepsTheRegion(t *testing.T) {
 	r := readyRegion(t, w)
 	w.fails("DeleteCluster lon1", 1, fault.New(fault.Denied, "the token may not delete"))
 	end := newPlay(t, w).tornDown(r)
-	if end.Removed || end.Region.Status != region.Failed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "teardown, cluster: the token may not delete. Run `m3o region teardown lon1` again") {
+	if end.Removed || end.Region.Status != region.Failed || end.Region.Cluster.ID == "" || !strings.Contains(end.Region.Message, "teardown, cluster: the token may not delete. Run `m3o region teardown micro/lon1` again") {
 		t.Errorf("it ended as %+v", end)
 	}
 	if got := w.did("RegionRemoved", "Sweep"); got != "" {

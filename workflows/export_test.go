@@ -18,5 +18,8 @@ func SwappedBootstrap(ctx workflow.Context, in region.BootstrapInput) (region.Ou
 	return b.run(ctx, steps)
 }
 
-// KindOf is how workflows read an error.
-var KindOf = kindOf
+// KindOf is how workflows read an error, and Unseen whether it says that nobody inspected a region.
+var (
+	KindOf = kindOf
+	Unseen = unseen
+)

@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/workflows"
 )
 
 func wants(nodes int) region.ApplyInput {
@@ -164,7 +166,7 @@ func TestARepetitionIsAnsweredEvenWhenItWouldBeRefusedNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.accepted(t)
-	fresh.refused(t, "region of region lon1 cannot be changed in place")
+	fresh.refused(t, "region of region micro/lon1 cannot be changed in place")
 }
 
 func TestWhatARegionRefuses(t *testing.T) {
@@ -238,7 +240,7 @@ func TestAKubeconfigOfARegionThatComesUp(t *testing.T) {
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
-	before.refused(t, "region lon1 has no cluster yet")
+	before.refused(t, "region micro/lon1 has no cluster yet")
 	during.ok(t)
 	if early.Err == nil || !strings.Contains(early.Err.Error(), "has no kubeconfig yet") || told.Sub(asked) > 20*time.Second {
 		t.Errorf("after %s it is said: %v", told.Sub(asked), early.Err)
@@ -341,11 +343,11 @@ func TestARegionThatWasRemovedAgainIsAskedForOtherwise(t *testing.T) {
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
-	early.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+	early.refused(t, "region, kubernetes.nodes.size of region micro/lon1 cannot be changed in place")
 	corrected.ok(t)
 	again.ok(t)
-	back.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
-	late.refused(t, "region, kubernetes.nodes.size of region lon1 cannot be changed in place")
+	back.refused(t, "region, kubernetes.nodes.size of region micro/lon1 cannot be changed in place")
+	late.refused(t, "region, kubernetes.nodes.size of region micro/lon1 cannot be changed in place")
 }
 
 // Of two that ask at once for a region in two places, one is told that it came too late.
@@ -361,7 +363,7 @@ func TestARegionIsInOnePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.ok(t)
-	second.refused(t, "region of region lon1 cannot be changed in place")
+	second.refused(t, "region of region micro/lon1 cannot be changed in place")
 }
 
 func TestADriftedRegionIsMendedWhenAsked(t *testing.T) {
@@ -413,7 +415,7 @@ func TestAClusterThatTheCloudUpgraded(t *testing.T) {
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
 	}
-	late.refused(t, "kubernetes.version of region lon1 cannot be changed in place")
+	late.refused(t, "kubernetes.version of region micro/lon1 cannot be changed in place")
 	taken.ok(t)
 }
 
@@ -496,6 +498,27 @@ func TestACloudThatCannotBeAskedMakesARegionDegraded(t *testing.T) {
 	p.removedAt(time.Hour)
 	if err := p.operated(region.OperateInput{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A worker that is away says nothing of a region; one that waits for the region in vain does.
+func TestWhatNobodySawIsNoFinding(t *testing.T) {
+	timeout := temporal.NewTimeoutError
+	refused := temporal.NewApplicationError("no", string(fault.Denied))
+	for _, c := range []struct {
+		err    error
+		unseen bool
+	}{
+		{nil, false}, {refused, false},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil), true}, {timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil), true},
+		{timeout(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil), true}, {timeout(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil), false},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, timeout(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil)), true},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, timeout(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil)), false},
+		{timeout(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, refused), false},
+	} {
+		if got := workflows.Unseen(c.err); got != c.unseen {
+			t.Errorf("%v: unseen %t", c.err, got)
+		}
 	}
 }
 
@@ -616,5 +639,87 @@ func TestABootstrapThatSomebodyEndedIsAFailure(t *testing.T) {
 	}
 	if len(w.clusters)+len(w.networks) > 0 {
 		t.Error("something is left")
+	}
+}
+
+// Whoever ends a bootstrap ends that attempt, not the retry that was asked for since.
+func TestARetryOutlivesTheBootstrapThatSomebodyEnded(t *testing.T) {
+	w := newWorld()
+	w.later("AwaitParts lon1", 40*time.Second)
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	retry := &answer{}
+	p.at(10*time.Second, func() { // the retry comes when the bootstrap has ended, and before the owner hears of that
+		p.CancelWorkflowByID(lon1().Key().BootstrapID(1), "")
+		p.UpdateWorkflow(region.RetryUpdate, "r", retry, region.RetryInput{By: "ada"})
+	})
+	p.at(time.Hour, func() {
+		if r := w.regions[lon1().Key()]; r.Status != region.Ready || r.Operation != 2 {
+			t.Errorf("after the retry the region is %s by operation %d: %s", r.Status, r.Operation, r.Message)
+		}
+	})
+	p.removedAt(2 * time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	retry.ok(t)
+}
+
+// What the operator wants to look at stays through retries, and when the owner is lost.
+func TestWhatIsToBeKeptStays(t *testing.T) {
+	keep := wants(1)
+	keep.Keep = true
+	for name, begin := range map[string]func(*world, *play) region.OperateInput{
+		"retried": func(w *world, p *play) region.OperateInput {
+			w.fails("AwaitParts lon1", 2, fault.New(fault.Failed, "nats does not start"))
+			p.command(0, region.ApplyUpdate, "a", keep)
+			p.command(30*time.Minute, region.RetryUpdate, "r", region.RetryInput{By: "ada"})
+			return region.OperateInput{}
+		},
+		"recalled": func(w *world, p *play) region.OperateInput {
+			w.fails("AwaitParts lon1", 1, fault.New(fault.Failed, "nats does not start"))
+			w.regions[lon1().Key()] = region.Region{Spec: lon1(), Status: region.Creating, Keep: true, Operation: 1, Version: 3}
+			return region.OperateInput{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			p := newPlay(t, w)
+			in := begin(w, p)
+			p.at(time.Hour, func() {
+				if r := w.regions[lon1().Key()]; r.Status != region.Failed || !r.Keep || len(w.clusters) != 1 || len(w.failing["AwaitParts lon1"]) > 0 {
+					t.Errorf("recorded %s %q, kept %t; clusters %v", r.Status, r.Message, r.Keep, w.clusters)
+				}
+			})
+			p.removedAt(2 * time.Hour)
+			if err := p.operated(in); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestAnOwnerThatCannotLearnWhetherABootstrapRunsGuessesNothing(t *testing.T) {
+	w := newWorld()
+	w.regions[lon1().Key()] = region.Region{Spec: lon1(), Status: region.Failed, Operation: 4, Version: 9}
+	w.fails("WorkflowRuns "+lon1().Key().BootstrapID(4), 1, fault.New(fault.Denied, "the namespace is closed to this worker"))
+	p := newPlay(t, w)
+	if err := p.operated(region.OperateInput{}); err == nil || !strings.Contains(err.Error(), "closed to this worker") {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestARegionIsGoneEvenIfNobodyCanBeTold(t *testing.T) {
+	w := newWorld()
+	w.services[hello] = serviceRow()
+	w.fails("RegionRemoved hello lon1", 1, fault.New(fault.Denied, "no"))
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	p.removedAt(time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.regions[lon1().Key()]; r.Status != region.Deleted {
+		t.Errorf("it is recorded as %s: %s", r.Status, r.Message)
 	}
 }

@@ -121,15 +121,53 @@ func TestOfReleasesThatWaitTheNewestWins(t *testing.T) {
 
 func TestAnOlderReleaseNeverReplacesANewer(t *testing.T) {
 	w := worldWith("lon1")
-	w.fails("AllocateRelease b", 1, fault.New(fault.Unavailable, "the answer was lost"))
-	w.byKey["b"], w.releases[1] = 1, numbered(1) // the database gave it its number already
+	w.during["AllocateRelease b"] = func() { // the database gives it its number at once; the answer is lost
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.byKey["b"] == 0 {
+			w.byKey["b"], w.releases[1] = 1, numbered(1)
+		}
+	}
+	w.later("AllocateRelease b", 10*time.Second)
 	p := newPlay(t, w)
 	p.deploy(0, "b")
-	p.deploy(0, "c") // is given 2 while b asks again
+	p.deploy(5*time.Second, "c") // is given 2 while b asks again
 	p.expect(time.Hour, "lon1 2", release.Running, 2)
 	p.served(2 * time.Hour)
-	if got := w.releases[1].Status; got != release.Superseded {
-		t.Errorf("release 1 is recorded as %s", got)
+	if r := w.releases[1]; r.Status != release.Superseded || r.Message != "a newer release was asked for before its turn came" {
+		t.Errorf("release 1 is recorded as %s %q", r.Status, r.Message)
+	}
+	same(t, "brought out", w.did("ApplyService"), "ApplyService lon1/2")
+}
+
+// The owner finds a release when it begins, which also answers the command that asks for it once more: whenever that hears of it,
+// the release has had its turn.
+func TestAReleaseThatHadItsTurnIsNotSuperseded(t *testing.T) {
+	w := worldWith("lon1")
+	w.byKey["b"], w.releases[1] = 1, numbered(1)
+	w.after["AllocateRelease b"] = func() { // the number is known; the answer takes as long as a deploy
+		for range 1000 {
+			time.Sleep(time.Millisecond)
+			w.mu.Lock()
+			done := w.services[hello].Current == 1
+			w.mu.Unlock()
+			if done {
+				return
+			}
+		}
+		t.Error("the release that was found is not deployed meanwhile")
+	}
+	p := newPlay(t, w)
+	again := p.deploy(0, "b")
+	p.expect(time.Hour, "lon1 1", release.Running, 1)
+	p.at(time.Hour, func() {
+		if r := w.releases[1]; r.Status != release.Ready {
+			t.Errorf("release 1 is recorded as %s %q", r.Status, r.Message)
+		}
+	})
+	p.served(2 * time.Hour)
+	if again.release(t) != 1 {
+		t.Errorf("answered %+v", again.Value)
 	}
 }
 
@@ -264,6 +302,23 @@ func unavailable(times int) []error {
 		out[i] = fault.New(fault.Unavailable, "the database is away")
 	}
 	return out
+}
+
+func TestADeployThatComesWhileAKillIsRecalledIsRefused(t *testing.T) {
+	w := released(t, "lon1")
+	s := w.services[hello]
+	s.Status = release.Killing
+	w.services[hello] = s
+	w.later("ServiceHistory hello", 10*time.Second)
+	p := newPlay(t, w)
+	late := p.deploy(time.Second, "late")
+	if err := p.serving(release.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	late.refused(t, "it is being killed: deploy again when it is gone")
+	if w.runs() != "" || w.services[hello].Status != release.Killed || len(w.releases) != 2 {
+		t.Errorf("the service is %+v and runs %s", w.services[hello], w.runs())
+	}
 }
 
 func TestAReleaseAskedForBeforeAKillDoesNotOutliveIt(t *testing.T) {

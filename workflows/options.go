@@ -137,6 +137,13 @@ func planning(ctx workflow.Context, queue, summary string) workflow.Context {
 	})
 }
 
+// inspecting is for a look at an idle region, which answers within activities.InspectionLimit whatever the region does. It heartbeats,
+// so that a dead worker is not taken for a region that hangs.
+func inspecting(ctx workflow.Context, queue, summary string) workflow.Context {
+	ctx = workflow.WithHeartbeatTimeout(planning(ctx, queue, summary), 10*time.Second)
+	return workflow.WithStartToCloseTimeout(ctx, activities.InspectionLimit+5*time.Second)
+}
+
 // asking is for questions that a request waits for: a cloud that does not answer within 15 seconds fails it.
 func asking(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithScheduleToCloseTimeout(planning(ctx, queue, summary), 15*time.Second)

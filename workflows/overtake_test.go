@@ -155,6 +155,26 @@ func TestAKillThatFailedSomewhereIsNotForgotten(t *testing.T) {
 	p.served(6 * time.Hour)
 }
 
+// What somebody killed does not come back because a later release fails.
+func TestAReleaseThatFailsAfterAKillBringsNothingBack(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.at(time.Minute, func() {
+		w.fails("DeleteService nyc3", 1, fault.New(fault.Denied, "no permission"))
+		w.fails("AwaitService lon1/2", 1, fault.New(fault.Failed, "it exits with 1"))
+	})
+	p.command(time.Hour, release.KillUpdate, "k", release.KillInput{})
+	p.deploy(2*time.Hour, "b")
+	p.expect(3*time.Hour, "", release.Broken, 1)
+	p.at(3*time.Hour, func() {
+		if s := w.services[hello]; len(s.Regions) != 0 || !s.PartlyRemoved || s.Message != "release 2 rolledback: lon1: it exits with 1" {
+			t.Errorf("recorded %+v", s)
+		}
+	})
+	p.served(4 * time.Hour)
+}
+
 func TestAKillThatFailsTakesTheReleaseThatWaitsAllTheSame(t *testing.T) {
 	w := worldWith("lon1", "nyc3")
 	p := newPlay(t, w)

@@ -94,6 +94,21 @@ func TestAnOwnerThatWasLostKnowsThatAKillFailed(t *testing.T) {
 	p.served(2 * time.Hour)
 }
 
+func TestAnOwnerThatWasLostKnowsThatAKillFailedBeforeAReleaseDid(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.fails("DeleteService nyc3", 1, fault.New(fault.Denied, "no permission"))
+	w.fails("BuildImage 2", 1, fault.New(fault.Failed, "does not compile"))
+	p := newPlay(t, w)
+	p.deploy(0, "a")
+	p.command(time.Hour, release.KillUpdate, "k", release.KillInput{})
+	p.deploy(2*time.Hour, "b")
+	p.lost(3*time.Hour, release.OperateInput{})
+	p = newPlay(t, w)
+	p.rollback(time.Minute, "r", 7) // refused, but it wakes an owner
+	p.expect(time.Hour, "nyc3 1", release.Broken, 1)
+	p.served(2 * time.Hour)
+}
+
 // The ids of placements are taken once: what an owner before placed is not the answer to what the next one places.
 func TestAPlacementAfterTheOwnerWasLostIsANewOne(t *testing.T) {
 	w := worldWith("lon1")

@@ -37,11 +37,11 @@ type bootstrap struct {
 	built   region.Region
 	version int64
 
-	progress region.Progress
-	retry    bool                // the operator said: go on
-	wish     region.Spec         // with that
-	giveUp   bool                // the operator said: remove it
-	stop     workflow.CancelFunc // ends the step at work
+	progress  region.Progress
+	retry     bool                // the operator said: go on
+	requested region.Spec         // with that
+	giveUp    bool                // the operator said: remove it
+	stop      workflow.CancelFunc // ends the step at work
 }
 
 // errRemoval ends a bootstrap whose region is not wanted any more.
@@ -72,7 +72,7 @@ func (b *bootstrap) steps() []step {
 
 func (b *bootstrap) run(ctx workflow.Context, steps []step) (region.Outcome, error) {
 	b.ran = b.built.Served || b.built.Endpoints.API != ""
-	b.built.Spec, b.built.Message = b.spec, ""
+	b.built.Spec, b.built.Keep, b.built.Message = b.spec, b.keep, ""
 	b.built.Status = b.underWay()
 	for i, reached := 0, 0; i < len(steps); i++ {
 		reached = max(reached, i)
@@ -132,8 +132,8 @@ func (b *bootstrap) seeThrough(ctx workflow.Context, s step) (anew bool, err err
 // what is done already was done for what was wanted then, and the region's record must not say more than there is. The
 // command's own operation brings the rest.
 func (b *bootstrap) adopt() bool {
-	changes, _ := region.Differences(b.spec, b.wish)
-	b.spec, b.built.Spec = b.wish, b.wish
+	changes, _ := region.Differences(b.spec, b.requested)
+	b.spec, b.built.Spec = b.requested, b.requested
 	return len(changes) > 0
 }
 
@@ -158,10 +158,10 @@ func waitsForOperator(err error) bool {
 
 // askOperator waits for a word from the operator, for a day at most.
 func (b *bootstrap) askOperator(ctx workflow.Context, why error) error {
-	name := b.spec.Name
+	key := b.spec.Key()
 	b.built.Status = region.Failed
 	b.built.Message = fmt.Sprintf("%s: %s. What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`; without an answer %s",
-		b.progress.Stage, words(why), name, name, b.unanswered())
+		b.progress.Stage, words(why), key, key, b.unanswered())
 	b.progress.Waiting = b.built.Message
 	if err := b.record(ctx); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 	stage := b.progress.Stage
 	b.built.Message = fmt.Sprintf("%s: %s", stage, words(why))
 	if b.ran || b.keep {
-		b.built.Message += fmt.Sprintf(". What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`", b.spec.Name, b.spec.Name)
+		b.built.Message += fmt.Sprintf(". What is built stays: mend it and run `m3o region retry %s`, or `m3o region teardown %s`", b.spec.Key(), b.spec.Key())
 		return b.end(ctx, false)
 	}
 	reason := b.built.Message
@@ -211,7 +211,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 		}
 		b.progress.Stage = "remove " + done[i].name
 		if err := done[i].undo(ctx); err != nil {
-			b.built.Message = fmt.Sprintf("%s. Removing the %s failed: %s; run `m3o region teardown %s`", reason, done[i].name, words(err), b.spec.Name)
+			b.built.Message = fmt.Sprintf("%s. Removing the %s failed: %s; run `m3o region teardown %s`", reason, done[i].name, words(err), b.spec.Key())
 			return b.end(ctx, false)
 		}
 	}
@@ -227,7 +227,7 @@ func (b *bootstrap) fail(ctx workflow.Context, done []step, why error) (region.O
 // end records how a bootstrap failed. The operator may have asked for another attempt meanwhile.
 func (b *bootstrap) end(ctx workflow.Context, removed bool) (region.Outcome, error) {
 	err := b.record(ctx)
-	return region.Outcome{Region: b.built, Removed: removed, Again: b.retry}, err
+	return region.Outcome{Region: b.built, Removed: removed, Repeat: b.retry}, err
 }
 
 func (b *bootstrap) cloud() string { return queue.Cloud(b.spec.Provider) }
@@ -325,7 +325,7 @@ func (b *bootstrap) listen(ctx workflow.Context) {
 		s.AddReceive(goOn, func(c workflow.ReceiveChannel, _ bool) {
 			var wanted region.Spec
 			if c.ReceiveAsync(&wanted) {
-				b.retry, b.wish = true, wanted
+				b.retry, b.requested = true, wanted
 			}
 		})
 		s.AddReceive(end, func(c workflow.ReceiveChannel, _ bool) {

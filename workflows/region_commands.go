@@ -38,7 +38,7 @@ func (o *regionOperator) newest() *region.Order {
 // an idle region can be corrected.
 func (o *regionOperator) fits(spec region.Spec) error {
 	if o.removal() != nil {
-		return refuse("region %s is being removed: apply again when it is gone", o.key.Name)
+		return refuse("region %s is being removed: apply again when it is gone", o.key)
 	}
 	if !o.exists() {
 		return nil
@@ -52,7 +52,7 @@ func (o *regionOperator) fits(spec region.Spec) error {
 		fixed = have.Fixed(fixed, spec)
 	}
 	if len(fixed) > 0 {
-		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key.Name)
+		return refuse("%s of region %s cannot be changed in place: remove the region and make it anew", strings.Join(fixed, ", "), o.key)
 	}
 	return nil
 }
@@ -82,6 +82,7 @@ func (o *regionOperator) apply(ctx workflow.Context, in region.ApplyInput) (regi
 		}
 		if before := o.state.Region; !o.exists() {
 			o.state.Region = newRegion(in.Spec, workflow.Now(ctx))
+			o.state.Region.Keep = in.Keep
 			if err := o.record(ctx); err != nil {
 				o.state.Region = before
 				return region.Accepted{}, err
@@ -164,7 +165,7 @@ func (o *regionOperator) mayRetry(ctx workflow.Context, _ region.RetryInput) err
 // retriable reports why there is nothing to retry.
 func (o *regionOperator) retriable() error {
 	if o.removal() != nil {
-		return refuse("region %s is being removed: there is nothing to retry", o.key.Name)
+		return refuse("region %s is being removed: there is nothing to retry", o.key)
 	}
 	r := o.state.Region
 	if !o.state.Phase.HasBootstrap() && r.Status != region.Failed && r.Status != region.Degraded && r.Drift() == "" {
@@ -181,7 +182,7 @@ func (o *regionOperator) retry(ctx workflow.Context, in region.RetryInput) (regi
 		if o.state.Phase.HasBootstrap() {
 			return o.retryBootstrap(ctx, in)
 		}
-		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By, Keep: o.state.Region.Keep})
 	})
 }
 
@@ -194,7 +195,7 @@ func (o *regionOperator) retryBootstrap(ctx workflow.Context, in region.RetryInp
 		return region.Accepted{}, err
 	case told:
 	case next == nil:
-		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By})
+		return o.order(ctx, region.Order{Action: region.Change, Spec: o.state.Region.Spec, By: in.By, Keep: o.state.Region.Keep})
 	case o.running != nil && o.running.Operation == operation: // its end is not heard of here yet
 		o.on(region.RetryMissed)
 	default:
@@ -217,7 +218,7 @@ func (o *regionOperator) mayConnect(_ workflow.Context, in region.KubeconfigInpu
 // cloud knows better.
 func (o *regionOperator) connects() error {
 	if o.state.Region.Cluster.ID == "" && !o.state.Phase.HasBootstrap() {
-		return refuse("region %s has no cluster yet", o.key.Name)
+		return refuse("region %s has no cluster yet", o.key)
 	}
 	return nil
 }

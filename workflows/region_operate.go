@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -69,8 +70,7 @@ func (o *regionOperator) recall(ctx workflow.Context) error {
 	}
 	o.state.Region, o.state.Version, o.state.Operation = found, found.Version+1, found.Operation
 	if found.Version > 0 {
-		o.resume(ctx)
-		return nil
+		return o.resume(ctx)
 	}
 	o.on(region.Recalled)
 	return nil
@@ -79,33 +79,40 @@ func (o *regionOperator) recall(ctx workflow.Context) error {
 // resume queues the operation that was in progress when the region lost its owner: run under its old id it is found if it still
 // runs. Commands wait until a bootstrap is found, for they may have to be passed on to it. Of a region that became ready services
 // may not have heard.
-func (o *regionOperator) resume(ctx workflow.Context) {
+func (o *regionOperator) resume(ctx workflow.Context) error {
 	r := o.state.Region
 	o.state.Operation = max(1, r.Operation)
-	order := region.Order{Operation: o.state.Operation, Action: region.Change, Spec: r.Spec, By: "recovery"}
+	order := region.Order{Operation: o.state.Operation, Action: region.Change, Spec: r.Spec, By: "recovery", Keep: r.Keep}
 	if r.Status == region.Deleting {
 		order.Action = region.Delete
 	}
-	if r.Status.Moving() || r.Status == region.Failed && o.bootstrapRuns(ctx) {
+	resumes := r.Status.Moving()
+	if r.Status == region.Failed {
+		var err error
+		if resumes, err = o.bootstrapRuns(ctx); err != nil {
+			return err
+		}
+	}
+	if resumes {
 		o.state.Queue = append(o.state.Queue, order)
 		if order.Action == region.Delete {
 			o.on(region.Recalled)
 		}
-		return
+		return nil
 	}
 	o.on(region.Recalled)
 	if r.Takes() {
 		o.announce(ctx)
 	}
+	return nil
 }
 
 // bootstrapRuns reports whether the bootstrap of a region that is recorded as failed is not over: it waits for the operator, or
 // removes what it built. With nobody to tell it otherwise it would remove, a day later, what a next one had built.
-func (o *regionOperator) bootstrapRuns(ctx workflow.Context) bool {
-	var runs bool
+func (o *regionOperator) bootstrapRuns(ctx workflow.Context) (runs bool, err error) {
 	id := o.key.BootstrapID(o.state.Operation)
-	err := workflow.ExecuteActivity(quickly(ctx, "Find whether "+id+" still runs"), flows.WorkflowRuns, activities.Awaited{ID: id}).Get(ctx, &runs)
-	return err == nil && runs // there is no error but the end of this workflow: it is asked until there is an answer
+	err = workflow.ExecuteActivity(quickly(ctx, "Find whether "+id+" still runs"), flows.WorkflowRuns, activities.Awaited{ID: id}).Get(ctx, &runs)
+	return runs, err
 }
 
 // announce tells every service that the region takes services now. The region does not end because one cannot be told.
@@ -179,14 +186,17 @@ func (o *regionOperator) bootstrap(ctx workflow.Context, order region.Order) err
 	run := childRun{workflow: region.BootstrapWorkflow, id: id, anew: true, begun: func() { o.on(region.BootstrapRunning) },
 		summary: fmt.Sprintf("Bootstrap region %s on %s in %s", o.key.Name, order.Spec.Provider, order.Spec.Location)}
 	if err := run.run(ctx, in, &end); err != nil {
-		return o.recordFailure(ctx, order.Spec, err)
+		if err := o.recordFailure(ctx, order.Spec, err); err != nil {
+			return err
+		}
+	} else {
+		o.adopt(end.Region)
 	}
-	o.adopt(end.Region)
-	if end.Region.Status == region.Ready {
+	if o.state.Region.Status == region.Ready {
 		o.announce(ctx)
-	} else if (end.Again || o.state.Phase == region.Repeating) && len(o.state.Queue) == 0 {
+	} else if (end.Repeat || o.state.Phase == region.Repeating) && len(o.state.Queue) == 0 {
 		o.state.Operation++
-		o.state.Queue = append(o.state.Queue, region.Order{Operation: o.state.Operation, Action: region.Change, Spec: end.Region.Spec, By: order.By, Keep: order.Keep})
+		o.state.Queue = append(o.state.Queue, region.Order{Operation: o.state.Operation, Action: region.Change, Spec: o.state.Region.Spec, By: order.By, Keep: order.Keep})
 	}
 	return ctx.Err()
 }
@@ -245,11 +255,10 @@ func (o *regionOperator) inspect(ctx workflow.Context) error {
 	ctx = lineage.Under(ctx, "") // nobody asked for it
 	spec := o.state.Region.Spec
 	var found region.Inspection
-	ask := planning(ctx, queue.Cloud(spec.Provider), "Inspect what is broken or drifted")
+	ask := inspecting(ctx, queue.Cloud(spec.Provider), "Inspect what is broken or drifted")
 	err := workflow.ExecuteActivity(ask, parts.InspectParts, spec).Get(ctx, &found)
-	var unseen *temporal.TimeoutError
-	if errors.As(err, &unseen) {
-		return nil // nobody inspected it: that says nothing of the region
+	if unseen(err) {
+		return nil // that says nothing of the region
 	}
 	if err != nil {
 		found = region.Inspection{Problems: []string{words(err)}}
@@ -258,6 +267,19 @@ func (o *regionOperator) inspect(ctx workflow.Context) error {
 		return nil
 	}
 	return o.record(ctx)
+}
+
+// unseen reports whether nobody inspected: no worker took it, or those that did are dead. One that lives and comes to no end has
+// seen that the region hangs.
+func unseen(err error) bool {
+	var answered *temporal.ApplicationError
+	var late *temporal.TimeoutError
+	seen := errors.As(err, &answered)
+	for errors.As(err, &late) {
+		seen = seen || late.TimeoutType() == enumspb.TIMEOUT_TYPE_START_TO_CLOSE
+		err = late.Unwrap()
+	}
+	return late != nil && !seen
 }
 
 func (o *regionOperator) describe(ctx workflow.Context) {

@@ -60,7 +60,10 @@ func (t *teardown) run(ctx workflow.Context) (region.Outcome, error) {
 	}
 	tell := watching(ctx, queue.Flows, "Tell services that the region is gone", tellingLimit)
 	err := workflow.ExecuteActivity(tell, operators.AnnounceRemoved, activities.Announcement{Key: t.region.Spec.Key()}).Get(ctx, nil)
-	return region.Outcome{Region: t.region, Removed: true}, err
+	if err != nil && ctx.Err() == nil { // it is gone all the same
+		workflow.GetLogger(ctx).Error("services were not told that the region is gone", "region", t.region.Spec.Key().String(), "error", err)
+	}
+	return region.Outcome{Region: t.region, Removed: true}, nil
 }
 
 // drain waits until no release is on its way into the region. One that never ends does not keep the region alive.
@@ -79,7 +82,7 @@ func (t *teardown) fail(ctx workflow.Context, s step, why error) (region.Outcome
 		return region.Outcome{}, why
 	}
 	t.region.Status = region.Failed
-	t.region.Message = fmt.Sprintf("teardown, %s: %s. Run `m3o region teardown %s` again", s.name, words(why), t.region.Spec.Name)
+	t.region.Message = fmt.Sprintf("teardown, %s: %s. Run `m3o region teardown %s` again", s.name, words(why), t.region.Spec.Key())
 	return region.Outcome{Region: t.region}, t.record(ctx)
 }
 

@@ -27,7 +27,7 @@ func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) er
 		return o.refused("the request names %s", in.Service)
 	}
 	if o.state.Phase == release.Removing && !answered(ctx, &o.state.Answers) {
-		return o.refused("it is being killed: deploy again when it is gone")
+		return o.beingKilled()
 	}
 	err := in.Validate() //workflowcheck:ignore (it takes the settings in the order of their names)
 	if err != nil {
@@ -36,8 +36,17 @@ func (o *serviceOperator) mayDeploy(ctx workflow.Context, in release.Request) er
 	return nil
 }
 
+func (o *serviceOperator) beingKilled() error {
+	return o.refused("it is being killed: deploy again when it is gone")
+}
+
 func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (release.Accepted, error) {
-	return o.accept(ctx, func() (release.Accepted, error) { return o.allocate(ctx, in, 0) })
+	return o.accept(ctx, func() (release.Accepted, error) {
+		if o.state.Phase == release.Removing { // the kill was recalled while the command waited
+			return release.Accepted{}, o.beingKilled()
+		}
+		return o.allocate(ctx, in, 0)
+	})
 }
 
 // allocate gives a request its number, once per command id, and lets the release have its turn.
@@ -51,14 +60,20 @@ func (o *serviceOperator) allocate(ctx workflow.Context, in release.Request, rol
 	}
 	accepted := release.Accepted{Service: o.key, Release: r.Number}
 	// One that is not pending answers a command that was accepted before and is forgotten since: it is not deployed again. Nor is
-	// one that the owner found when it began.
-	if r.Status != release.Pending || isOne(r, o.state.Waiting, o.state.Interrupted, o.running) {
+	// one that the owner found when it began, which may have had its turn by now.
+	if r.Status != release.Pending || isOne(r, o.state.Waiting, o.state.Interrupted, o.running, o.state.Current) || o.ended(r) {
 		return accepted, nil
 	}
 	if err := o.enqueue(ctx, r); err != nil {
 		return release.Accepted{}, err
 	}
 	return accepted, o.record(ctx, "")
+}
+
+// ended reports whether the release had its turn and made way, or came to nothing.
+func (o *serviceOperator) ended(r release.Release) bool {
+	return slices.Contains(o.state.RolledBack, r.Number) ||
+		slices.ContainsFunc(o.state.Previous, func(p release.Release) bool { return p.Number == r.Number })
 }
 
 // isOne reports whether the release is one of those.

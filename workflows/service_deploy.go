@@ -25,6 +25,9 @@ func (o *serviceOperator) runDeploy(ctx workflow.Context, next release.Release) 
 		return err
 	}
 	in := release.DeployInput{Release: next, Before: o.state.Current, Version: next.Version}
+	if o.state.Phase == release.PartlyRemoved {
+		in.Before = nil // what was killed is not what to go back to
+	}
 	var end release.Outcome
 	run := childRun{workflow: release.DeployWorkflow, id: o.key.DeployID(next.Number), summary: fmt.Sprintf("Release %d of %s", next.Number, o.key),
 		attributes: append(showsRelease(o.key, next.Number), shown{attribute.Status, string(release.Deploying)})}
@@ -102,7 +105,10 @@ func (o *serviceOperator) promote(ctx workflow.Context, r release.Release) error
 // keepCurrent adopts the end of a release that is not ready: the current one stays, if there is one.
 func (o *serviceOperator) keepCurrent(ctx workflow.Context, r release.Release) error {
 	o.state.RolledBack = newest(append(o.state.RolledBack, r.Number))
-	if o.state.Current != nil {
+	switch {
+	case o.state.Phase == release.PartlyRemoved:
+		o.state.Placed = remnants(o.state.Placed, r)
+	case o.state.Current != nil:
 		o.state.Placed = wentBack(o.state.Placed, r)
 		o.unplaced(append(failedIn(r, nil), o.untouched(r)...))
 	}
@@ -111,7 +117,7 @@ func (o *serviceOperator) keepCurrent(ctx workflow.Context, r release.Release) e
 
 // mend has the current release brought back to every region: a deploy that somebody ended left them in whatever state.
 func (o *serviceOperator) mend() {
-	if o.state.Current == nil {
+	if o.state.Current == nil || o.state.Phase == release.PartlyRemoved {
 		return
 	}
 	var names []string
@@ -143,6 +149,25 @@ func wentBack(placed []release.Placed, r release.Release) []release.Placed {
 		}
 	}
 	return placed
+}
+
+// remnants is where something of a service may be whose kill failed, after a release of it that is not ready was taken away again.
+func remnants(placed []release.Placed, r release.Release) []release.Placed {
+	placed = without(placed, regionsOf(r))
+	for _, p := range r.Regions {
+		if p.Status == release.Failed {
+			placed = append(placed, p)
+		}
+	}
+	return placed
+}
+
+func regionsOf(r release.Release) []string {
+	names := make([]string, len(r.Regions))
+	for i, p := range r.Regions {
+		names[i] = p.Region
+	}
+	return names
 }
 
 // failedIn names the regions, of those given or of all, in which the release ended as a failure.

@@ -191,7 +191,8 @@ func (o *serviceOperator) recordNews(ctx workflow.Context, message string) error
 
 // now is the service's row as it would be recorded, but for version and time.
 func (o *serviceOperator) now(message string) release.Service {
-	s := release.Service{Key: o.key, Status: o.status(), Message: message, Latest: o.state.Latest, Regions: o.state.Placed, CreatedAt: o.state.Started}
+	s := release.Service{Key: o.key, Status: o.status(), Message: message, Latest: o.state.Latest, Regions: o.state.Placed, CreatedAt: o.state.Started,
+		PartlyRemoved: o.state.Phase == release.PartlyRemoved}
 	switch {
 	case o.state.Current != nil:
 		s.Current, s.Access = o.state.Current.Number, o.state.Current.Spec.Access
@@ -211,9 +212,9 @@ func (o *serviceOperator) status() release.ServiceStatus {
 		return release.Killing
 	case o.state.Phase == release.Absent:
 		return release.Killed
-	case o.state.Phase == release.PartlyRemoved && o.running == nil:
+	case o.state.Phase == release.PartlyRemoved && o.progress.Stage == "":
 		return release.Broken
-	case o.state.Current != nil:
+	case o.state.Phase != release.PartlyRemoved && o.state.Current != nil:
 		return release.Running
 	case o.progress.Stage != "" || o.state.Waiting != nil:
 		return release.Starting

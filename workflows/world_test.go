@@ -27,6 +27,7 @@ type world struct {
 	calls   []string
 	failing map[string][]error
 	during  map[string]func() // what happens while a call is at work
+	after   map[string]func() // what happens before its answer is heard
 
 	obstacles []region.Obstacle
 	defaults  region.Kubernetes // the provider's, for what a region leaves out
@@ -61,7 +62,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{engine: "daemonset kube-system/cilium", failing: map[string][]error{}, during: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
+	return &world{engine: "daemonset kube-system/cilium", failing: map[string][]error{}, during: map[string]func(){}, after: map[string]func(){}, networks: map[string]bool{}, acting: map[string]bool{}, trusted: map[string]bool{},
 		clusters: map[string]region.ClusterSpec{}, running: map[string]int{},
 		regions: map[region.Key]region.Region{}, plans: map[string]region.Plan{}, wanted: map[string][]region.Spec{}, releases: map[int]release.Release{},
 		byKey: map[string]int{}, services: map[release.Key]release.Service{}, answers: map[string]any{}, atWork: map[string]bool{},
@@ -453,6 +454,9 @@ func (w *world) AllocateRelease(_ context.Context, req release.Request, key stri
 	if err := w.call("AllocateRelease", key); err != nil {
 		return release.Release{}, err
 	}
+	if then := w.after["AllocateRelease "+key]; then != nil {
+		defer then()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if number, known := w.byKey[key]; known {
@@ -502,6 +506,9 @@ func (w *world) hear(line string) {
 }
 
 func (w *world) ServiceHistory(_ context.Context, key release.Key) (release.Service, []release.Release, error) {
+	if err := w.call("ServiceHistory", key.Name); err != nil {
+		return release.Service{}, nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []release.Release
@@ -566,6 +573,9 @@ func (w *world) AwaitWorkflow(_ context.Context, id string) (json.RawMessage, er
 }
 
 func (w *world) WorkflowRuns(_ context.Context, id string) (bool, error) {
+	if err := w.call("WorkflowRuns", id); err != nil {
+		return false, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.atWork[id], nil

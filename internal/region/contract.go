@@ -123,12 +123,12 @@ type BootstrapInput struct {
 	Version int64  `json:"version"` // records of this run begin here
 }
 
-// Outcome is how a bootstrap or a teardown ended. Removed says that nothing of the region is left, Again that the operator
+// Outcome is how a bootstrap or a teardown ended. Removed says that nothing of the region is left, Repeat that the operator
 // asked for another attempt when it was too late for this one.
 type Outcome struct {
 	Region  Region `json:"region"`
 	Removed bool   `json:"removed"`
-	Again   bool   `json:"again,omitempty"`
+	Repeat  bool   `json:"repeat,omitempty"`
 }
 
 // TeardownInput starts TeardownRegion.

@@ -75,6 +75,7 @@ type Region struct {
 	Verified  Verified  `json:"verified"`
 	Endpoints Endpoints `json:"endpoints"`
 	Served    bool      `json:"served,omitempty"`    // it was ready and is not on its way out: a failed change never removes it
+	Keep      bool      `json:"keep,omitempty"`      // whoever asked for it last wants to look at what a failed bootstrap has built
 	Operation int       `json:"operation,omitempty"` // the newest operation that began
 	Version   int64     `json:"version"`             // grows with every record; older writes are ignored
 	CreatedAt time.Time `json:"created_at"`

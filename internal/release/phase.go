@@ -1,9 +1,6 @@
 package release
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Phase is where a service is in its life, as its owner sees it.
 //
@@ -79,7 +76,7 @@ func recalled(s Service, releases int) PhaseEvent {
 		return NothingRecalled
 	case s.Status == Killing:
 		return KillRecalled
-	case s.Status == Broken && strings.HasPrefix(s.Message, KillFailed):
+	case s.PartlyRemoved:
 		return RemnantRecalled
 	case releases == 0:
 		return NothingRecalled

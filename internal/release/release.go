@@ -133,22 +133,25 @@ type Placed struct {
 
 // Service is what the read model knows of one service.
 type Service struct {
-	Key       Key           `json:"key"`
-	Status    ServiceStatus `json:"status"`
-	Access    Access        `json:"access"`
-	Current   int           `json:"current"` // the release that is meant to run; 0 when there is none yet
-	Latest    int           `json:"latest"`  // the newest release, running or not
-	Message   string        `json:"message,omitempty"`
-	Regions   []Placed      `json:"regions"`
-	Version   int64         `json:"version"`
-	CreatedAt time.Time     `json:"created_at"`
-	UpdatedAt time.Time     `json:"updated_at"`
+	Key     Key           `json:"key"`
+	Status  ServiceStatus `json:"status"`
+	Access  Access        `json:"access"`
+	Current int           `json:"current"` // the release that is meant to run; 0 when there is none yet
+	Latest  int           `json:"latest"`  // the newest release, running or not
+	Message string        `json:"message,omitempty"`
+	Regions []Placed      `json:"regions"`
+	// PartlyRemoved says that a kill failed somewhere, whatever became of later releases: the current one is brought to no region
+	// any more.
+	PartlyRemoved bool      `json:"partly_removed,omitempty"`
+	Version       int64     `json:"version"`
+	CreatedAt     time.Time `json:"created_at"`
+	UpdatedAt     time.Time `json:"updated_at"`
 }
 
 // Says reports whether the row says the same as another, whenever they were recorded.
 func (s Service) Says(other Service) bool {
 	return s.Key == other.Key && s.Status == other.Status && s.Access == other.Access && s.Current == other.Current &&
-		s.Latest == other.Latest && s.Message == other.Message && slices.Equal(s.Regions, other.Regions)
+		s.Latest == other.Latest && s.Message == other.Message && s.PartlyRemoved == other.PartlyRemoved && slices.Equal(s.Regions, other.Regions)
 }
 
 // Limits of a request.

@@ -174,7 +174,8 @@ func TestARowSaysTheSameWheneverItWasRecorded(t *testing.T) {
 		"name": func(s *release.Service) { s.Key.Name = "x" }, "status": func(s *release.Service) { s.Status = release.Broken },
 		"access": func(s *release.Service) { s.Access = release.ByKey }, "current": func(s *release.Service) { s.Current = 2 },
 		"latest": func(s *release.Service) { s.Latest = 3 }, "message": func(s *release.Service) { s.Message = "" },
-		"regions": func(s *release.Service) { s.Regions[0].Status = release.Ready },
+		"regions":      func(s *release.Service) { s.Regions[0].Status = release.Ready },
+		"part removed": func(s *release.Service) { s.PartlyRemoved = true },
 	} {
 		other := row()
 		if change(&other); row().Says(other) {

@@ -166,7 +166,7 @@ func (s services) KillService(ctx context.Context, id string, key release.Key, _
 			v.Status, v.Regions, v.Current = release.Killed, nil, 0
 			if s.Remove != nil {
 				if err := s.Remove(key.Name); err != nil {
-					v.Status, v.Message = release.Broken, release.KillFailed+err.Error()
+					v.Status, v.Message, v.PartlyRemoved = release.Broken, release.KillFailed+err.Error(), true
 				}
 			}
 			s.recordService(&v)
