@@ -17,7 +17,7 @@ import (
 //	active    | suspended for a first reason   | suspended
 //	suspended | the last reason is lifted      | active
 //	either    | its removal is accepted        | removing
-//	removing  | everything of it is gone       | (none)
+//	removing  | everything of it is gone       | removed
 type ProjectStatus string
 
 // The statuses of a project.
@@ -25,6 +25,7 @@ const (
 	ProjectActive    ProjectStatus = "active"
 	ProjectSuspended ProjectStatus = "suspended"
 	ProjectRemoving  ProjectStatus = "removing" // refuses new work; what it has is being removed
+	ProjectRemoved   ProjectStatus = "removed"  // nobody finds it; its name is never given again
 )
 
 // Reason is why a project is suspended.
