@@ -115,11 +115,11 @@ const maxMessage = 500
 const (
 	SuspendWorkflow = "SuspendProject" // brings a project's standing to every region
 	SuspendUpdate   = "Suspend"        // SuspendInput -> Project
-	ChangedSignal   = "RegionsChanged" // a region became ready: bring it there, too
+	ChangedSignal   = "RegionsChanged" // a region became ready: bring it there, too; or the project is being removed
 
-	RemoveWorkflow = "RemoveProject"
-	RemoveUpdate   = "Remove"   // RemoveInput -> Project
-	ProgressQuery  = "Progress" // -> Removal
+	RemoveWorkflow = "RemoveProject" // RemovalInput
+	RemoveUpdate   = "Remove"        // RemoveInput -> Project
+	ProgressQuery  = "Progress"      // -> Removal
 )
 
 // SuspendID is the id of the workflow that brings a project's standing to every region; RemoveID of the one that removes it.
@@ -130,6 +130,29 @@ func RemoveID(project string) string  { return fmt.Sprintf("project/%s/remove", 
 type ProjectInput struct {
 	Project string `json:"project"`
 }
+
+// RemovalInput starts RemoveProject. All but the project is what one run carries to the next.
+type RemovalInput struct {
+	Project string        `json:"project"`
+	Status  RemovalStatus `json:"status,omitempty"`
+	By      string        `json:"by,omitempty"`
+	Round   int           `json:"round,omitempty"` // of orders to kill services
+}
+
+// RemovalStatus is where a removal is.
+//
+//	state   | event                        | next
+//	asked   | a command closed the project | closed
+//	asked   | a command was refused        | refused
+//	refused | another closed the project   | closed
+type RemovalStatus string
+
+// The statuses of a removal.
+const (
+	RemovalAsked   RemovalStatus = ""
+	RemovalRefused RemovalStatus = "refused"
+	RemovalClosed  RemovalStatus = "closed"
+)
 
 // SuspendInput suspends a project for a reason, or lifts that one.
 type SuspendInput struct {

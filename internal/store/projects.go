@@ -173,16 +173,10 @@ func (s *Store) ServicesOn(ctx context.Context, platform string) ([]release.Serv
 	return slices.DeleteFunc(all, func(v release.Service) bool { return !projects[v.Key.Project] }), err
 }
 
-// SuspendedOn names the projects on a platform that are suspended.
-func (s *Store) SuspendedOn(ctx context.Context, platform string) ([]string, error) {
+// SuspendedOn returns the projects on a platform that are suspended.
+func (s *Store) SuspendedOn(ctx context.Context, platform string) ([]account.Project, error) {
 	projects, err := s.Projects(ctx)
-	var names []string
-	for _, p := range projects {
-		if p.Platform == platform && p.Status == account.ProjectSuspended {
-			names = append(names, p.Name)
-		}
-	}
-	return names, err
+	return slices.DeleteFunc(projects, func(p account.Project) bool { return p.Platform != platform || p.Status != account.ProjectSuspended }), err
 }
 
 func (s *Store) projectsOn(ctx context.Context, platform string) (map[string]bool, error) {
