@@ -126,7 +126,7 @@ func heardBefore(ctx context.Context) heard {
 // AnnounceReady tells every service of the region's platform that it takes services now, and before that the workflows that
 // mark suspended projects in regions, which retry what could not be marked yet. Being told twice is harmless.
 func (a *Operators) AnnounceReady(ctx context.Context, in Announcement) error {
-	suspended, err := a.List.SuspendedOn(ctx, in.Platform)
+	suspended, err := a.List.SuspendedOn(ctx, in.Key.Platform)
 	if err != nil {
 		return fail(fmt.Errorf("list suspended projects for %s: %w", in.Key, err))
 	}
@@ -147,7 +147,7 @@ func (a *Operators) AnnounceRemoved(ctx context.Context, in Announcement) error 
 }
 
 func (a *Operators) announce(ctx context.Context, in Announcement, last heard, tell func(context.Context, release.Key, release.RegionFact) error) error {
-	services, err := a.List.ServicesOn(ctx, in.Platform)
+	services, err := a.List.ServicesOn(ctx, in.Key.Platform)
 	if err != nil {
 		return fail(fmt.Errorf("list services for %s: %w", in.Key, err))
 	}
