@@ -18,6 +18,8 @@ type ImageBuilder interface {
 	BuildImage(ctx context.Context, in release.BuildInput) (release.Image, error)
 	// ResolveImage returns the reference of an existing image by digest. It tries once.
 	ResolveImage(ctx context.Context, in release.BuildInput) (release.Image, error)
+	// RemoveSources removes the sources, logs and caches of a project whose builds are over. Gone is fine.
+	RemoveSources(ctx context.Context, project string) error
 }
 
 // Builds makes images.
@@ -47,6 +49,16 @@ func (a *Builds) ResolveImage(ctx context.Context, in release.BuildInput) (relea
 		return release.Image{}, fail(fmt.Errorf("resolve image of %s: %w", in.Service, err))
 	}
 	return image, nil
+}
+
+// RemoveSources removes what builders keep of a project that has no service any more. Gone is fine.
+func (a *Builds) RemoveSources(ctx context.Context, project string) error {
+	stop := beat(ctx, "removing the sources of "+project)
+	defer stop()
+	if err := a.Builder.RemoveSources(ctx, project); err != nil {
+		return fail(fmt.Errorf("remove the sources and logs of project %s: %w", project, err))
+	}
+	return nil
 }
 
 // try does what may fail in passing, and fails for good when that happened most times. The count goes from attempt to attempt in

@@ -88,3 +88,5 @@ func TestCompilerOutputIsInNoLog(t *testing.T) {
 		t.Errorf("its owner is told %q, %v", output, failed)
 	}
 }
+
+func (s *scripted) RemoveSources(context.Context, string) error { return nil }

@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/testsuite"
 
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/region"
@@ -50,16 +51,31 @@ func TestAServiceIsToldWhateverOrderTheListIsIn(t *testing.T) {
 	if _, err := env.ExecuteActivity("AnnounceReady", Announcement{Key: region.Key{Platform: "micro", Name: "lon1"}, Cluster: "k8s"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"shop changed", "ab micro/lon1 k8s", "zz micro/lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
+	if want := []string{"bank changed", "shop changed", "ab micro/lon1 k8s", "zz micro/lon1 k8s"}; !reflect.DeepEqual(told.facts, want) {
 		t.Errorf("after a-c it told %v, want %v", told.facts, want)
+	}
+}
+
+// TestAnAnnouncementGoesOnWhereItStopped: suspended projects may be many, and are told each once.
+func TestAnAnnouncementGoesOnWhereItStopped(t *testing.T) {
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	told := &teller{}
+	env.RegisterActivity(&Operators{Services: told, Projects: told, List: announced{{Key: release.Key{Project: "default", Name: "ab"}}}})
+	env.SetHeartbeatDetails(heard{Suspended: "bank"})
+	if _, err := env.ExecuteActivity("AnnounceReady", Announcement{Key: region.Key{Platform: "micro", Name: "lon1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"shop changed", "ab micro/lon1 "}; !reflect.DeepEqual(told.facts, want) {
+		t.Errorf("after bank it told %q, want %q", told.facts, want)
 	}
 }
 
 type announced []release.Service
 
 func (a announced) ServicesOn(context.Context, string) ([]release.Service, error) { return a, nil }
-func (a announced) SuspendedOn(context.Context, string) ([]string, error) {
-	return []string{"shop"}, nil
+func (a announced) SuspendedOn(context.Context, string) ([]account.Project, error) {
+	return []account.Project{{Name: "shop"}, {Name: "bank"}}, nil
 }
 
 type teller struct{ facts []string }

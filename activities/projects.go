@@ -33,6 +33,7 @@ type ServiceKiller interface {
 type Projects struct {
 	Records  ProjectRecords
 	Services ServiceKiller
+	Regions  ProjectFacts
 	Poll     time.Duration
 }
 
@@ -45,7 +46,7 @@ func (a *Projects) RecordSuspension(ctx context.Context, in account.SuspendInput
 	return p, nil
 }
 
-// ProjectStanding returns whether a project is suspended; nothing when it is not there any more. It only reads.
+// ProjectStanding returns whether a project is suspended; nothing when it is being removed, or not there any more. It only reads.
 func (a *Projects) ProjectStanding(ctx context.Context, name string) (release.Standing, error) {
 	p, err := a.Records.Project(ctx, name)
 	switch {
@@ -53,8 +54,23 @@ func (a *Projects) ProjectStanding(ctx context.Context, name string) (release.St
 		return release.Standing{}, nil
 	case err != nil:
 		return release.Standing{}, fail(fmt.Errorf("read project %s: %w", name, err))
+	case p.Status == account.ProjectRemoving:
+		return release.Standing{}, nil
 	}
-	return release.Standing{Project: p.Name, Suspended: len(p.Suspensions) > 0, Version: p.Version}, nil
+	return standing(p), nil
+}
+
+func standing(p account.Project) release.Standing {
+	return release.Standing{Project: p.Name, Suspended: len(p.Suspensions) > 0, Version: p.Version}
+}
+
+// EndSuspension has the workflow that marks the project in regions look again, now that the project is being removed: it ends.
+// Where none runs, one is started that ends at once.
+func (a *Projects) EndSuspension(ctx context.Context, project string) error {
+	if err := a.Regions.ProjectsChanged(ctx, project); err != nil {
+		return fail(fmt.Errorf("end the suspension of project %s: %w", project, err))
+	}
+	return nil
 }
 
 // CloseProject closes a project for new work, before it is removed. What is closed stays closed.
@@ -138,6 +154,37 @@ func (a *Services) MarkProject(ctx context.Context, in StandingIn) error {
 		return fail(fmt.Errorf("mark project %s in %s: %w", in.Standing.Project, in.Region.Name, err))
 	}
 	return nil
+}
+
+// StandingsIn are projects' standings in one region.
+type StandingsIn struct {
+	Region    region.Spec        `json:"region"`
+	Standings []release.Standing `json:"standings"`
+}
+
+// MarkProjects is MarkProject for many. One that cannot be marked keeps none of the others from it.
+func (a *Services) MarkProjects(ctx context.Context, in StandingsIn) error {
+	err := a.inProject(ctx, in.Region, func(client projectCluster) (string, bool, error) {
+		return "", true, markAll(ctx, client, in.Standings)
+	})
+	if err != nil {
+		return fail(fmt.Errorf("mark projects in %s: %w", in.Region.Name, err))
+	}
+	return nil
+}
+
+func markAll(ctx context.Context, client projectCluster, standings []release.Standing) error {
+	var failed error
+	for _, s := range standings {
+		switch err := client.MarkProject(ctx, s); {
+		case err == nil:
+		case !fault.Of(err).Permanent():
+			return err // the cluster is away for all of them
+		case failed == nil:
+			failed = fmt.Errorf("project %s: %w", s.Project, err)
+		}
+	}
+	return failed
 }
 
 // ProjectIn names a project in a region.

@@ -144,8 +144,8 @@ func projectUnsuspendCommand() *cobra.Command {
 func projectDeleteCommand() *cobra.Command {
 	var yes, cascade bool
 	cmd := &cobra.Command{Use: "delete NAME", Short: "Delete a project, with --cascade its services too", Args: takes(1, 1), ValidArgsFunction: completeNames(projectNames),
-		Long: "Delete a project with its members, service accounts and tokens. One that has services needs --cascade. Waits until nothing is left of it;\n" +
-			"Ctrl-C leaves, and the removal goes on.",
+		Long: "Delete a project with its members, service accounts and tokens. One that has services needs --cascade. Its name is never given again. Waits\n" +
+			"until nothing is left of it; Ctrl-C leaves, and the removal goes on.",
 		RunE: action(func(s *session, args []string) error {
 			what := fmt.Sprintf("Delete the project %s?", args[0])
 			if cascade {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/build"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
@@ -61,6 +62,42 @@ func TestSourcesThatNoReleaseNeedsAreCollected(t *testing.T) {
 	for what, name := range names {
 		if _, err := blobs.Stat(t.Context(), name); fault.Is(err, fault.NotFound) != (what == "old") {
 			t.Errorf("the %s source: %v", what, err)
+		}
+	}
+}
+
+// TestARemovedProjectsSourcesAndLogsGo: however new they are, and nobody else's.
+func TestARemovedProjectsSourcesAndLogsGo(t *testing.T) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	blobs, err := blob.OpenFolder(t.TempDir(), blob.Limits{})
+	must(err)
+	defer blobs.Close()
+	goroot := t.TempDir()
+	must(os.WriteFile(filepath.Join(goroot, "VERSION"), []byte("go1.2.3\n"), 0o600))
+	must(os.MkdirAll(filepath.Join(goroot, "bin", "go"), 0o700))
+	builder, err := build.New(build.Config{Dir: t.TempDir(), GoRoot: goroot})
+	must(err)
+	there := map[string]bool{}
+	for _, project := range []string{"shop", "shopping"} {
+		name, err := source.BlobName(project, "sha256:"+strings.Repeat("a", 64))
+		must(err)
+		for _, name := range []string{name, release.BuildInput{Service: release.Key{Project: project, Name: "cart"}, Number: 1}.LogName()} {
+			_, err := blobs.Put(t.Context(), name, strings.NewReader("x"))
+			must(err)
+			there[name] = project != "shop"
+		}
+	}
+	for range 2 {
+		must(imageBuilder{builder, blobs}.RemoveSources(t.Context(), "shop"))
+	}
+	for name, want := range there {
+		if _, err := blobs.Stat(t.Context(), name); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

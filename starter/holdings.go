@@ -171,7 +171,7 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
-		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Poll: time.Second}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
+		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
 		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
 	}, db.Close, nil
 }
@@ -223,7 +223,7 @@ func openBuild(ctx context.Context, b *base) (workers.Activities, func() error, 
 // imageBuilder builds from uploaded sources, and keeps the logs.
 type imageBuilder struct {
 	builder *build.Builder
-	blobs   blob.Store
+	blobs   *blob.Folder
 }
 
 func (i imageBuilder) BuildImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
@@ -243,6 +243,16 @@ func (i imageBuilder) BuildImage(ctx context.Context, in release.BuildInput) (re
 func (i imageBuilder) ResolveImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
 	resolved, err := i.builder.Resolve(ctx, in.Service, in.Origin.Image)
 	return release.Image{Reference: resolved, Found: true}, err
+}
+
+// RemoveSources removes what lies under the project's name, whenever it was put there, and its caches.
+func (i imageBuilder) RemoveSources(ctx context.Context, project string) error {
+	err := i.builder.RemoveCaches(ctx, project)
+	for _, folder := range []string{source.Folder, release.LogFolder} {
+		_, failed := i.blobs.Collect(ctx, folder+"/"+project, time.Now().Add(time.Hour), func(string) bool { return false })
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // lateLog opens a log when there is something to write: a build that is turned away for now, however often, leaves no trace in it.

@@ -160,3 +160,5 @@ func TestOneProjectDoesNotHoldUpAnothersBuilds(t *testing.T) {
 	}
 	t.Logf("%d builds of another project came before", before)
 }
+
+func (f *factory) RemoveSources(context.Context, string) error { return nil }

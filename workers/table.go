@@ -12,8 +12,8 @@ import (
 	"github.com/m3o/platform/workflows"
 )
 
-// flow is a workflow and how its running executions meet new code: entities live for years and move to it by themselves
-// (and so change only through workflows/versions.go); the rest end within hours or days on the code they began with.
+// flow is a workflow and how its running executions meet new code: entities live for years, and what retries until regions are
+// back as long as that takes; they move to it by themselves (and so change only through workflows/versions.go); the rest end within hours or days on the code they began with.
 type flow struct {
 	name     string
 	function any
@@ -32,8 +32,8 @@ func flows() []flow {
 		{release.OperateWorkflow, workflows.OperateService, upgrades},
 		{release.DeployWorkflow, workflows.DeployRelease, pinned},
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
-		{account.SuspendWorkflow, workflows.SuspendProject, pinned},
-		{account.RemoveWorkflow, workflows.RemoveProject, pinned},
+		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
+		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 	}
 }
 

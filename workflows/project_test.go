@@ -2,15 +2,19 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/workflow"
+
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -71,13 +75,13 @@ func (w *world) EraseProject(_ context.Context, name, _ string) error {
 	return nil
 }
 
-func (w *world) SuspendedOn(context.Context, string) ([]string, error) {
+func (w *world) SuspendedOn(context.Context, string) ([]account.Project, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.project.Suspensions) == 0 {
 		return nil, nil
 	}
-	return []string{w.project.Name}, nil
+	return []account.Project{w.project}, nil
 }
 
 func (w *world) ProjectsChanged(_ context.Context, project string) error {
@@ -103,12 +107,29 @@ func (s services) MarkProject(_ context.Context, in activities.StandingIn) error
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	is := "active"
-	if in.Standing.Suspended {
+	var is string
+	var has int64
+	if _, err := fmt.Sscan(s.w.marks[in.Region.Name], &is, &has); err == nil && has >= in.Standing.Version {
+		return nil
+	}
+	if is = "active"; in.Standing.Suspended {
 		is = "suspended"
 	}
 	s.w.marks[in.Region.Name] = fmt.Sprintf("%s %d", is, in.Standing.Version)
 	return nil
+}
+
+func (s services) MarkProjects(ctx context.Context, in activities.StandingsIn) error {
+	for _, standing := range in.Standings {
+		if err := s.MarkProject(ctx, activities.StandingIn{Region: in.Region, Standing: standing}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) RemoveSources(_ context.Context, project string) error {
+	return w.call("RemoveSources", project)
 }
 
 func (s services) DeleteProject(_ context.Context, in activities.ProjectIn) error {
@@ -136,7 +157,7 @@ func TestASuspensionComesToEveryRegion(t *testing.T) {
 func TestTheNewestStandingWins(t *testing.T) {
 	w := worldWith("lon1")
 	p := newPlay(t, w)
-	w.later("MarkProject lon1", 10*time.Second)
+	w.later("MarkProject lon1", time.Minute)
 	p.command(0, account.SuspendUpdate, "a", suspend(account.ByOperator, false))
 	p.command(time.Second, account.SuspendUpdate, "b", suspend(account.ByDunning, false))
 	p.command(2*time.Second, account.SuspendUpdate, "c", suspend(account.ByOperator, true))
@@ -147,6 +168,119 @@ func TestTheNewestStandingWins(t *testing.T) {
 	if w.marks["lon1"] != "active 4" {
 		t.Errorf("the region knows %v", w.marks)
 	}
+}
+
+// TestARegionThatIsAwayDelaysNoOther: what is newer comes to the regions that are there while one has not heard of the older.
+func TestARegionThatIsAwayDelaysNoOther(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.later("MarkProject nyc3", time.Minute)
+	p := newPlay(t, w)
+	p.command(0, account.SuspendUpdate, "a", suspend(account.ByOperator, false))
+	p.command(5*time.Second, account.SuspendUpdate, "b", suspend(account.ByOperator, true))
+	var soon string
+	p.at(6*time.Second, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		soon = w.marks["lon1"]
+	})
+	if err := p.run(account.SuspendWorkflow, account.ProjectInput{Project: hello.Project}); err != nil {
+		t.Fatal(err)
+	}
+	if soon != "active 2" || w.marks["nyc3"] != "active 2" {
+		t.Errorf("lon1 knew %q in time, and at last regions know %v", soon, w.marks)
+	}
+}
+
+func TestAProjectThatIsBeingRemovedIsMarkedNowhere(t *testing.T) {
+	w := worldWith("lon1")
+	w.project.Suspensions, w.project.Version = []account.Suspension{{Reason: account.ByCap}}, 7
+	w.fails("MarkProject lon1", 50, fault.New(fault.Failed, "the region is away"))
+	p := newPlay(t, w)
+	p.at(time.Hour, func() {
+		w.mu.Lock()
+		w.project.Status = account.ProjectRemoving
+		w.mu.Unlock()
+		p.SignalWorkflow(account.ChangedSignal, nil)
+	})
+	if err := p.run(account.SuspendWorkflow, account.ProjectInput{Project: hello.Project}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.marks) > 0 || len(w.failing["MarkProject lon1"]) == 0 {
+		t.Errorf("regions know %v, with %d attempts left", w.marks, len(w.failing["MarkProject lon1"]))
+	}
+}
+
+func TestASuspensionContinuesAsNewWhileARegionIsAway(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.fails("MarkProject nyc3", 50, fault.New(fault.Failed, "the region is away"))
+	p := newPlay(t, w)
+	p.command(0, account.SuspendUpdate, "a", suspend(account.ByOperator, false))
+	p.at(time.Hour, func() { p.SetContinueAsNewSuggested(true) })
+	var next *workflow.ContinueAsNewError
+	if err := p.run(account.SuspendWorkflow, account.ProjectInput{Project: hello.Project}); !errors.As(err, &next) {
+		t.Fatalf("it ended with %v", err)
+	}
+	w.failing = map[string][]error{}
+	if err := newPlay(t, w).run(account.SuspendWorkflow, carried[account.ProjectInput](t, next)); err != nil {
+		t.Fatal(err)
+	}
+	if w.marks["lon1"] != "suspended 1" || w.marks["nyc3"] != "suspended 1" {
+		t.Errorf("after the next run regions know %v", w.marks)
+	}
+}
+
+func TestARemovalContinuesAsNewWhileItWaits(t *testing.T) {
+	w := worldWith("lon1")
+	w.fails("DeleteProject lon1", 5, fault.New(fault.Failed, "the namespace does not go"))
+	p := newPlay(t, w)
+	p.command(0, account.RemoveUpdate, "a", account.RemoveInput{Project: hello.Project, By: "ada"})
+	p.at(5*time.Second, func() { p.SetContinueAsNewSuggested(true) })
+	var next *workflow.ContinueAsNewError
+	if err := p.run(account.RemoveWorkflow, account.RemovalInput{Project: hello.Project}); !errors.As(err, &next) {
+		t.Fatalf("it ended with %v", err)
+	}
+	in := carried[account.RemovalInput](t, next)
+	if want := (account.RemovalInput{Project: hello.Project, Status: account.RemovalClosed, By: "ada", Round: 1}); in != want {
+		t.Errorf("it carries %+v, want %+v", in, want)
+	}
+	w.failing = map[string][]error{}
+	p = newPlay(t, w) // the next run, which nobody commands
+	if err := p.run(account.RemoveWorkflow, in); err != nil {
+		t.Fatal(err)
+	}
+	if w.project.Name != "" {
+		t.Errorf("left is %+v", w.project)
+	}
+}
+
+// TestServicesGoToARegionThatKnowsWhoIsSuspended: also when the marks need a while there.
+func TestServicesGoToARegionThatKnowsWhoIsSuspended(t *testing.T) {
+	w := newWorld()
+	w.services[hello] = serviceRow()
+	w.project.Suspensions, w.project.Version = []account.Suspension{{Reason: account.ByCap}}, 7
+	w.fails("MarkProject lon1", 1, fault.New(fault.Unavailable, "the cluster is away"))
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	p.removedAt(time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "it did", w.did("MarkProject", "ProjectsChanged", "RegionReady"), "MarkProject lon1, MarkProject lon1, ProjectsChanged default, RegionReady hello lon1")
+	same(t, "lon1 knows", w.marks["lon1"], "suspended 7")
+}
+
+func TestARegionThatCannotMarkWhoIsSuspendedTakesServicesAllTheSame(t *testing.T) {
+	w := newWorld()
+	w.services[hello] = serviceRow()
+	w.project.Suspensions = []account.Suspension{{Reason: account.ByCap}}
+	w.fails("MarkProject lon1", 1, fault.New(fault.Failed, "it took longer than 10m0s"))
+	p := newPlay(t, w)
+	p.command(0, region.ApplyUpdate, "a", wants(1))
+	p.removedAt(time.Hour)
+	if err := p.operated(region.OperateInput{}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "it did", w.did("MarkProject", "ProjectsChanged", "RegionReady"), "MarkProject lon1, ProjectsChanged default, RegionReady hello lon1")
 }
 
 func TestARegionThatBecomesReadyLearnsOfASuspension(t *testing.T) {
@@ -186,9 +320,9 @@ func TestAProjectIsRemovedWithEverything(t *testing.T) {
 	if waiting.Stage != "services" || !strings.Contains(waiting.Waiting, "another kill is at work. Retry in 1m0s") {
 		t.Errorf("it said that it waits for %+v", waiting)
 	}
-	want := "BeginRemoval default, KillService project/default/remove/1/hello, BeginRemoval default, KillService project/default/remove/2/hello, "
-	got := w.did("BeginRemoval", "KillService", "DeleteProject", "EraseProject")
-	if !strings.HasPrefix(got, want) || strings.Count(got, "DeleteProject lon1") != 2 || strings.Count(got, "DeleteProject nyc3") != 2 || !strings.HasSuffix(got, "EraseProject default") {
+	want := "BeginRemoval default, ProjectsChanged default, AwaitWorkflow project/default/suspension, KillService project/default/remove/1/hello, BeginRemoval default, KillService project/default/remove/2/hello, "
+	got := w.did("BeginRemoval", "ProjectsChanged", "AwaitWorkflow", "KillService", "DeleteProject", "RemoveSources", "EraseProject")
+	if !strings.HasPrefix(got, want) || strings.Count(got, "DeleteProject lon1") != 2 || strings.Count(got, "DeleteProject nyc3") != 2 || !strings.HasSuffix(got, "RemoveSources default, EraseProject default") {
 		t.Errorf("it did %s", got)
 	}
 }

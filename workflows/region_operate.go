@@ -115,8 +115,12 @@ func (o *regionOperator) bootstrapRuns(ctx workflow.Context) (runs bool, err err
 	return runs, err
 }
 
-// announce tells every service that the region takes services now. The region does not end because one cannot be told.
+// announce has suspended projects marked in the region, and then tells every service that it takes services now. The region does
+// not end because one cannot be told.
 func (o *regionOperator) announce(ctx workflow.Context) {
+	if err := markSuspended(ctx, o.state.Region.Spec); err != nil && ctx.Err() == nil {
+		workflow.GetLogger(ctx).Error("not every suspended project is marked in the region yet", "region", o.key.String(), "error", err)
+	}
 	tell := watching(ctx, queue.Flows, "Tell services of the region", tellingLimit)
 	ready := activities.Announcement{Key: o.key, Cluster: o.state.Region.Cluster.ID}
 	if err := workflow.ExecuteActivity(tell, operators.AnnounceReady, ready).Get(ctx, nil); err != nil && ctx.Err() == nil {

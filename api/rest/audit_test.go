@@ -39,6 +39,17 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	}
 }
 
+// TestASuspensionIsAuditedOfItsProject: the permission is the platform's, and what is changed is one project.
+func TestASuspensionIsAuditedOfItsProject(t *testing.T) {
+	s := newSite(t)
+	s.do("PUT", "/v1/projects/shop/suspensions/cap", "{}", as("admin")).ok(t, 200, nil)
+	s.do("DELETE", "/v1/projects/shop/suspensions/cap", nil, as("reader")).refused(t, 403)
+	list := s.audits()
+	if len(list) != 2 || list[0].Project != "shop" || list[1].Project != "shop" {
+		t.Errorf("kept is %+v", list)
+	}
+}
+
 func TestStrangersDoNotFillTheAuditLog(t *testing.T) {
 	s := newSite(t)
 	for _, h := range []header{{"X-Nothing", "1"}, as("thief"), as("past")} {

@@ -117,7 +117,10 @@ func (a *API) guard(route Route, cookies bool, next http.Handler) http.Handler {
 func (a *API) admit(r *http.Request, route Route, known *request) error {
 	p := known.caller
 	switch route.About {
-	case AboutCaller, AboutPlatform:
+	case AboutCaller:
+		return allowed(p, route.Permission, "")
+	case AboutPlatform:
+		known.project.Name = r.PathValue("project") // for the audit log alone: the permission is the platform's
 		return allowed(p, route.Permission, "")
 	case AboutMany:
 		return a.admitMany(r, route.Permission, known)

@@ -17,7 +17,7 @@ import (
 //	active    | suspended for a first reason   | suspended
 //	suspended | the last reason is lifted      | active
 //	either    | its removal is accepted        | removing
-//	removing  | everything of it is gone       | (none)
+//	removing  | everything of it is gone       | removed
 type ProjectStatus string
 
 // The statuses of a project.
@@ -25,6 +25,7 @@ const (
 	ProjectActive    ProjectStatus = "active"
 	ProjectSuspended ProjectStatus = "suspended"
 	ProjectRemoving  ProjectStatus = "removing" // refuses new work; what it has is being removed
+	ProjectRemoved   ProjectStatus = "removed"  // nobody finds it; its name is never given again
 )
 
 // Reason is why a project is suspended.
@@ -118,11 +119,11 @@ const maxMessage = 500
 const (
 	SuspendWorkflow = "SuspendProject" // brings a project's standing to every region
 	SuspendUpdate   = "Suspend"        // SuspendInput -> Project
-	ChangedSignal   = "RegionsChanged" // a region became ready: bring it there, too
+	ChangedSignal   = "RegionsChanged" // a region became ready: bring it there, too; or the project is being removed
 
-	RemoveWorkflow = "RemoveProject"
-	RemoveUpdate   = "Remove"   // RemoveInput -> Project
-	ProgressQuery  = "Progress" // -> Removal
+	RemoveWorkflow = "RemoveProject" // RemovalInput
+	RemoveUpdate   = "Remove"        // RemoveInput -> Project
+	ProgressQuery  = "Progress"      // -> Removal
 )
 
 // SuspendID is the id of the workflow that brings a project's standing to every region; RemoveID of the one that removes it.
@@ -133,6 +134,29 @@ func RemoveID(project string) string  { return fmt.Sprintf("project/%s/remove", 
 type ProjectInput struct {
 	Project string `json:"project"`
 }
+
+// RemovalInput starts RemoveProject. All but the project is what one run carries to the next.
+type RemovalInput struct {
+	Project string        `json:"project"`
+	Status  RemovalStatus `json:"status,omitempty"`
+	By      string        `json:"by,omitempty"`
+	Round   int           `json:"round,omitempty"` // of orders to kill services
+}
+
+// RemovalStatus is where a removal is.
+//
+//	state   | event                        | next
+//	asked   | a command closed the project | closed
+//	asked   | a command was refused        | refused
+//	refused | another closed the project   | closed
+type RemovalStatus string
+
+// The statuses of a removal.
+const (
+	RemovalAsked   RemovalStatus = ""
+	RemovalRefused RemovalStatus = "refused"
+	RemovalClosed  RemovalStatus = "closed"
+)
 
 // SuspendInput suspends a project for a reason, or lifts that one.
 type SuspendInput struct {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // caches are the folders that a project's builds share. They stay as they are until they are released.
@@ -83,6 +84,41 @@ func (b *Builder) emptyCache(ctx context.Context, file *os.File, dir string, log
 	}
 	trash = b.path("cache", trashMark+rand.Text())
 	return trash, os.Rename(dir, trash)
+}
+
+// RemoveCaches removes the caches of a project, of every toolchain, when its last build is over. Gone is fine.
+func (b *Builder) RemoveCaches(ctx context.Context, project string) error {
+	entries, err := os.ReadDir(b.path("cache"))
+	if err != nil {
+		return fmt.Errorf("remove build caches: %w", err)
+	}
+	for _, e := range entries {
+		version, ours := strings.CutPrefix(e.Name(), project+"-")
+		if !ours || version != b.version && (!strings.HasPrefix(version, "go") || strings.Contains(version, "-")) { // of a project with a longer name
+			continue
+		}
+		if err := b.removeCache(ctx, e.Name()); err != nil {
+			return fmt.Errorf("remove build cache %s: %w", e.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (b *Builder) removeCache(ctx context.Context, name string) (err error) {
+	held := b.path("cache", lockMark+name)
+	file, err := os.OpenFile(held, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := awaitLock(ctx, file, true); err != nil {
+		return err
+	}
+	trash := b.path("cache", trashMark+rand.Text())
+	if err := os.Rename(b.path("cache", name), trash); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return errors.Join(os.RemoveAll(trash), os.Remove(held))
 }
 
 // seed makes a project's caches from the compiled standard library. The module cache is made last: it says that all is

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -67,5 +68,20 @@ func TestACacheThatWasBeingRemovedIsSweptAtStart(t *testing.T) {
 	must(err)
 	if left, _ := filepath.Glob(filepath.Join(config.Dir, "cache", "*")); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestARemovedProjectsCachesGo(t *testing.T) {
+	b := builder(t, nil)
+	for _, name := range []string{"shop-" + b.version, "shop-go1.2.3", "shop-go1-" + b.version, "shopping-" + b.version} {
+		must(os.MkdirAll(b.path("cache", name, "modules"), 0o700))
+	}
+	for range 2 {
+		must(b.RemoveCaches(t.Context(), "shop"))
+	}
+	left, err := filepath.Glob(b.path("cache", "*shop*"))
+	must(err)
+	if want := []string{b.path("cache", "shop-go1-"+b.version), b.path("cache", "shopping-"+b.version)}; !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
 	}
 }

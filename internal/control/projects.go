@@ -15,7 +15,7 @@ func (f *Flows) SuspendProject(ctx context.Context, id string, in account.Suspen
 	return p, f.send(ctx, c, &p)
 }
 
-// ProjectsChanged has the standing of a project brought to every region again: one became ready.
+// ProjectsChanged has the standing of a project brought to every region again: one became ready, or none of them is to be told any more.
 func (f *Flows) ProjectsChanged(ctx context.Context, project string) error {
 	c := projectCommand(account.SuspendWorkflow, account.SuspendID(project), project)
 	return f.tell(ctx, c, account.ChangedSignal, nil)
@@ -25,6 +25,7 @@ func (f *Flows) ProjectsChanged(ctx context.Context, project string) error {
 func (f *Flows) RemoveProject(ctx context.Context, id string, in account.RemoveInput) (account.Project, error) {
 	var p account.Project
 	c := projectCommand(account.RemoveWorkflow, account.RemoveID(in.Project), in.Project)
+	c.input = account.RemovalInput{Project: in.Project}
 	c.update, c.id, c.arg = account.RemoveUpdate, id, in
 	return p, f.send(ctx, c, &p)
 }

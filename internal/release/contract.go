@@ -151,9 +151,12 @@ type BuildInput struct {
 	Origin  Origin `json:"origin"`
 }
 
+// LogFolder is where the blob store keeps the logs of builds, a folder for each project.
+const LogFolder = "builds"
+
 // LogName is the blob that keeps the build's log.
 func (b BuildInput) LogName() string {
-	return fmt.Sprintf("builds/%s/%s/%d.log", b.Service.Project, b.Service.Name, b.Number)
+	return fmt.Sprintf("%s/%s/%s/%d.log", LogFolder, b.Service.Project, b.Service.Name, b.Number)
 }
 
 // Image is the result of a build: a reference by digest. Found says that an equal build was there already.

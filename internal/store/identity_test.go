@@ -280,11 +280,16 @@ func TestLiftingOneReasonLeavesTheOthers(t *testing.T) {
 	}
 	_, err := s.AllocateRelease(t.Context(), request(hello), "a", 0)
 	wantFault(t, err, fault.Denied, "suspended: operator (because), dunning (because)")
+	reworded, err := s.RecordSuspension(t.Context(), account.SuspendInput{Project: "default", Reason: account.ByOperator, Message: "it sends spam", By: "eve"})
+	must(t, err)
+	if reworded.Why() != "operator (it sends spam), dunning (because)" || reworded.Version != 3 || reworded.Suspensions[0].By != "eve" {
+		t.Errorf("suspended once more with another message: %+v", reworded)
+	}
 	if one := change(account.ByOperator, true); one.Status != account.ProjectSuspended || one.Why() != "dunning (because)" {
 		t.Errorf("after one was lifted: %+v", one)
 	}
 	change(account.ByDunning, true)
-	if none := change(account.ByDunning, true); none.Status != account.ProjectActive || none.Version != 4 {
+	if none := change(account.ByDunning, true); none.Status != account.ProjectActive || none.Version != 5 {
 		t.Errorf("after both were lifted: %+v", none)
 	}
 	allocate(t, s, hello, "a")
@@ -337,10 +342,13 @@ func TestAProjectIsErasedWhole(t *testing.T) {
 	if left, err := s.Events(t.Context(), 0, []string{"shop"}, 0); err != nil || len(left) > 0 {
 		t.Errorf("of its events are left %+v, %v", left, err)
 	}
-	_, err = s.CreateProject(t.Context(), "shop", "micro", "eve") // the name is free again, the numbers are not
-	must(t, err)
-	if r := allocate(t, s, cart, "c"); r.Number != 2 {
-		t.Errorf("number %d was given twice", r.Number)
+	_, err = s.CreateProject(t.Context(), "shop", "micro", "eve")
+	wantFault(t, err, fault.Exists, `there was a project "shop"`, "choose another")
+	must(t, s.EnsureProject(t.Context(), "shop"))
+	_, err = s.AllocateRelease(t.Context(), request(cart), "c", 0)
+	wantFault(t, err, fault.NotFound, "shop")
+	if all, err := s.Projects(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("the projects are %+v, %v", all, err)
 	}
 	_, err = s.BeginRemoval(t.Context(), account.RemoveInput{Project: "default", Cascade: true})
 	wantFault(t, err, fault.Conflict, "default")

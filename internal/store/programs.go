@@ -41,7 +41,7 @@ func (s *Store) CreateServiceAccount(ctx context.Context, in account.ServiceAcco
 // takesMembers fails a transaction that would add somebody to a project that is not there, or on its way out.
 func takesMembers(ctx context.Context, tx bun.Tx, project string) error {
 	row, err := findProject(ctx, tx, project)
-	if err == nil && row.Removing {
+	if err == nil && account.ProjectStatus(row.Status) == account.ProjectRemoving {
 		err = fault.New(fault.Conflict, "project %q is being removed", project)
 	}
 	return err

@@ -19,7 +19,7 @@ func (s *Store) EnsureProject(ctx context.Context, name string) error {
 	if err := account.CheckProject("project", name); err != nil {
 		return err
 	}
-	row := projectRow{Name: name, Suspensions: "[]", CreatedAt: s.now()}
+	row := projectRow{Name: name, Status: string(account.ProjectActive), Suspensions: "[]", CreatedAt: s.now()}
 	return s.transact(ctx, "make project "+name, func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.NewInsert().Model(&row).On("CONFLICT (name) DO NOTHING").Exec(ctx)
 		return err
@@ -31,14 +31,14 @@ func (s *Store) CreateProject(ctx context.Context, name, platform, by string) (a
 	if err := account.CheckProject("name", name); err != nil {
 		return account.Project{}, err
 	}
-	row := projectRow{Name: name, Suspensions: "[]", CreatedAt: s.now(), CreatedBy: clean(by)}
+	row := projectRow{Name: name, Status: string(account.ProjectActive), Suspensions: "[]", CreatedAt: s.now(), CreatedBy: clean(by)}
 	err := s.transact(ctx, "make project "+name, func(ctx context.Context, tx bun.Tx) error {
 		var err error
 		if row.Platform, err = findPlatform(ctx, tx, platform); err != nil {
 			return err
 		}
-		if known, err := tx.NewSelect().Model((*projectRow)(nil)).Where("name = ?", name).Exists(ctx); err != nil || known {
-			return orExists(err, "there is a project %q already; a project's name is given once in a control plane", name)
+		if err := neverGiven(ctx, tx, name); err != nil {
+			return err
 		}
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 			return err
@@ -49,6 +49,21 @@ func (s *Store) CreateProject(ctx context.Context, name, platform, by string) (a
 		return account.Project{}, err
 	}
 	return row.project()
+}
+
+// neverGiven says why a project cannot have the name: it is given once in a control plane.
+func neverGiven(ctx context.Context, tx bun.Tx, name string) error {
+	var status string
+	err := tx.NewSelect().Model((*projectRow)(nil)).Column("status").Where("name = ?", name).Scan(ctx, &status)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case account.ProjectStatus(status) == account.ProjectRemoved:
+		return fault.New(fault.Exists, "there was a project %q, which was removed; a project's name is given once in a control plane: choose another", name)
+	}
+	return fault.New(fault.Exists, "there is a project %q already; a project's name is given once in a control plane", name)
 }
 
 // findPlatform is the platform of that name, or the only one.
@@ -70,7 +85,7 @@ func findPlatform(ctx context.Context, tx bun.Tx, name string) (string, error) {
 
 func findProject(ctx context.Context, db bun.IDB, name string) (projectRow, error) {
 	var row projectRow
-	err := db.NewSelect().Model(&row).Where("name = ?", clean(name)).Scan(ctx)
+	err := db.NewSelect().Model(&row).Where("name = ? AND status <> ?", clean(name), string(account.ProjectRemoved)).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row, fault.New(fault.NotFound, "there is no project %q", clean(name))
 	}
@@ -79,14 +94,8 @@ func findProject(ctx context.Context, db bun.IDB, name string) (projectRow, erro
 
 func (r projectRow) project() (account.Project, error) {
 	why, err := decode[[]account.Suspension](r.Suspensions)
-	p := account.Project{Name: r.Name, Platform: r.Platform, Status: account.ProjectActive, Suspensions: why, Version: r.Version, CreatedAt: r.CreatedAt.UTC(), CreatedBy: r.CreatedBy}
-	switch {
-	case r.Removing:
-		p.Status = account.ProjectRemoving
-	case len(why) > 0:
-		p.Status = account.ProjectSuspended
-	}
-	return p, err
+	return account.Project{Name: r.Name, Platform: r.Platform, Status: account.ProjectStatus(r.Status), Suspensions: why, Version: r.Version,
+		CreatedAt: r.CreatedAt.UTC(), CreatedBy: r.CreatedBy}, err
 }
 
 // Project returns a project.
@@ -101,7 +110,7 @@ func (s *Store) Project(ctx context.Context, name string) (account.Project, erro
 // Projects returns every project, in the order of their names.
 func (s *Store) Projects(ctx context.Context) ([]account.Project, error) {
 	var rows []projectRow
-	if err := s.read.NewSelect().Model(&rows).Order("name").Scan(ctx); err != nil {
+	if err := s.read.NewSelect().Model(&rows).Where("status <> ?", string(account.ProjectRemoved)).Order("name").Scan(ctx); err != nil {
 		return nil, s.explain(err, "list the projects")
 	}
 	projects := make([]account.Project, len(rows))
@@ -164,16 +173,10 @@ func (s *Store) ServicesOn(ctx context.Context, platform string) ([]release.Serv
 	return slices.DeleteFunc(all, func(v release.Service) bool { return !projects[v.Key.Project] }), err
 }
 
-// SuspendedOn names the projects on a platform that are suspended.
-func (s *Store) SuspendedOn(ctx context.Context, platform string) ([]string, error) {
+// SuspendedOn returns the projects on a platform that are suspended.
+func (s *Store) SuspendedOn(ctx context.Context, platform string) ([]account.Project, error) {
 	projects, err := s.Projects(ctx)
-	var names []string
-	for _, p := range projects {
-		if p.Platform == platform && p.Status == account.ProjectSuspended {
-			names = append(names, p.Name)
-		}
-	}
-	return names, err
+	return slices.DeleteFunc(projects, func(p account.Project) bool { return p.Platform != platform || p.Status != account.ProjectSuspended }), err
 }
 
 func (s *Store) projectsOn(ctx context.Context, platform string) (map[string]bool, error) {
@@ -186,7 +189,7 @@ func (s *Store) projectsOn(ctx context.Context, platform string) (map[string]boo
 }
 
 // RecordSuspension suspends a project for a reason, or lifts that one and leaves the others. Its version grows with each
-// change; doing it again changes nothing.
+// change; doing it again changes nothing, unless it is with another message, which replaces the former.
 func (s *Store) RecordSuspension(ctx context.Context, in account.SuspendInput) (account.Project, error) {
 	if err := account.CheckReason(in.Reason, in.Message); err != nil {
 		return account.Project{}, err
@@ -197,16 +200,18 @@ func (s *Store) RecordSuspension(ctx context.Context, in account.SuspendInput) (
 		if err != nil {
 			return err
 		}
-		if after, err = row.project(); err != nil || row.Removing {
+		if after, err = row.project(); err != nil || after.Status == account.ProjectRemoving {
 			return errors.Join(err, after.Takes())
 		}
 		at := slices.IndexFunc(after.Suspensions, func(v account.Suspension) bool { return v.Reason == in.Reason })
-		if in.Lift == (at < 0) {
-			return nil
-		}
-		if in.Lift {
+		switch known := at >= 0; {
+		case in.Lift && known:
 			after.Suspensions = slices.Delete(after.Suspensions, at, at+1)
-		} else {
+		case in.Lift, known && after.Suspensions[at].Message == clean(in.Message):
+			return nil
+		case known:
+			after.Suspensions[at].Message, after.Suspensions[at].By = clean(in.Message), clean(in.By)
+		default:
 			after.Suspensions = append(after.Suspensions, account.Suspension{Reason: in.Reason, Message: clean(in.Message), By: clean(in.By), Since: s.now()})
 		}
 		after, err = s.saveSuspensions(ctx, tx, row, after, in.By)
@@ -220,8 +225,12 @@ func (s *Store) saveSuspensions(ctx context.Context, tx bun.Tx, row projectRow, 
 	if row.Suspensions, err = encode(after.Suspensions); err != nil {
 		return after, err
 	}
+	row.Status = string(account.ProjectActive)
+	if len(after.Suspensions) > 0 {
+		row.Status = string(account.ProjectSuspended)
+	}
 	row.Version++
-	if _, err := tx.NewUpdate().Model(&row).Column("suspensions", "version").WherePK().Exec(ctx); err != nil {
+	if _, err := tx.NewUpdate().Model(&row).Column("status", "suspensions", "version").WherePK().Exec(ctx); err != nil {
 		return after, err
 	}
 	if after, err = row.project(); err != nil {

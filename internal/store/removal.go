@@ -24,7 +24,7 @@ func (s *Store) BeginRemoval(ctx context.Context, in account.RemoveInput) (accou
 		if err != nil {
 			return err
 		}
-		if !row.Removing {
+		if account.ProjectStatus(row.Status) != account.ProjectRemoving {
 			if err := s.close(ctx, tx, &row, in); err != nil {
 				return err
 			}
@@ -47,8 +47,8 @@ func (s *Store) close(ctx context.Context, tx bun.Tx, row *projectRow, in accoun
 		}
 		return fault.New(fault.Conflict, "project %q has services: %s. Kill them, or remove them with it (cascade)", row.Name, enumerate(names))
 	}
-	row.Removing = true
-	if _, err := tx.NewUpdate().Model(row).Column("removing").WherePK().Exec(ctx); err != nil {
+	row.Status = string(account.ProjectRemoving)
+	if _, err := tx.NewUpdate().Model(row).Column("status").WherePK().Exec(ctx); err != nil {
 		return err
 	}
 	return s.tellBy(ctx, tx, in.By, row.Name, "project.removing", row.Name, "")
@@ -80,14 +80,15 @@ func servicesOf(ctx context.Context, db bun.IDB, project string) ([]release.Key,
 }
 
 // EraseProject removes what is kept of a project that was closed: service accounts and tokens, roles, releases, services,
-// events and the project itself. Numbers of releases are never given again, so that they stay. Gone is fine.
+// events. Its row stays as that of a removed project, which nobody finds: what could not be removed anywhere, or is kept
+// under its name, never belongs to another. Gone is fine.
 func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 	return s.transact(ctx, "erase project "+name, func(ctx context.Context, tx bun.Tx) error {
 		row, err := findProject(ctx, tx, name)
 		if fault.Is(err, fault.NotFound) {
 			return nil
 		}
-		if err == nil && !row.Removing {
+		if err == nil && account.ProjectStatus(row.Status) != account.ProjectRemoving {
 			err = fault.New(fault.Conflict, "project %q is not being removed", name)
 		}
 		if err != nil {
@@ -101,7 +102,8 @@ func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 				return err
 			}
 		}
-		if _, err := tx.NewDelete().Model(&row).WherePK().Exec(ctx); err != nil {
+		row.Status, row.Suspensions = string(account.ProjectRemoved), "[]"
+		if _, err := tx.NewUpdate().Model(&row).Column("status", "suspensions").WherePK().Exec(ctx); err != nil {
 			return err
 		}
 		return s.tell(ctx, tx, event.Event{Kind: "project.removed", Subject: name, Message: "by " + by})

@@ -21,7 +21,7 @@ type projectRow struct {
 
 	Name        string `bun:",pk"`
 	Platform    string
-	Removing    bool
+	Status      string // an account.ProjectStatus
 	Suspensions string
 	Version     int64
 	CreatedAt   time.Time

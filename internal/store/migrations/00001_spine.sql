@@ -10,11 +10,11 @@ CREATE TABLE counters (
 INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
 
 -- platform is empty for the default project until the first platform is applied. suspensions are its reasons, as JSON;
--- version grows with every change of them.
+-- version grows with every change of them. The row of a project that was removed stays: its name is never given again.
 CREATE TABLE projects (
     name        TEXT        NOT NULL PRIMARY KEY,
     platform    TEXT        NOT NULL,
-    removing    BOOLEAN     NOT NULL,
+    status      TEXT        NOT NULL,
     suspensions TEXT        NOT NULL,
     version     BIGINT      NOT NULL,
     created_at  TIMESTAMPTZ NOT NULL,
