@@ -44,6 +44,22 @@ func TestAnInvitedUserLogsInOnce(t *testing.T) {
 	s.do("GET", "/v1/whoami", nil, bearer(made.Secret)).refused(t, 401, "revoked")
 }
 
+// TestNobodyIsInvitedToBeAnother: whoever may write users, and no more, gets no code for an operator, nor for anybody.
+func TestNobodyIsInvitedToBeAnother(t *testing.T) {
+	s := newSite(t)
+	s.user("ada", "/operator")
+	s.token("narrow", account.TokenSpec{Owner: s.named("ada"), Scopes: []string{"users:*", "roles:*", "tokens:*"}})
+	s.do("POST", "/v1/users", map[string]string{"name": "eve"}, as("narrow")).refused(t, 403, "an invitation makes a token")
+	s.do("POST", "/v1/users/admin/invitation", nil, as("narrow")).refused(t, 403, "an invitation makes a token")
+	s.do("POST", "/v1/users/admin/invitation", nil, as("ada")).refused(t, 409, "is active and holds a token")
+	s.user("bob")
+	s.do("DELETE", "/v1/users/bob/tokens/bob", nil, as("ada")).ok(t, 204, nil)
+	var again account.Invitation
+	s.do("POST", "/v1/users/bob/invitation", nil, as("ada")).ok(t, 201, &again)
+	s.do("POST", "/v1/login", map[string]string{"code": again.Code}).ok(t, 201, nil)
+	s.do("POST", "/v1/users/bob/invitation", nil, as("ada")).refused(t, 409)
+}
+
 func TestAMistypedTokenIsRefusedWithoutALook(t *testing.T) {
 	s := newSite(t)
 	s.api.Accounts, s.api.Identity = nil, nil // nothing can be looked up
