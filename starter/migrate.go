@@ -11,6 +11,7 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/secret"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
@@ -126,12 +127,19 @@ func (f migrateFlags) database(ctx context.Context, s config.Settings) error {
 	if f.adminToken == "" {
 		return nil
 	}
-	if err := admit(ctx, db, f.adminToken); err != nil {
+	switch err := admit(ctx, db, f.adminToken); {
+	case fault.Is(err, fault.Conflict):
+		f.say(notAdmitted, f.adminToken, fault.Message(err))
+	case err != nil:
 		return fmt.Errorf("--admin-token: %w", err)
+	default:
+		f.say("The administrator's token is in %s.", f.adminToken)
 	}
-	f.say("The administrator's token is in %s.", f.adminToken)
 	return nil
 }
+
+// notAdmitted says that the token in a file was not let in, and why.
+const notAdmitted = "The token in %s lets nobody in by itself: %s."
 
 // makeKeys makes the keys of the settings that are not there.
 func makeKeys(s config.Settings) error {
@@ -160,7 +168,8 @@ func makeKeys(s config.Settings) error {
 	return signer.Publish(s.TicketKeys)
 }
 
-// admit lets the holder of the token in the file operate the platform; it is made if there is none. The database keeps its hash.
+// admit lets the holder of the token in the file operate the platform; it is made if there is none. The database keeps its
+// hash. That somebody else operates the platform already is a conflict.
 func admit(ctx context.Context, db *store.Store, path string) error {
 	token, err := secret.LoadOrMake(path, func() string { return account.NewSecret(account.PersonToken) })
 	if err != nil {

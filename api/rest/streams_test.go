@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/m3o/platform/api/rest"
-	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
@@ -250,7 +249,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	s := newSite(t)
 	session := s.session("admin")
 	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, session).ok(t, 200, nil)
-	must(t, s.store.Bootstrap(t.Context(), account.Hash(secretOf("another")), "admin.token"))
+	must(t, s.store.RevokeToken(t.Context(), s.named("admin"), "admin.token", "admin"))
 	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, session).refused(t, 401)
 	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, newSite(t, func(a *rest.API) { a.SessionKey = []byte("of another platform") }).session("admin")).refused(t, 401, "log in at /login")
 }

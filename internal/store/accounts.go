@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -110,26 +111,62 @@ func (s *Store) touch(ctx context.Context, row tokenRow) error {
 	return err
 }
 
-// Bootstrap lets whoever holds the token with this hash operate the platform: the user admin, made an active operator, who
-// gets the token under the name of its file, for ever. Another token that bore the name before is good no more; doing it
-// again changes nothing.
+// Bootstrap lets whoever holds the token with this hash operate the platform, if nobody else can: the user admin, made an
+// active operator, who gets the token under the name of its file, for ever. Another token that bore the name before is good
+// no more. While an active operator holds a token that is good, nothing is changed, and that is a conflict unless the token
+// is such a one. Where there were users before, the platform is told.
 func (s *Store) Bootstrap(ctx context.Context, hash []byte, name string) error {
 	if len(hash) < 32 {
 		return fault.New(fault.Invalid, "a token's hash has at least 32 bytes, not %d", len(hash))
 	}
 	return s.transact(ctx, "admit the administrator", func(ctx context.Context, tx bun.Tx) error {
-		admin, err := s.ensureAdmin(ctx, tx)
+		operating, err := s.operating(ctx, tx)
 		if err != nil {
 			return err
 		}
-		row := tokenRow{Hash: hex.EncodeToString(hash), ID: newID("tok"), Owner: admin.ID, Kind: string(account.Person), Name: clean(name),
-			Scopes: `["*"]`, CreatedAt: s.now(), CreatedBy: "m3o migrate"}
-		if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("owner = ? AND name = ? AND hash <> ?", row.Owner, row.Name, row.Hash).Exec(ctx); err != nil {
+		if len(operating) > 0 {
+			return known(operating, hash)
+		}
+		before, err := tx.NewSelect().Model((*userRow)(nil)).Count(ctx)
+		if err != nil {
 			return err
 		}
-		_, err = tx.NewInsert().Model(&row).On("CONFLICT (hash) DO NOTHING").Exec(ctx)
-		return err
+		row, err := s.admit(ctx, tx, hash, name)
+		if err != nil || before == 0 {
+			return err
+		}
+		return s.tellBy(ctx, tx, row.CreatedBy, "", "user.admitted", adminName, "made an active operator with the token "+row.Name)
 	})
+}
+
+// operating are the good tokens of active operators.
+func (s *Store) operating(ctx context.Context, tx bun.Tx) (hashes []string, err error) {
+	err = tx.NewSelect().Model((*tokenRow)(nil)).Column("hash").Where("expires_at IS NULL OR expires_at > ?", s.now()).
+		Where("owner IN (SELECT id FROM users WHERE status = ?)", string(account.Active)).
+		Where("owner IN (SELECT member FROM roles WHERE project = '' AND role = ?)", string(account.Operator)).Scan(ctx, &hashes)
+	return hashes, err
+}
+
+func known(operating []string, hash []byte) error {
+	if slices.Contains(operating, hex.EncodeToString(hash)) {
+		return nil
+	}
+	return fault.New(fault.Conflict, "the platform has an active operator already: the token was not admitted, and nothing was changed")
+}
+
+// admit gives the token to admin, an active operator from now on.
+func (s *Store) admit(ctx context.Context, tx bun.Tx, hash []byte, name string) (tokenRow, error) {
+	admin, err := s.ensureAdmin(ctx, tx)
+	if err != nil {
+		return tokenRow{}, err
+	}
+	row := tokenRow{Hash: hex.EncodeToString(hash), ID: newID("tok"), Owner: admin.ID, Kind: string(account.Person), Name: clean(name),
+		Scopes: `["*"]`, CreatedAt: s.now(), CreatedBy: "m3o migrate"}
+	if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("owner = ? AND name = ? AND hash <> ?", row.Owner, row.Name, row.Hash).Exec(ctx); err != nil {
+		return row, err
+	}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (hash) DO NOTHING").Exec(ctx)
+	return row, err
 }
 
 // adminName is the first user.
