@@ -25,9 +25,9 @@ func (a *API) registerPlain() {
 	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", "This document", account.Known, false, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.huma.OpenAPI())
 	})
+	// Nothing encrypts for the UI: what it wrote would be taken for a command of ours, and a browser's session let it.
 	codec := http.StripPrefix("/v1/codec", converter.NewPayloadCodecHTTPHandler(a.Codec))
 	a.plain("decode-payloads", http.MethodPost, "/v1/codec/decode", "Decrypt payloads for the Temporal UI", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
-	a.plain("encode-payloads", http.MethodPost, "/v1/codec/encode", "Encrypt payloads for the Temporal UI", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
 	a.plain("codec-preflight", http.MethodOptions, "/v1/codec/", "Tell a browser that it may ask", account.Anyone, false, a.forUI(http.HandlerFunc(noContent)).ServeHTTP)
 	a.plain("login-page", http.MethodGet, "/login", "Log in with a browser", account.Anyone, false, a.loginPage)
 	a.plain("login", http.MethodPost, "/login", "Log in with a browser", account.Anyone, false, a.login)

@@ -224,6 +224,15 @@ func TestTheTemporalUIReadsPayloads(t *testing.T) {
 	}
 }
 
+func TestNothingIsEncryptedForTheTemporalUI(t *testing.T) {
+	s := newSite(t)
+	for name, h := range map[string]header{"cookie": s.session("admin"), "token": as("admin")} {
+		if r := s.do("POST", "/v1/codec/encode", `{"payloads":[{"data":"e30="}]}`, h, header{"Origin", ui}); r.status != 404 {
+			t.Errorf("%s: answered %d: %s", name, r.status, r.body)
+		}
+	}
+}
+
 func TestOnlyTheTemporalUIMayAskFromABrowser(t *testing.T) {
 	s := newSite(t)
 	if h := s.do("OPTIONS", "/v1/codec/decode", nil, header{"Origin", ui}).header; h.Get("Access-Control-Allow-Origin") != ui || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Content-Type") {
