@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 
 // lastUsedStep is how exactly the last use of a token is kept: writing it at each request would cost more than the request.
 const lastUsedStep = 5 * time.Minute
+
+// touchTime is how long a request waits for that.
+const touchTime = 200 * time.Millisecond
 
 // Principal returns who holds the token with this hash, with the roles of now: a change of them, a suspension and a
 // revocation reach tokens that exist at their next request.
@@ -35,7 +39,7 @@ func (s *Store) Principal(ctx context.Context, hash []byte) (account.Principal, 
 		return account.Principal{}, s.explain(err, "look up roles")
 	}
 	if s.now().Sub(row.LastUsed) >= lastUsedStep {
-		return p, s.touch(ctx, row)
+		s.touch(ctx, row)
 	}
 	return p, nil
 }
@@ -99,16 +103,20 @@ func (s *Store) addRoles(ctx context.Context, p *account.Principal) error {
 	return nil
 }
 
-// touch keeps when a token was used. A database that cannot write just now refuses nobody for it.
-func (s *Store) touch(ctx context.Context, row tokenRow) error {
+// touch keeps when a token was used, unless another request just did. It waits for other writers only so long, and what goes
+// wrong refuses nobody: the next request tries again.
+func (s *Store) touch(ctx context.Context, row tokenRow) {
+	ctx, cancel := context.WithTimeout(ctx, touchTime)
+	defer cancel()
+	now := s.now()
 	err := s.transact(ctx, "keep when a token was used", func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.NewUpdate().Model((*tokenRow)(nil)).Set("last_used = ?", s.now()).Where("hash = ?", row.Hash).Exec(ctx)
+		_, err := tx.NewUpdate().Model((*tokenRow)(nil)).Set("last_used = ?", now).Where("hash = ?", row.Hash).
+			Where("last_used IS NULL OR last_used <= ?", now.Add(-lastUsedStep)).Exec(ctx)
 		return err
 	})
-	if fault.Is(err, fault.Unavailable) {
-		return nil
+	if err != nil {
+		slog.DebugContext(ctx, "the use of a token was not kept", "token", row.ID, "error", err)
 	}
-	return err
 }
 
 // Bootstrap lets whoever holds the token with this hash operate the platform, if nobody else can: the user admin, made an

@@ -128,6 +128,23 @@ func TestTokensExpireAfterNinetyDaysAndSayWhenTheyWereUsed(t *testing.T) {
 	wantFault(t, err, fault.Unauthenticated, "expired")
 }
 
+func TestAReaderDoesNotWaitForAWriter(t *testing.T) {
+	s := fresh(t)
+	joins(t, s, "ada")
+	stop := s.Write()
+	began := time.Now()
+	_, err := s.Principal(t.Context(), hash("ada")) // its use is to be kept
+	if took := time.Since(began); err != nil || took > 3*time.Second {
+		t.Errorf("it took %s: %v", took, err)
+	}
+	stop()
+	p, err := s.Principal(t.Context(), hash("ada"))
+	must(t, err)
+	if list, err := s.Tokens(t.Context(), p.ID); err != nil || list[0].LastUsed.IsZero() {
+		t.Errorf("the use was never kept: %+v, %v", list, err)
+	}
+}
+
 func TestACodeIsGoodOnceWhateverHappensAtOnce(t *testing.T) {
 	s := fresh(t)
 	_, _, err := s.InviteUser(t.Context(), "ada", "", hash("code"), "admin")
