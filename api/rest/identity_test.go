@@ -165,7 +165,8 @@ func TestAStreamEndsWithWhatLetItsReaderIn(t *testing.T) {
 	s.token("ada", account.TokenSpec{Owner: ada})
 	all, one := s.listen("/v1/events", as("ada")), s.listen("/v1/events?project=shop", as("ada"))
 	must(t, s.store.Revoke(t.Context(), "", "ada", account.Auditor, "admin"))
-	s.happens(1, "ready") // of the platform, which she may no longer read
+	time.Sleep(2500 * time.Millisecond) // who reads is asked every two seconds
+	s.happens(1, "ready")               // of the platform, which she may no longer read
 	s.service("shop", "cart")
 	for got := ""; !strings.Contains(got, "release.pending shop/cart/1"); {
 		if got = all.next(); strings.Contains(got, "lon1") {

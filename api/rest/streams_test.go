@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/m3o/platform/api/rest"
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
@@ -149,6 +151,60 @@ func TestAProjectHearsOfItselfAlone(t *testing.T) {
 	s.do("GET", "/v1/events?after=0&project=default", nil, as("shop")).refused(t, 403, `may not act in project \"default\"`)
 	if got := s.listen("/v1/events?after=0&project=default", as("admin")).next(); !strings.Contains(got, "default/hello") {
 		t.Errorf("of the default project was heard %s", got)
+	}
+}
+
+// asking counts how often it is asked who holds a token.
+type asking struct {
+	rest.Accounts
+	times atomic.Int64
+}
+
+func (a *asking) Principal(ctx context.Context, hash []byte) (account.Principal, error) {
+	a.times.Add(1)
+	return a.Accounts.Principal(ctx, hash)
+}
+
+func TestAStreamDoesNotAskAtEachCommit(t *testing.T) {
+	count := &asking{}
+	s := newSite(t, func(a *rest.API) { count.Accounts, a.Accounts = a.Accounts, count })
+	l := s.listen("/v1/events", as("admin"))
+	began := time.Now()
+	for i := range 20 {
+		s.happens(int64(i+1), []region.Status{region.Ready, region.Degraded}[i%2])
+		l.next()
+	}
+	if asked, most := count.times.Load(), 3+int64(time.Since(began)/time.Second); asked > most {
+		t.Errorf("it was asked %d times who reads", asked)
+	}
+}
+
+func TestEventStreamsOfOneReaderAreBounded(t *testing.T) {
+	s := newSite(t)
+	var last *listener
+	for range 16 {
+		last = s.listen("/v1/events", as("reader"))
+	}
+	if r := s.do("GET", "/v1/events", nil, as("admin")); r.status != 429 || r.header.Get("Retry-After") == "" { // another token of the same user
+		t.Errorf("one more is answered with %d, %v", r.status, r.header)
+	}
+	s.listen("/v1/events", as("shop"))
+	last.stop()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		req, err := http.NewRequestWithContext(ctx, "GET", s.server.URL+"/v1/events", nil)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+secretOf("reader"))
+		resp, err := http.DefaultClient.Do(req)
+		cancel()
+		must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode == 200 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("a stream that ended counts for ever")
+		}
 	}
 }
 
