@@ -66,7 +66,8 @@ func (a *API) forUI(next http.Handler) http.Handler {
 	})
 }
 
-// copyLog streams a log. Only what goes wrong before the first byte is returned.
+// copyLog streams a log; one that is followed ends when its reader would not be let in any more. Only what goes wrong before
+// the first byte is returned.
 func (a *API) copyLog(w http.ResponseWriter, r *http.Request, name string) error {
 	if _, err := a.Blobs.Stat(r.Context(), name); err != nil {
 		if fault.Is(err, fault.NotFound) {
@@ -78,7 +79,9 @@ func (a *API) copyLog(w http.ResponseWriter, r *http.Request, name string) error
 	w.WriteHeader(http.StatusOK)
 	var err error
 	if r.URL.Query().Get("follow") == "true" {
-		_, err = blob.Follow(r.Context(), a.Blobs, name, 0, flusher{w})
+		admitted, stop := a.whileAdmitted(r)
+		_, err = blob.Follow(admitted.Context(), a.Blobs, name, 0, flusher{w})
+		stop()
 	} else {
 		err = a.copyBlob(w, r, name)
 	}

@@ -250,6 +250,47 @@ func TestABuildLogIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+func TestAFollowedLogEndsWithWhatLetItsReaderIn(t *testing.T) {
+	s := newSite(t)
+	key := s.service("default", "hello")
+	log, err := s.blobs.Append(t.Context(), release.BuildInput{Service: key, Number: 1}.LogName())
+	must(t, err)
+	defer log.Close()
+	_, err = io.WriteString(log, "line\n")
+	must(t, err)
+	s.user("ada", "default/viewer")
+	s.user("eve", "default/viewer")
+	follow := func(who string) *listener {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		t.Cleanup(cancel)
+		req, err := http.NewRequestWithContext(ctx, "GET", s.server.URL+"/v1/services/hello/releases/1/log?follow=true", nil)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+secretOf(who))
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		t.Cleanup(func() { resp.Body.Close() })
+		l := &listener{t: t, lines: bufio.NewReader(resp.Body), stop: cancel}
+		if line, err := l.lines.ReadString('\n'); resp.StatusCode != 200 || err != nil {
+			t.Fatalf("answered %d: %q, %v", resp.StatusCode, line, err)
+		}
+		return l
+	}
+	ada, eve, admin := follow("ada"), follow("eve"), follow("admin")
+	must(t, s.store.Revoke(t.Context(), "default", "ada", account.Viewer, "admin"))
+	must(t, s.store.RevokeToken(t.Context(), s.named("eve"), "eve", "admin"))
+	ada.ends("her role was taken")
+	eve.ends("her token was revoked")
+	_, err = io.WriteString(log, "for the rest\n")
+	must(t, err)
+	for line := ""; line != "for the rest\n"; {
+		line, err = admin.lines.ReadString('\n')
+		must(t, err)
+	}
+	_, err = s.store.RecordSuspension(t.Context(), account.SuspendInput{Project: "default", Reason: account.ByOperator, By: "admin"})
+	must(t, err)
+	admin.ends("its project was suspended")
+}
+
 // The codec endpoint and the way into it.
 
 func TestTheTemporalUIReadsPayloads(t *testing.T) {
