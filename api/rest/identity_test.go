@@ -210,6 +210,30 @@ func TestATokenMakesNoneThatIsWider(t *testing.T) {
 	s.do("GET", "/v1/tokens", nil, as("narrow")).refused(t, 401)
 }
 
+func TestATokenDoesNotTellWhichProjectsThereAre(t *testing.T) {
+	s := newSite(t)
+	s.user("ada", "default/viewer")
+	for _, project := range []string{"shop", "nowhere"} {
+		s.do("POST", "/v1/tokens", map[string]any{"name": "a", "project": project}, as("ada")).refused(t, 403, `may not act in project \"`+project)
+	}
+	s.do("POST", "/v1/tokens", map[string]any{"name": "a", "project": "default"}, as("ada")).ok(t, 201, nil)
+}
+
+func TestANarrowTokenIsNotOutlived(t *testing.T) {
+	s := newSite(t)
+	s.user("ada", "/operator")
+	ada := s.named("ada")
+	s.token("hour", account.TokenSpec{Owner: ada, Scopes: []string{"tokens:*"}, Life: time.Hour})
+	s.token("whole", account.TokenSpec{Owner: ada, Life: time.Hour})
+	s.do("POST", "/v1/tokens", map[string]any{"name": "a", "expires_in": "8760h"}, as("hour")).refused(t, 403, "good for longer")
+	var made rest.NewToken
+	s.do("POST", "/v1/tokens", map[string]any{"name": "b"}, as("hour")).ok(t, 201, &made)
+	if left := time.Until(made.Token.ExpiresAt); left > time.Hour || left < time.Hour-time.Minute {
+		t.Errorf("the token is good for %s", left)
+	}
+	s.do("POST", "/v1/tokens", map[string]any{"name": "c", "expires_in": "8760h"}, as("whole")).ok(t, 201, nil)
+}
+
 func TestASecretIsKeptNowhere(t *testing.T) {
 	s := newSite(t)
 	body := map[string]any{"name": "ci"}
