@@ -29,9 +29,10 @@ func migrateCommand() *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{Use: "migrate", Short: "Prepare database, Temporal and keys for this version", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Prepare what the other processes need, as far as it is configured, and leave alone what is there: the database's schema; the keys\n" +
-			"in the files that the settings name, made if there are none; an administrator's token; Temporal's namespace " + control.Namespace + " with its\n" +
-			"retention and search attributes. Run it before the first start and before each new version. Running it twice, or on several\n" +
-			"machines at once, is harmless; files of keys are made once and brought to the other machines.\n\n" +
+			"in the files that the settings name, made if there are none; an administrator's token, unless somebody operates the platform already;\n" +
+			"Temporal's namespace " + control.Namespace + " with its retention and search attributes. Run it before the first start and before\n" +
+			"each new version. Running it twice, or on several machines at once, is harmless; files of keys are made once and brought to the\n" +
+			"other machines.\n\n" +
 			"A new version's workers start beside the old ones and wait. With --current, their build takes over: workflows begin on it,\n" +
 			"and those that are not in the middle of an operation move to it. Then the builds are listed, with which of them hold nothing\n" +
 			"any more: those workers can go.\n\n" +
