@@ -98,7 +98,7 @@ func userInviteCommand() *cobra.Command {
 	var again bool
 	cmd := &cobra.Command{Use: "invite NAME", Short: "Make a user, and a one-time code to hand over", Args: takes(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
 		Long: "Make a user, and a one-time code to hand over. The code is shown once; with it the user makes their first token (`m3o login API --code -`).\n" +
-			"--again makes a new code for a user who lost theirs; the old one is void.", Example: "  m3o user invite ada --email ada@example.com",
+			"--again makes a new code for a user who lost theirs; the old one is void. A user who holds a token that is good needs none.", Example: "  m3o user invite ada --email ada@example.com",
 		RunE: action(func(s *session, args []string) error {
 			invite := func(ctx context.Context, name string) (account.Invitation, error) {
 				return s.api.InviteUser(ctx, name, email)

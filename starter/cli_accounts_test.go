@@ -69,6 +69,33 @@ func TestAProjectHasMembersAndServiceAccounts(t *testing.T) {
 	m3o("whoami").fails(t, exitFailed, "M3O_TOKEN")
 }
 
+// TestAnOwnerDeletesTheProject and with it the role, or the token, that let them ask how far it is.
+func TestAnOwnerDeletesTheProject(t *testing.T) {
+	w := twoRegions(t)
+	owner := account.NewSecret(account.PersonToken)
+	if _, _, err := w.Store.InviteUser(t.Context(), "ada", "", account.Hash("code"), "admin"); err != nil {
+		t.Fatal(err)
+	}
+	_, ada, err := w.Store.Redeem(t.Context(), account.Hash("code"), "login", account.Hash(owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, limit := range map[string]string{"shop": "", "bank": "bank"} {
+		t.Setenv("M3O_TOKEN", apitest.Token)
+		m3o("project", "create", name).must(t)
+		m3o("role", "grant", "owner", "ada", "--project", name).must(t)
+		token := account.NewSecret(account.PersonToken)
+		spec := account.TokenSpec{Owner: ada.ID, Kind: account.Person, Name: name, Project: limit}.WithDefaults()
+		if _, err := w.Store.CreateToken(t.Context(), spec, account.Hash(token)); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("M3O_TOKEN", token)
+		if c := m3o("project", "delete", name, "--yes").must(t); !strings.Contains(c.out, name+" is gone") {
+			t.Errorf("%s: %q", name, c.out)
+		}
+	}
+}
+
 func TestTokensAreTheirOwners(t *testing.T) {
 	w := apitest.New(t)
 	at(t, w)

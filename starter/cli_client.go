@@ -131,7 +131,7 @@ func ownDataDir(cmd *cobra.Command) (string, error) {
 	return p.dir, nil
 }
 
-// findAPI is the address of the API, and whether it was merely found.
+// findAPI is the address of the API, as contexts are kept by it, and whether it was merely found.
 func findAPI(cmd *cobra.Command, p place) (address string, found bool, err error) {
 	if address = flagOr(cmd, flagAPI, config.LoadClient().API); address == "" {
 		contexts, err := readContexts()
@@ -150,7 +150,8 @@ func findAPI(cmd *cobra.Command, p place) (address string, found bool, err error
 	if found && !onThisMachine(address) {
 		return "", false, fault.New(fault.Denied, "the address %s was found in %s and is not on this machine: if it is what you mean, name it with M3O_API or --api", address, dev.APIFile(p.dir))
 	}
-	return strings.TrimSuffix(address, "/"), found, nil
+	address, err = apiAddress(address)
+	return address, found, err
 }
 
 // findToken is the token, and in words where it comes from. The token of a data directory that was not named is for the

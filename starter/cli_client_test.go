@@ -76,6 +76,32 @@ func TestAnAPIThatIsDownOrIsNone(t *testing.T) {
 	m3o("services", "--api", page.URL, "--project", "No Label").fails(t, exitMisused, "--project")
 }
 
+// TestATokenIsNotSentInTheClear, wherever the address comes from.
+func TestATokenIsNotSentInTheClear(t *testing.T) {
+	user(t)
+	t.Setenv("M3O_TOKEN", "x")
+	m3o("services", "--api", "http://api.example.com").fails(t, exitMisused, "in the clear", "https://")
+	t.Setenv("M3O_API", "http://API.example.com:8080/")
+	m3o("services").fails(t, exitMisused, "in the clear")
+	m3o("login").fails(t, exitMisused, "in the clear")
+}
+
+func TestAContextIsFoundHoweverItsHostIsWritten(t *testing.T) {
+	w := apitest.New(t)
+	user(t)
+	t.Setenv("M3O_TOKEN", "")
+	api := strings.Replace(w.URL, "127.0.0.1", "localhost", 1)
+	contexts, err := readContexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	contexts.put(loginContext{API: api, Subject: "admin", Token: apitest.Token})
+	if err := contexts.save(); err != nil {
+		t.Fatal(err)
+	}
+	m3o("whoami", "--api", strings.Replace(api, "localhost", "LocalHost", 1)+"/").must(t)
+}
+
 func TestMistypedCommands(t *testing.T) {
 	user(t)
 	m3o("regoin").fails(t, exitMisused, `did you mean "region"`)

@@ -169,13 +169,14 @@ func projectDeleteCommand() *cobra.Command {
 // removalLook is how often the removal of a project is looked at.
 const removalLook = time.Second
 
-// awaitRemoval says where the removal is, whenever that changes, until the project is gone.
+// awaitRemoval says where an accepted removal is, whenever that changes, until the project is gone. Roles in the project and
+// tokens for it go with it, so who held no others is refused from then on and never told that there is no such project.
 func (s *session) awaitRemoval(name string) error {
 	said := ""
 	for {
 		p, err := s.api.GetProject(s.ctx(), name)
 		switch {
-		case fault.Is(err, fault.NotFound):
+		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Denied), fault.Is(err, fault.Unauthenticated):
 			return s.done(map[string]string{"deleted": name}, "Project %s is gone.", name)
 		case err != nil:
 			return err

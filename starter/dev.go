@@ -17,7 +17,9 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/dev"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
@@ -118,11 +120,24 @@ func runDev(cmd *cobra.Command, f devFlags) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	return dev.Run(cmd.Context(), dev.Config{DataDir: dir, Ports: ports, TimeScale: f.scale, Poll: f.poll, Patience: f.patience, Split: f.split,
 		Programs: programs, Go: tools, Kubeconfig: f.kubeconfig, Contexts: f.contexts, OpenPorts: f.openPorts, Reach: reach, Unjailed: f.unjailed, Inside: f.inside, LogLevel: f.logLevel,
 		Traces: dev.Traces{Platform: outside.Endpoint, Regions: outside.RegionTrace},
-		Admit:  admit, MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
-		Say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }})
+		Admit:  admitOrSay(say), MakeKeys: makeKeys, Logger: signals.Logger, Then: func(ctx context.Context) error { return firstSteps(ctx, cmd, f) }, Processes: platformProcesses(signals),
+		Say: say})
+}
+
+// admitOrSay admits the administrator, or says that others operate the platform.
+func admitOrSay(say func(string, ...any)) func(context.Context, *store.Store, string) error {
+	return func(ctx context.Context, db *store.Store, file string) error {
+		err := admit(ctx, db, file)
+		if fault.Is(err, fault.Conflict) {
+			say(notAdmitted, file, fault.Message(err))
+			return nil
+		}
+		return err
+	}
 }
 
 // reach is how nodes of clusters that the user brings reach the registry.

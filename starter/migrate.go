@@ -11,6 +11,7 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/secret"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
@@ -28,9 +29,10 @@ func migrateCommand() *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{Use: "migrate", Short: "Prepare database, Temporal and keys for this version", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Prepare what the other processes need, as far as it is configured, and leave alone what is there: the database's schema; the keys\n" +
-			"in the files that the settings name, made if there are none; an administrator's token; Temporal's namespace " + control.Namespace + " with its\n" +
-			"retention and search attributes. Run it before the first start and before each new version. Running it twice, or on several\n" +
-			"machines at once, is harmless; files of keys are made once and brought to the other machines.\n\n" +
+			"in the files that the settings name, made if there are none; an administrator's token, unless somebody operates the platform already;\n" +
+			"Temporal's namespace " + control.Namespace + " with its retention and search attributes. Run it before the first start and before\n" +
+			"each new version. Running it twice, or on several machines at once, is harmless; files of keys are made once and brought to the\n" +
+			"other machines.\n\n" +
 			"A new version's workers start beside the old ones and wait. With --current, their build takes over: workflows begin on it,\n" +
 			"and those that are not in the middle of an operation move to it. Then the builds are listed, with which of them hold nothing\n" +
 			"any more: those workers can go.\n\n" +
@@ -126,12 +128,19 @@ func (f migrateFlags) database(ctx context.Context, s config.Settings) error {
 	if f.adminToken == "" {
 		return nil
 	}
-	if err := admit(ctx, db, f.adminToken); err != nil {
+	switch err := admit(ctx, db, f.adminToken); {
+	case fault.Is(err, fault.Conflict):
+		f.say(notAdmitted, f.adminToken, fault.Message(err))
+	case err != nil:
 		return fmt.Errorf("--admin-token: %w", err)
+	default:
+		f.say("The administrator's token is in %s.", f.adminToken)
 	}
-	f.say("The administrator's token is in %s.", f.adminToken)
 	return nil
 }
+
+// notAdmitted says that the token in a file was not let in, and why.
+const notAdmitted = "The token in %s lets nobody in by itself: %s."
 
 // makeKeys makes the keys of the settings that are not there.
 func makeKeys(s config.Settings) error {
@@ -160,7 +169,8 @@ func makeKeys(s config.Settings) error {
 	return signer.Publish(s.TicketKeys)
 }
 
-// admit lets the holder of the token in the file operate the platform; it is made if there is none. The database keeps its hash.
+// admit lets the holder of the token in the file operate the platform; it is made if there is none. The database keeps its
+// hash. That somebody else operates the platform already is a conflict.
 func admit(ctx context.Context, db *store.Store, path string) error {
 	token, err := secret.LoadOrMake(path, func() string { return account.NewSecret(account.PersonToken) })
 	if err != nil {

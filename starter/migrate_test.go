@@ -65,6 +65,14 @@ func TestMigrateMakesWhatIsMissingAndKeepsIt(t *testing.T) {
 	if err != nil || strings.Contains(string(raw), strings.TrimSpace(made["admin.token"])) {
 		t.Errorf("the database holds the token itself, or %v", err)
 	}
+	another := filepath.Join(dir, "another.token")
+	m3o("migrate", "--admin-token", another).must(t).says(t, another+" lets nobody in by itself", "active operator already")
+	if _, err := db.Principal(t.Context(), account.Hash(strings.TrimSpace(contents(t, dir, "another.token")["another.token"]))); err == nil {
+		t.Error("another token was let in beside the first")
+	}
+	if _, err := db.Principal(t.Context(), account.Hash(strings.TrimSpace(made["admin.token"]))); err != nil {
+		t.Errorf("the first token was replaced: %v", err)
+	}
 }
 
 func TestMigrateSaysWhatIsWrong(t *testing.T) {

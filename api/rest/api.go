@@ -56,6 +56,7 @@ type API struct {
 	routes    []Route
 	strangers strangers
 	logins    *logins
+	streams   openStreams
 }
 
 // MaxBody bounds a JSON body.

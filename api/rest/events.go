@@ -13,10 +13,11 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// How the event stream behaves: it looks for other processes' events every second, and says something at least every
-// fifteen, so that proxies keep it open and a dead peer is noticed.
+// How the event stream behaves: it looks for other processes' events every second, asks every two who its reader is now, and
+// says something at least every fifteen, so that proxies keep it open and a dead peer is noticed.
 const (
 	lookEvery = time.Second
+	askEvery  = 2 * time.Second
 	pingEvery = 15 * time.Second
 	atOnce    = 200
 	patience  = 30 * time.Second // with a reader that does not read
@@ -30,6 +31,12 @@ func (a *API) streamEvents(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, err)
 		return
 	}
+	who := caller(r.Context()).ID
+	if err := a.streams.take(who); err != nil {
+		writeProblem(w, r, err)
+		return
+	}
+	defer a.streams.leave(who)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
 	s := stream{api: a, w: w, after: after, request: here(r.Context())}
@@ -55,6 +62,19 @@ type stream struct {
 	after   int64
 	request *request
 	spoke   time.Time
+
+	readable []string // the projects whose events are sent, as of asked; nil: of all, and the platform's own
+	asked    time.Time
+}
+
+// ask finds out whose events may be sent, unless it did a moment ago: every commit wakes every stream.
+func (s *stream) ask(r *http.Request) (err error) {
+	if time.Since(s.asked) < askEvery {
+		return nil
+	}
+	s.asked = time.Now()
+	s.readable, err = s.projects(r)
+	return err
 }
 
 // projects asks again who the caller is, and names the projects whose events it may read now: nil is all of them, and the
@@ -94,12 +114,11 @@ func (s *stream) run(r *http.Request) {
 
 func (s *stream) send(r *http.Request) error {
 	_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(patience)) // where there is none, the connection's own limits hold
-	projects, err := s.projects(r)
-	if err != nil {
+	if err := s.ask(r); err != nil {
 		return err
 	}
 	for {
-		events, err := s.api.Events.Events(r.Context(), s.after, projects, atOnce)
+		events, err := s.api.Events.Events(r.Context(), s.after, s.readable, atOnce)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
@@ -57,6 +58,7 @@ func (r Route) closed() bool { return r.Works() || changes(r.Method) && r.Action
 type request struct {
 	id      string
 	from    string // where it comes from
+	route   Route
 	caller  account.Principal
 	token   []byte // hash of the token that the caller presented, or began the session with
 	session []byte // hash of the session's id, if it came with one
@@ -90,7 +92,7 @@ func named(ctx context.Context, target string) { here(ctx).target = target }
 // the audit log.
 func (a *API) guard(route Route, cookies bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		known := &request{id: requestID(r), from: a.from(r)}
+		known := &request{id: requestID(r), from: a.from(r), route: route}
 		w.Header().Set("X-Request-Id", known.id)
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, known))
 		if route.Permission == account.Anyone {
@@ -102,7 +104,7 @@ func (a *API) guard(route Route, cookies bool, next http.Handler) http.Handler {
 			return
 		}
 		permitted := next
-		if err := a.admit(r, route, known); err != nil {
+		if err := a.admit(r, known); err != nil {
 			permitted = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeProblem(w, r, err) })
 		}
 		if changes(r.Method) {
@@ -114,8 +116,8 @@ func (a *API) guard(route Route, cookies bool, next http.Handler) http.Handler {
 
 // admit says why the caller may not do this. It asks for the permission before it looks whether the project exists, so that
 // nobody learns of projects which are not theirs.
-func (a *API) admit(r *http.Request, route Route, known *request) error {
-	p := known.caller
+func (a *API) admit(r *http.Request, known *request) error {
+	p, route := known.caller, known.route
 	switch route.About {
 	case AboutCaller:
 		return allowed(p, route.Permission, "")
@@ -141,6 +143,41 @@ func (a *API) admit(r *http.Request, route Route, known *request) error {
 		return found.Takes()
 	}
 	return nil
+}
+
+// readmit says why a request that was let in would not be now.
+func (a *API) readmit(r *http.Request) (err error) {
+	known := *here(r.Context())
+	if known.caller, err = a.Accounts.Principal(r.Context(), known.token); err != nil {
+		return err
+	}
+	return a.admit(r, &known)
+}
+
+// whileAdmitted is the request with a context that ends when it would not be let in any more. That nobody can tell ends
+// nothing. stop ends it in any case.
+func (a *API) whileAdmitted(r *http.Request) (admitted *http.Request, stop func()) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	go func() {
+		ask := time.NewTicker(askEvery)
+		defer ask.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ask.C:
+			}
+			if err := a.readmit(r); refused(err) {
+				cancel(err)
+				return
+			}
+		}
+	}()
+	return r.WithContext(ctx), func() { cancel(nil) }
+}
+
+func refused(err error) bool {
+	return fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) || fault.Is(err, fault.Conflict)
 }
 
 // admitMany is admit for what may be of one project or of many.

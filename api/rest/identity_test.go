@@ -44,6 +44,22 @@ func TestAnInvitedUserLogsInOnce(t *testing.T) {
 	s.do("GET", "/v1/whoami", nil, bearer(made.Secret)).refused(t, 401, "revoked")
 }
 
+// TestNobodyIsInvitedToBeAnother: whoever may write users, and no more, gets no code for an operator, nor for anybody.
+func TestNobodyIsInvitedToBeAnother(t *testing.T) {
+	s := newSite(t)
+	s.user("ada", "/operator")
+	s.token("narrow", account.TokenSpec{Owner: s.named("ada"), Scopes: []string{"users:*", "roles:*", "tokens:*"}})
+	s.do("POST", "/v1/users", map[string]string{"name": "eve"}, as("narrow")).refused(t, 403, "an invitation makes a token")
+	s.do("POST", "/v1/users/admin/invitation", nil, as("narrow")).refused(t, 403, "an invitation makes a token")
+	s.do("POST", "/v1/users/admin/invitation", nil, as("ada")).refused(t, 409, "is active and holds a token")
+	s.user("bob")
+	s.do("DELETE", "/v1/users/bob/tokens/bob", nil, as("ada")).ok(t, 204, nil)
+	var again account.Invitation
+	s.do("POST", "/v1/users/bob/invitation", nil, as("ada")).ok(t, 201, &again)
+	s.do("POST", "/v1/login", map[string]string{"code": again.Code}).ok(t, 201, nil)
+	s.do("POST", "/v1/users/bob/invitation", nil, as("ada")).refused(t, 409)
+}
+
 func TestAMistypedTokenIsRefusedWithoutALook(t *testing.T) {
 	s := newSite(t)
 	s.api.Accounts, s.api.Identity = nil, nil // nothing can be looked up
@@ -149,7 +165,8 @@ func TestAStreamEndsWithWhatLetItsReaderIn(t *testing.T) {
 	s.token("ada", account.TokenSpec{Owner: ada})
 	all, one := s.listen("/v1/events", as("ada")), s.listen("/v1/events?project=shop", as("ada"))
 	must(t, s.store.Revoke(t.Context(), "", "ada", account.Auditor, "admin"))
-	s.happens(1, "ready") // of the platform, which she may no longer read
+	time.Sleep(2500 * time.Millisecond) // who reads is asked every two seconds
+	s.happens(1, "ready")               // of the platform, which she may no longer read
 	s.service("shop", "cart")
 	for got := ""; !strings.Contains(got, "release.pending shop/cart/1"); {
 		if got = all.next(); strings.Contains(got, "lon1") {
@@ -191,6 +208,30 @@ func TestATokenMakesNoneThatIsWider(t *testing.T) {
 	s.do("DELETE", "/v1/tokens/"+list.Items[1].ID, nil, as("ada")).refused(t, 404)
 	s.do("DELETE", "/v1/users/ada/tokens/narrow", nil, as("admin")).ok(t, 204, nil)
 	s.do("GET", "/v1/tokens", nil, as("narrow")).refused(t, 401)
+}
+
+func TestATokenDoesNotTellWhichProjectsThereAre(t *testing.T) {
+	s := newSite(t)
+	s.user("ada", "default/viewer")
+	for _, project := range []string{"shop", "nowhere"} {
+		s.do("POST", "/v1/tokens", map[string]any{"name": "a", "project": project}, as("ada")).refused(t, 403, `may not act in project \"`+project)
+	}
+	s.do("POST", "/v1/tokens", map[string]any{"name": "a", "project": "default"}, as("ada")).ok(t, 201, nil)
+}
+
+func TestANarrowTokenIsNotOutlived(t *testing.T) {
+	s := newSite(t)
+	s.user("ada", "/operator")
+	ada := s.named("ada")
+	s.token("hour", account.TokenSpec{Owner: ada, Scopes: []string{"tokens:*"}, Life: time.Hour})
+	s.token("whole", account.TokenSpec{Owner: ada, Life: time.Hour})
+	s.do("POST", "/v1/tokens", map[string]any{"name": "a", "expires_in": "8760h"}, as("hour")).refused(t, 403, "good for longer")
+	var made rest.NewToken
+	s.do("POST", "/v1/tokens", map[string]any{"name": "b"}, as("hour")).ok(t, 201, &made)
+	if left := time.Until(made.Token.ExpiresAt); left > time.Hour || left < time.Hour-time.Minute {
+		t.Errorf("the token is good for %s", left)
+	}
+	s.do("POST", "/v1/tokens", map[string]any{"name": "c", "expires_in": "8760h"}, as("whole")).ok(t, 201, nil)
 }
 
 func TestASecretIsKeptNowhere(t *testing.T) {

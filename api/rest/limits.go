@@ -79,3 +79,37 @@ func neighbours(address string) netip.Prefix {
 	prefix, _ := ip.Prefix(bits) // the bits are right for the address
 	return prefix
 }
+
+// maxStreams is how many event streams one principal has open at once in a process: each costs queries as long as it lasts.
+const maxStreams = 16
+
+// streamRetry is how long a principal who was refused one is told to wait.
+const streamRetry = 5 * time.Second
+
+// openStreams counts the event streams by who reads them. The zero value is ready to use.
+type openStreams struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+// take gives a principal a stream or refuses it. Who was given one calls leave.
+func (o *openStreams) take(who string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.of[who] >= maxStreams {
+		return &fault.Error{Kind: fault.Throttled, Message: "you have as many event streams open as one may: end one, or try again in a moment", RetryAfter: streamRetry}
+	}
+	if o.of == nil {
+		o.of = map[string]int{}
+	}
+	o.of[who]++
+	return nil
+}
+
+func (o *openStreams) leave(who string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.of[who]--; o.of[who] == 0 {
+		delete(o.of, who)
+	}
+}

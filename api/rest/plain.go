@@ -25,9 +25,9 @@ func (a *API) registerPlain() {
 	a.plain("get-openapi", http.MethodGet, "/v1/openapi.json", "This document", account.Known, false, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.huma.OpenAPI())
 	})
+	// Nothing encrypts for the UI: what it wrote would be taken for a command of ours, and a browser's session let it.
 	codec := http.StripPrefix("/v1/codec", converter.NewPayloadCodecHTTPHandler(a.Codec))
 	a.plain("decode-payloads", http.MethodPost, "/v1/codec/decode", "Decrypt payloads for the Temporal UI", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
-	a.plain("encode-payloads", http.MethodPost, "/v1/codec/encode", "Encrypt payloads for the Temporal UI", account.DecodePayloads, true, a.forUI(codec).ServeHTTP)
 	a.plain("codec-preflight", http.MethodOptions, "/v1/codec/", "Tell a browser that it may ask", account.Anyone, false, a.forUI(http.HandlerFunc(noContent)).ServeHTTP)
 	a.plain("login-page", http.MethodGet, "/login", "Log in with a browser", account.Anyone, false, a.loginPage)
 	a.plain("login", http.MethodPost, "/login", "Log in with a browser", account.Anyone, false, a.login)
@@ -66,7 +66,8 @@ func (a *API) forUI(next http.Handler) http.Handler {
 	})
 }
 
-// copyLog streams a log. Only what goes wrong before the first byte is returned.
+// copyLog streams a log; one that is followed ends when its reader would not be let in any more. Only what goes wrong before
+// the first byte is returned.
 func (a *API) copyLog(w http.ResponseWriter, r *http.Request, name string) error {
 	if _, err := a.Blobs.Stat(r.Context(), name); err != nil {
 		if fault.Is(err, fault.NotFound) {
@@ -78,7 +79,9 @@ func (a *API) copyLog(w http.ResponseWriter, r *http.Request, name string) error
 	w.WriteHeader(http.StatusOK)
 	var err error
 	if r.URL.Query().Get("follow") == "true" {
-		_, err = blob.Follow(r.Context(), a.Blobs, name, 0, flusher{w})
+		admitted, stop := a.whileAdmitted(r)
+		_, err = blob.Follow(admitted.Context(), a.Blobs, name, 0, flusher{w})
+		stop()
 	} else {
 		err = a.copyBlob(w, r, name)
 	}

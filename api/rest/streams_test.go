@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,6 +154,60 @@ func TestAProjectHearsOfItselfAlone(t *testing.T) {
 	}
 }
 
+// asking counts how often it is asked who holds a token.
+type asking struct {
+	rest.Accounts
+	times atomic.Int64
+}
+
+func (a *asking) Principal(ctx context.Context, hash []byte) (account.Principal, error) {
+	a.times.Add(1)
+	return a.Accounts.Principal(ctx, hash)
+}
+
+func TestAStreamDoesNotAskAtEachCommit(t *testing.T) {
+	count := &asking{}
+	s := newSite(t, func(a *rest.API) { count.Accounts, a.Accounts = a.Accounts, count })
+	l := s.listen("/v1/events", as("admin"))
+	began := time.Now()
+	for i := range 20 {
+		s.happens(int64(i+1), []region.Status{region.Ready, region.Degraded}[i%2])
+		l.next()
+	}
+	if asked, most := count.times.Load(), 3+int64(time.Since(began)/time.Second); asked > most {
+		t.Errorf("it was asked %d times who reads", asked)
+	}
+}
+
+func TestEventStreamsOfOneReaderAreBounded(t *testing.T) {
+	s := newSite(t)
+	var last *listener
+	for range 16 {
+		last = s.listen("/v1/events", as("reader"))
+	}
+	if r := s.do("GET", "/v1/events", nil, as("admin")); r.status != 429 || r.header.Get("Retry-After") == "" { // another token of the same user
+		t.Errorf("one more is answered with %d, %v", r.status, r.header)
+	}
+	s.listen("/v1/events", as("shop"))
+	last.stop()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		req, err := http.NewRequestWithContext(ctx, "GET", s.server.URL+"/v1/events", nil)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+secretOf("reader"))
+		resp, err := http.DefaultClient.Do(req)
+		cancel()
+		must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode == 200 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("a stream that ended counts for ever")
+		}
+	}
+}
+
 func TestAPlaceInTheStreamThatIsNone(t *testing.T) {
 	s := newSite(t)
 	for _, id := range []string{"x", "-1", "99999999999999999999"} {
@@ -195,6 +250,47 @@ func TestABuildLogIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+func TestAFollowedLogEndsWithWhatLetItsReaderIn(t *testing.T) {
+	s := newSite(t)
+	key := s.service("default", "hello")
+	log, err := s.blobs.Append(t.Context(), release.BuildInput{Service: key, Number: 1}.LogName())
+	must(t, err)
+	defer log.Close()
+	_, err = io.WriteString(log, "line\n")
+	must(t, err)
+	s.user("ada", "default/viewer")
+	s.user("eve", "default/viewer")
+	follow := func(who string) *listener {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		t.Cleanup(cancel)
+		req, err := http.NewRequestWithContext(ctx, "GET", s.server.URL+"/v1/services/hello/releases/1/log?follow=true", nil)
+		must(t, err)
+		req.Header.Set("Authorization", "Bearer "+secretOf(who))
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		t.Cleanup(func() { resp.Body.Close() })
+		l := &listener{t: t, lines: bufio.NewReader(resp.Body), stop: cancel}
+		if line, err := l.lines.ReadString('\n'); resp.StatusCode != 200 || err != nil {
+			t.Fatalf("answered %d: %q, %v", resp.StatusCode, line, err)
+		}
+		return l
+	}
+	ada, eve, admin := follow("ada"), follow("eve"), follow("admin")
+	must(t, s.store.Revoke(t.Context(), "default", "ada", account.Viewer, "admin"))
+	must(t, s.store.RevokeToken(t.Context(), s.named("eve"), "eve", "admin"))
+	ada.ends("her role was taken")
+	eve.ends("her token was revoked")
+	_, err = io.WriteString(log, "for the rest\n")
+	must(t, err)
+	for line := ""; line != "for the rest\n"; {
+		line, err = admin.lines.ReadString('\n')
+		must(t, err)
+	}
+	_, err = s.store.RecordSuspension(t.Context(), account.SuspendInput{Project: "default", Reason: account.ByOperator, By: "admin"})
+	must(t, err)
+	admin.ends("its project was suspended")
+}
+
 // The codec endpoint and the way into it.
 
 func TestTheTemporalUIReadsPayloads(t *testing.T) {
@@ -225,6 +321,15 @@ func TestTheTemporalUIReadsPayloads(t *testing.T) {
 	}
 }
 
+func TestNothingIsEncryptedForTheTemporalUI(t *testing.T) {
+	s := newSite(t)
+	for name, h := range map[string]header{"cookie": s.session("admin"), "token": as("admin")} {
+		if r := s.do("POST", "/v1/codec/encode", `{"payloads":[{"data":"e30="}]}`, h, header{"Origin", ui}); r.status != 404 {
+			t.Errorf("%s: answered %d: %s", name, r.status, r.body)
+		}
+	}
+}
+
 func TestOnlyTheTemporalUIMayAskFromABrowser(t *testing.T) {
 	s := newSite(t)
 	if h := s.do("OPTIONS", "/v1/codec/decode", nil, header{"Origin", ui}).header; h.Get("Access-Control-Allow-Origin") != ui || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Content-Type") {
@@ -250,7 +355,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	s := newSite(t)
 	session := s.session("admin")
 	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, session).ok(t, 200, nil)
-	must(t, s.store.Bootstrap(t.Context(), account.Hash(secretOf("another")), "admin.token"))
+	must(t, s.store.RevokeToken(t.Context(), s.named("admin"), "admin.token", "admin"))
 	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, session).refused(t, 401)
 	s.do("POST", "/v1/codec/decode", `{"payloads":[]}`, newSite(t, func(a *rest.API) { a.SessionKey = []byte("of another platform") }).session("admin")).refused(t, 401, "log in at /login")
 }

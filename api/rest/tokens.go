@@ -15,7 +15,7 @@ type TokenRequest struct {
 	Name      string   `json:"name" maxLength:"63" doc:"Given once by each owner."`
 	Scopes    []string `json:"scopes,omitempty" maxItems:"50" doc:"What it may do at most: permissions such as services:read, services:*, or *, which is the default."`
 	Project   string   `json:"project,omitempty" maxLength:"63" doc:"The only project that it acts in; every one of its owner when left out."`
-	ExpiresIn string   `json:"expires_in,omitempty" maxLength:"32" doc:"A duration such as 720h; 2160h (90 days) when left out, 8760h at most."`
+	ExpiresIn string   `json:"expires_in,omitempty" maxLength:"32" doc:"A duration such as 720h; 2160h (90 days) when left out, 8760h at most, and no longer than the token that asks unless that holds every scope."`
 }
 
 // TokenPath names a token of its owner.
@@ -55,6 +55,9 @@ func (a *API) makeToken(ctx context.Context, in TokenRequest, spec account.Token
 		spec.Life = life
 	}
 	spec = spec.WithDefaults()
+	if err := outlived(p, &spec, in.ExpiresIn != "", time.Now()); err != nil {
+		return nil, problem(ctx, err)
+	}
 	if err := spec.Validate(); err != nil {
 		return nil, problem(ctx, err)
 	}
@@ -67,10 +70,28 @@ func (a *API) makeToken(ctx context.Context, in TokenRequest, spec account.Token
 	return answered(ctx, NewToken{Secret: secret, Token: token, Subject: owner}, err)
 }
 
+// outlived has a token that is made by one of narrower scopes end no later than that one: else who was given it for an hour
+// would keep it for a year. A life that was asked for is refused, one that was not is cut short.
+func outlived(p account.Principal, spec *account.TokenSpec, asked bool, now time.Time) error {
+	ends := p.Token.ExpiresAt
+	left := ends.Sub(now)
+	if account.Covers(p.Scopes, account.All) || ends.IsZero() || spec.Life <= left {
+		return nil
+	}
+	if asked {
+		return fault.New(fault.Denied, "the token that asks does not hold every scope and expires at %s: it makes none that is good for longer", ends.UTC().Format(time.RFC3339))
+	}
+	spec.Life = left
+	return nil
+}
+
 // narrower says why a caller may not make such a token: it would be wider than the token that asks for it.
 func narrower(p account.Principal, spec account.TokenSpec) error {
 	if p.Kind == account.Person && p.Project != "" && spec.Owner == p.ID && spec.Project != p.Project {
 		return fault.New(fault.Denied, "the token that asks acts in project %q alone: it makes none for another", p.Project)
+	}
+	if spec.Owner == p.ID && spec.Project != "" && spec.Project != p.Project && len(p.Platform) == 0 && len(p.Projects[spec.Project]) == 0 {
+		return fault.New(fault.Denied, "%s may not act in project %q", p.Subject, shorten(spec.Project, maxProject)) // whether there is one, strangers are not told
 	}
 	for _, scope := range spec.Scopes {
 		if !account.Covers(p.Scopes, scope) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
 )
 
 // UserRequest invites a person.
@@ -52,7 +53,18 @@ func (a *API) registerUsers() {
 	})
 }
 
+// mayInvite says why a caller may not hand out an invitation: its code makes a token of every scope.
+func mayInvite(p account.Principal) error {
+	if account.Covers(p.Scopes, account.All) {
+		return nil
+	}
+	return fault.New(fault.Denied, "an invitation makes a token with the scope %q, which the token that asks does not hold: invite with one that does", account.All)
+}
+
 func (a *API) inviteUser(ctx context.Context, in *struct{ Body UserRequest }) (*Body[account.Invitation], error) {
+	if err := mayInvite(caller(ctx)); err != nil {
+		return nil, problem(ctx, err)
+	}
 	if err := account.CheckUser(in.Body.Name, in.Body.Email); err != nil {
 		return nil, problem(ctx, err)
 	}
@@ -63,6 +75,9 @@ func (a *API) inviteUser(ctx context.Context, in *struct{ Body UserRequest }) (*
 }
 
 func (a *API) renewInvitation(ctx context.Context, in *UserPath) (*Body[account.Invitation], error) {
+	if err := mayInvite(caller(ctx)); err != nil {
+		return nil, problem(ctx, err)
+	}
 	code := account.NewSecret(account.InviteCode)
 	user, expires, err := a.Identity.RenewInvitation(ctx, in.User, account.Hash(code), caller(ctx).Subject)
 	return answered(ctx, account.Invitation{User: user, Code: code, ExpiresAt: expires}, err)

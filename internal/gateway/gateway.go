@@ -120,6 +120,7 @@ type Gateway struct {
 	control   http.Handler
 	logs      *podlog.Streamer
 	streams   seats // of log streams
+	running   running
 	metrics   *metrics
 	wake      chan struct{}
 	inFlight  atomic.Int64

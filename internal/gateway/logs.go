@@ -69,13 +69,7 @@ func (g *Gateway) writeLines(w http.ResponseWriter, r *http.Request, query podlo
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	go func() {
-		select {
-		case <-g.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	go g.whileActive(ctx, query.Service.Project, cancel)
 	err := g.logs.Stream(ctx, query, func(line podlog.Line, more bool) error {
 		begin()
 		if err := encoder.Encode(line); err != nil || more {

@@ -64,7 +64,7 @@ func (g *Gateway) run(ctx context.Context, requests, scrapes net.Listener) error
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, work := errgroup.WithContext(work)
-	for _, part := range []func(context.Context) error{g.watcher.Run, g.registrar.Run, g.mirror.Run, g.feed} {
+	for _, part := range []func(context.Context) error{g.watcher.Run, g.registrar.Run, g.mirror.Run, g.feed, g.endSuspended} {
 		group.Go(func() error { return part(work) })
 	}
 	if g.config.Keys != "" {

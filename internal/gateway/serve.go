@@ -87,6 +87,7 @@ func (g *Gateway) finish(c *call) {
 		c.limit.Stop()
 	}
 	if c.cancel != nil {
+		g.running.end(c)
 		c.cancel(nil)
 	}
 	c.attempt.Done()
@@ -243,6 +244,7 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 	c.attempt.Table, c.attempt.HTTP2, c.attempt.Wait = g.table, grpc, g.config.EndpointWait
 	ctx, cancel := context.WithCancelCause(r.Context())
 	c.cancel = cancel
+	g.running.begin(c)
 	if !grpc { // a gRPC call has the deadline its caller gave it, and may be a stream that has none
 		limit := g.config.RequestTimeout
 		if c.attempt.Route.Timeout > 0 {
@@ -362,6 +364,8 @@ func (c *call) explain(ctx context.Context, err error) (*problem, bool) {
 		return refusal(http.StatusRequestEntityTooLarge, "the body is longer than the %d bytes the service takes", tooLarge.Limit), true
 	case errors.Is(context.Cause(ctx), errTimeLimit):
 		return refusal(http.StatusGatewayTimeout, "the service did not answer in time"), true
+	case errors.Is(context.Cause(ctx), errSuspended):
+		return suspended(c.key.Project), true
 	case c.body.tooLate():
 		return refusal(http.StatusRequestTimeout, "the body did not come in time"), true
 	case ctx.Err() != nil:

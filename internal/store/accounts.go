@@ -7,6 +7,8 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -18,6 +20,9 @@ import (
 
 // lastUsedStep is how exactly the last use of a token is kept: writing it at each request would cost more than the request.
 const lastUsedStep = 5 * time.Minute
+
+// touchTime is how long a request waits for that.
+const touchTime = 200 * time.Millisecond
 
 // Principal returns who holds the token with this hash, with the roles of now: a change of them, a suspension and a
 // revocation reach tokens that exist at their next request.
@@ -34,7 +39,7 @@ func (s *Store) Principal(ctx context.Context, hash []byte) (account.Principal, 
 		return account.Principal{}, s.explain(err, "look up roles")
 	}
 	if s.now().Sub(row.LastUsed) >= lastUsedStep {
-		return p, s.touch(ctx, row)
+		s.touch(ctx, row)
 	}
 	return p, nil
 }
@@ -98,38 +103,78 @@ func (s *Store) addRoles(ctx context.Context, p *account.Principal) error {
 	return nil
 }
 
-// touch keeps when a token was used. A database that cannot write just now refuses nobody for it.
-func (s *Store) touch(ctx context.Context, row tokenRow) error {
+// touch keeps when a token was used, unless another request just did. It waits for other writers only so long, and what goes
+// wrong refuses nobody: the next request tries again.
+func (s *Store) touch(ctx context.Context, row tokenRow) {
+	ctx, cancel := context.WithTimeout(ctx, touchTime)
+	defer cancel()
+	now := s.now()
 	err := s.transact(ctx, "keep when a token was used", func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.NewUpdate().Model((*tokenRow)(nil)).Set("last_used = ?", s.now()).Where("hash = ?", row.Hash).Exec(ctx)
+		_, err := tx.NewUpdate().Model((*tokenRow)(nil)).Set("last_used = ?", now).Where("hash = ?", row.Hash).
+			Where("last_used IS NULL OR last_used <= ?", now.Add(-lastUsedStep)).Exec(ctx)
 		return err
 	})
-	if fault.Is(err, fault.Unavailable) {
-		return nil
+	if err != nil {
+		slog.DebugContext(ctx, "the use of a token was not kept", "token", row.ID, "error", err)
 	}
-	return err
 }
 
-// Bootstrap lets whoever holds the token with this hash operate the platform: the user admin, made an active operator, who
-// gets the token under the name of its file, for ever. Another token that bore the name before is good no more; doing it
-// again changes nothing.
+// Bootstrap lets whoever holds the token with this hash operate the platform, if nobody else can: the user admin, made an
+// active operator, who gets the token under the name of its file, for ever. Another token that bore the name before is good
+// no more. While an active operator holds a token that is good, nothing is changed, and that is a conflict unless the token
+// is such a one. Where there were users before, the platform is told.
 func (s *Store) Bootstrap(ctx context.Context, hash []byte, name string) error {
 	if len(hash) < 32 {
 		return fault.New(fault.Invalid, "a token's hash has at least 32 bytes, not %d", len(hash))
 	}
 	return s.transact(ctx, "admit the administrator", func(ctx context.Context, tx bun.Tx) error {
-		admin, err := s.ensureAdmin(ctx, tx)
+		operating, err := s.operating(ctx, tx)
 		if err != nil {
 			return err
 		}
-		row := tokenRow{Hash: hex.EncodeToString(hash), ID: newID("tok"), Owner: admin.ID, Kind: string(account.Person), Name: clean(name),
-			Scopes: `["*"]`, CreatedAt: s.now(), CreatedBy: "m3o migrate"}
-		if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("owner = ? AND name = ? AND hash <> ?", row.Owner, row.Name, row.Hash).Exec(ctx); err != nil {
+		if len(operating) > 0 {
+			return known(operating, hash)
+		}
+		before, err := tx.NewSelect().Model((*userRow)(nil)).Count(ctx)
+		if err != nil {
 			return err
 		}
-		_, err = tx.NewInsert().Model(&row).On("CONFLICT (hash) DO NOTHING").Exec(ctx)
-		return err
+		row, err := s.admit(ctx, tx, hash, name)
+		if err != nil || before == 0 {
+			return err
+		}
+		return s.tellBy(ctx, tx, row.CreatedBy, "", "user.admitted", adminName, "made an active operator with the token "+row.Name)
 	})
+}
+
+// operating are the good tokens of active operators.
+func (s *Store) operating(ctx context.Context, tx bun.Tx) (hashes []string, err error) {
+	err = tx.NewSelect().Model((*tokenRow)(nil)).Column("hash").Where("expires_at IS NULL OR expires_at > ?", s.now()).
+		Where("owner IN (SELECT id FROM users WHERE status = ?)", string(account.Active)).
+		Where("owner IN (SELECT member FROM roles WHERE project = '' AND role = ?)", string(account.Operator)).Scan(ctx, &hashes)
+	return hashes, err
+}
+
+func known(operating []string, hash []byte) error {
+	if slices.Contains(operating, hex.EncodeToString(hash)) {
+		return nil
+	}
+	return fault.New(fault.Conflict, "the platform has an active operator already: the token was not admitted, and nothing was changed")
+}
+
+// admit gives the token to admin, an active operator from now on.
+func (s *Store) admit(ctx context.Context, tx bun.Tx, hash []byte, name string) (tokenRow, error) {
+	admin, err := s.ensureAdmin(ctx, tx)
+	if err != nil {
+		return tokenRow{}, err
+	}
+	row := tokenRow{Hash: hex.EncodeToString(hash), ID: newID("tok"), Owner: admin.ID, Kind: string(account.Person), Name: clean(name),
+		Scopes: `["*"]`, CreatedAt: s.now(), CreatedBy: "m3o migrate"}
+	if _, err := tx.NewDelete().Model((*tokenRow)(nil)).Where("owner = ? AND name = ? AND hash <> ?", row.Owner, row.Name, row.Hash).Exec(ctx); err != nil {
+		return row, err
+	}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (hash) DO NOTHING").Exec(ctx)
+	return row, err
 }
 
 // adminName is the first user.

@@ -34,10 +34,18 @@ func applies(t *testing.T, s *store.Store, platform string) {
 	must(t, s.RecordRegion(t.Context(), r))
 }
 
-func TestTheAdministratorIsLetInOnceAndAgain(t *testing.T) {
+func TestTheAdministratorIsLetInWhileNobodyElseOperates(t *testing.T) {
 	s := fresh(t)
-	for _, token := range []string{"leaked", "new", "new"} {
-		must(t, s.Bootstrap(t.Context(), hash(token), "admin.token"))
+	must(t, s.Bootstrap(t.Context(), hash("leaked"), "admin.token"))
+	wantFault(t, s.Bootstrap(t.Context(), hash("new"), "admin.token"), fault.Conflict, "nothing was changed")
+	admin, err := s.UserNamed(t.Context(), "admin")
+	must(t, err)
+	if told, err := s.Events(t.Context(), 0, nil, 0); err != nil || len(told) > 0 {
+		t.Errorf("an empty platform was told %+v, %v", told, err)
+	}
+	must(t, s.RevokeToken(t.Context(), admin.ID, "admin.token", "admin"))
+	for range 2 {
+		must(t, s.Bootstrap(t.Context(), hash("new"), "admin.token"))
 	}
 	p, err := s.Principal(t.Context(), hash("new"))
 	must(t, err)
@@ -49,6 +57,42 @@ func TestTheAdministratorIsLetInOnceAndAgain(t *testing.T) {
 	_, err = s.MoveUser(t.Context(), "admin", account.Suspended, "admin")
 	wantFault(t, err, fault.Conflict, "last active operator")
 	wantFault(t, s.Bootstrap(t.Context(), []byte("the token itself"), "x"), fault.Invalid)
+}
+
+// TestAnAdministratorWhoWasSentAwayStaysAway as long as somebody operates the platform, and comes back with a word.
+func TestAnAdministratorWhoWasSentAwayStaysAway(t *testing.T) {
+	for name, away := range map[string]func(s *store.Store) error{
+		"suspended": func(s *store.Store) error {
+			_, err := s.MoveUser(t.Context(), "admin", account.Suspended, "ada")
+			return err
+		},
+		"removed": func(s *store.Store) error { return s.RemoveUser(t.Context(), "admin", "ada") },
+		"demoted": func(s *store.Store) error { return s.Revoke(t.Context(), "", "admin", account.Operator, "ada") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fresh(t)
+			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			s.SetClock(func() time.Time { return now })
+			must(t, s.Bootstrap(t.Context(), hash("admin"), "admin.token"))
+			joins(t, s, "ada")
+			must(t, s.Grant(t.Context(), "", "ada", account.Operator, "admin"))
+			must(t, away(s))
+			wantFault(t, s.Bootstrap(t.Context(), hash("admin"), "admin.token"), fault.Conflict, "active operator already")
+			if p, err := s.Principal(t.Context(), hash("admin")); err == nil && p.May(account.WriteUsers, "") {
+				t.Errorf("the administrator is back: %+v", p)
+			}
+			now = now.Add(account.TokenLife) // ada's token expired: nobody operates
+			must(t, s.Bootstrap(t.Context(), hash("admin"), "admin.token"))
+			if p, err := s.Principal(t.Context(), hash("admin")); err != nil || !p.May(account.WriteUsers, "") {
+				t.Errorf("the administrator is %+v, %v", p, err)
+			}
+			told, err := s.Events(t.Context(), 0, nil, 0)
+			must(t, err)
+			if last := told[len(told)-1]; last.Kind != "user.admitted" || last.Subject != "admin" || !strings.Contains(last.Message, "admin.token") {
+				t.Errorf("told %+v", last)
+			}
+		})
+	}
 }
 
 func TestTwoPeopleNameTheirTokensAlike(t *testing.T) {
@@ -82,6 +126,23 @@ func TestTokensExpireAfterNinetyDaysAndSayWhenTheyWereUsed(t *testing.T) {
 	now = now.Add(account.TokenLife)
 	_, err = s.Principal(t.Context(), hash("ada"))
 	wantFault(t, err, fault.Unauthenticated, "expired")
+}
+
+func TestAReaderDoesNotWaitForAWriter(t *testing.T) {
+	s := fresh(t)
+	joins(t, s, "ada")
+	stop := s.Write()
+	began := time.Now()
+	_, err := s.Principal(t.Context(), hash("ada")) // its use is to be kept
+	if took := time.Since(began); err != nil || took > 3*time.Second {
+		t.Errorf("it took %s: %v", took, err)
+	}
+	stop()
+	p, err := s.Principal(t.Context(), hash("ada"))
+	must(t, err)
+	if list, err := s.Tokens(t.Context(), p.ID); err != nil || list[0].LastUsed.IsZero() {
+		t.Errorf("the use was never kept: %+v, %v", list, err)
+	}
 }
 
 func TestACodeIsGoodOnceWhateverHappensAtOnce(t *testing.T) {

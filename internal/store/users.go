@@ -102,7 +102,8 @@ func keepInvitation(ctx context.Context, tx bun.Tx, member string, code []byte, 
 	return err
 }
 
-// RenewInvitation keeps the hash of a new code for a user who was invited, or lost every token. The code before is good no more.
+// RenewInvitation keeps the hash of a new code for a user who was invited, or lost every token. The code before is good no
+// more. A user who can log in needs no code, and whoever had one made could act as that user.
 func (s *Store) RenewInvitation(ctx context.Context, name string, code []byte, by string) (account.User, time.Time, error) {
 	var row userRow
 	expires := s.now().Add(account.InvitationLife).Truncate(time.Second)
@@ -114,12 +115,27 @@ func (s *Store) RenewInvitation(ctx context.Context, name string, code []byte, b
 		if account.Status(row.Status) == account.Suspended {
 			return fault.New(fault.Conflict, "user %q is suspended", row.Name)
 		}
+		if err := s.needsCode(ctx, tx, row); err != nil {
+			return err
+		}
 		if err := keepInvitation(ctx, tx, row.ID, code, by, expires); err != nil {
 			return err
 		}
 		return s.tellBy(ctx, tx, by, "", "user.invited", row.Name, "again")
 	})
 	return row.user(nil), expires, err
+}
+
+// needsCode fails for an active user who holds a token that has not expired.
+func (s *Store) needsCode(ctx context.Context, tx bun.Tx, row userRow) error {
+	if account.Status(row.Status) != account.Active {
+		return nil
+	}
+	n, err := tx.NewSelect().Model((*tokenRow)(nil)).Where("owner = ?", row.ID).Where("expires_at IS NULL OR expires_at > ?", s.now()).Count(ctx)
+	if err == nil && n > 0 {
+		err = fault.New(fault.Conflict, "user %q is active and holds a token that is good: revoke every token of a user who lost them, and invite again", row.Name)
+	}
+	return err
 }
 
 // MoveUser suspends an active user, or makes a suspended one active again. Doing it again changes nothing.
