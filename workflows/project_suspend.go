@@ -19,15 +19,16 @@ import (
 // It ends when every region where the project may be has the newest standing. Regions are marked each by itself: one that is
 // away is retried with backoff, and delays no other and nothing newer. It is started by the first change, by a region that
 // becomes ready while the project is suspended, and by the removal of the project, which ends it; starting it again is
-// harmless. Standings carry a version, so that of two marks in one region the newer wins.
-func SuspendProject(ctx workflow.Context, in account.ProjectInput) error {
+// harmless. Standings carry a version, so that of two marks in one region the newer wins. The answer is the newest standing.
+func SuspendProject(ctx workflow.Context, in account.ProjectInput) (release.Standing, error) {
 	s := &suspension{project: in.Project, status: standingChanged}
 	s.regions = workflow.GetSignalChannel(ctx, account.ChangedSignal)
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, account.SuspendUpdate, s.suspend,
 		workflow.UpdateHandlerOptions{Description: "Suspend the project for a reason, or lift that"}); err != nil {
-		return err
+		return release.Standing{}, err
 	}
-	return s.run(ctx)
+	err := s.run(ctx)
+	return s.is, err
 }
 
 // suspension is the state of one run of SuspendProject.
