@@ -278,7 +278,7 @@ func (s *session) waiting() func(client.Delay) {
 			return
 		}
 		said = time.Now()
-		fmt.Fprintf(s.notices(), "m3o: %s; trying again for %s\n", fault.Message(d.Err), d.Left.Round(time.Second))
+		fmt.Fprintf(s.notices(), "m3o: %s; retrying for %s\n", fault.Message(d.Err), d.Left.Round(time.Second))
 	}
 }
 

@@ -65,7 +65,7 @@ func TestAnAPIThatIsDownOrIsNone(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	began := time.Now()
-	m3o("services", "--api", gone.URL).fails(t, exitFailed, "does not answer", "`m3o dev`", "trying again")
+	m3o("services", "--api", gone.URL).fails(t, exitFailed, "does not answer", "`m3o dev`", "retrying")
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %s to say so", took)
 	}

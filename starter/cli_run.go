@@ -27,7 +27,7 @@ func runCommand() *cobra.Command {
 		Long: "Pack a folder that holds a Go main package, have it built, and bring it to every region; or bring out an image\n" +
 			"that exists. Waits until the release answers everywhere; if it fails in one region, every region goes back to what ran before.\n" +
 			"Leave with Ctrl-C: the work goes on.\n\n" +
-			"What .gitignore names stays at home, also that of folders above, up to the root of the git repository; .m3oignore adds to it.\n" +
+			"Excluded are the files that .gitignore names, also that of folders above, up to the root of the git repository; .m3oignore adds to it.\n" +
 			"How a source wants to run it may say in " + manifestFile + ": name, package, access, port, replicas, health, env, args. Flags win.",
 		Example: "  m3o run deploy/examples/hello\n  m3o run . --name api --package ./cmd/server --public --env LEVEL=debug\n  m3o run --image registry.example.com/shop@sha256:… --name shop --port 3000",
 		RunE:    action(func(s *session, args []string) error { return s.run(&f, args) })}
@@ -70,7 +70,7 @@ func (s *session) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "Release %d of %s is ordered.\n", ordered.Release, m.Name)
+	fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, m.Name)
 	if f.detach {
 		return s.printOrdered(ordered)
 	}

@@ -167,7 +167,7 @@ func rollbackCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(s.err, "Release %d of %s is ordered.\n", ordered.Release, args[0])
+			fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, args[0])
 			return s.follow(args[0], ordered.Release, false)
 		})}
 	cmd.Flags().IntVar(&to, "to", 0, "number of the release (default: the one before the current)")

@@ -350,7 +350,7 @@ func TestARunOutlivesTheAPI(t *testing.T) {
 	if again := <-restarted; again != nil {
 		defer again.Close()
 	}
-	if c.code != exitDone || !strings.Contains(errs.String(), "does not answer; trying again") || strings.Count(errs.String(), "go build") != 1 {
+	if c.code != exitDone || !strings.Contains(errs.String(), "does not answer; retrying") || strings.Count(errs.String(), "go build") != 1 {
 		t.Fatalf("exit %d: %s", c.code, errs.String())
 	}
 	if got := answer[ranJSON](t, c); got.Release != 1 || got.Status != "ready" {

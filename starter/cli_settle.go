@@ -11,7 +11,7 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// How often what is on its way is looked at.
+// How often operations in progress are polled.
 const (
 	lookSoon  = 250 * time.Millisecond
 	lookLater = time.Second
