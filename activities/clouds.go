@@ -133,6 +133,7 @@ func (a *Accounts) Preflight(ctx context.Context, in PreflightInput) (region.Pre
 // SweepInput is a region that is to be gone, and the ids of the clusters that it had: what they made can outlive them.
 type SweepInput struct {
 	Key      region.Key `json:"key"`
+	Location string     `json:"location,omitempty"`
 	Clusters []string   `json:"clusters,omitempty"`
 }
 
@@ -145,7 +146,7 @@ func (a *Accounts) Sweep(ctx context.Context, in SweepInput) error {
 		w.limit = min(w.limit, a.Limit)
 	}
 	err := w.until(func() (string, bool, error) {
-		left, err := a.Cloud.Owned(ctx, in.Key, in.Clusters...)
+		left, err := a.Cloud.Owned(ctx, in.Key, in.Location, in.Clusters...)
 		return fmt.Sprintf("%d resources of %s are still there: %v", len(left), in.Key, left), len(left) == 0, err
 	})
 	if err != nil {

@@ -124,7 +124,7 @@ func removeNetwork(ctx workflow.Context, spec region.Spec) error {
 
 // sweep proves that nothing in the account is marked as the region's any more, or as its cluster's.
 func sweep(ctx workflow.Context, spec region.Spec, had region.Cluster) error {
-	in := activities.SweepInput{Key: spec.Key()}
+	in := activities.SweepInput{Key: spec.Key(), Location: spec.Location}
 	if had.ID != "" {
 		in.Clusters = []string{had.ID}
 	}

@@ -259,7 +259,7 @@ func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec
 	return region.Preflight{Kubernetes: want.Kubernetes.Or(w.defaults), Obstacles: w.obstacles, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
 }
 
-func (w *world) Owned(_ context.Context, owner region.Key, had ...string) ([]region.Resource, error) {
+func (w *world) Owned(_ context.Context, owner region.Key, _ string, had ...string) ([]region.Resource, error) {
 	if err := w.call("Sweep", owner.Name); err != nil {
 		return nil, err
 	}

@@ -108,9 +108,10 @@ type Account interface {
 	// of the account's limits. have is what it has now: nil for a new one. What want leaves out of Kubernetes, the answer fills
 	// in: from the region's cluster, if the account has it already, else with the provider's defaults.
 	Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error)
-	// Owned lists everything in the account that carries the owner's mark or lies in what does, whatever state it is in,
-	// and what the clusters of these ids made, which can outlive them. It is the proof that nothing is left.
-	Owned(ctx context.Context, owner region.Key, clusters ...string) ([]region.Resource, error)
+	// Owned lists everything in the location, and of what the account has for all locations, that carries the owner's mark or
+	// lies in what does, whatever state it is in, and what the clusters of these ids made, which can outlive them. It is the
+	// proof that nothing is left.
+	Owned(ctx context.Context, owner region.Key, location string, clusters ...string) ([]region.Resource, error)
 }
 
 // Access is a kubeconfig and when it ends. It is a secret: it stays in the process that holds the cloud's identity, and

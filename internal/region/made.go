@@ -22,6 +22,8 @@ type NetworkSpec struct {
 	Provider Provider `json:"provider"`
 	Name     string   `json:"name"`
 	Location string   `json:"location"`
+	CIDR     string   `json:"cidr,omitempty"` // the range of all its subnets, a /16 unless the operator chose it; "": the cloud chooses
+	NAT      NAT      `json:"nat,omitempty"`
 	Tags     Tags     `json:"tags"`
 }
 
@@ -77,6 +79,7 @@ type ClusterSpec struct {
 	Version    string            `json:"version"`
 	Nodes      Nodes             `json:"nodes"`
 	Tags       Tags              `json:"tags"`
+	Access     []string          `json:"access_cidrs,omitempty"` // see Spec; the adapter adds what the network's Egress and its own worker need
 	// ID is the cluster's, where it is known. Deleting needs it for what carries nothing else of the cluster.
 	ID string `json:"id,omitempty"`
 }
@@ -110,7 +113,8 @@ type TrustSpec struct {
 
 // NetworkSpec is the private network the region needs.
 func (s Spec) NetworkSpec() NetworkSpec {
-	return NetworkSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location, Tags: s.Key().Tags()}
+	return NetworkSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location, CIDR: s.CIDR,
+		NAT: s.NAT, Tags: s.Key().Tags()}
 }
 
 // IdentitySpec is the identity the region needs, in the given network.
@@ -122,7 +126,7 @@ func (s Spec) IdentitySpec(network Net) IdentitySpec {
 // ClusterSpec is the managed cluster the region needs, in the given network.
 func (s Spec) ClusterSpec(network Net) ClusterSpec {
 	return ClusterSpec{Owner: s.Key(), Provider: s.Provider, Name: s.Key().ResourceName(), Location: s.Location, Network: network,
-		Version: s.Kubernetes.Version, Nodes: s.Kubernetes.Nodes, Tags: s.Key().Tags()}
+		Version: s.Kubernetes.Version, Nodes: s.Kubernetes.Nodes, Tags: s.Key().Tags(), Access: s.Access}
 }
 
 // TrustSpec is the trust that the region's cluster needs.

@@ -32,6 +32,7 @@ type Step struct {
 	Changes   []string   `json:"changes,omitempty"` // for Change: "kubernetes.nodes.count: 1 -> 3"
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
 	Monthly   Cost       `json:"monthly"`
+	Warnings  []string   `json:"warnings,omitempty"` // see Preflight
 }
 
 // Obstacle is one reason why a step cannot be carried out now.
@@ -53,6 +54,7 @@ type Preflight struct {
 	Obstacles  []Obstacle `json:"obstacles,omitempty"`
 	Monthly    Cost       `json:"monthly"`
 	Draws      []Draw     `json:"draws,omitempty"`
+	Warnings   []string   `json:"warnings,omitempty"` // what does not stand in the way, and the operator should know
 }
 
 // Draw is what a region takes out of one of its account's limits. Pool names the limit in the provider's words ("droplets",
@@ -75,6 +77,7 @@ func (p *Plan) Judge(answers []Preflight) {
 		step := &p.Steps[i]
 		provider := step.Region.Provider
 		step.Obstacles, step.Monthly = append(step.Obstacles, a.Obstacles...), a.Monthly
+		step.Warnings = append(step.Warnings, a.Warnings...)
 		step.Region.Kubernetes = step.Region.Kubernetes.Or(a.Kubernetes)
 		for _, d := range a.Draws {
 			of := pool{provider, d.Pool}

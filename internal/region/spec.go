@@ -22,7 +22,24 @@ type Spec struct {
 	Resource   []Part     `json:"resource,omitempty"`
 	Network    []Part     `json:"network,omitempty"`
 	Unenforced Permission `json:"unenforced,omitempty"`
+	// CIDR is the private range of the region's network ("10.20.0.0/16"). What the file leaves out a plan fills in, with a range that no
+	// other region has.
+	CIDR string `json:"cidr,omitempty"`
+	// NAT says how many ways out the nodes have, where the cloud lets it be chosen.
+	NAT NAT `json:"nat,omitempty"`
+	// Access are the ranges that reach the API server from outside, beside the region's own nodes and its cloud's workers. None
+	// restricts nothing.
+	Access []string `json:"access_cidrs,omitempty"`
 }
+
+// NAT is how the private nodes of a region reach the world.
+type NAT string
+
+// The choices. Nothing is Single.
+const (
+	SingleNAT  NAT = "single"   // one way out for the region: a zone that fails can take it along
+	PerZoneNAT NAT = "per-zone" // one in each zone, each at its own price
+)
 
 // Limits of a platform file.
 const (

@@ -149,7 +149,7 @@ func (s suite) twin() region.Spec {
 
 func (s suite) owned(t *testing.T, clusters ...string) []region.Resource {
 	t.Helper()
-	owned, err := s.Provider.Owned(t.Context(), s.Region.Key(), clusters...)
+	owned, err := s.Provider.Owned(t.Context(), s.Region.Key(), s.Region.Location, clusters...)
 	if err != nil {
 		t.Fatalf("list what is ours: %v", err)
 	}

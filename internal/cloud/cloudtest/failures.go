@@ -78,7 +78,7 @@ func stranger(t *testing.T, s suite) {
 	wantKind(t, err, fault.Denied)
 	_, err = s.Stranger.DeleteCluster(t.Context(), s.Region.ClusterSpec(region.Net{}), "")
 	wantKind(t, err, fault.Denied)
-	_, err = s.Stranger.Owned(t.Context(), s.Region.Key())
+	_, err = s.Stranger.Owned(t.Context(), s.Region.Key(), s.Region.Location)
 	wantKind(t, err, fault.Denied)
 	p, err := s.Stranger.Preflight(t.Context(), s.Region, nil)
 	if err != nil || len(p.Obstacles) != 1 || p.Obstacles[0].Kind != string(fault.Denied) {

@@ -68,7 +68,7 @@ func leftovers(t *testing.T, s suite) {
 	}
 	other := s.Region.Key()
 	other.Name += "-other"
-	if owned, err := s.Provider.Owned(t.Context(), other, "another"); err != nil || len(owned) > 0 {
+	if owned, err := s.Provider.Owned(t.Context(), other, s.Region.Location, "another"); err != nil || len(owned) > 0 {
 		t.Errorf("another region owns %v, %v", owned, err)
 	}
 	w.remove(t)
@@ -128,7 +128,7 @@ func (s suite) ownsBoth(t *testing.T, network region.Net, c region.Cluster) {
 	}
 	other := s.Region.Key()
 	other.Name += "-other"
-	if owned, err := s.Provider.Owned(t.Context(), other); err != nil || len(owned) > 0 {
+	if owned, err := s.Provider.Owned(t.Context(), other, s.Region.Location); err != nil || len(owned) > 0 {
 		t.Errorf("another region owns %v, %v", owned, err)
 	}
 }

@@ -358,7 +358,7 @@ func (s *staged) Preflight(ctx context.Context, want region.Spec, have *region.S
 	return answer, nil
 }
 
-func (s *staged) Owned(ctx context.Context, owner region.Key, _ ...string) ([]region.Resource, error) {
+func (s *staged) Owned(ctx context.Context, owner region.Key, _ string, _ ...string) ([]region.Resource, error) {
 	var all []region.Resource
 	err := s.account.call(ctx, s.caller, "list all", func() error {
 		for _, t := range s.account.things {

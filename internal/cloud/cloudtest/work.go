@@ -99,7 +99,7 @@ func (w *work) remove(t *testing.T) {
 	w.untilGone(t, "remove the network", func(p cloud.Provider, hint string) (region.Removal, error) {
 		return p.DeleteNetwork(t.Context(), w.region.NetworkSpec(), hint)
 	})
-	left, err := w.Provider.Owned(t.Context(), w.region.Key(), w.cluster.ID)
+	left, err := w.Provider.Owned(t.Context(), w.region.Key(), w.region.Location, w.cluster.ID)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

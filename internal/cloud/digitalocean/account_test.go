@@ -37,7 +37,7 @@ func TestWhatOurClusterMadeIsOurs(t *testing.T) {
 		"/v2/volumes": `{"volumes":[{"id":"o1","name":"pvc-1","tags":["k8s:c1"]},{"id":"o2","name":"pvc-2","tags":["k8s:c2"]},{"id":"o3","name":"pvc-3"},
 			{"id":"o4","name":"pvc-4","tags":["k8s:c4"]},{"id":"o5","name":"pvc-5","tags":["k8s","k8s:gone"]},{"id":"o6","name":"pvc-6","tags":["k8s:another"]}]}`,
 	})
-	got, err := p.Owned(t.Context(), region.Key{Platform: "micro", Name: "lon1"}, "gone", "c4")
+	got, err := p.Owned(t.Context(), region.Key{Platform: "micro", Name: "lon1"}, "lon1", "gone", "c4")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func TestOursIsNeverALocationsDefault(t *testing.T) {
 	u := newUnused(t)
 	u.insist(u.ensure)
 	u.wantVPCs("default-lon1*", "m3o-micro-lon1")
-	if owned, err := u.Provider.Owned(t.Context(), u.Region.Key()); err != nil || len(owned) != 1 {
+	if owned, err := u.Provider.Owned(t.Context(), u.Region.Key(), u.Region.Location); err != nil || len(owned) != 1 {
 		t.Errorf("ours are %v, %v; want the network alone", owned, err)
 	}
 	for range 2 {

@@ -26,7 +26,7 @@ func marks(owner region.Key, tags region.Tags) []string {
 // Owned lists what carries the owner's tag, what lies in its network, and what its clusters made: what a cluster makes
 // (load balancers, volumes) carries only the cluster's own tag, so of a cluster that is gone the id must be known. A droplet
 // that outlived its cluster keeps the network from being deleted, and so from this list.
-func (p *Provider) Owned(ctx context.Context, owner region.Key, clusters ...string) ([]region.Resource, error) {
+func (p *Provider) Owned(ctx context.Context, owner region.Key, _ string, clusters ...string) ([]region.Resource, error) {
 	o := inventory{provider: p, owner: owner, tags: []string{owner.Owner()}}
 	for _, id := range clusters {
 		if id != "" {
