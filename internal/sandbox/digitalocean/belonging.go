@@ -115,7 +115,7 @@ func belongingsOf(tx *world.Tx, id string) ([]belonging, error) {
 }
 
 // dropBelonging removes a belonging if it is still there.
-func dropBelonging(tx *world.Tx, id string, why transition) error {
+func dropBelonging(tx *world.Tx, id string, why world.Transition) error {
 	for _, kind := range []string{kindLoadBalancer, kindVolume} {
 		b, err := world.Get[belonging](tx, ref(kind, id))
 		if isNotFound(err) {

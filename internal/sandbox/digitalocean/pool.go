@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -29,7 +28,7 @@ func (f *family) wirePool(p pool) wirePool {
 }
 
 // addPool adds a pool with its nodes to the family. It writes nothing.
-func (f *family) addPool(tx *world.Tx, c *call, asked poolRequest, t transition) error {
+func (f *family) addPool(tx *world.Tx, c *call, asked poolRequest, t world.Transition) error {
 	p := pool{ID: uuid.NewString(), Cluster: f.cluster.ID, Name: asked.Name, Size: asked.Size, Tags: asked.Tags,
 		Labels: asked.Labels, CreatedAt: c.at, Transition: t}
 	f.pools = append(f.pools, p)
@@ -37,7 +36,7 @@ func (f *family) addPool(tx *world.Tx, c *call, asked poolRequest, t transition)
 }
 
 // addNodes adds nodes to a pool of the family. It writes nothing.
-func (f *family) addNodes(tx *world.Tx, c *call, p pool, count int, t transition) error {
+func (f *family) addNodes(tx *world.Tx, c *call, p pool, count int, t world.Transition) error {
 	free, err := addressesFor(tx, f)
 	if err != nil {
 		return err
@@ -316,7 +315,7 @@ func deletePool(c *call) (reply, error) {
 			return unprocessable("the last node pool of a cluster cannot be deleted")
 		}
 		p.Deleting = true
-		p.Transition = transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.at}
+		p.Transition = world.Transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.at}
 		for _, n := range f.nodesOf(p.ID) {
 			if err := c.retire(tx, f, n.ID, draining); err != nil {
 				return err
@@ -370,6 +369,3 @@ func (c *call) replaceNodes(ids []string, state string, replace bool) error {
 		return nil
 	})
 }
-
-// due says that a transition may end.
-func (t transition) due(now time.Time) bool { return !t.Stuck && !now.Before(t.Due) }

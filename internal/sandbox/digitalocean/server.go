@@ -213,7 +213,7 @@ func (c *call) view(look func(*world.Tx) error) error {
 }
 
 // begin is the transition by which this call makes or changes something, spoiled if a fault wants it.
-func (c *call) begin(tx *world.Tx, id string, takes time.Duration) (transition, error) {
+func (c *call) begin(tx *world.Tx, id string, takes time.Duration) (world.Transition, error) {
 	t, err := c.beginEnd(tx, id, takes)
 	if err != nil || t.Stuck {
 		return t, err
@@ -230,8 +230,8 @@ func (c *call) begin(tx *world.Tx, id string, takes time.Duration) (transition, 
 }
 
 // beginEnd is the transition by which this call removes something. What goes is never ready, so it cannot fail late.
-func (c *call) beginEnd(tx *world.Tx, id string, takes time.Duration) (transition, error) {
-	t := transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.cloud.World.Clock.Due(c.at, takes, id)}
+func (c *call) beginEnd(tx *world.Tx, id string, takes time.Duration) (world.Transition, error) {
+	t := world.Transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.cloud.World.Clock.Due(c.at, takes, id)}
 	name, err := c.target(tx, route{method: c.request.Method})
 	if err != nil {
 		return t, err

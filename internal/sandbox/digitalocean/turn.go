@@ -45,7 +45,7 @@ func (c *Cloud) turn(ctx context.Context, id string) error {
 // run makes the real cluster as wanted, if there is to be one, and says how it is.
 func (c *Cloud) run(ctx context.Context, f *family) (clusters.Status, error) {
 	one := f.cluster
-	if one.State == failed || one.State == provisioning && one.Transition.spoiled() {
+	if one.State == failed || one.State == provisioning && one.Transition.Spoiled() {
 		return clusters.Status{}, nil
 	}
 	if err := c.Runner.Apply(ctx, f.wanted()); err != nil {
@@ -66,7 +66,7 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 	if err := c.Runner.Remove(ctx, one.ID); err != nil {
 		return fmt.Errorf("end the cluster %s: %w", one.Name, err)
 	}
-	if !one.Transition.due(c.World.Clock.Now()) {
+	if !one.Transition.IsDue(c.World.Clock.Now()) {
 		return nil
 	}
 	defer c.forget(one.ID)
@@ -88,14 +88,14 @@ func (c *Cloud) forget(id string) {
 // wanted is what the real cluster should be.
 func (f *family) wanted() clusters.Wanted {
 	version := f.cluster.Version
-	if f.cluster.Target != "" && !f.cluster.Transition.spoiled() {
+	if f.cluster.Target != "" && !f.cluster.Transition.Spoiled() {
 		version = f.cluster.Target
 	}
 	w := clusters.Wanted{ID: f.cluster.ID, Name: f.cluster.Name, Version: minorOf(version), Place: f.cluster.Place, Tags: f.cluster.Tags}
 	for _, p := range f.pools {
 		of, _ := findSize(p.Size)
 		for _, n := range f.nodesOf(p.ID) {
-			if n.leaving() || n.Transition.spoiled() {
+			if n.leaving() || n.Transition.Spoiled() {
 				continue
 			}
 			w.Nodes = append(w.Nodes, clusters.Node{Name: n.Name, Pool: p.Name, CPU: of.CPUs, MemoryMiB: of.MemoryMiB,
