@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/m3o/platform/internal/sandbox/budget"
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
@@ -38,7 +39,7 @@ type Config struct {
 // Cloud is one DigitalOcean account.
 type Cloud struct {
 	Config
-	limiter *limiter
+	budget  *budget.Windows
 	handler http.Handler
 
 	mu sync.Mutex
@@ -61,7 +62,7 @@ func New(config Config) (*Cloud, error) {
 		config.DropletLimit = defaultDropletLimit
 	}
 	c := &Cloud{Config: config, busy: map[string]bool{}, looking: map[string]bool{}, looked: map[string]time.Time{}, troubles: map[string]string{}}
-	c.limiter = newLimiter(config.World.Clock)
+	c.budget = newBudget(config.World.Clock)
 	c.handler = c.routes()
 	if config.NewAccount {
 		return c, nil
