@@ -18,56 +18,25 @@ import (
 // at what there is from time to time, as there the cloud controllers would tell. They go with the Service or the volume,
 // but not with the cluster unless that is asked for: then they stay, and cost, until somebody deletes them.
 
-// inventory looks at what a cluster made in the account, unless it did so a moment ago. It does not wait: an API server that
-// has just come up answers slowly, and the cluster's state must not.
-func (c *Cloud) inventory(ctx context.Context, one cluster) {
-	inspector, can := c.Runner.(clusters.Inspector)
-	if !can || !c.inventoryDue(one.ID) {
-		return
-	}
-	c.attended.Go(func() {
-		err := c.takeInventory(ctx, inspector, one)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.looking, one.ID)
-		if err != nil && ctx.Err() == nil {
-			c.Logger.DebugContext(ctx, "sandbox: digitalocean: no inventory", "cluster", one.Name, "error", err)
-		}
-	})
-}
-
-func (c *Cloud) takeInventory(ctx context.Context, inspector clusters.Inspector, one cluster) error {
-	found, err := inspector.Inspect(ctx, one.ID)
-	if err != nil {
-		return err
-	}
-	var wanted []belonging
-	for _, b := range found.LoadBalancers {
-		wanted = append(wanted, balancerOf(one, b))
-	}
-	for _, v := range found.Volumes {
-		wanted = append(wanted, volumeOf(one, v))
-	}
-	return c.World.View(ctx, func(tx *world.Tx) error {
-		current, err := world.Get[cluster](tx, ref(kindCluster, one.ID))
-		if isNotFound(err) || err == nil && current.State == deleting {
+// Belongings implements fleet.Keeper.
+func (k keeper) Belongings(ctx context.Context, id string, found clusters.Inventory) error {
+	return k.World.View(ctx, func(tx *world.Tx) error {
+		one, err := world.Get[cluster](tx, ref(kindCluster, id))
+		if isNotFound(err) || err == nil && one.State == deleting {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		return reconcileBelongings(tx, one.ID, wanted, c.World.Clock.Now())
+		var wanted []belonging
+		for _, b := range found.LoadBalancers {
+			wanted = append(wanted, balancerOf(one, b))
+		}
+		for _, v := range found.Volumes {
+			wanted = append(wanted, volumeOf(one, v))
+		}
+		return reconcileBelongings(tx, id, wanted, k.World.Clock.Now())
 	})
-}
-
-func (c *Cloud) inventoryDue(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.looking[id] || time.Since(c.looked[id]) < inventoryPeriod {
-		return false
-	}
-	c.looking[id], c.looked[id] = true, time.Now()
-	return true
 }
 
 // reconcileBelongings makes what is stored of a cluster's belongings what there is.

@@ -9,6 +9,35 @@ import (
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
+// keeper is the cloud as its fleet sees it.
+type keeper struct{ *Cloud }
+
+// Clusters implements fleet.Keeper.
+func (k keeper) Clusters(ctx context.Context) (ids []string, unsettled bool, err error) {
+	var all []cluster
+	var nodes []node
+	err = k.World.View(ctx, func(tx *world.Tx) error {
+		all, err = world.List[cluster](tx, ref(kindCluster, ""))
+		if err == nil {
+			nodes, err = world.List[node](tx, ref(kindNode, ""))
+		}
+		return err
+	})
+	hopeless := map[string]bool{}
+	for _, one := range all {
+		ids = append(ids, one.ID)
+		hopeless[one.ID] = one.State == failed
+		unsettled = unsettled || one.State != running && one.State != failed
+	}
+	for _, n := range nodes {
+		unsettled = unsettled || n.State != running && !hopeless[n.Cluster]
+	}
+	return ids, unsettled, err
+}
+
+// Turn implements fleet.Keeper.
+func (k keeper) Turn(ctx context.Context, id string) error { return k.turn(ctx, id) }
+
 // turn has one look at one cluster: the real one is made as wanted, and the stored one moves on.
 func (c *Cloud) turn(ctx context.Context, id string) error {
 	var f *family
@@ -56,7 +85,7 @@ func (c *Cloud) run(ctx context.Context, f *family) (clusters.Status, error) {
 		return status, fmt.Errorf("look at the cluster %s: %w", one.Name, err)
 	}
 	if status.Ready {
-		c.inventory(ctx, one)
+		c.fleet.Look(ctx, one.ID)
 	}
 	return status, nil
 }
@@ -69,7 +98,6 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 	if !one.Transition.IsDue(c.World.Clock.Now()) {
 		return nil
 	}
-	defer c.forget(one.ID)
 	return c.World.Update(ctx, func(tx *world.Tx) error {
 		f, err := loadFamily(tx, one.ID)
 		if err != nil {
@@ -77,12 +105,6 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 		}
 		return f.end(tx, c.World.Clock.Now())
 	})
-}
-
-func (c *Cloud) forget(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.looked, id)
 }
 
 // wanted is what the real cluster should be.
