@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -92,8 +93,11 @@ func New(c Config) (*Provider, error) {
 	}
 	if c.URL != "" {
 		base, err := url.Parse(c.URL)
-		if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		switch {
+		case err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
 			return nil, fault.New(fault.Invalid, "%q is not the base URL of an API", c.URL)
+		case base.Scheme == "http" && !isLoopback(base.Hostname()):
+			return nil, fault.New(fault.Invalid, "%q would send access tokens in clear: write https, or an address of this machine", c.URL)
 		}
 	}
 	transport := c.Transport
@@ -108,6 +112,11 @@ func New(c Config) (*Provider, error) {
 		return nil, fmt.Errorf("make the GCP clients: %w", err)
 	}
 	return p, nil
+}
+
+func isLoopback(host string) bool {
+	address := net.ParseIP(host)
+	return host == "localhost" || address != nil && address.IsLoopback()
 }
 
 // dial makes the clients of the services, which connect when they are used.
@@ -136,7 +145,7 @@ func (p *Provider) dial(client *http.Client, base string) error {
 	if p.containers, err = container.NewClusterManagerRESTClient(ctx, at("")...); err != nil {
 		return err
 	}
-	p.containers.CallOptions = &container.ClusterManagerCallOptions{} // neither retries nor timeouts of its own
+	*p.containers.CallOptions = container.ClusterManagerCallOptions{} // neither retries nor timeouts of its own
 	return nil
 }
 

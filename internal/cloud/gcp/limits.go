@@ -8,30 +8,36 @@ import (
 	"github.com/m3o/platform/internal/rate"
 )
 
-// Requests a minute that a project has by default, of all its callers together. Compute Engine counts reads, lists and changes
-// apart, with at least this many of each (cloud.google.com/compute/api-quota, November 2026); of GKE, IAM and the Resource Manager the
-// smaller quota, that of changes, is taken for all.
+// What a project may ask of Compute Engine unless Google agreed to more: 1,500 requests a minute of each kind, reads, lists and changes
+// (cloud.google.com/compute/api-quota, November 2026).
 const (
-	computeRequests   = 1500
-	containerRequests = 600
-	iamRequests       = 600
-	projectRequests   = 600
-	serviceRequests   = 120
+	Requests = 60 * 1500
+	Period   = time.Hour
 )
 
-// Limits are what the APIs allow a project, whose minutes are sixtieths of the given hour: time.Hour, but for a sandbox's. They are
-// told apart by path, since a sandbox serves all of them at one address.
-func Limits(hour time.Duration) []rate.Limit {
-	limit := func(name string, requests int, of service) rate.Limit {
-		return rate.Limit{Name: name + " requests a minute", Requests: requests, Per: hour / 60,
+// What it may ask of the other APIs, as a part of that. Of GKE, IAM and the Resource Manager the smaller quota, that of changes, is
+// taken for all.
+const (
+	containerPart = 600. / 1500
+	iamPart       = 600. / 1500
+	projectPart   = 600. / 1500
+	servicePart   = 120. / 1500
+)
+
+// Limits are what the APIs allow a project that may ask Compute Engine so many requests in a period, Requests in Period by default: a
+// sixtieth of them in a sixtieth of it. The others follow in proportion. They are told apart by path, since a sandbox serves all of
+// them at one address.
+func Limits(requests int, period time.Duration) []rate.Limit {
+	limit := func(name string, part float64, of service) rate.Limit {
+		return rate.Limit{Name: name + " requests", Requests: int(part * float64(requests) / 60), Per: period / 60,
 			Counts: func(r *http.Request) bool { return serviceOf(r) == of }}
 	}
 	return []rate.Limit{
-		limit("Compute Engine", computeRequests, computeService),
-		limit("GKE", containerRequests, containerService),
-		limit("IAM", iamRequests, iamService),
-		limit("Resource Manager", projectRequests, projectService),
-		limit("Service Usage", serviceRequests, usageService),
+		limit("Compute Engine", 1, computeService),
+		limit("GKE", containerPart, containerService),
+		limit("IAM", iamPart, iamService),
+		limit("Resource Manager", projectPart, projectService),
+		limit("Service Usage", servicePart, usageService),
 	}
 }
 

@@ -53,7 +53,7 @@ func (p *Provider) standing(ctx context.Context) ([]region.Obstacle, error) {
 		missing = append(missing, slices.DeleteFunc(slices.Clone(some), func(permission string) bool { return slices.Contains(held.Permissions, permission) })...)
 	}
 	if len(missing) > 0 {
-		return []region.Obstacle{obstacle(fault.Denied, "the worker's service account lacks in the GCP project %s: %s; grant it the role of deploy/workers/gcp/role.yaml", p.project, strings.Join(missing, ", "))}, nil
+		return []region.Obstacle{obstacle(fault.Denied, "the worker's service account lacks in the GCP project %s: %s; grant it the role of deploy/workers/gcp/policy.json", p.project, strings.Join(missing, ", "))}, nil
 	}
 	var names []string
 	for _, s := range services {
