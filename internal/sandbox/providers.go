@@ -9,6 +9,7 @@ import (
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
+	"github.com/m3o/platform/internal/sandbox/gcp"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -63,6 +64,7 @@ type row struct {
 // providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
 	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean},
+	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP},
 }
 
 // Ports are where a sandbox of that base port listens, by what answers there.

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,31 +73,9 @@ func completeNetwork(tx *world.Tx, m *containerpb.Cluster, location string) erro
 	if subnetwork.Doc.text("network") != network.link() {
 		return invalid("Subnetwork %q is not in network %q.", subnetwork.Name, network.Name)
 	}
-	policy := m.IpAllocationPolicy
-	if policy == nil || !policy.UseIpAliases {
-		return invalid("The sandbox has only VPC-native clusters: set ip_allocation_policy.use_ip_aliases.")
-	}
-	ranges, err := rangesOf(subnetwork.Doc)
-	if err != nil {
+	if err := completeRanges(tx, m, subnetwork); err != nil {
 		return err
 	}
-	for _, one := range []struct {
-		what, name string
-		block      []*string
-	}{
-		{"Pod", policy.ClusterSecondaryRangeName, []*string{&policy.ClusterIpv4CidrBlock, &policy.ClusterIpv4Cidr, &m.ClusterIpv4Cidr}},
-		{"Services", policy.ServicesSecondaryRangeName, []*string{&policy.ServicesIpv4CidrBlock, &policy.ServicesIpv4Cidr, &m.ServicesIpv4Cidr}},
-	} {
-		found, there := ranges[one.name]
-		if !there || one.name == "" {
-			return invalid("%s secondary range %q not found in subnet %q.", one.what, one.name, subnetwork.Name)
-		}
-		for _, block := range one.block {
-			*block = found.String()
-		}
-	}
-	policy.NodeIpv4CidrBlock = "" // it is output only with a subnetwork of one's own
-	policy.StackType = containerpb.StackType_IPV4
 	m.Network, m.Subnetwork = network.Name, subnetwork.Name
 	if m.NetworkConfig == nil {
 		m.NetworkConfig = &containerpb.NetworkConfig{}
@@ -105,8 +84,71 @@ func completeNetwork(tx *world.Tx, m *containerpb.Cluster, location string) erro
 	return servicesFree(tx, m)
 }
 
+// completeRanges finds the ranges of pods and services, by the names of the subnetwork's, or where none is named among those that GKE
+// keeps itself.
+func completeRanges(tx *world.Tx, m *containerpb.Cluster, subnetwork resource) error {
+	if m.IpAllocationPolicy == nil {
+		m.IpAllocationPolicy = &containerpb.IPAllocationPolicy{UseIpAliases: true}
+	}
+	policy := m.IpAllocationPolicy
+	if !policy.UseIpAliases {
+		return invalid("The sandbox has only VPC-native clusters: set ip_allocation_policy.use_ip_aliases.")
+	}
+	ranges, err := rangesOf(subnetwork.Doc)
+	if err != nil {
+		return err
+	}
+	managed, err := freePods(tx)
+	if err != nil {
+		return err
+	}
+	for _, one := range []struct {
+		what, name, managed string
+		block               []*string
+	}{
+		{"Pod", policy.ClusterSecondaryRangeName, managed, []*string{&policy.ClusterIpv4CidrBlock, &policy.ClusterIpv4Cidr, &m.ClusterIpv4Cidr}},
+		{"Services", policy.ServicesSecondaryRangeName, managedServices, []*string{&policy.ServicesIpv4CidrBlock, &policy.ServicesIpv4Cidr, &m.ServicesIpv4Cidr}},
+	} {
+		text := one.managed
+		if one.name != "" {
+			found, there := ranges[one.name]
+			if !there {
+				return invalid("%s secondary range %q not found in subnet %q.", one.what, one.name, subnetwork.Name)
+			}
+			text = found.String()
+		}
+		for _, block := range one.block {
+			*block = text
+		}
+	}
+	policy.NodeIpv4CidrBlock, policy.NodeIpv4Cidr = "", "" // output, for a subnetwork that GKE makes
+	policy.StackType = containerpb.StackType_IPV4
+	return nil
+}
+
+// managedServices is the range that GKE gives services for which none is named. All clusters share it.
+const managedServices = "34.118.224.0/20"
+
+// freePods is the first range for pods that no cluster has.
+func freePods(tx *world.Tx) (string, error) {
+	all, err := world.List[cluster](tx, ref(kindCluster, ""))
+	taken := map[string]bool{}
+	for _, one := range all {
+		taken[one.Doc.M.ClusterIpv4Cidr] = true
+	}
+	for second := 64; second < 128; second += 4 {
+		if text := fmt.Sprintf("10.%d.0.0/14", second); !taken[text] {
+			return text, err
+		}
+	}
+	return "", errors.Join(err, invalid("No range for pods is free in the network: name a secondary range."))
+}
+
 // servicesFree says whether the range for services is another cluster's: those cannot be shared.
 func servicesFree(tx *world.Tx, m *containerpb.Cluster) error {
+	if m.IpAllocationPolicy.ServicesSecondaryRangeName == "" {
+		return nil
+	}
 	all, err := world.List[cluster](tx, ref(kindCluster, ""))
 	if err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/fleet"
@@ -32,6 +31,8 @@ type Config struct {
 	// Policy is the custom role that the account has, as gcloud iam roles create reads it (YAML or JSON); nil is the role of the
 	// project's owner.
 	Policy []byte
+	// NewAccount makes it a project that nobody has used yet. One in use has the network default, with a subnetwork in every region.
+	NewAccount bool
 	// Authenticator is the URL at which clusters ask who a caller is, by the cluster's id.
 	Authenticator func(id string) string
 	Logger        *slog.Logger
@@ -113,24 +114,4 @@ func (c *Cloud) Clusters(ctx context.Context) (ids []string, unsettled bool, err
 		return errors.Join(err, forgetOperations(tx, c.World.Clock))
 	})
 	return ids, unsettled, err
-}
-
-// furnish makes what a project has before anything happened.
-func (c *Cloud) furnish() error {
-	return c.World.View(context.Background(), func(tx *world.Tx) error {
-		_, err := world.Get[serviceAccount](tx, ref(kindAccount, c.Account.Email()))
-		if err == nil {
-			return nil
-		}
-		if !isNotFound(err) {
-			return err
-		}
-		account := serviceAccount{Email: c.Account.Email(), UniqueID: c.Account.ClientID(), DisplayName: "M3O worker",
-			Created: c.World.Clock.Now().Add(-24 * time.Hour)}
-		err = putAccount(tx, account)
-		for _, service := range enabledServices {
-			err = errors.Join(err, tx.Put(ref(kindService, service), world.Meta{Name: service}, apiService{Name: service, Enabled: true}))
-		}
-		return errors.Join(err, putPolicy(tx, c.firstPolicy()))
-	})
 }

@@ -160,25 +160,25 @@ func fingerprint(doc document) string {
 }
 
 // checkRouter takes a router with the NATs that the sandbox knows: for all ranges of all subnetworks or of those listed.
-func checkRouter(_ *request, tx *world.Tx, r *resource) error {
-	network, err := refer(tx, "resource.network", r.Doc.text("network"), "networks")
+func checkRouter(r *request, tx *world.Tx, made *resource) error {
+	network, err := refer(tx, "resource.network", made.Doc.text("network"), "networks")
 	if err != nil {
 		return err
 	}
-	r.Doc["network"] = network.link()
-	for i, item := range r.Doc.list("nats") {
+	made.Doc["network"] = network.link()
+	for i, item := range made.Doc.list("nats") {
 		nat, isMap := item.(map[string]any)
 		if !isMap {
 			return invalidField(fmt.Sprintf("resource.nats[%d]", i), item, "It must be an object.")
 		}
-		if err := checkNAT(tx, fmt.Sprintf("resource.nats[%d]", i), nat); err != nil {
+		if err := r.checkNAT(tx, fmt.Sprintf("resource.nats[%d]", i), nat); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkNAT(tx *world.Tx, at string, nat document) error {
+func (r *request) checkNAT(tx *world.Tx, at string, nat document) error {
 	if !resourceName.MatchString(nat.text("name")) {
 		return invalidField(at+".name", nat.text("name"), "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'")
 	}
@@ -195,6 +195,11 @@ func checkNAT(tx *world.Tx, at string, nat document) error {
 		return invalidField(at+".natIps", "", "NAT IPs must not be specified when natIpAllocateOption is AUTO_ONLY.")
 	case option != "MANUAL_ONLY" && option != "AUTO_ONLY":
 		return invalidField(at+".natIpAllocateOption", option, "It must be one of [AUTO_ONLY, MANUAL_ONLY].")
+	}
+	if len(addresses) > 0 {
+		if err := r.authorize("compute.addresses.use"); err != nil {
+			return err
+		}
 	}
 	for i, item := range addresses {
 		link, _ := item.(string)
@@ -214,14 +219,14 @@ func checkNAT(tx *world.Tx, at string, nat document) error {
 }
 
 // checkAddress reserves an external address. They are of a range for documentation, so that nobody is ever meant.
-func checkAddress(_ *request, tx *world.Tx, r *resource) error {
+func checkAddress(by *request, tx *world.Tx, r *resource) error {
 	if kind := r.Doc.text("addressType"); kind != "" && kind != "EXTERNAL" {
 		return invalidField("resource.addressType", kind, "The sandbox reserves only external addresses.")
 	}
 	if r.Doc.text("address") != "" {
 		return invalidField("resource.address", r.Doc.text("address"), "The sandbox chooses addresses itself.")
 	}
-	if err := checkLabels(r.Doc); err != nil {
+	if err := by.checkLabels(r.Doc); err != nil {
 		return err
 	}
 	r.Doc["addressType"] = "EXTERNAL"
@@ -307,7 +312,7 @@ func checkDisk(r *request, tx *world.Tx, made *resource) error {
 	} else {
 		made.Doc["sizeGb"] = "500"
 	}
-	if err := checkLabels(made.Doc); err != nil {
+	if err := r.checkLabels(made.Doc); err != nil {
 		return err
 	}
 	made.Doc["status"] = "READY"
@@ -322,8 +327,13 @@ func checkDisk(r *request, tx *world.Tx, made *resource) error {
 }
 
 // checkLabels says which labels are none: at most 64, lower-case, at most 63 characters each.
-func checkLabels(doc document) error {
+func (r *request) checkLabels(doc document) error {
 	labels, _ := doc["labels"].(map[string]any)
+	if len(labels) > 0 {
+		if err := r.authorize("compute." + r.route.collection.permission + ".setLabels"); err != nil {
+			return err
+		}
+	}
 	if len(labels) > 64 {
 		return invalidField("resource.labels", len(labels), "There are at most 64 labels.")
 	}

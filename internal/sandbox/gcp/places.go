@@ -133,7 +133,7 @@ func getComputeProject(r *request) (any, error) {
 	})
 	return document{"kind": "compute#project", "id": projectNumber, "name": ProjectID, "creationTimestamp": "2026-01-12T02:11:23.000-08:00",
 		"selfLink": computeLink("projects/" + ProjectID), "quotas": quotas(projectLimits, used.project), "commonInstanceMetadata": document{"kind": "compute#metadata"},
-		"defaultServiceAccount": projectNumber + "-compute@developer.gserviceaccount.com", "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
+		"defaultServiceAccount": defaultAccount, "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
 		"defaultNetworkTier": "PREMIUM", "vmDnsSetting": "ZONAL_ONLY", "cloudArmorTier": "CA_STANDARD"}, err
 }
 

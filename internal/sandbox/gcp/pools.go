@@ -187,7 +187,7 @@ func (r *request) completeConfig(tx *world.Tx, f *family, m *containerpb.NodeCon
 // mayActAs says whether the caller may give nodes the service account.
 func (r *request) mayActAs(tx *world.Tx, email string) error {
 	if email == "" || email == "default" {
-		return invalid("The default service account does not exist in project %s: name one in node_config.service_account.", ProjectID)
+		email = defaultAccount
 	}
 	account, err := world.Get[serviceAccount](tx, ref(kindAccount, email))
 	if isNotFound(err) || err == nil && !account.visible(r.At) {
