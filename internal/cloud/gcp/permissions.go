@@ -70,6 +70,32 @@ var permissions = map[string][]string{
 	"serviceusage.services.batchGet":                          {"serviceusage.services.get"},
 }
 
+// inside are the permissions by which the API servers of clusters let the worker do its work there (internal/cluster): they ask IAM
+// what no role of Kubernetes says. By resource, the verbs.
+var inside = map[string][]string{
+	"clusterRoleBindings":    {"create", "delete", "get", "list", "update"},
+	"clusterRoles":           {"bind", "create", "delete", "escalate", "get", "list", "update"},
+	"configMaps":             {"create", "delete", "get", "list", "update"},
+	"daemonSets":             {"get", "list"},
+	"deployments":            {"create", "delete", "get", "list", "update"},
+	"events":                 {"list"},
+	"jobs":                   {"create", "delete", "get", "list", "update"},
+	"namespaces":             {"create", "delete", "get", "list", "update"},
+	"networkPolicies":        {"create", "delete", "get", "list", "update"},
+	"nodes":                  {"get", "list"},
+	"persistentVolumeClaims": {"create", "delete", "get", "list", "update"},
+	"podDisruptionBudgets":   {"create", "delete", "get", "list", "update"},
+	"pods":                   {"delete", "get", "getLogs", "list"},
+	"resourceQuotas":         {"create", "delete", "get", "list", "update"},
+	"roleBindings":           {"create", "delete", "get", "list", "update"},
+	"roles":                  {"bind", "create", "delete", "escalate", "get", "list", "update"},
+	"secrets":                {"create", "delete", "get", "list", "update"},
+	"serviceAccounts":        {"create", "createToken", "delete", "get", "list", "update"},
+	"services":               {"create", "delete", "get", "list", "update"},
+	"statefulSets":           {"create", "delete", "get", "list", "update"},
+	"storageClasses":         {"create", "get", "list", "update"},
+}
+
 // Permissions are what this package needs for an operation, by its method's id in the discovery documents ("compute.networks.insert");
 // false for one that it never calls.
 func Permissions(operation string) ([]string, bool) {
@@ -83,6 +109,19 @@ func allPermissions() []string {
 	for _, needed := range permissions {
 		all = append(all, needed...)
 	}
+	all = append(all, Inside()...)
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// Inside are the permissions that the worker needs in the clusters of its project, in order.
+func Inside() []string {
+	var all []string
+	for resource, verbs := range inside {
+		for _, verb := range verbs {
+			all = append(all, "container."+resource+"."+verb)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
