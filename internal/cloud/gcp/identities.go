@@ -59,11 +59,15 @@ func (p *Provider) DeleteIdentity(ctx context.Context, spec region.IdentitySpec,
 		return region.Removal{}, err
 	case changed:
 		return region.Removal{State: "the roles of " + email + " were removed"}, nil
-	case account == nil:
-		return region.Removal{Gone: true}, nil
 	}
+	// Reads may miss an account that was made seconds ago, by an attempt of ours that was given up; changes do not. So it is deleted
+	// whether or not it is seen, and gone when there is none to delete.
 	_, err = p.iam.Projects.ServiceAccounts.Delete(p.accountPath(spec.Name)).Context(ctx).Do()
-	if err := explain(err, "delete the service account "+email); err != nil && !fault.Is(err, fault.NotFound) {
+	err = explain(err, "delete the service account "+email)
+	switch {
+	case fault.Is(err, fault.NotFound) && account == nil:
+		return region.Removal{Gone: true}, nil
+	case err != nil && !fault.Is(err, fault.NotFound):
 		return region.Removal{}, err
 	}
 	return region.Removal{State: "the service account " + email + " was deleted"}, nil

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,10 +201,7 @@ func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
 		_, err = a.Compute(t).Networks.Insert(a.Project, &compute.Network{Name: name, Description: "somebody's", ForceSendFields: []string{"AutoCreateSubnetworks"}}).
 			Context(t.Context()).Do()
 	case cloudtest.Identity:
-		var service *iam.Service
-		if service, err = iam.NewService(t.Context(), a.options("/")...); err == nil {
-			_, err = service.Projects.ServiceAccounts.Create("projects/"+a.Project, &iam.CreateServiceAccountRequest{AccountId: name}).Context(t.Context()).Do()
-		}
+		err = a.foreignAccount(t, name)
 	case cloudtest.Cluster:
 		_, err = a.Containers(t).CreateCluster(t.Context(), &containerpb.CreateClusterRequest{Parent: "projects/" + a.Project + "/locations/" + location,
 			Cluster: &containerpb.Cluster{Name: name, InitialNodeCount: 1}})
@@ -213,6 +211,25 @@ func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// foreignAccount returns when those who read see it.
+func (a Account) foreignAccount(t *testing.T, name string) error {
+	service, err := iam.NewService(t.Context(), a.options("/")...)
+	if err != nil {
+		return err
+	}
+	accounts := service.Projects.ServiceAccounts
+	made, err := accounts.Create("projects/"+a.Project, &iam.CreateServiceAccountRequest{AccountId: name}).Context(t.Context()).Do()
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err = accounts.Get(made.Name).Context(t.Context()).Do(); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // outlive makes a disk with the labels that the CSI driver gives to all of a cluster's. The sandbox knows its clusters' own by other
@@ -236,7 +253,7 @@ func (a Account) outlive(t *testing.T, c region.Cluster) string {
 	}
 }
 
-// upgrade has the cluster upgraded to the newest version of its channel, as its maintenance does.
+// upgrade has the cluster upgraded to the next minor version of its channel, as its maintenance does.
 func (a Account) upgrade(t *testing.T, c region.Cluster) string {
 	t.Helper()
 	clusters, parent := a.Containers(t), "projects/"+a.Project+"/locations/"+location
@@ -245,17 +262,17 @@ func (a Account) upgrade(t *testing.T, c region.Cluster) string {
 		t.Fatal(err)
 	}
 	for _, offered := range config.GetChannels() {
-		for _, version := range offered.GetValidVersions() {
-			if offered.GetChannel() != containerpb.ReleaseChannel_REGULAR || region.Minor(version) <= region.Minor(c.Version) {
-				continue
-			}
-			_, err := clusters.UpdateCluster(t.Context(), &containerpb.UpdateClusterRequest{Name: parent + "/clusters/" + c.Name,
-				Update: &containerpb.ClusterUpdate{DesiredMasterVersion: version}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return version
+		versions := slices.DeleteFunc(offered.GetValidVersions(), func(v string) bool { return region.Minor(v) <= region.Minor(c.Version) })
+		if offered.GetChannel() != containerpb.ReleaseChannel_REGULAR || len(versions) == 0 {
+			continue
 		}
+		to := versions[len(versions)-1] // the newest comes first
+		_, err := clusters.UpdateCluster(t.Context(), &containerpb.UpdateClusterRequest{Name: parent + "/clusters/" + c.Name,
+			Update: &containerpb.ClusterUpdate{DesiredMasterVersion: to}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to
 	}
 	t.Fatalf("there is no version to upgrade %s to", c.Version)
 	return ""
