@@ -95,7 +95,7 @@ func New(c Config) (*Provider, error) {
 		}
 		p.egress = append(p.egress, prefix.Masked())
 	}
-	return p, p.connect(&arm.ClientOptions{ClientOptions: c.Endpoint.options(c.Transport), DisableRPRegistration: true})
+	return p, p.connect(&arm.ClientOptions{ClientOptions: c.Endpoint.Options(c.Transport), DisableRPRegistration: true})
 }
 
 // connect makes the clients. They share one pipeline's settings, and do not repeat calls: who asks knows how long it is worth it.

@@ -43,7 +43,8 @@ func (e Endpoint) cloud() cloud.Configuration {
 		Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: at, Audience: audience}}}
 }
 
-func (e Endpoint) options(transport http.RoundTripper) policy.ClientOptions {
+// Options are those of every client of an Azure SDK: where Azure is, and that a call is made once.
+func (e Endpoint) Options(transport http.RoundTripper) policy.ClientOptions {
 	return policy.ClientOptions{Cloud: e.cloud(), Transport: transporter(transport), Retry: policy.RetryOptions{MaxRetries: -1},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "m3o"}}
 }
@@ -77,7 +78,7 @@ func (s Secret) Credential(at Endpoint, transport http.RoundTripper) (azcore.Tok
 		return nil, err
 	}
 	made, err := azidentity.NewClientSecretCredential(s.Tenant, s.Client, s.Secret, &azidentity.ClientSecretCredentialOptions{
-		ClientOptions: at.options(transport), DisableInstanceDiscovery: at.URL != ""})
+		ClientOptions: at.Options(transport), DisableInstanceDiscovery: at.URL != ""})
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the Azure credentials cannot be used: tenant_id must be a tenant's id or domain")
 	}
@@ -91,7 +92,7 @@ func Ambient(at Endpoint, transport http.RoundTripper) (azcore.TokenCredential, 
 		return nil, err
 	}
 	made, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
-		ClientOptions: at.options(transport), DisableInstanceDiscovery: at.URL != ""})
+		ClientOptions: at.Options(transport), DisableInstanceDiscovery: at.URL != ""})
 	if err != nil {
 		return nil, fault.Wrap(fault.Denied, err, "the process has no Azure identity: run it with a managed identity, or name a file in M3O_AZURE_CREDENTIALS_FILE")
 	}
