@@ -101,3 +101,6 @@ func assigned(owner region.Key, a *armauthorization.RoleAssignment) bool {
 	found, marked := region.ParseOwner(of(a.Properties.Description))
 	return marked && found == owner
 }
+
+// Roles are the ids of the built-in roles that the adapter gives: a worker need be allowed to assign no others.
+func Roles() []string { return []string{networkContributor, identityOperator, clusterAdministrator} }

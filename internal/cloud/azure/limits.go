@@ -1,34 +1,43 @@
 package azure
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/m3o/platform/internal/rate"
 )
 
-// Limits are what the Resource Manager allows one principal in a subscription and location, by kind of request: a bucket of 250 reads
-// that fills with 25 a second, and of 200 writes and 200 deletions that fill with 10 (Microsoft's "Understand how Azure Resource Manager throttles requests"). AKS has buckets of its own for each
-// cluster, which a step every few seconds keeps to, and one of 60 that fills with one a second for what is of no cluster and for
-// credentials ("Quotas, SKUs and region availability in AKS"). An hour is shorter in a sandbox whose time is.
-func Limits(hour time.Duration) []rate.Limit {
+// What one principal may read in a subscription and location, unless Microsoft agreed to more.
+const (
+	Requests = 90_000
+	Period   = time.Hour
+)
+
+// Limits are what the Resource Manager and AKS allow, from how many reads they allow in a period; the others are in proportion. The
+// Resource Manager has a bucket for each kind of request: 250 reads, filled with 25 a second, and 200 writes and 200 deletions, filled
+// with 10 ("Understand how Azure Resource Manager throttles requests"). AKS has one of 60, filled with one a second, for what is of no
+// cluster and for credentials; those of each cluster are wider than a step every few seconds ("Quotas, SKUs, and region availability in AKS").
+func Limits(requests int, period time.Duration) []rate.Limit {
+	limit := func(what string, share, part int, counts func(*http.Request) bool) rate.Limit {
+		of := rate.Limit{Requests: max(1, requests*share/(100*part)), Per: period / time.Duration(part), Counts: counts}
+		of.Name = fmt.Sprintf("%d %s in %s", of.Requests, what, of.Per)
+		return of
+	}
 	return []rate.Limit{
-		{Name: "250 reads in 10s", Requests: 250, Per: hour / 360, Counts: asking(http.MethodGet, http.MethodHead)},
-		{Name: "200 writes in 20s", Requests: 200, Per: hour / 180, Counts: asking(http.MethodPut, http.MethodPatch, http.MethodPost)},
-		{Name: "200 deletions in 20s", Requests: 200, Per: hour / 180, Counts: asking(http.MethodDelete)},
-		{Name: "60 requests to AKS in a minute", Requests: 60, Per: hour / 60, Counts: otherOfAKS},
+		limit("reads", 100, 360, asking(http.MethodGet, http.MethodHead)),
+		limit("writes", 40, 180, asking(http.MethodPut, http.MethodPatch, http.MethodPost)),
+		limit("deletions", 40, 180, asking(http.MethodDelete)),
+		limit("other requests to AKS", 4, 60, otherOfAKS),
 	}
 }
 
+// asking counts requests to the Resource Manager: those for tokens go elsewhere.
 func asking(methods ...string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
-		for _, method := range methods {
-			if r.Method == method {
-				return strings.HasPrefix(r.URL.Path, "/subscriptions/")
-			}
-		}
-		return false
+		return slices.Contains(methods, r.Method) && strings.HasPrefix(r.URL.Path, "/subscriptions/")
 	}
 }
 
