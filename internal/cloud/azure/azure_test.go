@@ -135,7 +135,7 @@ func TestWhoReachesTheAPIServer(t *testing.T) {
 func TestActionsMatchAsInAzure(t *testing.T) {
 	for pattern, want := range map[string]bool{"*": true, "Microsoft.Network/*": true, "microsoft.network/virtualnetworks/WRITE": true, "Microsoft.Network/*/write": true,
 		"*/write": true, "Microsoft.Network/virtualNetworks/*": true, "Microsoft.Network/*/read": false, "Microsoft.Compute/*": false, "*/read": false,
-		"Microsoft.Network/virtualNetworks": false, "": false, "*/virtual*/*": true, "*/virtual*/subnets/*": false} {
+		"Microsoft.Network/virtualNetworks": false, "": false, "*/virtual*/*": true, "Microsoft.Network/virtualNetworks/*/write": true, "*/virtual*/subnets/*": false} {
 		if got := azure.MatchesAction(pattern, "Microsoft.Network/virtualNetworks/write"); got != want {
 			t.Errorf("%q: %t", pattern, got)
 		}

@@ -2,10 +2,12 @@ package azure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 
 	"github.com/m3o/platform/internal/fault"
@@ -32,6 +34,8 @@ func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, o
 	switch {
 	case again != nil:
 		return region.Cluster{}, again
+	case found == nil && isUnseen(err):
+		return region.Cluster{ID: n.clusterID(), Name: n.cluster, Condition: region.Condition{State: "waits for its identity's roles", Reason: fault.Message(err)}}, nil
 	case found == nil && err != nil:
 		return region.Cluster{}, err
 	case found == nil:
@@ -58,6 +62,13 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec, n
 	_, err = p.clusters.BeginCreateOrUpdate(watching, n.group, n.cluster, p.body(spec, n, version, zones),
 		&armcontainerservice.ManagedClustersClientBeginCreateOrUpdateOptions{IfNoneMatch: ptr("*")})
 	return kept.operation(), explain(err, "create the AKS cluster "+n.cluster)
+}
+
+// isUnseen says that AKS does not see a role yet that was given: it takes a minute or two, and nothing tells when it is over but another
+// try.
+func isUnseen(err error) bool {
+	var answer *azcore.ResponseError
+	return errors.As(err, &answer) && strings.HasSuffix(answer.ErrorCode, "MissingPermissionError")
 }
 
 // cluster returns nil when there is none of our name, and an Exists fault when there is one with another owner.

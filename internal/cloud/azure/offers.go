@@ -319,8 +319,13 @@ func allows(roles []permission, action string) bool {
 	})
 }
 
-// matchesAction compares as Azure does: a star is any text, and capitals do not matter.
+// matchesAction compares as Azure does: a star is any text, a star between slashes also none ("userAssignedIdentities/*/assign/action" is how
+// built-in roles allow "userAssignedIdentities/assign/action"), and capitals do not matter.
 func matchesAction(pattern, action string) bool {
+	return matchesText(pattern, action) || strings.Contains(pattern, "/*/") && matchesText(strings.ReplaceAll(pattern, "/*/", "/"), action)
+}
+
+func matchesText(pattern, action string) bool {
 	parts := strings.Split(strings.ToLower(pattern), "*")
 	rest, found := strings.CutPrefix(strings.ToLower(action), parts[0])
 	if !found || len(parts) == 1 {
