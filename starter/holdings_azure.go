@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -22,11 +23,13 @@ type azureSettings struct {
 	URL             string `env:"M3O_AZURE_URL" say:"base URL of the Resource Manager and of the authority, by HTTPS; empty: the real ones"`
 	CAFile          string `env:"M3O_AZURE_CA_FILE" say:"file with the authority (PEM) of that URL's certificate; empty: those that the machine trusts"`
 	Limit           string `env:"M3O_AZURE_LIMIT" say:"reads that the identity may make, and in how long (default 90000/1h), counted in parts of 10s of an hour; writes, deletions and what AKS counts follow in proportion"`
+	Settle          string `env:"M3O_AZURE_SETTLE" say:"how old a new role is when Azure's services are taken to see it (default 1m)"`
 }
 
 // sandboxedAzure are the settings of the subscription in the sandbox.
 func sandboxedAzure(at dev.SandboxCloud) azureSettings {
-	return azureSettings{URL: at.URL, CredentialsFile: at.Credentials, CAFile: at.CA, Limit: fmt.Sprintf("%d/%s", azure.Requests, at.Hour)}
+	return azureSettings{URL: at.URL, CredentialsFile: at.Credentials, CAFile: at.CA, Limit: fmt.Sprintf("%d/%s", azure.Requests, at.Hour),
+		Settle: (at.Hour / time.Duration(time.Hour/azure.Settle)).String()}
 }
 
 func openAzure(b *base, s azureSettings) (cloud.Provider, error) {
@@ -35,6 +38,10 @@ func openAzure(b *base, s azureSettings) (cloud.Provider, error) {
 		return nil, err
 	}
 	requests, period, err := limit("M3O_AZURE_LIMIT", s.Limit, azure.Requests, azure.Period)
+	if err != nil {
+		return nil, err
+	}
+	settle, err := duration("M3O_AZURE_SETTLE", s.Settle, azure.Settle, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +62,7 @@ func openAzure(b *base, s azureSettings) (cloud.Provider, error) {
 	if subscription = cmp.Or(s.Subscription, subscription); subscription == "" {
 		return nil, misuse("M3O_AZURE_SUBSCRIPTION is not set, and no credentials file names a subscription")
 	}
-	return azure.New(azure.Config{Subscription: subscription, Credential: credential, Endpoint: at, Transport: limited, Egress: egress})
+	return azure.New(azure.Config{Subscription: subscription, Credential: credential, Endpoint: at, Transport: limited, Settle: settle, Egress: egress})
 }
 
 // azureIdentity is what the worker acts as: the service principal in a file, else what the Azure SDK finds by default.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/google/uuid"
@@ -35,27 +36,40 @@ func (g grant) name() string {
 	return uuid.NewSHA1(assignmentSpace, []byte(strings.ToLower(g.scope+"|"+g.role+"|"+g.to.ID))).String()
 }
 
-// grant makes the assignment if it is not there. waits says why it cannot be made yet: the directory is told of new principals late.
-func (p *Provider) grant(ctx context.Context, owner region.Key, g grant) (waits string, err error) {
-	_, err = p.assignments.Get(ctx, g.scope, g.name(), nil)
+// granted is how far an assignment is.
+type granted struct {
+	since time.Time // when it was made; zero: long ago
+	waits string    // why it cannot be made yet: the directory is told of new principals late
+}
+
+// grant makes the assignment if it is not there.
+func (p *Provider) grant(ctx context.Context, owner region.Key, g grant) (granted, error) {
+	found, err := p.assignments.Get(ctx, g.scope, g.name(), nil)
 	err = explain(err, "look at the role assignment "+g.name())
 	if !fault.Is(err, fault.NotFound) {
-		return "", err
+		return madeAt(found.Properties), err
 	}
 	properties := &armauthorization.RoleAssignmentProperties{PrincipalID: &g.to.ID, Description: ptr(owner.Owner() + " " + g.why),
 		RoleDefinitionID: ptr("/subscriptions/" + p.subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + g.role)}
 	if g.to.Application { // then Azure need not look it up in the directory
 		properties.PrincipalType = ptr(armauthorization.PrincipalTypeServicePrincipal)
 	}
-	_, err = p.assignments.Create(ctx, g.scope, g.name(), armauthorization.RoleAssignmentCreateParameters{Properties: properties}, nil)
+	made, err := p.assignments.Create(ctx, g.scope, g.name(), armauthorization.RoleAssignmentCreateParameters{Properties: properties}, nil)
 	err = explain(err, fmt.Sprintf("give a role at %s (%s)", g.scope, g.why))
 	switch {
 	case fault.Is(err, fault.Exists): // made since we looked, or under another name
-		return "", nil
+		return granted{}, nil
 	case fault.Is(err, fault.Conflict):
-		return fault.Message(err), nil
+		return granted{waits: fault.Message(err)}, nil
 	}
-	return "", err
+	return madeAt(made.Properties), err
+}
+
+func madeAt(a *armauthorization.RoleAssignmentProperties) granted {
+	if a == nil {
+		return granted{}
+	}
+	return granted{since: of(a.CreatedOn)}
 }
 
 // atOnce is how many things one step removes.

@@ -48,8 +48,13 @@ type Config struct {
 	Credential   azcore.TokenCredential // as whom; Credential and Ambient make one
 	Endpoint     Endpoint               // zero: Azure's public cloud
 	Transport    http.RoundTripper      // carries the requests, within Limits and with telemetry where they are wanted; nil for http.DefaultTransport
+	Settle       time.Duration          // how old a role assignment is when it is taken to be seen everywhere; 0: at once
 	Egress       []string               // ranges that the workers are seen by outside: they reach API servers whose access is restricted
 }
+
+// Settle is what role assignments usually take to be seen. Microsoft promises ten minutes; AKS refuses a cluster whose roles it does not
+// see, and is asked again.
+const Settle = time.Minute
 
 // Provider is one subscription.
 type Provider struct {
@@ -57,6 +62,7 @@ type Provider struct {
 	endpoint     Endpoint
 	credential   azcore.TokenCredential
 	egress       []netip.Prefix
+	settle       time.Duration
 
 	raw         *arm.Client // for the few calls whose SDK would cost more than it tells
 	groups      *armresources.ResourceGroupsClient
@@ -87,7 +93,7 @@ func New(c Config) (*Provider, error) {
 	if err := c.Endpoint.check(); err != nil {
 		return nil, err
 	}
-	p := &Provider{subscription: c.Subscription, endpoint: c.Endpoint, credential: c.Credential}
+	p := &Provider{subscription: c.Subscription, endpoint: c.Endpoint, credential: c.Credential, settle: c.Settle}
 	for _, text := range c.Egress {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

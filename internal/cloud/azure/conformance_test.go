@@ -54,6 +54,6 @@ func newAccount(t *testing.T, config sandbox.Config) azuretest.Account {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return azuretest.Account{URL: at.Providers["azure"], Control: at.Control, Secret: secret, Authority: authority}
+		return azuretest.Account{URL: at.Providers["azure"], Control: at.Control, Secret: secret, Authority: authority, Scale: config.TimeScale}
 	}
 }

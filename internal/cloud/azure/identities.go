@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
 
@@ -18,7 +19,8 @@ const (
 )
 
 // EnsureIdentity takes one step towards two managed identities, the control plane's and the kubelets', and what the first may do: use
-// the nodes' subnet, and give the second to nodes. AKS itself gives it the node group.
+// the nodes' subnet, and give the second to nodes. AKS itself gives it the node group. It is ready when AKS sees those roles, which nothing
+// tells: so when they are old enough.
 func (p *Provider) EnsureIdentity(ctx context.Context, spec region.IdentitySpec, _ string) (region.Identity, error) {
 	n := p.names(spec.Name)
 	control, err := p.ensureIdentity(ctx, spec, n, n.clusterIdentity)
@@ -31,16 +33,26 @@ func (p *Provider) EnsureIdentity(ctx context.Context, spec region.IdentitySpec,
 	}
 	made := region.Identity{Principals: map[string]string{clusterPrincipal: n.identityID(n.clusterIdentity), nodesPrincipal: n.identityID(n.nodesIdentity),
 		nodesClient: of(nodes.ClientID), nodesObject: of(nodes.PrincipalID)}}
+	var youngest time.Time
 	actsAs := principal{ID: of(control.PrincipalID), Application: true}
 	for _, g := range []grant{
 		{scope: n.subnetID(), role: networkContributor, to: actsAs, why: "the cluster uses its nodes' subnet"},
 		{scope: n.identityID(n.nodesIdentity), role: identityOperator, to: actsAs, why: "the cluster gives nodes their identity"},
 	} {
-		waits, err := p.grant(ctx, spec.Owner, g)
-		if err != nil || waits != "" {
-			made.State, made.Reason = "PrincipalNotFound", waits
-			return made, err
+		given, err := p.grant(ctx, spec.Owner, g)
+		switch {
+		case err != nil:
+			return region.Identity{}, err
+		case given.waits != "":
+			made.Condition = region.Condition{State: "PrincipalNotFound", Reason: given.waits}
+			return made, nil
+		case given.since.After(youngest):
+			youngest = given.since
 		}
+	}
+	if left := p.settle - time.Since(youngest); left > 0 {
+		made.Condition = region.Condition{State: "Settling", Reason: "Azure's services see new roles only after a while; another " + left.Round(time.Second).String()}
+		return made, nil
 	}
 	made.Condition = region.Condition{Ready: true, State: "Succeeded"}
 	return made, nil

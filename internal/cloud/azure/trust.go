@@ -29,11 +29,11 @@ func (p *Provider) admit(ctx context.Context, owner region.Key, n names) (waits 
 	if err != nil {
 		return "", err
 	}
-	waits, err = p.grant(ctx, owner, administration(n, worker))
+	given, err := p.grant(ctx, owner, administration(n, worker))
 	if fault.Is(err, fault.NotFound) {
 		return "the cluster is not there", nil
 	}
-	return waits, err
+	return given.waits, err
 }
 
 // DeleteTrust removes what lets principals act in the cluster. Azure keeps that when the cluster goes.

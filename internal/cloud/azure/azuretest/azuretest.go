@@ -32,6 +32,7 @@ type Account struct {
 	Secret    azure.Secret // that it takes
 	Authority []byte       // the certificate that signed the URL's, as PEM
 	Egress    []string     // of the adapter's workers
+	Scale     float64      // what the sandbox's times are multiplied by
 	// Transport carries the adapter's requests over the one that trusts the authority; nil for that one.
 	Transport func(http.RoundTripper) http.RoundTripper
 }
@@ -81,7 +82,8 @@ func (a Account) Provider(t *testing.T) *azure.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := azure.New(azure.Config{Subscription: a.Secret.Subscription, Credential: credential, Endpoint: at, Transport: transport, Egress: a.Egress})
+	p, err := azure.New(azure.Config{Subscription: a.Secret.Subscription, Credential: credential, Endpoint: at, Transport: transport, Egress: a.Egress,
+		Settle: time.Duration(a.Scale * float64(azure.Settle))})
 	if err != nil {
 		t.Fatal(err)
 	}
