@@ -39,6 +39,7 @@ var queues = []row{
 		return digitalOceanSettings{URL: at.URL, TokenFile: at.Credentials, Limit: fmt.Sprintf("%d/%s", digitalocean.Requests, at.Hour)}
 	}),
 	cloudRow(region.GCP, openGCP, sandboxedGCP),
+	cloudRow(region.Azure, openAzure, sandboxedAzure),
 }
 
 // cloudRow is the row of a provider. S are the settings that it alone has (config.Part.Own); open makes its adapter from them;

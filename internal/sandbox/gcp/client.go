@@ -8,7 +8,7 @@ func Environment(url, credentials, folder string) map[string]string {
 		"GOOGLE_APPLICATION_CREDENTIALS":                       credentials,
 		"CLOUDSDK_CONFIG":                                      folder,
 		"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE":               credentials,
-		"CLOUDSDK_CORE_PROJECT":                                Project,
+		"CLOUDSDK_CORE_PROJECT":                                ProjectID,
 		"CLOUDSDK_CORE_DISABLE_PROMPTS":                        "1",
 		"CLOUDSDK_CORE_DISABLE_USAGE_REPORTING":                "true",
 		"CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK":      "true",
