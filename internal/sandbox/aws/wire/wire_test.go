@@ -52,7 +52,7 @@ func TestANumberThatIsNoneIsNamed(t *testing.T) {
 
 type inner struct {
 	Key   string `xml:"key"`
-	Value string `xml:"value"`
+	Value string `xml:"value!"`
 }
 
 type outer struct {
@@ -67,9 +67,9 @@ type outer struct {
 }
 
 func TestXML(t *testing.T) {
-	got, err := wire.Fields{"vpcSet>item": []outer{{ID: "a<b", Secret: "s", Other: "o", Tags: []inner{{"k", "v"}},
+	got, err := wire.Fields{"vpcSet>item": []outer{{ID: "a<b", Secret: "s", Other: "o", Tags: []inner{{"k", ""}},
 		Made: time.Unix(0, 0)}}, "empty>item": []string{}, "none>item": []string(nil), "count": 3}.Elements()
-	want := `<count>3</count><empty></empty><vpcSet><item><vpcId>a&lt;b</vpcId><tagSet><item><key>k</key><value>v</value></item></tagSet>` +
+	want := `<count>3</count><empty></empty><vpcSet><item><value></value><vpcId>a&lt;b</vpcId><tagSet><item><key>k</key><value></value></item></tagSet>` +
 		`<createTime>1970-01-01T00:00:00.000Z</createTime><main>false</main></item></vpcSet>`
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)

@@ -20,7 +20,7 @@ type Fields map[string]any
 //
 // Values are texts, numbers, booleans, times, Fields, structs and lists of those. A struct's fields are named by their tag "xml",
 // in the same way; "-" or no tag leaves one out. Empty texts, zero times and nil pointers are not written. A struct that is
-// embedded counts as its fields.
+// embedded counts as its fields. A name that ends in "!" is written even if its text is empty.
 func (f Fields) Elements() ([]byte, error) {
 	var b bytes.Buffer
 	err := f.write(&b)
@@ -54,7 +54,8 @@ func element(b *bytes.Buffer, name string, v reflect.Value) error {
 	if err != nil {
 		return fmt.Errorf("element %s: %w", name, err)
 	}
-	if isText && text == "" {
+	name, always := strings.CutSuffix(name, "!")
+	if isText && text == "" && !always {
 		return nil
 	}
 	b.WriteString("<" + name + ">")
