@@ -9,7 +9,7 @@ import (
 // accountEmail is who owns the account. example.com is nobody's.
 const accountEmail = "sandbox@example.com"
 
-func getAccount(c *call) (reply, error) {
+func getAccount(c *exchange) (reply, error) {
 	team := uuid.NewSHA1(uuid.NameSpaceURL, []byte("team:"+c.cloud.Token))
 	return reply{status: http.StatusOK, body: map[string]any{"account": map[string]any{
 		"droplet_limit":     c.cloud.DropletLimit,
@@ -45,12 +45,12 @@ type wireSize struct {
 	Description string   `json:"description"`
 }
 
-func listRegions(c *call) (reply, error) {
+func listRegions(c *exchange) (reply, error) {
 	all := make([]wireRegion, 0, len(regions))
 	for _, r := range regions {
 		all = append(all, r.wire())
 	}
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "regions", all)}, nil
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "regions", all)}, nil
 }
 
 func (r region) wire() wireRegion {
@@ -79,12 +79,12 @@ func (s size) wire() wireSize {
 		Monthly: s.Monthly, Hourly: s.Hourly, Regions: everywhere, Available: true, Description: s.Description}
 }
 
-func listSizes(c *call) (reply, error) {
+func listSizes(c *exchange) (reply, error) {
 	all := make([]wireSize, 0, len(sizes))
 	for _, s := range sizes {
 		all = append(all, s.wire())
 	}
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "sizes", all)}, nil
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "sizes", all)}, nil
 }
 
 type wireVersion struct {
@@ -103,7 +103,7 @@ func wireVersionOf(minor string) wireVersion {
 		Features: []string{"cluster-autoscaler", "docr-integration", "ha-control-plane", "token-authentication"}}
 }
 
-func listOptions(c *call) (reply, error) {
+func listOptions(c *exchange) (reply, error) {
 	places, kinds, versions := []named{}, []named{}, []wireVersion{}
 	for _, r := range regions {
 		if r.Kubernetes {

@@ -58,9 +58,9 @@ func (f *family) advanceCluster(now time.Time, status clusters.Status) world.Eff
 func (f *family) finishProvisioning(now time.Time, status clusters.Status) {
 	c := &f.cluster
 	switch {
-	case status.Failed != "" && !c.Transition.spoiled():
+	case status.Failed != "" && !c.Transition.Spoiled():
 		c.State, c.Message = failed, status.Failed
-	case !c.Transition.due(now):
+	case !c.Transition.IsDue(now):
 	case c.Transition.Fail != "":
 		c.State, c.Message = failed, c.Transition.Fail
 	case f.complete(c.Version, status):
@@ -73,7 +73,7 @@ func (f *family) finishProvisioning(now time.Time, status clusters.Status) {
 func (f *family) finishUpgrade(now time.Time, status clusters.Status) {
 	c := &f.cluster
 	switch {
-	case !c.Transition.due(now):
+	case !c.Transition.IsDue(now):
 	case c.Transition.Fail != "":
 		c.State, c.Message, c.Target = failed, c.Transition.Fail, ""
 	case f.complete(c.Target, status):
@@ -106,7 +106,7 @@ func (f *family) ailment(now time.Time, status clusters.Status) string {
 		if n.State == running && !status.Nodes[n.Name] {
 			return fmt.Sprintf("node %s is not ready", n.Name)
 		}
-		if n.State == provisioning && n.Transition.Fail != "" && n.Transition.due(now) {
+		if n.State == provisioning && n.Transition.Fail != "" && n.Transition.IsDue(now) {
 			return fmt.Sprintf("node %s: %s", n.Name, n.Transition.Fail)
 		}
 	}
@@ -118,7 +118,7 @@ func (f *family) advanceNodes(tx *world.Tx, now time.Time, status clusters.Statu
 	var problems []error
 	var staying []node
 	for _, n := range f.nodes {
-		gone := n.leaving() && n.Transition.due(now) && !status.Nodes[n.Name]
+		gone := n.leaving() && n.Transition.IsDue(now) && !status.Nodes[n.Name]
 		if gone {
 			problems = append(problems, tx.Delete(ref(kindNode, n.ID)), tx.Record(n.effect(world.Deleted, "", now)))
 			continue
@@ -134,7 +134,7 @@ func (f *family) advanceNodes(tx *world.Tx, now time.Time, status clusters.Statu
 
 // arrive makes a node run if it is time, and says whether it did.
 func (n *node) arrive(now time.Time, status clusters.Status) bool {
-	if n.State != provisioning || !n.Transition.due(now) {
+	if n.State != provisioning || !n.Transition.IsDue(now) {
 		return false
 	}
 	if n.Transition.Fail != "" {

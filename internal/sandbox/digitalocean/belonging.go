@@ -18,56 +18,25 @@ import (
 // at what there is from time to time, as there the cloud controllers would tell. They go with the Service or the volume,
 // but not with the cluster unless that is asked for: then they stay, and cost, until somebody deletes them.
 
-// inventory looks at what a cluster made in the account, unless it did so a moment ago. It does not wait: an API server that
-// has just come up answers slowly, and the cluster's state must not.
-func (c *Cloud) inventory(ctx context.Context, one cluster) {
-	inspector, can := c.Runner.(clusters.Inspector)
-	if !can || !c.inventoryDue(one.ID) {
-		return
-	}
-	c.attended.Go(func() {
-		err := c.takeInventory(ctx, inspector, one)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.looking, one.ID)
-		if err != nil && ctx.Err() == nil {
-			c.Logger.DebugContext(ctx, "sandbox: digitalocean: no inventory", "cluster", one.Name, "error", err)
-		}
-	})
-}
-
-func (c *Cloud) takeInventory(ctx context.Context, inspector clusters.Inspector, one cluster) error {
-	found, err := inspector.Inspect(ctx, one.ID)
-	if err != nil {
-		return err
-	}
-	var wanted []belonging
-	for _, b := range found.LoadBalancers {
-		wanted = append(wanted, balancerOf(one, b))
-	}
-	for _, v := range found.Volumes {
-		wanted = append(wanted, volumeOf(one, v))
-	}
-	return c.World.View(ctx, func(tx *world.Tx) error {
-		current, err := world.Get[cluster](tx, ref(kindCluster, one.ID))
-		if isNotFound(err) || err == nil && current.State == deleting {
+// Belongings implements fleet.Keeper.
+func (k keeper) Belongings(ctx context.Context, id string, found clusters.Inventory) error {
+	return k.World.View(ctx, func(tx *world.Tx) error {
+		one, err := world.Get[cluster](tx, ref(kindCluster, id))
+		if isNotFound(err) || err == nil && one.State == deleting {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		return reconcileBelongings(tx, one.ID, wanted, c.World.Clock.Now())
+		var wanted []belonging
+		for _, b := range found.LoadBalancers {
+			wanted = append(wanted, balancerOf(one, b))
+		}
+		for _, v := range found.Volumes {
+			wanted = append(wanted, volumeOf(one, v))
+		}
+		return reconcileBelongings(tx, id, wanted, k.World.Clock.Now())
 	})
-}
-
-func (c *Cloud) inventoryDue(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.looking[id] || time.Since(c.looked[id]) < inventoryPeriod {
-		return false
-	}
-	c.looking[id], c.looked[id] = true, time.Now()
-	return true
 }
 
 // reconcileBelongings makes what is stored of a cluster's belongings what there is.
@@ -115,7 +84,7 @@ func belongingsOf(tx *world.Tx, id string) ([]belonging, error) {
 }
 
 // dropBelonging removes a belonging if it is still there.
-func dropBelonging(tx *world.Tx, id string, why transition) error {
+func dropBelonging(tx *world.Tx, id string, why world.Transition) error {
 	for _, kind := range []string{kindLoadBalancer, kindVolume} {
 		b, err := world.Get[belonging](tx, ref(kind, id))
 		if isNotFound(err) {
@@ -148,13 +117,13 @@ func volumeOf(one cluster, v clusters.Volume) belonging {
 	return belonging{ID: idOf(one, v.UID), Kind: kindVolume, Name: v.Name, Cluster: one.ID, Region: one.Region, SizeGiB: v.SizeGiB}
 }
 
-func listAlong(c *call) (reply, error) {
+func listAlong(c *exchange) (reply, error) {
 	type item struct {
 		ID   string `json:"id"`
 		Name string `json:"name"`
 	}
 	balancers, volumes := []item{}, []item{}
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		f, err := c.family(tx)
 		if err != nil {
 			return err
@@ -205,18 +174,18 @@ func (b belonging) wireVolume() map[string]any {
 	}
 }
 
-func listLoadBalancers(c *call) (reply, error) {
+func listLoadBalancers(c *exchange) (reply, error) {
 	return c.listBelongings(kindLoadBalancer, "load_balancers", belonging.wireBalancer)
 }
 
-func listVolumes(c *call) (reply, error) {
+func listVolumes(c *exchange) (reply, error) {
 	return c.listBelongings(kindVolume, "volumes", belonging.wireVolume)
 }
 
-func (c *call) listBelongings(kind, key string, wire func(belonging) map[string]any) (reply, error) {
-	query := c.request.URL.Query()
+func (c *exchange) listBelongings(kind, key string, wire func(belonging) map[string]any) (reply, error) {
+	query := c.Request.URL.Query()
 	wires := []map[string]any{}
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		all, err := world.List[belonging](tx, ref(kind, ""))
 		for _, b := range all {
 			if (query.Get("name") == "" || query.Get("name") == b.Name) && (query.Get("region") == "" || query.Get("region") == b.Region) {
@@ -225,34 +194,36 @@ func (c *call) listBelongings(kind, key string, wire func(belonging) map[string]
 		}
 		return err
 	})
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), key, wires)}, err
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), key, wires)}, err
 }
 
-func getLoadBalancer(c *call) (reply, error) {
+func getLoadBalancer(c *exchange) (reply, error) {
 	return c.getBelonging(kindLoadBalancer, "lb_id", "load_balancer", belonging.wireBalancer)
 }
 
-func getVolume(c *call) (reply, error) {
+func getVolume(c *exchange) (reply, error) {
 	return c.getBelonging(kindVolume, "volume_id", "volume", belonging.wireVolume)
 }
 
-func (c *call) getBelonging(kind, parameter, key string, wire func(belonging) map[string]any) (reply, error) {
+func (c *exchange) getBelonging(kind, parameter, key string, wire func(belonging) map[string]any) (reply, error) {
 	var b belonging
-	err := c.view(func(tx *world.Tx) (err error) {
-		b, err = world.Get[belonging](tx, ref(kind, c.request.PathValue(parameter)))
+	err := c.View(func(tx *world.Tx) (err error) {
+		b, err = world.Get[belonging](tx, ref(kind, c.Request.PathValue(parameter)))
 		return err
 	})
 	return reply{status: http.StatusOK, body: map[string]any{key: wire(b)}}, err
 }
 
-func deleteLoadBalancer(c *call) (reply, error) { return c.deleteBelonging(kindLoadBalancer, "lb_id") }
+func deleteLoadBalancer(c *exchange) (reply, error) {
+	return c.deleteBelonging(kindLoadBalancer, "lb_id")
+}
 
-func deleteVolume(c *call) (reply, error) { return c.deleteBelonging(kindVolume, "volume_id") }
+func deleteVolume(c *exchange) (reply, error) { return c.deleteBelonging(kindVolume, "volume_id") }
 
 // deleteBelonging deletes what a cluster left behind. What a living cluster still has would be found again at the next look.
-func (c *call) deleteBelonging(kind, parameter string) (reply, error) {
-	err := c.commit(func(tx *world.Tx) error {
-		b, err := world.Get[belonging](tx, ref(kind, c.request.PathValue(parameter)))
+func (c *exchange) deleteBelonging(kind, parameter string) (reply, error) {
+	err := c.Commit(func(tx *world.Tx) error {
+		b, err := world.Get[belonging](tx, ref(kind, c.Request.PathValue(parameter)))
 		if err != nil {
 			return err
 		}
@@ -261,7 +232,7 @@ func (c *call) deleteBelonging(kind, parameter string) (reply, error) {
 		} else if !isNotFound(err) {
 			return err
 		}
-		effect := c.effect(world.Deleted, kind, b.ID, b.Name)
+		effect := c.Effect(world.Deleted, kind, b.ID, b.Name)
 		effect.Parent = b.Cluster
 		return errors.Join(tx.Delete(ref(kind, b.ID)), tx.Record(effect))
 	})

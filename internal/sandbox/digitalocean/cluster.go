@@ -48,9 +48,9 @@ func wireState(state string) string {
 	return state
 }
 
-func listClusters(c *call) (reply, error) {
+func listClusters(c *exchange) (reply, error) {
 	wires := []wireCluster{}
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		all, err := world.List[cluster](tx, ref(kindCluster, ""))
 		if err != nil {
 			return err
@@ -64,16 +64,16 @@ func listClusters(c *call) (reply, error) {
 		}
 		return nil
 	})
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "kubernetes_clusters", wires)}, err
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "kubernetes_clusters", wires)}, err
 }
 
 // family loads the cluster of the path.
-func (c *call) family(tx *world.Tx) (*family, error) {
-	return loadFamily(tx, c.request.PathValue("cluster_id"))
+func (c *exchange) family(tx *world.Tx) (*family, error) {
+	return loadFamily(tx, c.Request.PathValue("cluster_id"))
 }
 
 // liveFamily loads the cluster of the path, unless it is on its way out.
-func (c *call) liveFamily(tx *world.Tx) (*family, error) {
+func (c *exchange) liveFamily(tx *world.Tx) (*family, error) {
 	f, err := c.family(tx)
 	if err == nil && f.cluster.State == deleting {
 		return nil, unprocessable("the cluster is being deleted")
@@ -81,9 +81,9 @@ func (c *call) liveFamily(tx *world.Tx) (*family, error) {
 	return f, err
 }
 
-func getCluster(c *call) (reply, error) {
+func getCluster(c *exchange) (reply, error) {
 	var w wireCluster
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		f, err := c.family(tx)
 		if err == nil {
 			w = f.wire()
@@ -93,7 +93,7 @@ func getCluster(c *call) (reply, error) {
 	return reply{status: http.StatusOK, body: map[string]any{"kubernetes_cluster": w}}, err
 }
 
-func createCluster(c *call) (reply, error) {
+func createCluster(c *exchange) (reply, error) {
 	var asked clusterRequest
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
@@ -102,7 +102,7 @@ func createCluster(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var w wireCluster
-	err := c.commit(func(tx *world.Tx) error {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, err := c.newFamily(tx, asked)
 		if err != nil {
 			return err
@@ -114,7 +114,7 @@ func createCluster(c *call) (reply, error) {
 }
 
 // newFamily makes the cluster that was asked for, if the account has room for it.
-func (c *call) newFamily(tx *world.Tx, asked clusterRequest) (*family, error) {
+func (c *exchange) newFamily(tx *world.Tx, asked clusterRequest) (*family, error) {
 	place, err := c.freePlace(tx, asked.Name)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (c *call) newFamily(tx *world.Tx, asked clusterRequest) (*family, error) {
 		ID: uuid.NewString(), Name: asked.Name, Region: asked.Region, Version: version, VPC: network, Tags: asked.Tags,
 		State: provisioning, Place: place, MaintenancePolicy: asked.MaintenancePolicy.orDefault(), AutoUpgrade: asked.AutoUpgrade,
 		SurgeUpgrade: asked.SurgeUpgrade, HA: minorNumber(minorOf(version)) >= haSince, Plugins: asked.plugins,
-		CreatedAt: c.at, UpdatedAt: c.at,
+		CreatedAt: c.At, UpdatedAt: c.At,
 	}
 	if asked.HA != nil {
 		one.HA = *asked.HA
@@ -153,7 +153,7 @@ func (c *call) newFamily(tx *world.Tx, asked clusterRequest) (*family, error) {
 }
 
 // networkFor is the VPC that the cluster will be in.
-func (c *call) networkFor(tx *world.Tx, asked clusterRequest) (string, error) {
+func (c *exchange) networkFor(tx *world.Tx, asked clusterRequest) (string, error) {
 	if asked.VPC == "" {
 		return c.defaultVPC(tx, asked.Region)
 	}
@@ -168,7 +168,7 @@ func (c *call) networkFor(tx *world.Tx, asked clusterRequest) (string, error) {
 }
 
 // freePlace finds where the runner can keep one more cluster, and refuses a name that another has.
-func (c *call) freePlace(tx *world.Tx, name string) (string, error) {
+func (c *exchange) freePlace(tx *world.Tx, name string) (string, error) {
 	all, err := world.List[cluster](tx, ref(kindCluster, ""))
 	if err != nil {
 		return "", err
@@ -191,20 +191,20 @@ func (c *call) freePlace(tx *world.Tx, name string) (string, error) {
 }
 
 // roomFor says whether the account may have so many more nodes.
-func (c *call) roomFor(tx *world.Tx, more int) error {
+func (c *exchange) roomFor(tx *world.Tx, more int) error {
 	nodes, err := world.List[node](tx, ref(kindNode, ""))
 	if err != nil {
 		return err
 	}
 	if more > 0 && len(nodes)+more > c.cloud.DropletLimit {
-		return quotaRefusal(c.operation)
+		return quotaRefusal(c.Operation)
 	}
 	return nil
 }
 
 // addFamily writes a new cluster down, with all it consists of.
-func (c *call) addFamily(tx *world.Tx, f *family) error {
-	effect := c.effect(world.Created, kindCluster, f.cluster.ID, f.cluster.Name)
+func (c *exchange) addFamily(tx *world.Tx, f *family) error {
+	effect := c.Effect(world.Created, kindCluster, f.cluster.ID, f.cluster.Name)
 	effect.Tags, effect.State, effect.Parent = f.cluster.Tags, provisioning, f.cluster.VPC
 	problems := []error{putCluster(tx, f.cluster), tx.Record(effect)}
 	for _, p := range f.pools {
@@ -216,7 +216,7 @@ func (c *call) addFamily(tx *world.Tx, f *family) error {
 	return errors.Join(problems...)
 }
 
-func updateCluster(c *call) (reply, error) {
+func updateCluster(c *exchange) (reply, error) {
 	var asked clusterUpdate
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
@@ -225,7 +225,7 @@ func updateCluster(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var w wireCluster
-	err := c.commit(func(tx *world.Tx) error {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, err := c.liveFamily(tx)
 		if err != nil {
 			return err
@@ -234,9 +234,9 @@ func updateCluster(c *call) (reply, error) {
 			return unprocessable("name: the sandbox cannot rename the cluster %s", f.cluster.Name)
 		}
 		asked.apply(&f.cluster)
-		f.cluster.UpdatedAt = c.at
+		f.cluster.UpdatedAt = c.At
 		w = f.wire()
-		effect := c.effect(world.Updated, kindCluster, f.cluster.ID, f.cluster.Name)
+		effect := c.Effect(world.Updated, kindCluster, f.cluster.ID, f.cluster.Name)
 		effect.Tags, effect.State = f.cluster.Tags, f.cluster.State
 		return errors.Join(putCluster(tx, f.cluster), tx.Record(effect))
 	})
@@ -287,11 +287,11 @@ func (m *maintenance) orDefault() *maintenance {
 	return &full
 }
 
-func deleteCluster(c *call) (reply, error) {
+func deleteCluster(c *exchange) (reply, error) {
 	return c.deleteCluster(func(*world.Tx, string) ([]string, error) { return nil, nil })
 }
 
-func deleteClusterDangerous(c *call) (reply, error) {
+func deleteClusterDangerous(c *exchange) (reply, error) {
 	return c.deleteCluster(func(tx *world.Tx, id string) ([]string, error) {
 		all, err := belongingsOf(tx, id)
 		ids := make([]string, 0, len(all))
@@ -302,7 +302,7 @@ func deleteClusterDangerous(c *call) (reply, error) {
 	})
 }
 
-func deleteClusterSelective(c *call) (reply, error) {
+func deleteClusterSelective(c *exchange) (reply, error) {
 	var asked struct {
 		LoadBalancers   []string `json:"load_balancers"`
 		Volumes         []string `json:"volumes"`
@@ -324,8 +324,8 @@ func deleteClusterSelective(c *call) (reply, error) {
 }
 
 // deleteCluster starts a cluster's end. along says which of its belongings go with it. Asking again changes nothing.
-func (c *call) deleteCluster(along func(tx *world.Tx, id string) ([]string, error)) (reply, error) {
-	err := c.commit(func(tx *world.Tx) error {
+func (c *exchange) deleteCluster(along func(tx *world.Tx, id string) ([]string, error)) (reply, error) {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, err := c.family(tx)
 		if err != nil || f.cluster.State == deleting {
 			return err
@@ -334,23 +334,23 @@ func (c *call) deleteCluster(along func(tx *world.Tx, id string) ([]string, erro
 		if one.Along, err = along(tx, one.ID); err != nil {
 			return err
 		}
-		if one.Transition, err = c.beginEnd(tx, "delete-"+one.ID, clusterDeletion); err != nil {
+		if one.Transition, err = c.BeginEnd(tx, "delete-"+one.ID, clusterDeletion); err != nil {
 			return err
 		}
-		one.State, one.Message, one.UpdatedAt = deleting, "", c.at
+		one.State, one.Message, one.UpdatedAt = deleting, "", c.At
 		for _, n := range f.nodes {
-			n.State, n.Message, n.UpdatedAt = deleting, "", c.at
+			n.State, n.Message, n.UpdatedAt = deleting, "", c.At
 			err = errors.Join(err, putNode(tx, n))
 		}
-		effect := c.effect(world.Updated, kindCluster, one.ID, one.Name)
+		effect := c.Effect(world.Updated, kindCluster, one.ID, one.Name)
 		effect.Tags, effect.State = one.Tags, deleting
 		return errors.Join(err, putCluster(tx, one), tx.Record(effect))
 	})
 	return reply{status: http.StatusNoContent}, err
 }
 
-func getUser(c *call) (reply, error) {
-	err := c.view(func(tx *world.Tx) error {
+func getUser(c *exchange) (reply, error) {
+	err := c.View(func(tx *world.Tx) error {
 		_, err := c.family(tx)
 		return err
 	})

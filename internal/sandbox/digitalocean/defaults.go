@@ -28,7 +28,7 @@ func newDefault(where string, all []vpc, at time.Time) (vpc, error) {
 }
 
 // defaultVPC returns the region's default VPC, and makes it for the first that needs it.
-func (c *call) defaultVPC(tx *world.Tx, where string) (string, error) {
+func (c *exchange) defaultVPC(tx *world.Tx, where string) (string, error) {
 	all, err := world.List[vpc](tx, ref(kindVPC, ""))
 	if err != nil {
 		return "", err
@@ -36,11 +36,11 @@ func (c *call) defaultVPC(tx *world.Tx, where string) (string, error) {
 	if v, has := defaultOf(all, where); has {
 		return v.ID, nil
 	}
-	v, err := newDefault(where, all, c.at)
+	v, err := newDefault(where, all, c.At)
 	if err != nil {
 		return "", err
 	}
-	return v.ID, c.addVPC(tx, v, c.at)
+	return v.ID, c.addVPC(tx, v, c.At)
 }
 
 // furnish makes the account one that is in use, with a default VPC in every region. They count as there before anything

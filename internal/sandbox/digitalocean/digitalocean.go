@@ -13,10 +13,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
-	"time"
 
+	"github.com/m3o/platform/internal/sandbox/budget"
 	"github.com/m3o/platform/internal/sandbox/clusters"
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -38,15 +38,9 @@ type Config struct {
 // Cloud is one DigitalOcean account.
 type Cloud struct {
 	Config
-	limiter *limiter
+	budget  *budget.Windows
+	fleet   *fleet.Fleet
 	handler http.Handler
-
-	mu sync.Mutex
-	// busy are the clusters that are having a turn, looking those whose contents are looked at, which looked says when.
-	busy, looking map[string]bool
-	looked        map[string]time.Time
-	troubles      map[string]string
-	attended      sync.WaitGroup
 }
 
 // New makes the cloud. Its state is whatever the world has, and the default VPCs that it lacks.
@@ -60,8 +54,9 @@ func New(config Config) (*Cloud, error) {
 	if config.DropletLimit == 0 {
 		config.DropletLimit = defaultDropletLimit
 	}
-	c := &Cloud{Config: config, busy: map[string]bool{}, looking: map[string]bool{}, looked: map[string]time.Time{}, troubles: map[string]string{}}
-	c.limiter = newLimiter(config.World.Clock)
+	c := &Cloud{Config: config}
+	c.fleet = fleet.New(Name, config.World, config.Runner, keeper{c}, config.Logger)
+	c.budget = newBudget(config.World.Clock)
 	c.handler = c.routes()
 	if config.NewAccount {
 		return c, nil
@@ -87,97 +82,5 @@ func (c *Cloud) Operations() []string {
 // ServeHTTP serves the API.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
-const (
-	// busyPeriod and idlePeriod are how often we look at clusters: often while something is under way.
-	busyPeriod = 50 * time.Millisecond
-	idlePeriod = time.Second
-)
-
 // Run moves resources through their states until ctx ends.
-func (c *Cloud) Run(ctx context.Context) error {
-	defer c.attended.Wait()
-	for {
-		unsettled, err := c.attend(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.Logger.ErrorContext(ctx, "sandbox: digitalocean: looking after the clusters failed", "error", err)
-		}
-		period := idlePeriod
-		if unsettled {
-			period = busyPeriod
-		}
-		timer := time.NewTimer(period)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-c.World.Changed():
-			timer.Stop()
-			// One request often makes several commits; there is no hurry beyond this.
-			if c.World.Clock.Wait(ctx, c.World.Clock.Now().Add(busyPeriod/5)) != nil {
-				return nil
-			}
-		case <-timer.C:
-		}
-	}
-}
-
-// attend has a look at every cluster, each on its own so that a slow one holds up no other. It says whether any of them is on
-// its way to another state.
-func (c *Cloud) attend(ctx context.Context) (unsettled bool, err error) {
-	var all []cluster
-	var nodes []node
-	err = c.World.View(ctx, func(tx *world.Tx) error {
-		all, err = world.List[cluster](tx, ref(kindCluster, ""))
-		if err == nil {
-			nodes, err = world.List[node](tx, ref(kindNode, ""))
-		}
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("list the clusters: %w", err)
-	}
-	hopeless := map[string]bool{}
-	for _, one := range all {
-		hopeless[one.ID] = one.State == failed
-		unsettled = unsettled || one.State != running && one.State != failed
-		c.attendTo(ctx, one.ID)
-	}
-	for _, n := range nodes {
-		unsettled = unsettled || n.State != running && !hopeless[n.Cluster]
-	}
-	return unsettled, nil
-}
-
-func (c *Cloud) attendTo(ctx context.Context, id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.busy[id] {
-		return
-	}
-	c.busy[id] = true
-	c.attended.Go(func() {
-		err := c.turn(ctx, id)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.busy, id)
-		if ctx.Err() == nil {
-			c.complain(id, err)
-		}
-	})
-}
-
-// complain logs what went wrong with a cluster, once as long as it is the same.
-func (c *Cloud) complain(id string, err error) {
-	words := ""
-	if err != nil {
-		words = err.Error()
-	}
-	if words == "" {
-		delete(c.troubles, id)
-		return
-	}
-	if words != c.troubles[id] {
-		c.Logger.Warn("sandbox: digitalocean: will try again", "cluster", id, "error", words)
-	}
-	c.troubles[id] = words
-}
+func (c *Cloud) Run(ctx context.Context) error { return c.fleet.Run(ctx) }

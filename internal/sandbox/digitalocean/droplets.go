@@ -69,13 +69,13 @@ type interfaceV4 struct {
 	Type    string `json:"type"`
 }
 
-func listDroplets(c *call) (reply, error) {
-	asked, err := dropletFilterOf(c.request.URL.Query())
+func listDroplets(c *exchange) (reply, error) {
+	asked, err := dropletFilterOf(c.Request.URL.Query())
 	if err != nil {
 		return reply{}, err
 	}
 	wires := []wireDroplet{}
-	err = c.view(func(tx *world.Tx) error {
+	err = c.View(func(tx *world.Tx) error {
 		all, err := world.List[cluster](tx, ref(kindCluster, ""))
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func listDroplets(c *call) (reply, error) {
 		return nil
 	})
 	wires = slices.DeleteFunc(wires, func(d wireDroplet) bool { return !asked.fits(d) })
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "droplets", wires)}, err
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "droplets", wires)}, err
 }
 
 // dropletFilter is what a list was asked to be limited to.

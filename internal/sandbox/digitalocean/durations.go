@@ -16,8 +16,6 @@ const (
 	nodeDeletion = 60 * time.Second
 	// An upgrade replaces the control plane and then the nodes.
 	clusterUpgrade = 8 * time.Minute
-	// What Services and claims made in the account is looked at this often, in real time.
-	inventoryPeriod = 3 * time.Second
 )
 
 // Limits of an account.

@@ -33,7 +33,7 @@ func FuzzAPI(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, method, path, body string) {
-		cloud.limiter = newLimiter(w.Clock) // every request is the first
+		cloud.budget = newBudget(w.Clock) // every request is the first
 		request, err := http.NewRequestWithContext(t.Context(), method, "http://sandbox/"+strings.TrimPrefix(path, "/"), strings.NewReader(body))
 		if err != nil {
 			return // not a request

@@ -13,8 +13,8 @@ import (
 )
 
 // access gets a cluster's credentials. expires is when the API says that they end; the sandbox's own do not.
-func (c *call) access() (one cluster, access clusters.Access, expires time.Time, err error) {
-	err = c.view(func(tx *world.Tx) error {
+func (c *exchange) access() (one cluster, access clusters.Access, expires time.Time, err error) {
+	err = c.View(func(tx *world.Tx) error {
 		f, err := c.liveFamily(tx)
 		if err == nil {
 			one = f.cluster
@@ -28,16 +28,16 @@ func (c *call) access() (one cluster, access clusters.Access, expires time.Time,
 	if err != nil {
 		return one, access, expires, err
 	}
-	access, err = c.cloud.Runner.Access(c.request.Context(), one.ID)
+	access, err = c.cloud.Runner.Access(c.Request.Context(), one.ID)
 	if errors.Is(err, clusters.ErrNotReady) {
 		return one, access, expires, &refusal{status: http.StatusNotFound, id: "not_found", message: "the cluster is not ready to be accessed yet"}
 	}
-	return one, access, c.at.Add(life), err
+	return one, access, c.At.Add(life), err
 }
 
 // tokenLife reads expiry_seconds.
-func (c *call) tokenLife() (time.Duration, error) {
-	text := c.request.URL.Query().Get("expiry_seconds")
+func (c *exchange) tokenLife() (time.Duration, error) {
+	text := c.Request.URL.Query().Get("expiry_seconds")
 	if text == "" || text == "0" {
 		return tokenLife, nil
 	}
@@ -48,7 +48,7 @@ func (c *call) tokenLife() (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-func getCredentials(c *call) (reply, error) {
+func getCredentials(c *exchange) (reply, error) {
 	_, access, expires, err := c.access()
 	return reply{status: http.StatusOK, body: map[string]any{
 		"server":                     access.Server,
@@ -71,7 +71,7 @@ type kubeconfig struct {
 	Users          []map[string]any `json:"users"`
 }
 
-func getKubeconfig(c *call) (reply, error) {
+func getKubeconfig(c *exchange) (reply, error) {
 	one, access, _, err := c.access()
 	if err != nil {
 		return reply{}, err

@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -29,15 +28,15 @@ func (f *family) wirePool(p pool) wirePool {
 }
 
 // addPool adds a pool with its nodes to the family. It writes nothing.
-func (f *family) addPool(tx *world.Tx, c *call, asked poolRequest, t transition) error {
+func (f *family) addPool(tx *world.Tx, c *exchange, asked poolRequest, t world.Transition) error {
 	p := pool{ID: uuid.NewString(), Cluster: f.cluster.ID, Name: asked.Name, Size: asked.Size, Tags: asked.Tags,
-		Labels: asked.Labels, CreatedAt: c.at, Transition: t}
+		Labels: asked.Labels, CreatedAt: c.At, Transition: t}
 	f.pools = append(f.pools, p)
 	return f.addNodes(tx, c, p, asked.Count, t)
 }
 
 // addNodes adds nodes to a pool of the family. It writes nothing.
-func (f *family) addNodes(tx *world.Tx, c *call, p pool, count int, t transition) error {
+func (f *family) addNodes(tx *world.Tx, c *exchange, p pool, count int, t world.Transition) error {
 	free, err := addressesFor(tx, f)
 	if err != nil {
 		return err
@@ -56,7 +55,7 @@ func (f *family) addNodes(tx *world.Tx, c *call, p pool, count int, t transition
 			return err
 		}
 		n := node{ID: uuid.NewString(), Cluster: f.cluster.ID, Pool: p.ID, Name: p.Name + "-" + suffix, DropletID: droplet, Address: address,
-			State: provisioning, CreatedAt: c.at, UpdatedAt: c.at, Transition: t}
+			State: provisioning, CreatedAt: c.At, UpdatedAt: c.At, Transition: t}
 		if slices.ContainsFunc(f.nodes, func(o node) bool { return o.Name == n.Name }) {
 			return fmt.Errorf("two nodes drew the name %s", n.Name)
 		}
@@ -87,21 +86,21 @@ func randomNumber(from, below int) (int, error) {
 	return from + int(n.Int64()), nil
 }
 
-func (c *call) recordPool(tx *world.Tx, p pool) error {
-	effect := c.effect(world.Created, kindPool, p.ID, p.Name)
+func (c *exchange) recordPool(tx *world.Tx, p pool) error {
+	effect := c.Effect(world.Created, kindPool, p.ID, p.Name)
 	effect.Tags, effect.Parent = p.Tags, p.Cluster
 	return errors.Join(putPool(tx, p), tx.Record(effect))
 }
 
-func (c *call) recordNode(tx *world.Tx, n node) error {
-	effect := c.effect(world.Created, kindNode, n.ID, n.Name)
+func (c *exchange) recordNode(tx *world.Tx, n node) error {
+	effect := c.Effect(world.Created, kindNode, n.ID, n.Name)
 	effect.State, effect.Parent = n.State, n.Pool
 	return errors.Join(putNode(tx, n), tx.Record(effect))
 }
 
-func listPools(c *call) (reply, error) {
+func listPools(c *exchange) (reply, error) {
 	wires := []wirePool{}
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		f, err := c.family(tx)
 		if err == nil {
 			wires = f.wire().NodePools
@@ -112,26 +111,26 @@ func listPools(c *call) (reply, error) {
 }
 
 // pool loads the cluster and the pool of the path.
-func (c *call) pool(tx *world.Tx) (*family, *pool, error) {
+func (c *exchange) pool(tx *world.Tx) (*family, *pool, error) {
 	f, err := c.liveFamily(tx)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, found := f.poolByID(c.request.PathValue("node_pool_id"))
+	p, found := f.poolByID(c.Request.PathValue("node_pool_id"))
 	if !found {
 		return nil, nil, notFound()
 	}
 	return f, p, nil
 }
 
-func getPool(c *call) (reply, error) {
+func getPool(c *exchange) (reply, error) {
 	var w wirePool
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		f, err := c.family(tx)
 		if err != nil {
 			return err
 		}
-		p, found := f.poolByID(c.request.PathValue("node_pool_id"))
+		p, found := f.poolByID(c.Request.PathValue("node_pool_id"))
 		if !found {
 			return notFound()
 		}
@@ -141,7 +140,7 @@ func getPool(c *call) (reply, error) {
 	return reply{status: http.StatusOK, body: map[string]any{"node_pool": w}}, err
 }
 
-func createPool(c *call) (reply, error) {
+func createPool(c *exchange) (reply, error) {
 	var asked poolRequest
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
@@ -150,7 +149,7 @@ func createPool(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var w wirePool
-	err := c.commit(func(tx *world.Tx) error {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, err := c.liveFamily(tx)
 		if err != nil {
 			return err
@@ -178,7 +177,7 @@ func checkRoom(f *family, more int) error {
 	return nil
 }
 
-func (c *call) addPool(tx *world.Tx, f *family, asked poolRequest) (wirePool, error) {
+func (c *exchange) addPool(tx *world.Tx, f *family, asked poolRequest) (wirePool, error) {
 	t, err := c.begin(tx, f.cluster.ID+asked.Name, nodeCreation)
 	if err != nil {
 		return wirePool{}, err
@@ -195,7 +194,7 @@ func (c *call) addPool(tx *world.Tx, f *family, asked poolRequest) (wirePool, er
 	return f.wirePool(p), err
 }
 
-func updatePool(c *call) (reply, error) {
+func updatePool(c *exchange) (reply, error) {
 	var asked poolUpdate
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
@@ -204,7 +203,7 @@ func updatePool(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var w wirePool
-	err := c.commit(func(tx *world.Tx) error {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, p, err := c.pool(tx)
 		if err != nil {
 			return err
@@ -212,7 +211,7 @@ func updatePool(c *call) (reply, error) {
 		if err := asked.apply(f, p); err != nil {
 			return err
 		}
-		effect := c.effect(world.Updated, kindPool, p.ID, p.Name)
+		effect := c.Effect(world.Updated, kindPool, p.ID, p.Name)
 		effect.Tags = p.Tags
 		if err := errors.Join(putPool(tx, *p), tx.Record(effect)); err != nil {
 			return err
@@ -241,7 +240,7 @@ func (u poolUpdate) apply(f *family, p *pool) error {
 }
 
 // scale makes a pool have count nodes. The newest go first, but before all those that do not run.
-func (c *call) scale(tx *world.Tx, f *family, p pool, count int) error {
+func (c *exchange) scale(tx *world.Tx, f *family, p pool, count int) error {
 	staying := slices.DeleteFunc(f.nodesOf(p.ID), node.leaving)
 	if more := count - len(staying); more > 0 {
 		return c.grow(tx, f, p, more)
@@ -263,14 +262,14 @@ func (c *call) scale(tx *world.Tx, f *family, p pool, count int) error {
 	return nil
 }
 
-func (c *call) grow(tx *world.Tx, f *family, p pool, more int) error {
+func (c *exchange) grow(tx *world.Tx, f *family, p pool, more int) error {
 	if err := checkRoom(&family{nodes: f.nodes}, more); err != nil {
 		return err
 	}
 	if err := c.roomFor(tx, more); err != nil {
 		return err
 	}
-	t, err := c.begin(tx, c.id, nodeCreation)
+	t, err := c.begin(tx, c.ID, nodeCreation)
 	if err != nil {
 		return err
 	}
@@ -285,7 +284,7 @@ func (c *call) grow(tx *world.Tx, f *family, p pool, more int) error {
 }
 
 // retire starts a node's end.
-func (c *call) retire(tx *world.Tx, f *family, id, state string) error {
+func (c *exchange) retire(tx *world.Tx, f *family, id, state string) error {
 	i := slices.IndexFunc(f.nodes, func(n node) bool { return n.ID == id })
 	if i < 0 {
 		return notFound()
@@ -299,15 +298,15 @@ func (c *call) retire(tx *world.Tx, f *family, id, state string) error {
 		takes = nodeDeletion / 2 // without a drain
 	}
 	var err error
-	if n.Transition, err = c.beginEnd(tx, n.ID, takes); err != nil {
+	if n.Transition, err = c.BeginEnd(tx, n.ID, takes); err != nil {
 		return err
 	}
-	n.State, n.Message, n.UpdatedAt = state, "", c.at
+	n.State, n.Message, n.UpdatedAt = state, "", c.At
 	return putNode(tx, *n)
 }
 
-func deletePool(c *call) (reply, error) {
-	err := c.commit(func(tx *world.Tx) error {
+func deletePool(c *exchange) (reply, error) {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, p, err := c.pool(tx)
 		if err != nil {
 			return err
@@ -316,7 +315,7 @@ func deletePool(c *call) (reply, error) {
 			return unprocessable("the last node pool of a cluster cannot be deleted")
 		}
 		p.Deleting = true
-		p.Transition = transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.at}
+		p.Transition = world.Transition{Operation: c.Operation, Key: c.ID, RequestedAt: c.At, Due: c.At}
 		for _, n := range f.nodesOf(p.ID) {
 			if err := c.retire(tx, f, n.ID, draining); err != nil {
 				return err
@@ -327,19 +326,19 @@ func deletePool(c *call) (reply, error) {
 	return reply{status: http.StatusNoContent}, err
 }
 
-func deleteNode(c *call) (reply, error) {
-	query := c.request.URL.Query()
+func deleteNode(c *exchange) (reply, error) {
+	query := c.Request.URL.Query()
 	state := draining
 	if isSet(query.Get("skip_drain")) {
 		state = deleting
 	}
-	err := c.replaceNodes([]string{c.request.PathValue("node_id")}, state, isSet(query.Get("replace")))
+	err := c.replaceNodes([]string{c.Request.PathValue("node_id")}, state, isSet(query.Get("replace")))
 	return reply{status: http.StatusAccepted}, err
 }
 
 func isSet(flag string) bool { return flag == "1" || flag == "true" }
 
-func recyclePool(c *call) (reply, error) {
+func recyclePool(c *exchange) (reply, error) {
 	var asked struct {
 		Nodes []string `json:"nodes"`
 	}
@@ -350,8 +349,8 @@ func recyclePool(c *call) (reply, error) {
 }
 
 // replaceNodes starts the end of nodes, and if wanted makes others for them.
-func (c *call) replaceNodes(ids []string, state string, replace bool) error {
-	return c.commit(func(tx *world.Tx) error {
+func (c *exchange) replaceNodes(ids []string, state string, replace bool) error {
+	return c.Commit(func(tx *world.Tx) error {
 		f, p, err := c.pool(tx)
 		if err != nil {
 			return err
@@ -370,6 +369,3 @@ func (c *call) replaceNodes(ids []string, state string, replace bool) error {
 		return nil
 	})
 }
-
-// due says that a transition may end.
-func (t transition) due(now time.Time) bool { return !t.Stuck && !now.Before(t.Due) }

@@ -15,22 +15,18 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/m3o/platform/internal/sandbox/call"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
 // maxBody is the most that a request may send.
 const maxBody = 1 << 20
 
-// call is one request being answered.
-type call struct {
-	cloud     *Cloud
-	operation string
-	request   *http.Request
-	body      []byte
-	id        string
-	at        time.Time
-	// lost says that a fault wants the answer to be dropped; committed that a commit has asked for such a fault.
-	lost, committed bool
+// exchange is one request being answered.
+type exchange struct {
+	call.Call
+	cloud *Cloud
+	body  []byte
 }
 
 // reply is an answer. A nil body is none.
@@ -42,93 +38,75 @@ type reply struct {
 }
 
 // handler answers a call.
-type handler func(*call) (reply, error)
+type handler func(*exchange) (reply, error)
 
 func (c *Cloud) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range routes {
 		mux.Handle(r.method+" "+r.pattern, c.serve(r))
 	}
-	mux.Handle("/", c.serve(route{operation: "unknown", handle: func(*call) (reply, error) { return reply{}, unknownRoute() }}))
+	mux.Handle("/", c.serve(route{operation: "unknown", handle: func(*exchange) (reply, error) { return reply{}, unknownRoute() }}))
 	return mux
 }
 
 // serve answers one route: whatever happens, the answer has the API's form, its rate limit and a request id.
 func (c *Cloud) serve(r route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		one := &call{cloud: c, operation: r.operation, request: request, id: uuid.NewString(), at: c.World.Clock.Now()}
+		one := &exchange{cloud: c, Call: call.Call{Provider: Name, World: c.World, Operation: r.operation, ID: uuid.NewString(),
+			At: c.World.Clock.Now(), Request: request}}
 		answer, err := one.answer(w.Header(), r)
 		if err != nil {
 			answer = one.refuse(w.Header(), err)
 		}
-		c.World.Requests.Add(world.Request{Provider: Name, Method: request.Method, Path: request.URL.Path,
-			Operation: r.operation, Status: answer.status, RequestID: one.id, At: one.at})
-		if one.lost {
-			// ErrAbortHandler closes the connection without a word, as a network failure would.
-			panic(http.ErrAbortHandler)
-		}
+		one.Finish(answer.status)
 		one.write(w, answer)
 	})
 }
 
-func (c *call) answer(header http.Header, r route) (reply, error) {
-	header.Set("x-request-id", c.id)
-	allowed := c.cloud.limiter.take()
-	allowed.tell(header)
+func (c *exchange) answer(header http.Header, r route) (reply, error) {
+	header.Set("x-request-id", c.ID)
+	allowed := c.cloud.budget.Take("")
+	tell(header, allowed)
 	if !c.authorized() {
 		return reply{}, unauthorized()
 	}
-	if allowed.wait > 0 {
-		return reply{}, tooManyRequests(seconds(allowed.wait))
+	if allowed.Wait > 0 {
+		return reply{}, tooManyRequests(seconds(allowed.Wait))
 	}
 	var err error
-	if c.body, err = io.ReadAll(http.MaxBytesReader(nil, c.request.Body, maxBody)); err != nil {
+	if c.body, err = io.ReadAll(http.MaxBytesReader(nil, c.Request.Body, maxBody)); err != nil {
 		return reply{}, badRequest("the request's body cannot be read, or has more than %d bytes", maxBody)
 	}
-	if err := c.misbehave(header, r); err != nil || c.lost {
+	if err := c.View(c.setTarget); err != nil {
 		return reply{}, err
 	}
-	answer, err := r.handle(c)
-	if c.committed {
-		return answer, err
+	fault, found, err := c.Misbehave()
+	if err != nil {
+		return reply{}, err
 	}
-	// Nothing was committed, by a read or a refusal: the answer can be lost all the same.
-	return answer, errors.Join(err, c.loseAnswer(r))
+	if found {
+		return reply{}, c.spoil(header, fault)
+	}
+	return r.handle(c)
 }
 
 // authorized compares digests, so that neither content nor length of the token leaks through time.
-func (c *call) authorized() bool {
-	token, isBearer := strings.CutPrefix(c.request.Header.Get("Authorization"), "Bearer ")
+func (c *exchange) authorized() bool {
+	token, isBearer := strings.CutPrefix(c.Request.Header.Get("Authorization"), "Bearer ")
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(c.cloud.Token))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && isBearer
 }
 
-// misbehave carries out the faults that show before anything is done.
-func (c *call) misbehave(header http.Header, r route) error {
-	slow, found, err := c.takeFault(r, world.Slow)
-	if err != nil {
-		return err
-	}
-	if found {
-		if err := c.cloud.World.Clock.Wait(c.request.Context(), c.cloud.World.Clock.Now().Add(slow.Wait())); err != nil {
-			return serverError(http.StatusServiceUnavailable)
-		}
-	}
-	fault, found, err := c.takeFault(r, world.Early...)
-	if err != nil || !found {
-		return err
-	}
+// spoil puts a fault in the API's words.
+func (c *exchange) spoil(header http.Header, fault world.Fault) error {
 	switch fault.Fault {
 	case world.Throttle:
 		header.Set("ratelimit-remaining", "0")
-		return tooManyRequests(seconds(c.cloud.World.Clock.Scaled(time.Minute)))
+		return tooManyRequests(seconds(c.World.Clock.Scaled(time.Minute)))
 	case world.Denied:
 		return forbidden("You are not authorized to perform this operation")
 	case world.Quota:
-		return quotaRefusal(r.operation)
-	case world.LostBefore:
-		c.lost = true
-		return nil
+		return quotaRefusal(c.Operation)
 	default:
 		return serverError(fault.Status)
 	}
@@ -144,40 +122,21 @@ func quotaRefusal(operation string) error {
 	return unprocessable("creating this/these droplet(s) will exceed your droplet limit")
 }
 
-// takeFault uses up a fault that is about this call, in a commit of its own.
-func (c *call) takeFault(r route, kinds ...string) (fault world.Fault, found bool, err error) {
-	err = c.cloud.World.View(c.request.Context(), func(tx *world.Tx) error {
-		name, err := c.target(tx, r)
-		if err == nil {
-			fault, found, err = tx.TakeFault(Name, c.operation, name, kinds...)
-		}
-		return err
-	})
-	return fault, found, err
-}
-
-// loseAnswer looks for a fault that wants the answer to be lost.
-func (c *call) loseAnswer(r route) error {
-	_, found, err := c.takeFault(r, world.Lost)
-	c.lost = found
-	return err
-}
-
-// target is the name that faults match: that of the resource in the path, and that of the one to be made.
-func (c *call) target(tx *world.Tx, r route) (string, error) {
+// setTarget finds the name that faults match: that of the resource in the path, and that of the one to be made.
+func (c *exchange) setTarget(tx *world.Tx) error {
 	var names []string
 	for _, p := range pathKinds {
-		id := c.request.PathValue(p.parameter)
+		id := c.Request.PathValue(p.parameter)
 		if id == "" {
 			continue
 		}
 		name, err := tx.NameOf(ref(p.kind, id))
 		if err != nil {
-			return "", err
+			return err
 		}
 		names = append(names, name)
 	}
-	if r.method == http.MethodPost {
+	if c.Request.Method == http.MethodPost {
 		var named struct {
 			Name string `json:"name"`
 		}
@@ -186,69 +145,17 @@ func (c *call) target(tx *world.Tx, r route) (string, error) {
 			names = append(names, named.Name)
 		}
 	}
-	return strings.Join(names, "/"), nil
+	c.Target = strings.Join(names, "/")
+	return nil
 }
 
-// commit makes a change, with the loss of its answer if a fault wants it. The answer may be given when it returns.
-func (c *call) commit(change func(*world.Tx) error) error {
-	err := c.cloud.World.Update(c.request.Context(), func(tx *world.Tx) error {
-		// The name is looked up before the change may remove it.
-		name, err := c.target(tx, route{method: c.request.Method})
-		if err != nil {
-			return err
-		}
-		if err := change(tx); err != nil {
-			return err
-		}
-		_, c.lost, err = tx.TakeFault(Name, c.operation, name, world.Lost)
-		return err
-	})
-	c.committed = err == nil
-	return err
-}
-
-// view looks at the state.
-func (c *call) view(look func(*world.Tx) error) error {
-	return c.cloud.World.View(c.request.Context(), look)
-}
-
-// begin is the transition by which this call makes or changes something, spoiled if a fault wants it.
-func (c *call) begin(tx *world.Tx, id string, takes time.Duration) (transition, error) {
-	t, err := c.beginEnd(tx, id, takes)
-	if err != nil || t.Stuck {
-		return t, err
-	}
-	name, err := c.target(tx, route{method: c.request.Method})
-	if err != nil {
-		return t, err
-	}
-	_, late, err := tx.TakeFault(Name, c.operation, name, world.Late)
-	if late {
-		t.Fail = "provisioning failed: an internal error occurred while creating the resource"
-	}
-	return t, err
-}
-
-// beginEnd is the transition by which this call removes something. What goes is never ready, so it cannot fail late.
-func (c *call) beginEnd(tx *world.Tx, id string, takes time.Duration) (transition, error) {
-	t := transition{Operation: c.operation, Key: c.id, RequestedAt: c.at, Due: c.cloud.World.Clock.Due(c.at, takes, id)}
-	name, err := c.target(tx, route{method: c.request.Method})
-	if err != nil {
-		return t, err
-	}
-	_, t.Stuck, err = tx.TakeFault(Name, c.operation, name, world.Stuck)
-	return t, err
-}
-
-// effect is a line of the ledger about what this call did.
-func (c *call) effect(kind, resource, id, name string) world.Effect {
-	at := c.at
-	return world.Effect{Provider: Name, Operation: c.operation, Kind: kind, Resource: resource, ID: id, Name: name,
-		Key: c.id, RequestedAt: &at}
+// begin is the transition by which this exchange makes or changes something.
+func (c *exchange) begin(tx *world.Tx, id string, takes time.Duration) (world.Transition, error) {
+	return c.Begin(tx, id, takes, "provisioning failed: an internal error occurred while creating the resource")
 }
 
 // decode reads a JSON body.
-func (c *call) decode(into any) error {
+func (c *exchange) decode(into any) error {
 	if len(c.body) == 0 {
 		return badRequest("the request has no body")
 	}
@@ -263,18 +170,18 @@ func (c *call) decode(into any) error {
 }
 
 // refuse turns an error into an answer. What went wrong with us is logged, not told.
-func (c *call) refuse(header http.Header, err error) reply {
+func (c *exchange) refuse(header http.Header, err error) reply {
 	r, ours := asRefusal(err)
 	if ours {
-		c.cloud.Logger.ErrorContext(c.request.Context(), "sandbox: digitalocean: a request failed", "operation", c.operation, "request", c.id, "error", err)
+		c.cloud.Logger.ErrorContext(c.Request.Context(), "sandbox: digitalocean: a request failed", "operation", c.Operation, "request", c.ID, "error", err)
 	}
 	if r.retryAfter > 0 {
 		header.Set("retry-after", strconv.Itoa(r.retryAfter))
 	}
-	return reply{status: r.status, body: errorBody{ID: r.id, Message: r.message, RequestID: c.id}}
+	return reply{status: r.status, body: errorBody{ID: r.id, Message: r.message, RequestID: c.ID}}
 }
 
-func (c *call) write(w http.ResponseWriter, answer reply) {
+func (c *exchange) write(w http.ResponseWriter, answer reply) {
 	var data []byte
 	switch {
 	case answer.yaml != nil:
@@ -289,6 +196,6 @@ func (c *call) write(w http.ResponseWriter, answer reply) {
 	}
 	w.WriteHeader(answer.status)
 	if _, err := w.Write(data); err != nil && !errors.Is(err, context.Canceled) {
-		c.cloud.Logger.DebugContext(c.request.Context(), "sandbox: digitalocean: an answer did not arrive", "error", err)
+		c.cloud.Logger.DebugContext(c.Request.Context(), "sandbox: digitalocean: an answer did not arrive", "error", err)
 	}
 }

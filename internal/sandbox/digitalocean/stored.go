@@ -43,20 +43,6 @@ type vpc struct {
 	CreatedAt   time.Time `json:"created_at"`
 }
 
-// transition is a change under way: who asked for it when, and when it ends at the earliest.
-type transition struct {
-	Operation   string    `json:"operation"`
-	Key         string    `json:"key"`
-	RequestedAt time.Time `json:"requested_at"`
-	Due         time.Time `json:"due"`
-	// Stuck keeps it from ever ending, Fail makes it end badly: both are injected faults.
-	Stuck bool   `json:"stuck,omitempty"`
-	Fail  string `json:"fail,omitempty"`
-}
-
-// spoiled says that a fault keeps it from succeeding.
-func (t transition) spoiled() bool { return t.Stuck || t.Fail != "" }
-
 // cluster is a cluster as it is kept.
 type cluster struct {
 	ID      string   `json:"id"`
@@ -70,16 +56,16 @@ type cluster struct {
 	// Target is the version of an upgrade under way.
 	Target string `json:"target,omitempty"`
 	// Place is where the runner keeps it.
-	Place             string       `json:"place"`
-	Endpoint          string       `json:"endpoint"`
-	MaintenancePolicy *maintenance `json:"maintenance_policy"`
-	AutoUpgrade       bool         `json:"auto_upgrade"`
-	SurgeUpgrade      bool         `json:"surge_upgrade"`
-	HA                bool         `json:"ha"`
-	Plugins           plugins      `json:"plugins"`
-	CreatedAt         time.Time    `json:"created_at"`
-	UpdatedAt         time.Time    `json:"updated_at"`
-	Transition        transition   `json:"transition"`
+	Place             string           `json:"place"`
+	Endpoint          string           `json:"endpoint"`
+	MaintenancePolicy *maintenance     `json:"maintenance_policy"`
+	AutoUpgrade       bool             `json:"auto_upgrade"`
+	SurgeUpgrade      bool             `json:"surge_upgrade"`
+	HA                bool             `json:"ha"`
+	Plugins           plugins          `json:"plugins"`
+	CreatedAt         time.Time        `json:"created_at"`
+	UpdatedAt         time.Time        `json:"updated_at"`
+	Transition        world.Transition `json:"transition"`
 	// Along lists the load balancers and volumes that go with it.
 	Along []string `json:"along,omitempty"`
 }
@@ -94,8 +80,8 @@ type pool struct {
 	Labels    map[string]string `json:"labels"`
 	CreatedAt time.Time         `json:"created_at"`
 	// Deleting says that it goes when its last node has gone.
-	Deleting   bool       `json:"deleting,omitempty"`
-	Transition transition `json:"transition"`
+	Deleting   bool             `json:"deleting,omitempty"`
+	Transition world.Transition `json:"transition"`
 }
 
 // node is a worker as it is kept.
@@ -106,12 +92,12 @@ type node struct {
 	Name      string `json:"name"`
 	DropletID int    `json:"droplet_id"`
 	// Address is its Droplet's in the VPC.
-	Address    string     `json:"address,omitempty"`
-	State      string     `json:"state"`
-	Message    string     `json:"message"`
-	CreatedAt  time.Time  `json:"created_at"`
-	UpdatedAt  time.Time  `json:"updated_at"`
-	Transition transition `json:"transition"`
+	Address    string           `json:"address,omitempty"`
+	State      string           `json:"state"`
+	Message    string           `json:"message"`
+	CreatedAt  time.Time        `json:"created_at"`
+	UpdatedAt  time.Time        `json:"updated_at"`
+	Transition world.Transition `json:"transition"`
 }
 
 // leaving says that the node is on its way out.

@@ -9,6 +9,35 @@ import (
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
+// keeper is the cloud as its fleet sees it.
+type keeper struct{ *Cloud }
+
+// Clusters implements fleet.Keeper.
+func (k keeper) Clusters(ctx context.Context) (ids []string, unsettled bool, err error) {
+	var all []cluster
+	var nodes []node
+	err = k.World.View(ctx, func(tx *world.Tx) error {
+		all, err = world.List[cluster](tx, ref(kindCluster, ""))
+		if err == nil {
+			nodes, err = world.List[node](tx, ref(kindNode, ""))
+		}
+		return err
+	})
+	hopeless := map[string]bool{}
+	for _, one := range all {
+		ids = append(ids, one.ID)
+		hopeless[one.ID] = one.State == failed
+		unsettled = unsettled || one.State != running && one.State != failed
+	}
+	for _, n := range nodes {
+		unsettled = unsettled || n.State != running && !hopeless[n.Cluster]
+	}
+	return ids, unsettled, err
+}
+
+// Turn implements fleet.Keeper.
+func (k keeper) Turn(ctx context.Context, id string) error { return k.turn(ctx, id) }
+
 // turn has one look at one cluster: the real one is made as wanted, and the stored one moves on.
 func (c *Cloud) turn(ctx context.Context, id string) error {
 	var f *family
@@ -45,7 +74,7 @@ func (c *Cloud) turn(ctx context.Context, id string) error {
 // run makes the real cluster as wanted, if there is to be one, and says how it is.
 func (c *Cloud) run(ctx context.Context, f *family) (clusters.Status, error) {
 	one := f.cluster
-	if one.State == failed || one.State == provisioning && one.Transition.spoiled() {
+	if one.State == failed || one.State == provisioning && one.Transition.Spoiled() {
 		return clusters.Status{}, nil
 	}
 	if err := c.Runner.Apply(ctx, f.wanted()); err != nil {
@@ -56,7 +85,7 @@ func (c *Cloud) run(ctx context.Context, f *family) (clusters.Status, error) {
 		return status, fmt.Errorf("look at the cluster %s: %w", one.Name, err)
 	}
 	if status.Ready {
-		c.inventory(ctx, one)
+		c.fleet.Look(ctx, one.ID)
 	}
 	return status, nil
 }
@@ -66,10 +95,9 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 	if err := c.Runner.Remove(ctx, one.ID); err != nil {
 		return fmt.Errorf("end the cluster %s: %w", one.Name, err)
 	}
-	if !one.Transition.due(c.World.Clock.Now()) {
+	if !one.Transition.IsDue(c.World.Clock.Now()) {
 		return nil
 	}
-	defer c.forget(one.ID)
 	return c.World.Update(ctx, func(tx *world.Tx) error {
 		f, err := loadFamily(tx, one.ID)
 		if err != nil {
@@ -79,23 +107,17 @@ func (c *Cloud) finishDeletion(ctx context.Context, one cluster) error {
 	})
 }
 
-func (c *Cloud) forget(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.looked, id)
-}
-
 // wanted is what the real cluster should be.
 func (f *family) wanted() clusters.Wanted {
 	version := f.cluster.Version
-	if f.cluster.Target != "" && !f.cluster.Transition.spoiled() {
+	if f.cluster.Target != "" && !f.cluster.Transition.Spoiled() {
 		version = f.cluster.Target
 	}
 	w := clusters.Wanted{ID: f.cluster.ID, Name: f.cluster.Name, Version: minorOf(version), Place: f.cluster.Place, Tags: f.cluster.Tags}
 	for _, p := range f.pools {
 		of, _ := findSize(p.Size)
 		for _, n := range f.nodesOf(p.ID) {
-			if n.leaving() || n.Transition.spoiled() {
+			if n.leaving() || n.Transition.Spoiled() {
 				continue
 			}
 			w.Nodes = append(w.Nodes, clusters.Node{Name: n.Name, Pool: p.Name, CPU: of.CPUs, MemoryMiB: of.MemoryMiB,

@@ -8,9 +8,9 @@ import (
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
-func listUpgrades(c *call) (reply, error) {
+func listUpgrades(c *exchange) (reply, error) {
 	versions := []wireVersion{}
-	err := c.view(func(tx *world.Tx) error {
+	err := c.View(func(tx *world.Tx) error {
 		f, err := c.family(tx)
 		if err == nil {
 			for _, minor := range c.cloud.upgradesFrom(f.cluster.Version) {
@@ -28,14 +28,14 @@ func (c *Cloud) upgradesFrom(slug string) []string {
 	return slices.DeleteFunc(slices.Clone(c.Versions), func(minor string) bool { return minorNumber(minor) != current+1 })
 }
 
-func upgradeCluster(c *call) (reply, error) {
+func upgradeCluster(c *exchange) (reply, error) {
 	var asked struct {
 		Version string `json:"version"`
 	}
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
 	}
-	err := c.commit(func(tx *world.Tx) error {
+	err := c.Commit(func(tx *world.Tx) error {
 		f, err := c.liveFamily(tx)
 		if err != nil {
 			return err
@@ -51,8 +51,8 @@ func upgradeCluster(c *call) (reply, error) {
 		if one.Transition, err = c.begin(tx, one.ID+target, clusterUpgrade); err != nil {
 			return err
 		}
-		one.State, one.Target, one.UpdatedAt = upgrading, target, c.at
-		effect := c.effect(world.Updated, kindCluster, one.ID, one.Name)
+		one.State, one.Target, one.UpdatedAt = upgrading, target, c.At
+		effect := c.Effect(world.Updated, kindCluster, one.ID, one.Name)
 		effect.Tags, effect.State = one.Tags, upgrading
 		return errors.Join(putCluster(tx, one), tx.Record(effect))
 	})

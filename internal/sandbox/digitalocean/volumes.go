@@ -45,7 +45,7 @@ func (r volumeRequest) check() error {
 	return checkTags(r.Tags)
 }
 
-func createVolume(c *call) (reply, error) {
+func createVolume(c *exchange) (reply, error) {
 	var asked volumeRequest
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
@@ -54,8 +54,8 @@ func createVolume(c *call) (reply, error) {
 		return reply{}, err
 	}
 	v := belonging{ID: uuid.NewString(), Kind: kindVolume, Name: asked.Name, Region: asked.Region, SizeGiB: asked.SizeGiB,
-		Description: asked.Description, Tags: asked.Tags, CreatedAt: c.at}
-	err := c.commit(func(tx *world.Tx) error {
+		Description: asked.Description, Tags: asked.Tags, CreatedAt: c.At}
+	err := c.Commit(func(tx *world.Tx) error {
 		others, err := world.List[belonging](tx, ref(kindVolume, ""))
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func createVolume(c *call) (reply, error) {
 		if slices.ContainsFunc(others, func(o belonging) bool { return o.Name == v.Name && o.Region == v.Region }) {
 			return conflict("a volume with this name already exists in " + v.Region)
 		}
-		effect := c.effect(world.Created, kindVolume, v.ID, v.Name)
+		effect := c.Effect(world.Created, kindVolume, v.ID, v.Name)
 		effect.Tags = v.Tags
 		return errors.Join(putBelonging(tx, v), tx.Record(effect))
 	})

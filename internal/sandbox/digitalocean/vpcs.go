@@ -37,9 +37,9 @@ func (v vpc) wire() wireVPC {
 		IPRange: v.IPRange, Default: v.Default, CreatedAt: stamp(v.CreatedAt)}
 }
 
-func listVPCs(c *call) (reply, error) {
+func listVPCs(c *exchange) (reply, error) {
 	var all []vpc
-	err := c.view(func(tx *world.Tx) (err error) {
+	err := c.View(func(tx *world.Tx) (err error) {
 		all, err = world.List[vpc](tx, ref(kindVPC, ""))
 		return err
 	})
@@ -47,19 +47,19 @@ func listVPCs(c *call) (reply, error) {
 	for _, v := range all {
 		wires = append(wires, v.wire())
 	}
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "vpcs", wires)}, err
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "vpcs", wires)}, err
 }
 
-func getVPC(c *call) (reply, error) {
+func getVPC(c *exchange) (reply, error) {
 	var v vpc
-	err := c.view(func(tx *world.Tx) (err error) {
-		v, err = world.Get[vpc](tx, ref(kindVPC, c.request.PathValue("vpc_id")))
+	err := c.View(func(tx *world.Tx) (err error) {
+		v, err = world.Get[vpc](tx, ref(kindVPC, c.Request.PathValue("vpc_id")))
 		return err
 	})
 	return reply{status: http.StatusOK, body: map[string]any{"vpc": v.wire()}}, err
 }
 
-func createVPC(c *call) (reply, error) {
+func createVPC(c *exchange) (reply, error) {
 	var asked vpcRequest
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
@@ -67,12 +67,12 @@ func createVPC(c *call) (reply, error) {
 	if err := asked.check(); err != nil {
 		return reply{}, err
 	}
-	v := vpc{ID: uuid.NewString(), Name: asked.Name, Region: asked.Region, IPRange: asked.IPRange, CreatedAt: c.at}
+	v := vpc{ID: uuid.NewString(), Name: asked.Name, Region: asked.Region, IPRange: asked.IPRange, CreatedAt: c.At}
 	if asked.Description != nil {
 		v.Description = *asked.Description
 	}
-	ready := c.cloud.World.Clock.Due(c.at, vpcCreation, v.ID)
-	err := c.commit(func(tx *world.Tx) error {
+	ready := c.cloud.World.Clock.Due(c.At, vpcCreation, v.ID)
+	err := c.Commit(func(tx *world.Tx) error {
 		others, err := world.List[vpc](tx, ref(kindVPC, ""))
 		if err != nil {
 			return err
@@ -88,14 +88,14 @@ func createVPC(c *call) (reply, error) {
 		return reply{}, err
 	}
 	// The real one answers when it is made. Whoever hangs up meanwhile has it all the same.
-	if err := c.cloud.World.Clock.Wait(c.request.Context(), ready); err != nil {
-		c.lost = true
+	if err := c.cloud.World.Clock.Wait(c.Request.Context(), ready); err != nil {
+		c.Lost = true
 	}
 	return reply{status: http.StatusCreated, body: map[string]any{"vpc": v.wire()}}, nil
 }
 
-func (c *call) addVPC(tx *world.Tx, v vpc, ready time.Time) error {
-	effect := c.effect(world.Created, kindVPC, v.ID, v.Name)
+func (c *exchange) addVPC(tx *world.Tx, v vpc, ready time.Time) error {
+	effect := c.Effect(world.Created, kindVPC, v.ID, v.Name)
 	effect.ReadyAt = &ready
 	return errors.Join(putVPC(tx, v), tx.Record(effect))
 }
@@ -165,24 +165,24 @@ func (v *vpc) fit(others []vpc) error {
 	return invalid("no private network is left: give an ip_range")
 }
 
-func updateVPC(c *call) (reply, error) {
+func updateVPC(c *exchange) (reply, error) {
 	var asked vpcRequest
 	if err := c.decode(&asked); err != nil {
 		return reply{}, err
 	}
-	if c.request.Method == http.MethodPut && asked.Name == "" {
+	if c.Request.Method == http.MethodPut && asked.Name == "" {
 		return reply{}, invalid("name is required")
 	}
 	if err := asked.checkTexts(); err != nil {
 		return reply{}, err
 	}
 	var v vpc
-	err := c.commit(func(tx *world.Tx) error {
+	err := c.Commit(func(tx *world.Tx) error {
 		all, err := world.List[vpc](tx, ref(kindVPC, ""))
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(all, func(o vpc) bool { return o.ID == c.request.PathValue("vpc_id") })
+		i := slices.IndexFunc(all, func(o vpc) bool { return o.ID == c.Request.PathValue("vpc_id") })
 		if i < 0 {
 			return notFound()
 		}
@@ -196,7 +196,7 @@ func updateVPC(c *call) (reply, error) {
 }
 
 // changeVPC changes v. A region has one default, so making v it takes that from another.
-func (c *call) changeVPC(tx *world.Tx, all []vpc, v vpc, asked vpcRequest) (vpc, error) {
+func (c *exchange) changeVPC(tx *world.Tx, all []vpc, v vpc, asked vpcRequest) (vpc, error) {
 	v.Name = cmp.Or(asked.Name, v.Name)
 	if asked.Description != nil {
 		v.Description = *asked.Description
@@ -215,12 +215,12 @@ func (c *call) changeVPC(tx *world.Tx, all []vpc, v vpc, asked vpcRequest) (vpc,
 		}
 		v.Default = true
 	}
-	return v, errors.Join(putVPC(tx, v), tx.Record(c.effect(world.Updated, kindVPC, v.ID, v.Name)))
+	return v, errors.Join(putVPC(tx, v), tx.Record(c.Effect(world.Updated, kindVPC, v.ID, v.Name)))
 }
 
-func deleteVPC(c *call) (reply, error) {
-	err := c.commit(func(tx *world.Tx) error {
-		v, err := world.Get[vpc](tx, ref(kindVPC, c.request.PathValue("vpc_id")))
+func deleteVPC(c *exchange) (reply, error) {
+	err := c.Commit(func(tx *world.Tx) error {
+		v, err := world.Get[vpc](tx, ref(kindVPC, c.Request.PathValue("vpc_id")))
 		if err != nil {
 			return err
 		}
@@ -235,27 +235,27 @@ func deleteVPC(c *call) (reply, error) {
 			// The description says 403 here, too; users report 409 with these words.
 			return conflict("Can not delete VPC with members")
 		}
-		return errors.Join(tx.Delete(ref(kindVPC, v.ID)), tx.Record(c.effect(world.Deleted, kindVPC, v.ID, v.Name)))
+		return errors.Join(tx.Delete(ref(kindVPC, v.ID)), tx.Record(c.Effect(world.Deleted, kindVPC, v.ID, v.Name)))
 	})
 	return reply{status: http.StatusNoContent}, err
 }
 
-func listMembers(c *call) (reply, error) {
+func listMembers(c *exchange) (reply, error) {
 	var members []wireMember
-	err := c.view(func(tx *world.Tx) error {
-		v, err := world.Get[vpc](tx, ref(kindVPC, c.request.PathValue("vpc_id")))
+	err := c.View(func(tx *world.Tx) error {
+		v, err := world.Get[vpc](tx, ref(kindVPC, c.Request.PathValue("vpc_id")))
 		if err != nil {
 			return err
 		}
 		members, err = membersOf(tx, v.ID)
 		return err
 	})
-	if kind := c.request.URL.Query().Get("resource_type"); kind != "" {
+	if kind := c.Request.URL.Query().Get("resource_type"); kind != "" {
 		members = slices.DeleteFunc(members, func(m wireMember) bool {
 			return len(m.URN) < len(kind)+4 || m.URN[:len(kind)+4] != "do:"+kind+":"
 		})
 	}
-	return reply{status: http.StatusOK, body: listed(pageOf(c.request), "members", members)}, err
+	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "members", members)}, err
 }
 
 // membersOf lists what is in a VPC: clusters, their Droplets, and load balancers.

@@ -33,7 +33,8 @@ type World struct {
 	db *sql.DB
 	mu sync.Mutex
 
-	changed chan struct{}
+	watching sync.Mutex
+	watchers map[chan struct{}]bool
 }
 
 // Open opens or makes the state in dir. Nobody else may have it open: the caller holds the directory's lock.
@@ -49,24 +50,44 @@ func Open(dir string, clock Clock) (*World, error) {
 	if _, err := db.Exec(schema); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the sandbox's state: %w", err), db.Close())
 	}
-	return &World{Clock: clock, Requests: newRequests(), db: db, changed: make(chan struct{}, 1)}, nil
+	return &World{Clock: clock, Requests: newRequests(), db: db, watchers: map[chan struct{}]bool{}}, nil
 }
 
 // Close closes the state.
 func (w *World) Close() error { return w.db.Close() }
 
-// Changed receives after commits, so that a provider's loop need not wait for its next look.
-func (w *World) Changed() <-chan struct{} { return w.changed }
+// Watch receives after commits until ctx ends, so that a provider's loop need not wait for its next look. Commits that come close
+// together are told of once.
+func (w *World) Watch(ctx context.Context) <-chan struct{} {
+	w.watching.Lock()
+	defer w.watching.Unlock()
+	told := make(chan struct{}, 1)
+	w.watchers[told] = true
+	context.AfterFunc(ctx, func() {
+		w.watching.Lock()
+		defer w.watching.Unlock()
+		delete(w.watchers, told)
+	})
+	return told
+}
+
+func (w *World) tellWatchers() {
+	w.watching.Lock()
+	defer w.watching.Unlock()
+	for told := range w.watchers {
+		select {
+		case told <- struct{}{}:
+		default: // it has not looked since the last one
+		}
+	}
+}
 
 // Update runs change in a transaction and commits it, unless change fails: then nothing of it happened.
 func (w *World) Update(ctx context.Context, change func(*Tx) error) error {
 	if err := w.transact(ctx, change); err != nil {
 		return err
 	}
-	select {
-	case w.changed <- struct{}{}:
-	default:
-	}
+	w.tellWatchers()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package world_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"os"
@@ -206,4 +207,34 @@ func FuzzFault(f *testing.F) {
 			t.Error("a glob that is none is accepted")
 		}
 	})
+}
+
+// TestEveryWatcherIsTold: each cloud has a loop of its own.
+func TestEveryWatcherIsTold(t *testing.T) {
+	w := open(t, t.TempDir())
+	first, second := w.Watch(t.Context()), w.Watch(t.Context())
+	over, end := context.WithCancel(t.Context())
+	third := w.Watch(over)
+	end()
+	must(t, w.View(t.Context(), func(*world.Tx) error { return nil }))
+	for range 3 {
+		must(t, w.Update(t.Context(), func(tx *world.Tx) error { return put(tx, "a", "") }))
+	}
+	for i, told := range []<-chan struct{}{first, second} {
+		if n := len(told); n != 1 {
+			t.Errorf("watcher %d is told %d times", i, n)
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		for len(third) > 0 {
+			<-third
+		}
+		must(t, w.Update(t.Context(), func(tx *world.Tx) error { return put(tx, "a", "") }))
+		if len(third) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("one whose context has ended is still told")
+		}
+	}
 }
