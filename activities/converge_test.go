@@ -56,7 +56,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatalf("the sandbox does not start: %v", err)
 		return nil
 	case at := <-ready:
-		token, err := os.ReadFile(sandbox.TokenFile(dir, "digitalocean"))
+		token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -96,7 +96,7 @@ func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan -f FILE", Short: "Show what apply would create, change and delete", GroupID: groupRegions, Args: takes(0, 0),
 		Long: "Show what would be created, changed and deleted, what it costs a month, and what stands in the way. Nothing is changed.\n" +
 			"What the file leaves out of kubernetes (version, nodes.count, nodes.size) is shown as it is to be: as the region has it, or by\n" +
-			"the provider's defaults. Exits with 1 when something stands in the way.",
+			"the provider's defaults; so is cidr, for which a range is found that no other region has. Exits with 1 when something stands in the way.",
 		Example: "  m3o plan -f deploy/local/platform.yaml\n  m3o plan -f platform.yaml --destroy --json",
 		RunE: action(func(s *session, _ []string) error {
 			file, err := f.read(s.cmd)
@@ -133,7 +133,7 @@ func blocked(plan region.Plan) error {
 	return fault.New(fault.Conflict, "the plan cannot be carried out:%s", strings.Join(lines, ""))
 }
 
-// printPlan prints the steps of a plan, and what stands in their way under each.
+// printPlan prints the steps of a plan, and what the operator should know of them. What stands in their way blocked says.
 func printPlan(w io.Writer, plan region.Plan) error {
 	if len(plan.Steps) == 0 {
 		_, err := fmt.Fprintln(w, "no changes")
@@ -143,14 +143,17 @@ func printPlan(w io.Writer, plan region.Plan) error {
 	for i, step := range plan.Steps {
 		r := step.Region
 		rows[i] = []string{string(step.Action), r.Name, string(r.Provider), r.Location, nodes(r.Kubernetes.Nodes), dash(r.Kubernetes.Version),
-			cost(step), strings.Join(step.Changes, ", ")}
+			dash(r.CIDR), cost(step), strings.Join(step.Changes, ", ")}
 	}
-	if err := table(w, []string{"action", "name", "provider", "region", "nodes", "kubernetes", "monthly", "changes"}, rows); err != nil {
+	if err := table(w, []string{"action", "name", "provider", "region", "nodes", "kubernetes", "cidr", "monthly", "changes"}, rows); err != nil {
 		return err
 	}
 	count := map[region.Action]int{}
 	for _, step := range plan.Steps {
 		count[step.Action]++
+		for _, words := range step.Warnings {
+			fmt.Fprintf(w, "\nWarning, %s: %s\n", step.Region.Name, words)
+		}
 	}
 	_, err := fmt.Fprintf(w, "\n%d to create, %d to change, %d to delete. %s\n", count[region.Create], count[region.Change], count[region.Delete], total(plan))
 	return err

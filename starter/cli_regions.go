@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -79,7 +80,8 @@ func regionFacts(r region.Region, p region.Progress) [][]string {
 		{"kubernetes", strings.TrimSpace(spec.Kubernetes.Version + " " + parenthesis(r.Cluster.Version))},
 		{"nodes", fmt.Sprintf("%d of %d ready, %s", r.Cluster.Nodes, spec.Kubernetes.Nodes.Count, spec.Kubernetes.Nodes.Size)},
 		{"cluster", strings.TrimSpace(r.Cluster.Name + " " + parenthesis(r.Cluster.ID))}, {"endpoint", r.Cluster.Endpoint},
-		{"network", strings.TrimSpace(r.Network.Name + " " + parenthesis(r.Network.CIDR))},
+		{"network", strings.TrimSpace(r.Network.Name + " " + parenthesis(cmp.Or(r.Network.CIDR, spec.CIDR)))},
+		{"nat", string(spec.NAT)}, {"egress", strings.Join(r.Network.Egress, ", ")}, {"access", strings.Join(spec.Access, ", ")},
 		{"network policy", networkPolicy(r)}, {"storage class", r.Verified.StorageClass},
 		{"control", parts(spec.Control)}, {"resource", parts(spec.Resource)}, {"network parts", parts(spec.Network)},
 		{"created", ago(r.CreatedAt)}, {"changed", ago(r.UpdatedAt)},

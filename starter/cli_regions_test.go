@@ -87,6 +87,38 @@ func TestAPlanShowsWhatTheFileLeavesOut(t *testing.T) {
 	}
 }
 
+// The range that a plan finds is shown, and so is what the cloud wants the operator to know; a script reads both.
+func TestAPlanShowsRangesAndWarnings(t *testing.T) {
+	w := apitest.New(t)
+	at(t, w)
+	w.Warnings = []string{"M3O_EGRESS_CIDRS is not set"}
+	write(t, "platform.yaml", apitest.File("lon1", "nyc3"))
+	plan := m3o("plan", "-f", "platform.yaml").must(t)
+	for _, word := range []string{"10.1.0.0/16", "10.2.0.0/16", "Warning, lon1: M3O_EGRESS_CIDRS is not set", "Warning, nyc3: "} {
+		if !strings.Contains(plan.out, word) {
+			t.Errorf("plan does not say %q: %s", word, plan.out)
+		}
+	}
+	got := answer[region.Plan](t, m3o("plan", "-f", "platform.yaml", "--json").must(t))
+	if len(got.Steps) != 2 || got.Steps[0].Region.CIDR != "10.1.0.0/16" || !slices.Equal(got.Steps[1].Warnings, w.Warnings) {
+		t.Errorf("JSON says %+v", got)
+	}
+}
+
+func TestRegionShowSaysHowItIsReached(t *testing.T) {
+	w := apitest.New(t)
+	at(t, w)
+	spec := apitest.Spec("lon1")
+	spec.CIDR, spec.NAT, spec.Access = "10.7.0.0/16", region.SingleNAT, []string{"203.0.113.0/24", "198.51.100.0/24"}
+	w.AddRegion(region.Region{Spec: spec, Status: region.Ready, Network: region.Net{Name: "m3o-micro-lon1", Egress: []string{"192.0.2.7"}}})
+	shown := m3o("region", "show", "lon1").must(t)
+	for _, word := range []string{"m3o-micro-lon1 (10.7.0.0/16)", "nat", "single", "192.0.2.7", "203.0.113.0/24, 198.51.100.0/24"} {
+		if !strings.Contains(shown.out, word) {
+			t.Errorf("it does not show %q: %s", word, shown.out)
+		}
+	}
+}
+
 func TestRegionShowSaysWhatKeepsProjectsApart(t *testing.T) {
 	w := apitest.New(t)
 	at(t, w)

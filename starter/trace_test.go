@@ -58,7 +58,7 @@ func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
 		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
-	s = s.With(digitalOceanSettings{URL: p.sandbox(at("sandbox")), TokenFile: sandbox.TokenFile(at("sandbox"), "digitalocean")})
+	s = s.With(digitalOceanSettings{URL: p.sandbox(at("sandbox")), TokenFile: sandbox.CredentialsFile(at("sandbox"), "digitalocean")})
 	_, port, _ := net.SplitHostPort(p.free())
 	var number int
 	_, err := fmt.Sscan(port, &number)

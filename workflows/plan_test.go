@@ -68,6 +68,27 @@ func TestWhatAFileLeavesOutIsInThePlan(t *testing.T) {
 	}
 }
 
+// A new region's range is in the stored plan, beside what the cloud wants the operator to know. One that was recorded before there were
+// ranges keeps what its cloud chose.
+func TestRangesAndWarningsAreInThePlan(t *testing.T) {
+	w := worldWith("lon1")
+	w.warnings = []string{"M3O_EGRESS_CIDRS is not set"}
+	grown := lon1()
+	grown.Kubernetes.Nodes.Count = 2
+	newPlay(t, w).planned(region.PlanInput{ID: "p1", Wanted: []region.Spec{grown, place("nyc3")}})
+	stored := w.plans["p1"].Steps
+	if len(stored) != 2 || stored[0].Region.CIDR != "" || stored[1].Region.CIDR == "" || len(stored[1].Warnings) != 1 || stored[1].Warnings[0] != w.warnings[0] {
+		t.Fatalf("stored %+v", stored)
+	}
+	if got := newPlay(t, w).applied("p1"); got != "" {
+		t.Fatal(got)
+	}
+	end := newPlay(t, w).bootstrapped(region.BootstrapInput{Spec: stored[1].Region})
+	if end.Region.Status != region.Ready || end.Region.Spec.CIDR != stored[1].Region.CIDR {
+		t.Errorf("it ended as %+v", end)
+	}
+}
+
 func TestACloudThatCannotBeAskedFailsThePlan(t *testing.T) {
 	w := newWorld()
 	w.fails("Preflight lon1", 1, fault.New(fault.Unauthenticated, "the token is not valid"))

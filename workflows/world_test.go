@@ -30,6 +30,7 @@ type world struct {
 	after   map[string]func() // what happens before its answer is heard
 
 	obstacles []region.Obstacle
+	warnings  []string
 	defaults  region.Kubernetes // the provider's, for what a region leaves out
 	engine    string            // what enforces NetworkPolicy in clusters; "" is nothing
 	version   string            // what the cloud upgraded clusters to
@@ -256,7 +257,7 @@ func (w *world) Preflight(_ context.Context, want region.Spec, have *region.Spec
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked = append(w.asked, activities.PreflightInput{Want: want, Have: have})
-	return region.Preflight{Kubernetes: want.Kubernetes.Or(w.defaults), Obstacles: w.obstacles, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
+	return region.Preflight{Kubernetes: want.Kubernetes.Or(w.defaults), Obstacles: w.obstacles, Warnings: w.warnings, Monthly: region.Cost{Amount: "36.00", Currency: "USD"}}, nil
 }
 
 func (w *world) Owned(_ context.Context, owner region.Key, _ string, had ...string) ([]region.Resource, error) {

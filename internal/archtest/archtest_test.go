@@ -113,6 +113,7 @@ var layers = map[string][]string{
 	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/cloud", "internal/cluster", "internal/lineage"},
 	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/lineage"},
 	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/account", "internal/fault", "internal/queue"},
+	"deploy/workers":           {},
 	"api":                      {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event", "internal/store", "internal/ticket", "internal/blob", "internal/source"},
 	"starter":                  {"..."},
 	"internal/cloud/cloudtest": {"internal/fault", "internal/region", "internal/cloud"},

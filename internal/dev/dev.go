@@ -230,7 +230,7 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 		if url == "" {
 			return fault.New(fault.Failed, "the sandbox at %s has no cloud %s", URL(r.Ports.Sandbox), p.Cloud.Name)
 		}
-		r.settings = r.settings.With(p.Cloud.Own(SandboxCloud{URL: url, Credentials: sandbox.TokenFile(filepath.Join(r.DataDir, "sandbox"), p.Cloud.Name),
+		r.settings = r.settings.With(p.Cloud.Own(SandboxCloud{URL: url, Credentials: sandbox.CredentialsFile(filepath.Join(r.DataDir, "sandbox"), p.Cloud.Name),
 			Hour: max(time.Duration(float64(time.Hour)*r.TimeScale), 100*time.Millisecond)}))
 	}
 	r.Say("Sandbox     %s  (process %d)", URL(r.Ports.Sandbox), r.sandbox.pid)

@@ -25,6 +25,7 @@ type Cloud struct {
 // SandboxCloud is a provider's sandbox that runs.
 type SandboxCloud struct {
 	URL         string
-	Credentials string        // a file
+	Credentials string        // a file, in the form that the provider's own clients read
+	CA          string        // a file with the authority of its certificate (PEM); empty: it speaks plain HTTP
 	Hour        time.Duration // how long an hour of the cloud takes: limits are counted in it
 }

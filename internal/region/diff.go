@@ -25,6 +25,9 @@ func Differences(from, to Spec) (changes, fixed []string) {
 		{"resource", set(from.Resource), set(to.Resource), false},
 		{"network", set(from.Network), set(to.Network), false},
 		{"unenforced", cmp.Or(from.Unenforced, "none"), cmp.Or(to.Unenforced, "none"), false},
+		{"cidr", cmp.Or(from.CIDR, "the cloud's choice"), cmp.Or(to.CIDR, "the cloud's choice"), true},
+		{"nat", cmp.Or(from.NAT, SingleNAT), cmp.Or(to.NAT, SingleNAT), true},
+		{"access_cidrs", admitted(from.Access), admitted(to.Access), false},
 	} {
 		before, after := fmt.Sprint(f.from), fmt.Sprint(f.to)
 		if before == after {

@@ -147,6 +147,7 @@ func Compare(wanted []Spec, have []Region, destroy bool) []Step {
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.Region.Key().String(), b.Region.Key().String()) })
+	allot(steps, wanted, have)
 	return steps
 }
 
@@ -160,6 +161,9 @@ func compareOne(w Spec, r Region, exists, destroy bool) (Step, bool) {
 		return Step{Action: Create, Region: w}, true
 	}
 	w.Kubernetes = w.Kubernetes.Or(r.kept())
+	if w.CIDR == "" && !r.bare() {
+		w.CIDR = r.Spec.CIDR
+	}
 	changes, fixed := r.changes(w)
 	if r.Status == Failed || r.Status == Planned {
 		changes = append(changes, "status: "+string(r.Status)+" -> "+string(Ready))
@@ -186,7 +190,7 @@ func compareOne(w Spec, r Region, exists, destroy bool) (Step, bool) {
 // of which nothing is left keeps nothing: its provider's defaults may be others by now.
 func (r Region) kept() Kubernetes {
 	switch {
-	case r.Status == Failed && !r.built() && !r.Network.Begun():
+	case r.bare():
 		return Kubernetes{}
 	case r.upgraded() != "":
 		return Kubernetes{Version: Minor(r.Cluster.Version)}.Or(r.Spec.Kubernetes)
@@ -194,9 +198,13 @@ func (r Region) kept() Kubernetes {
 	return r.Spec.Kubernetes
 }
 
+// bare reports whether a bootstrap of the region failed and nothing of it is left.
+func (r Region) bare() bool { return r.Status == Failed && !r.built() && !r.Network.Begun() }
+
 // changes are the differences from the region to what is wanted of it. What is still left out is the provider's to say.
 func (r Region) changes(want Spec) (changes, fixed []string) {
 	want.Kubernetes = want.Kubernetes.Or(r.Spec.Kubernetes)
+	want.CIDR = cmp.Or(want.CIDR, r.Spec.CIDR)
 	return Differences(r.Spec, want)
 }
 

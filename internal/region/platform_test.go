@@ -122,7 +122,6 @@ func TestBadPlatformFiles(t *testing.T) {
 		want []string
 	}{
 		"unknown provider":             {with(t, "provider: do", "provider: digitalocaen"), []string{at + `provider: "digitalocaen" is not a provider`, `did you mean "digitalocean"?`}},
-		"a provider to come":           {with(t, "provider: do", "provider: aws"), []string{at + `provider: this version cannot run "aws"; it can run "digitalocean"`}},
 		"no provider":                  {with(t, "provider: do", "name: x"), []string{at + `provider: "" is not a provider`}},
 		"no region":                    {with(t, "    region: lon1\n", ""), []string{at + `region: "" is not the name of a location`}},
 		"a region that is none":        {with(t, "region: lon1", "region: LON 1"), []string{at + `region: "LON 1" is not the name of a location`}},
@@ -148,8 +147,6 @@ func TestBadPlatformFiles(t *testing.T) {
 		"a size with blanks":           {with(t, "s-2vcpu-4gb", `"2 vcpus"`), []string{at + `kubernetes.nodes.size: "2 vcpus" is not the name of a node size`}},
 		"a version that says nothing":  {with(t, `"1.34"`, `""`), []string{at + `kubernetes.version: "" is not a minor version`}},
 		"enforcement":                  {small + "    unenforced: deny\n", []string{at + `unenforced: "deny" is not "allow", the only choice there is`}},
-		"NAT":                          {small + "    nat: single\n", []string{at + "nat: this version cannot bring it about; leave it out (line 10)"}},
-		"access":                       {small + "    access_cidrs: [10.0.0.0/8]\n", []string{at + "access_cidrs: this version cannot bring it about; leave it out (line 10)"}},
 		"gslb":                         {with(t, "  regions:", "  gslb: cloudflare\n  regions:"), []string{`platforms[0].gslb: this version cannot run "cloudflare"; leave it out`}},
 		"kv":                           {with(t, "  regions:", "  kv: cloudflare\n  regions:"), []string{`platforms[0].kv: this version cannot run "cloudflare"; leave it out`}},
 		"control parts":                {with(t, "    network:", "    control: [control-api, web]\n    network:"), []string{at + `control[0]: this version cannot run "control-api" here; leave the list out`, at + `control[1]: this version cannot run "web" here`}},

@@ -9,7 +9,7 @@ import (
 // Provider is a cloud that can hold a region.
 type Provider string
 
-// The providers of the platform file. This version runs those that Providers lists.
+// The providers of the platform file.
 const (
 	AWS          Provider = "aws"
 	GCP          Provider = "gcp"
@@ -17,7 +17,7 @@ const (
 	DigitalOcean Provider = "digitalocean"
 )
 
-// Providers lists the providers that this version runs.
+// Providers lists the providers of the platform file.
 func Providers() []Provider { return slices.Clone(providers) }
 
 // Part is something that runs in a region's cluster, as the platform file names it.
@@ -93,17 +93,23 @@ func (s Status) Moving() bool {
 }
 
 // Fixed names those of the fields, as Differences lists them, that cannot change in place to what is wanted: where the region
-// is once its network is begun, and all of them once its cluster is. The version that the cluster runs by now is no change of it.
+// is, and its network, once that is begun, and all of them once its cluster is. The version that the cluster runs by now is no change
+// of it, nor is the range that the network has.
 func (r Region) Fixed(fields []string, want Spec) []string {
-	switch {
-	case r.built() && want.Kubernetes.Version == Minor(r.Cluster.Version):
-		return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == "kubernetes.version" })
-	case r.built():
-		return fields
-	case r.Network.Begun():
-		return slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f != "provider" && f != "region" })
+	if !r.built() && !r.Network.Begun() {
+		return nil
 	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(fields), func(f string) bool {
+		switch f {
+		case "kubernetes.version":
+			return !r.built() || want.Kubernetes.Version == Minor(r.Cluster.Version)
+		case "kubernetes.nodes.size":
+			return !r.built()
+		case "cidr":
+			return want.CIDR == r.Network.CIDR
+		}
+		return false
+	})
 }
 
 // built reports whether the region has, or had, a cluster that must not be made anew.

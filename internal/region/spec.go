@@ -55,7 +55,7 @@ type parts struct {
 
 // What this version runs; the rest is refused by name, never ignored.
 var (
-	providers     = []Provider{DigitalOcean}
+	providers     = []Provider{AWS, GCP, Azure, DigitalOcean}
 	controlParts  = parts{field: "control", known: []Part{ControlAPI, Web}}
 	resourceParts = parts{field: "resource", known: []Part{Etcd, NATS, CockroachDB}, can: []Part{Etcd, NATS, CockroachDB}}
 	networkParts  = parts{field: "network", known: []Part{API, Network}, can: []Part{API}}
@@ -69,6 +69,9 @@ var (
 
 // LabelRule is the sentence that explains what a name must look like.
 const LabelRule = "must be a DNS label: lower-case letters, digits and hyphens, beginning with a letter, at most 40 characters"
+
+// maxLabel is how long a label may be: with it the tags and descriptions of every cloud hold the owner's mark.
+const maxLabel = 40
 
 // IsLabel reports whether s can name a platform, a region, a project or a service.
 func IsLabel(s string) bool { return label.MatchString(s) }
@@ -85,7 +88,8 @@ func (s Spec) Wants(p Part) bool {
 // as it is written alone. The fields are prefixed with at ("regions[2].").
 func (s Spec) Problems(at string) []fault.Problem {
 	var c fault.Checker
-	c.Check(IsLabel(s.Name), at+"name", "%q %s", s.Name, LabelRule)
+	c.Check(len(s.Name) <= maxLabel, at+"name", "%.60q has %d characters: at most %d characters fit the labels and names of what %s makes for a region", s.Name, len(s.Name), maxLabel, s.Provider)
+	c.Check(len(s.Name) > maxLabel || IsLabel(s.Name), at+"name", "%q %s", s.Name, LabelRule)
 	c.Check(slices.Contains(providers, s.Provider), at+"provider", "%s", unknownProvider(s.Provider))
 	c.Check(slug.MatchString(s.Location), at+"region", "%q is not the name of a location", s.Location)
 	controlParts.check(&c, at, s.Control)
@@ -93,6 +97,7 @@ func (s Spec) Problems(at string) []fault.Problem {
 	networkParts.check(&c, at, s.Network)
 	c.Check(!s.Wants(API) || s.Wants(Etcd), at+"network", "\"api\" needs \"etcd\" in resource: the gateway finds services there")
 	c.Check(s.Unenforced == "" || s.Unenforced == Allow, at+"unenforced", "%q is not %q, the only choice there is; leave it out to refuse a cluster that does not enforce NetworkPolicy", s.Unenforced, Allow)
+	c.Add(s.networkProblems(at)...)
 	return c.Problems()
 }
 
@@ -123,11 +128,7 @@ func (p parts) refusal(part Part) string {
 }
 
 func unknownProvider(p Provider) string {
-	known := []Provider{AWS, GCP, Azure, DigitalOcean}
-	if slices.Contains(known, p) {
-		return fmt.Sprintf("this version cannot run %q; it can run %s", p, quoted(providers))
-	}
-	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(known), DidYouMean(string(p), append(texts(known), "do")))
+	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(providers), DidYouMean(string(p), append(texts(providers), "do")))
 }
 
 func quoted[S ~string](list []S) string {

@@ -97,7 +97,7 @@ func (r *reader) platform(n *yaml.Node, at string) (p platform) {
 func (r *reader) entry(n *yaml.Node, at string) (e entry) {
 	r.mapping(n, at, readers{"name": r.text(&e.Name), "provider": r.text(&e.Provider), "region": r.text(&e.Region),
 		"control": r.parts(&e.Control), "resource": r.parts(&e.Resource), "network": r.parts(&e.Network), "unenforced": r.text(&e.Unenforced),
-		"nat": r.refuse, "access_cidrs": r.refuse,
+		"cidr": written(&e.Net.cidr, r.text), "nat": written(&e.Net.nat, r.text), "access_cidrs": written(&e.Net.access, r.texts),
 		"kubernetes": func(n *yaml.Node, at string) { r.kubernetes(n, at, &e.Kubernetes) }})
 	return e
 }
@@ -106,11 +106,6 @@ func (r *reader) kubernetes(n *yaml.Node, at string, k *writtenKubernetes) {
 	r.mapping(n, at, readers{"version": written(&k.version, r.text), "nodes": func(n *yaml.Node, at string) {
 		r.mapping(n, at, readers{"count": written(&k.count, r.number), "size": written(&k.size, r.text)})
 	}})
-}
-
-// refuse is for a field whose meaning this version cannot bring about.
-func (r *reader) refuse(n *yaml.Node, at string) {
-	r.wrong(n, at, "this version cannot bring it about; leave it out")
 }
 
 // written reads a value that means something other than left out, whatever it is.
@@ -164,6 +159,15 @@ func (r *reader) parts(into *[]Part) func(*yaml.Node, string) {
 		*into = list(r, n, at, func(n *yaml.Node, at string) (p Part) {
 			r.text((*string)(&p))(n, at)
 			return p
+		})
+	}
+}
+
+func (r *reader) texts(into *[]string) func(*yaml.Node, string) {
+	return func(n *yaml.Node, at string) {
+		*into = list(r, n, at, func(n *yaml.Node, at string) (s string) {
+			r.text(&s)(n, at)
+			return s
 		})
 	}
 }

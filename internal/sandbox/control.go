@@ -29,6 +29,7 @@ func (s *server) control() http.Handler {
 	mux.HandleFunc("GET /_sandbox/state", s.state)
 	mux.HandleFunc("GET /_sandbox/requests", s.requests)
 	mux.HandleFunc("POST /_sandbox/lease", s.renewLease)
+	mux.HandleFunc("POST /_sandbox/clusters/{provider}/{cluster}/tokenreview", s.reviewToken)
 	return noBrowsers(mux)
 }
 

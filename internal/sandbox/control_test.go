@@ -75,7 +75,7 @@ func TestLedgerAndRequestsOverTheControlRoutes(t *testing.T) {
 		t.Errorf("after line 1: %s", later)
 	}
 	s.ask(http.MethodGet, "/_sandbox/effects?since=x", nil, http.StatusBadRequest)
-	token, err := os.ReadFile(sandbox.TokenFile(config.Dir, "digitalocean"))
+	token, err := os.ReadFile(sandbox.CredentialsFile(config.Dir, "digitalocean"))
 	must(t, err)
 	requests := string(s.ask(http.MethodGet, "/_sandbox/requests?n=5", nil, http.StatusOK))
 	if !strings.Contains(requests, `"operation":"vpcs_create"`) || strings.Contains(requests, strings.TrimSpace(string(token))) {
@@ -117,7 +117,7 @@ func TestBrowsersAreRefused(t *testing.T) {
 func TestTokenIsPrivate(t *testing.T) {
 	config := inMemory(t)
 	start(t, config)
-	info, err := os.Stat(sandbox.TokenFile(config.Dir, "digitalocean"))
+	info, err := os.Stat(sandbox.CredentialsFile(config.Dir, "digitalocean"))
 	must(t, err)
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the token's file has mode %o", info.Mode().Perm())
@@ -151,6 +151,7 @@ func TestBadConfigurationsAreSaid(t *testing.T) {
 		"base port":     func(c *sandbox.Config) { c.BasePort = 70000 },
 		"droplet limit": func(c *sandbox.Config) { c.DropletLimit = -1 },
 		"m3o-kube":      func(c *sandbox.Config) { c.Clusters = nil },
+		"policies":      func(c *sandbox.Config) { c.Policies = map[string][]byte{"nobody": nil} },
 		"make build":    func(c *sandbox.Config) { c.Clusters, c.KubeBinary = nil, "/does/not/exist" },
 		"kubeconfig":    func(c *sandbox.Config) { c.Clusters, c.Kubeconfig = nil, "/does/not/exist" },
 	} {

@@ -70,13 +70,17 @@ func keptToken(path, prefix string) (string, error) {
 		return "", fmt.Errorf("make a token: %w", err)
 	}
 	token := prefix + hex.EncodeToString(secret)
-	// Written beside and renamed, so that a kill leaves no half of it.
-	beside := path + ".new"
-	if err := os.WriteFile(beside, []byte(token+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("write the token: %w", err)
-	}
-	if err := os.Rename(beside, path); err != nil {
+	if err := writeWhole(path, []byte(token+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write the token: %w", err)
 	}
 	return token, nil
+}
+
+// writeWhole writes a file beside and renames it, so that a kill leaves no half of it.
+func writeWhole(path string, data []byte, mode fs.FileMode) error {
+	beside := path + ".new"
+	if err := os.WriteFile(beside, data, mode); err != nil {
+		return err
+	}
+	return os.Rename(beside, path)
 }

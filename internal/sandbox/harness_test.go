@@ -63,7 +63,7 @@ func start(t *testing.T, config sandbox.Config) *started {
 // sdk is the official SDK, with the token that the sandbox keeps.
 func sdk(t *testing.T, dir, url string) *godo.Client {
 	t.Helper()
-	token, err := os.ReadFile(sandbox.TokenFile(dir, "digitalocean"))
+	token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
 	must(t, err)
 	source := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: strings.TrimSpace(string(token))})
 	client, err := godo.New(oauth2.NewClient(context.Background(), source), godo.SetBaseURL(url))

@@ -73,11 +73,11 @@ func newVictim(t *testing.T) *victim {
 	return v
 }
 
-// freePorts finds two ports in a row, below those that the machine gives to clients.
+// freePorts finds as many ports in a row as a sandbox has, below those that the machine gives to clients.
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		port := 20000 + 2*rand.IntN(5000)
+		port := 20000 + 10*rand.IntN(1000)
 		s := start(t, sandbox.Config{Dir: t.TempDir(), RunDir: t.TempDir(), BasePort: port, Clusters: clusterstest.New(1)})
 		s.stop()
 		return port

@@ -3,7 +3,9 @@ package sandbox
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"slices"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
@@ -21,24 +23,46 @@ type Provider interface {
 	Run(ctx context.Context) error
 }
 
+// Authenticator is a Provider whose clusters' API servers ask it whose a bearer token is.
+type Authenticator interface {
+	// Authenticate says who a token is of, as the cloud would for that cluster, by the id that the cluster's runner knows it by. An
+	// error means that nobody is let in; its words are in the cluster's log, so the token is not in them.
+	Authenticate(ctx context.Context, cluster, token string) (user string, groups []string, err error)
+}
+
 // environment is what a provider is made from.
 type environment struct {
 	config   Config
 	world    *world.World
 	runner   clusters.Runner
 	versions []string
+	// url is the provider's own base URL, control that of the control routes. Both are other ones after a restart with AnyPort.
+	url, control string
+	// credentials is the file in which the provider keeps the account's credentials, and makes them the first time.
+	credentials string
+	// policy is what the credentials are allowed, in the provider's own format; nil allows everything.
+	policy []byte
 }
 
-// row is one cloud: its name, as the platform's file has it, where it listens, and what answers there.
+// webhook is the URL at which the API server of one of the named provider's clusters asks whose a token is, for clusters.Wanted.
+func (e environment) webhook(provider string) func(cluster string) string {
+	return func(cluster string) string {
+		return e.control + "/_sandbox/clusters/" + url.PathEscape(provider) + "/" + url.PathEscape(cluster) + "/tokenreview"
+	}
+}
+
+// row is one cloud: its name, as the platform's file has it, where it listens, where its credentials are, and what answers there.
 type row struct {
-	name   string
-	offset int // of its port from the base port, for ever the same one
-	open   func(environment) (Provider, error)
+	name        string
+	offset      int    // of its port from the base port, for ever the same one
+	credentials string // a file's name in the sandbox's directory
+	tls         bool   // serves HTTPS, by the directory's authority
+	open        func(environment) (Provider, error)
 }
 
 // providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
-	{digitalocean.Name, 1, openDigitalOcean},
+	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean},
 }
 
 // Ports are where a sandbox of that base port listens, by what answers there.
@@ -50,11 +74,18 @@ func Ports(base int) map[string]int {
 	return ports
 }
 
-// TokenFile is where the API token of a provider is kept in a sandbox's directory.
-func TokenFile(dir, provider string) string { return filepath.Join(dir, provider+".token") }
+// CredentialsFile is where a sandbox's directory has the credentials of a provider's account, in the form that the provider's own
+// clients read; "" if the sandbox has no such provider. The sandbox makes it at its first start.
+func CredentialsFile(dir, provider string) string {
+	i := slices.IndexFunc(providers, func(r row) bool { return r.name == provider })
+	if i < 0 {
+		return ""
+	}
+	return filepath.Join(dir, providers[i].credentials)
+}
 
 func openDigitalOcean(env environment) (Provider, error) {
-	token, err := keptToken(TokenFile(env.config.Dir, digitalocean.Name), "dop_v1_")
+	token, err := keptToken(env.credentials, "dop_v1_")
 	if err != nil {
 		return nil, err
 	}

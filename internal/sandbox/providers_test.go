@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,20 +18,39 @@ import (
 )
 
 // tiny is a cloud that has nothing.
-type tiny struct{ http.Handler }
+type tiny struct {
+	http.Handler
+	name string
+}
 
-func (tiny) Name() string                  { return "test" }
+func (c tiny) Name() string                { return c.name }
 func (tiny) Operations() []string          { return []string{"things_list"} }
 func (tiny) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+// trusting is a client that trusts the sandbox's authority and no other.
+func trusting(t *testing.T, dir string) *http.Client {
+	t.Helper()
+	data, err := os.ReadFile(AuthorityFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		t.Fatalf("%s has no certificate", AuthorityFile(dir))
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
 
 // TestACloudIsARow adds a cloud as its developer would, and asks what must follow from it.
 func TestACloudIsARow(t *testing.T) {
 	before := providers
 	defer func() { providers = before }()
-	opened := make(chan string, 1)
-	providers = append(slices.Clone(providers), row{"test", 2, func(env environment) (Provider, error) {
-		opened <- TokenFile(env.config.Dir, "test")
-		return tiny{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "nothing") })}, nil
+	opened := make(chan environment, 1)
+	providers = append(slices.Clone(providers), row{name: "test", offset: 2, credentials: "test.ini", tls: true, open: func(env environment) (Provider, error) {
+		opened <- env
+		return tiny{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "nothing") }), "test"}, nil
 	}})
 	if ports := Ports(9000); ports["test"] != 9002 || ports["digitalocean"] != 9001 || len(ports) != 3 {
 		t.Errorf("ports %v", ports)
@@ -40,14 +62,19 @@ func TestACloudIsARow(t *testing.T) {
 	ready, ended := make(chan Endpoints, 1), make(chan error, 1)
 	dir := filepath.Join(t.TempDir(), "sandbox")
 	go func() {
-		ended <- Run(ctx, Config{Dir: dir, BasePort: AnyPort, TimeScale: 0.001, Clusters: clusterstest.New(1), Logger: slog.New(slog.DiscardHandler), Ready: func(e Endpoints) { ready <- e }})
+		ended <- Run(ctx, Config{Dir: dir, BasePort: AnyPort, TimeScale: 0.001, Clusters: clusterstest.New(1), Policies: map[string][]byte{"test": []byte("all")}, Logger: slog.New(slog.DiscardHandler), Ready: func(e Endpoints) { ready <- e }})
 	}()
 	at := <-ready
-	if file := <-opened; file != filepath.Join(dir, "test.token") {
-		t.Errorf("its credentials are in %s", file)
+	env := <-opened
+	if env.credentials != filepath.Join(dir, "test.ini") || CredentialsFile(dir, "test") != env.credentials || CredentialsFile(dir, "none") != "" {
+		t.Errorf("its credentials are in %s", env.credentials)
 	}
+	if env.url != at.Providers["test"] || env.control != at.Control || string(env.policy) != "all" {
+		t.Errorf("it is told %q, %q, %q", env.url, env.control, env.policy)
+	}
+	client := trusting(t, dir)
 	for url, want := range map[string]string{at.Providers["test"]: "nothing", at.Control + "/healthz": at.Providers["test"]} {
-		answer, err := http.Get(url)
+		answer, err := client.Get(url)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -72,7 +73,10 @@ type Config struct {
 	DropletLimit int
 	// NewAccount makes the DigitalOcean account one that nobody has used yet: without the default VPCs that one in use has.
 	NewAccount bool
-	Logger     *slog.Logger
+	// Policies are what the accounts' credentials are allowed, by provider's name and in the provider's own format. A provider
+	// without one allows everything.
+	Policies map[string][]byte
+	Logger   *slog.Logger
 	// Ready is called when all ports listen.
 	Ready func(Endpoints)
 }
@@ -107,14 +111,11 @@ func Run(ctx context.Context, config Config) (err error) {
 		return err
 	}
 	s := &server{config: config, world: state, runner: runner, lease: newLease(config.LeaseTimeout)}
-	for _, p := range providers {
-		provider, err := p.open(environment{config: config, world: state, runner: runner, versions: versions})
-		if err != nil {
-			return fmt.Errorf("open %s: %w", p.name, err)
-		}
-		s.providers = append(s.providers, provider)
-	}
 	if err := s.listen(); err != nil {
+		return err
+	}
+	if err := s.openProviders(versions); err != nil {
+		s.closePorts()
 		return err
 	}
 	return errors.Join(s.run(ctx), stopClusters(ctx, runner))
@@ -150,7 +151,7 @@ func (c Config) complete() (Config, error) {
 	if c.DropletLimit < 0 {
 		return c, fmt.Errorf("droplet limit %d is negative", c.DropletLimit)
 	}
-	if err := c.checkOpen(); err != nil {
+	if err := errors.Join(c.checkOpen(), c.checkPolicies()); err != nil {
 		return c, err
 	}
 	c.OpenPorts = slices.Compact(slices.Sorted(slices.Values(c.OpenPorts)))
@@ -184,6 +185,16 @@ func (c Config) checkOpen() error {
 	return nil
 }
 
+// checkPolicies says which policies are nobody's. What is in them is the provider's to judge.
+func (c Config) checkPolicies() error {
+	for name := range c.Policies {
+		if CredentialsFile(c.Dir, name) == "" {
+			return fmt.Errorf("policies: the sandbox has no provider %q", name)
+		}
+	}
+	return nil
+}
+
 // server is a running sandbox.
 type server struct {
 	config    Config
@@ -192,48 +203,118 @@ type server struct {
 	providers []Provider
 	lease     *lease
 	endpoints Endpoints
-
-	listeners []net.Listener
-	handlers  []http.Handler // behind the guard
+	ports     []port // of the control routes, and of the providers in the table's order
 }
 
-// listen opens all ports, so that nothing runs if one is taken.
+// port is one at which the sandbox listens, and what answers there.
+type port struct {
+	listener net.Listener
+	handler  http.Handler
+	// secured is for HTTPS; nil serves HTTP.
+	secured *tls.Config
+}
+
+// listen opens all ports, so that nothing runs if one is taken, and everything knows where everything is before it is made.
 func (s *server) listen() error {
 	s.endpoints.Providers = map[string]string{}
-	control, err := s.open("the control routes", 0, s.control())
+	control, err := s.open("the control routes", 0)
 	if err != nil {
 		return err
 	}
-	s.endpoints.Control = control
-	for i, p := range s.providers {
-		url, err := s.open(p.Name(), providers[i].offset, p)
+	s.endpoints.Control = "http://" + control.String()
+	for _, p := range providers {
+		at, err := s.open(p.name, p.offset)
 		if err != nil {
 			return err
 		}
-		s.endpoints.Providers[p.Name()] = url
+		scheme := "http://"
+		if p.tls {
+			scheme = "https://"
+		}
+		s.endpoints.Providers[p.name] = scheme + at.String()
 	}
 	return nil
 }
 
-func (s *server) open(what string, offset int, handler http.Handler) (string, error) {
-	port := 0
+func (s *server) open(what string, offset int) (net.Addr, error) {
+	number := 0
 	if s.config.BasePort != AnyPort {
-		port = s.config.BasePort + offset
+		number = s.config.BasePort + offset
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(number)))
 	if err != nil {
-		for _, l := range s.listeners {
-			_ = l.Close() // nothing was served yet
+		s.closePorts()
+		return nil, fmt.Errorf("port %d for %s of the sandbox cannot be had: %w", number, what, err)
+	}
+	s.ports = append(s.ports, port{listener: listener})
+	return listener.Addr(), nil
+}
+
+// closePorts closes what was opened and not yet served.
+func (s *server) closePorts() {
+	for _, p := range s.ports {
+		_ = p.listener.Close()
+	}
+}
+
+// openProviders makes the providers, and says what answers at which port.
+func (s *server) openProviders(versions []string) error {
+	if err := s.answerAt(0, s.control()); err != nil {
+		return err
+	}
+	for i, p := range providers {
+		provider, err := p.open(environment{config: s.config, world: s.world, runner: s.runner, versions: versions,
+			url: s.endpoints.Providers[p.name], control: s.endpoints.Control,
+			credentials: CredentialsFile(s.config.Dir, p.name), policy: s.config.Policies[p.name]})
+		if err != nil {
+			return fmt.Errorf("open %s: %w", p.name, err)
 		}
-		return "", fmt.Errorf("port %d for %s of the sandbox cannot be had: %w", port, what, err)
+		s.providers = append(s.providers, provider)
+		if err := s.answerAt(i+1, provider); err != nil {
+			return err
+		}
+		if p.tls {
+			if err := s.secure(&s.ports[i+1]); err != nil {
+				return err
+			}
+		}
 	}
-	guarded, err := hosts.Guard{}.Handler(handler) // a page that made its own name stand for this machine is not to own its clouds
+	return nil
+}
+
+// answerAt has a handler answer at a port, for this machine's names alone: a page that made its own name stand for this machine is not
+// to own its clouds.
+func (s *server) answerAt(i int, handler http.Handler) error {
+	guarded, err := hosts.Guard{}.Handler(handler)
+	s.ports[i].handler = guarded
+	return err
+}
+
+// secure makes a port serve HTTPS, with a certificate of the directory's authority. It stays with HTTP/1.1, where a lost answer is a
+// closed connection.
+func (s *server) secure(p *port) error {
+	authority, err := openAuthority(s.config.Dir)
 	if err != nil {
-		return "", err
+		return err
 	}
-	s.listeners = append(s.listeners, listener)
-	s.handlers = append(s.handlers, guarded)
-	return "http://" + listener.Addr().String(), nil
+	certificate, err := authority.server()
+	if err != nil {
+		return err
+	}
+	p.secured = &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
+	return nil
+}
+
+// serve serves a port until it is shut down.
+func (p port) serve(web *http.Server) error {
+	listener := p.listener
+	if p.secured != nil {
+		listener = tls.NewListener(listener, p.secured)
+	}
+	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
 
 // run serves until ctx ends, the lease does, or something breaks.
@@ -241,15 +322,10 @@ func (s *server) run(ctx context.Context) error {
 	ctx, abandon := context.WithCancel(ctx)
 	defer abandon()
 	group, ctx := errgroup.WithContext(ctx)
-	for i, listener := range s.listeners {
-		web := &http.Server{Handler: s.handlers[i], ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+	for _, p := range s.ports {
+		web := &http.Server{Handler: p.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug)}
-		group.Go(func() error {
-			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		})
+		group.Go(func() error { return p.serve(web) })
 		group.Go(func() error {
 			<-ctx.Done()
 			return shutDown(web)

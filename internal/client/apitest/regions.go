@@ -27,6 +27,7 @@ func (p plans) PlanPlatform(ctx context.Context, in region.PlanInput) error {
 			continue
 		}
 		step.Monthly = region.Cost{Amount: "36.10", Currency: "USD"}
+		step.Warnings = p.Warnings
 		step.Region.Kubernetes = step.Region.Kubernetes.Or(p.Defaults)
 		if p.Obstacle != nil {
 			if o := p.Obstacle(step.Region); o != nil {

@@ -30,6 +30,7 @@ var Token = account.Secret(account.PersonToken, []byte("a token for tests of 32 
 // World is a platform in a test. Its fields may be set before it is used.
 type World struct {
 	Step      time.Duration                                   // how long each stage of an operation takes
+	Warnings  []string                                        // what the operator should know of every region of a plan
 	Obstacle  func(region.Spec) *region.Obstacle              // what stands in the way of a region
 	Defaults  region.Kubernetes                               // what the provider fills in where a region leaves it out
 	Bootstrap func(region.Spec) error                         // why a bootstrap fails

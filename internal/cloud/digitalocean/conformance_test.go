@@ -60,7 +60,7 @@ func newAccount(t *testing.T, config sandbox.Config) digitaloceantest.Account {
 		t.Fatalf("the sandbox does not start: %v", err)
 		return digitaloceantest.Account{}
 	case at := <-ready:
-		token, err := os.ReadFile(sandbox.TokenFile(dir, "digitalocean"))
+		token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
 		if err != nil {
 			t.Fatal(err)
 		}

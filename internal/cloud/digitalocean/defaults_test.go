@@ -13,6 +13,7 @@ import (
 	"github.com/m3o/platform/internal/cloud/cloudtest"
 	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/sandbox"
 )
 
@@ -246,4 +247,22 @@ func TestTogetherOnANewAccount(t *testing.T) {
 	}
 	u.wantVPCs("default-lon1*", "m3o-micro-lon1", "m3o-micro-two")
 	u.wantEffects("default-lon1", "created")
+}
+
+func TestANetworkHasTheRangeThatIsAskedFor(t *testing.T) {
+	u := newUnused(t)
+	u.Region.CIDR = "10.50.0.0/18"
+	made, err := u.Provider.EnsureNetwork(t.Context(), u.Region.NetworkSpec(), "")
+	if err != nil || made.CIDR != "10.50.0.0/18" {
+		t.Errorf("made %+v, %v", made, err)
+	}
+	other := u.Region
+	other.Name, other.CIDR = "other", "10.50.32.0/20"
+	for want, spec := range map[string]region.Spec{"": u.Region, "cidr 10.50.32.0/20 of region " + other.Key().String() + " overlaps 10.50.0.0/18 of the VPC " + made.Name: other} {
+		got, err := u.Provider.Preflight(t.Context(), spec, nil)
+		words := fmt.Sprint(got.Obstacles)
+		if err != nil || (want == "") != (len(got.Obstacles) == 0) || !strings.Contains(words, want) {
+			t.Errorf("%s: %s, %v", spec.CIDR, words, err)
+		}
+	}
 }

@@ -15,7 +15,7 @@ const networkNameLimit = clusterNameLimit
 func networkName(spec region.NetworkSpec) string { return region.CutName(networkNameLimit, spec.Name) }
 
 // EnsureNetwork returns the VPC of the spec's name and owner, made if there is none: it is ready at once, and all there is of
-// a network. DigitalOcean picks its addresses. It is never the first of its location: that one becomes the default, in which
+// a network. Without a range in the spec DigitalOcean picks one. It is never the first of its location: that one becomes the default, in which
 // everything lands that names no network.
 func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, _ string) (region.Net, error) {
 	all, err := p.vpcs(ctx)
@@ -30,7 +30,7 @@ func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, _
 	if err := p.ensureDefault(ctx, all, spec.Location); err != nil {
 		return region.Net{}, err
 	}
-	request := godo.VPCCreateRequest{Name: networkName(spec), RegionSlug: spec.Location, Description: spec.Owner.Owner()}
+	request := godo.VPCCreateRequest{Name: networkName(spec), RegionSlug: spec.Location, Description: spec.Owner.Owner(), IPRange: spec.CIDR}
 	made, err := p.createVPC(ctx, request, ours)
 	return networkOf(made), err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,6 +21,9 @@ const loadBalancerMonthly = 12_00
 // filled in by the cluster that it has, else by defaults. What is refused for want of permission is an obstacle like the others.
 func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
 	seen, err := p.survey(ctx, want.ClusterSpec(region.Net{}))
+	if err == nil && want.CIDR != "" {
+		seen.vpcs, err = p.vpcs(ctx)
+	}
 	if fault.Is(err, fault.Denied) {
 		return region.Preflight{Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost(0)}, nil
 	}
@@ -37,6 +41,7 @@ type survey struct {
 	sizes   []godo.Size
 	used    int      // droplets there are, or are on their way
 	mine    *cluster // the region's own, if there is one that stays
+	vpcs    []*godo.VPC
 }
 
 func (p *Provider) survey(ctx context.Context, spec region.ClusterSpec) (survey, error) {
@@ -103,6 +108,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 			found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
+	found = append(found, s.overlaps(want)...)
 	more := s.more(want, have)
 	elsewhere := s.place(want)
 	size, problems := s.size(want, len(elsewhere) == 0)
@@ -125,6 +131,20 @@ func (s survey) more(want region.Spec, have *region.Spec) int {
 		had = max(had, have.Kubernetes.Nodes.Count)
 	}
 	return want.Kubernetes.Nodes.Count - had
+}
+
+// overlaps says which network of the account keeps the region from its range. Whose it is does not matter, if it is not the region's own.
+func (s survey) overlaps(want region.Spec) []region.Obstacle {
+	wanted, err := netip.ParsePrefix(want.CIDR)
+	if err != nil { // DigitalOcean chooses
+		return nil
+	}
+	for _, v := range s.vpcs {
+		if has, err := netip.ParsePrefix(v.IPRange); err == nil && has.Overlaps(wanted) && !describes(v, want.Key()) {
+			return []region.Obstacle{obstacle(fault.Invalid, "cidr %s of region %s overlaps %s of the VPC %s (%s), which the DigitalOcean account has already: choose another", want.CIDR, want.Key(), v.IPRange, v.Name, v.ID)}
+		}
+	}
+	return nil
 }
 
 func (s survey) place(want region.Spec) []region.Obstacle {

@@ -122,7 +122,7 @@ func (c *cluster) startPlane(ctx context.Context) error {
 	})
 	c.plane, err = controlplane.Start(ctx, controlplane.Config{
 		Dir: c.dir.controlPlane(), SocketDir: c.dir.shortSocketDir(),
-		Name: c.spec.Name, Version: c.spec.Version, Port: port, Token: token,
+		Name: c.spec.Name, Version: c.spec.Version, Port: port, Token: token, Authenticator: c.spec.Authenticator,
 		EgressSocket: c.dir.socket(egressSocket), Logger: c.logger,
 	})
 	_ = group.Wait()

@@ -72,8 +72,8 @@ func TestBadWantedState(t *testing.T) {
 	}{
 		"everything wrong": {
 			cluster.Spec{Name: "Lon_1", Version: "1.33", APIPort: -1, LoadBalancerCIDR: "10.0.0.0/8", Nodes: []cluster.NodeSpec{{Name: "a b"}},
-				InsecureRegistries: []string{"192.0.2.2"}, OpenPorts: []uint16{0}},
-			[]string{"openPorts: 1 ports", `"192.0.2.2" is not host:port`, `name "Lon_1"`, "1.37, 1.36, 1.35, 1.34", "apiPort -1", "loadBalancerCIDR", `node name "a b"`, "0 CPUs"},
+				InsecureRegistries: []string{"192.0.2.2"}, OpenPorts: []uint16{0}, Authenticator: "http://192.0.2.2:80/review"},
+			[]string{"openPorts: 1 ports", `authenticator "http://192.0.2.2:80/review" is not an address of the machine's loopback`, `"192.0.2.2" is not host:port`, `name "Lon_1"`, "1.37, 1.36, 1.35, 1.34", "apiPort -1", "loadBalancerCIDR", `node name "a b"`, "0 CPUs"},
 		},
 		"a node twice": {twice, []string{`"node-a" is listed twice`}},
 		"a taken port": {ported, []string{"address already in use"}},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 
@@ -40,6 +41,10 @@ type Spec struct {
 	// InsecureRegistries are registries, as "host:port", that speak plain HTTP,
 	// beside those on the machine's loopback. Nodes that start are told.
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
+	// Authenticator is the URL of a webhook on the machine's loopback, in plain
+	// HTTP, that says by TokenReview whose a bearer token is that the cluster
+	// itself does not know. Empty means that nobody is asked.
+	Authenticator string `json:"authenticator,omitempty"`
 }
 
 // NodeSpec is one wanted node.
@@ -100,6 +105,9 @@ func (s Spec) validate() error {
 	if len(s.OpenPorts) > maxOpenPorts || slices.Contains(s.OpenPorts, 0) {
 		problems = append(problems, fmt.Errorf("openPorts: %d ports; at most %d can be named, each between 1 and 65535", len(s.OpenPorts), maxOpenPorts))
 	}
+	if err := checkAuthenticator(s.Authenticator); err != nil {
+		problems = append(problems, err)
+	}
 	if len(s.Nodes) > maxNodes {
 		problems = append(problems, fmt.Errorf("%d nodes are more than %d", len(s.Nodes), maxNodes))
 	}
@@ -112,6 +120,23 @@ func (s Spec) validate() error {
 		problems = append(problems, node.validate()...)
 	}
 	return errors.Join(problems...)
+}
+
+// checkAuthenticator refuses a webhook that is not on this machine: it sees every
+// token, and what it answers is believed.
+func checkAuthenticator(text string) error {
+	if text == "" {
+		return nil
+	}
+	target, err := url.Parse(text)
+	if err != nil || target.Scheme != "http" || target.User != nil || target.RawQuery != "" {
+		return fmt.Errorf("authenticator %q is not a URL as http://127.0.0.1:9000/path", text)
+	}
+	address, err := netip.ParseAddrPort(target.Host)
+	if err != nil || !address.Addr().IsLoopback() {
+		return fmt.Errorf("authenticator %q is not an address of the machine's loopback with a port", text)
+	}
+	return nil
 }
 
 func (n NodeSpec) validate() []error {
@@ -129,10 +154,10 @@ func (n NodeSpec) validate() []error {
 }
 
 // restartNeeded says whether going from s to wanted takes a new control plane:
-// Kubernetes fixes its version, and we our addresses and what is open, when
-// the process starts.
+// Kubernetes fixes its version and whom it asks about tokens, and we our addresses
+// and what is open, when the process starts.
 func (s Spec) restartNeeded(wanted Spec) bool {
 	return s.Name != wanted.Name || s.Version != wanted.Version ||
 		s.APIPort != wanted.APIPort || s.LoadBalancerCIDR != wanted.LoadBalancerCIDR ||
-		!slices.Equal(s.OpenPorts, wanted.OpenPorts)
+		s.Authenticator != wanted.Authenticator || !slices.Equal(s.OpenPorts, wanted.OpenPorts)
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd/api"
 	cliflag "k8s.io/component-base/cli/flag"
 	apiserverapp "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
@@ -20,6 +22,9 @@ import (
 const (
 	serverStartLimit = 90 * time.Second
 	readyPoll        = 25 * time.Millisecond
+	// webhookCache is how long an answer of the authenticator is believed: so long
+	// does somebody who lost his access still have it.
+	webhookCache = 5 * time.Second
 )
 
 // egressConfig sends what the API server says to kubelets, pods and services
@@ -69,26 +74,50 @@ func (c *ControlPlane) serverArguments() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(c.serverCredentials(),
-		"--etcd-servers="+c.etcdEndpoint(),
+	webhook, err := c.webhookArguments()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(c.serverCredentials(), webhook, []string{
+		"--etcd-servers=" + c.etcdEndpoint(),
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		// The endpoint of the kubernetes service would be a loopback address, which
 		// EndpointSlices refuse; the network answers for that service itself.
 		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range="+addresses.ServiceCIDR.String(),
-		"--token-auth-file="+tokens,
-		"--egress-selector-config-file="+egress,
+		"--service-cluster-ip-range=" + addresses.ServiceCIDR.String(),
+		"--token-auth-file=" + tokens,
+		"--egress-selector-config-file=" + egress,
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--anonymous-auth=true",
 		"--allow-privileged=true",
 		"--profiling=false",
 		"--kubelet-preferred-address-types=InternalIP",
-		"--service-account-issuer=https://"+addresses.APIName,
+		"--service-account-issuer=https://" + addresses.APIName,
 		"--watch-cache=true",
 		"--shutdown-delay-duration=0s",
-	), nil
+	}), nil
+}
+
+// webhookArguments have the API server ask the authenticator, if there is one.
+func (c *ControlPlane) webhookArguments() ([]string, error) {
+	if c.config.Authenticator == "" {
+		return nil, nil
+	}
+	data, err := Kubeconfig("authenticator", c.config.Authenticator, nil, "apiserver", &api.AuthInfo{})
+	if err != nil {
+		return nil, err
+	}
+	file, err := c.write("authenticator.kubeconfig", data)
+	if err != nil {
+		return nil, err
+	}
+	return []string{
+		"--authentication-token-webhook-config-file=" + file,
+		"--authentication-token-webhook-version=v1",
+		"--authentication-token-webhook-cache-ttl=" + webhookCache.String(),
+	}, nil
 }
 
 func (c *ControlPlane) serverCredentials() []string {

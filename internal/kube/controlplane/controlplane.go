@@ -35,6 +35,9 @@ type Config struct {
 	Port int
 	// Token authenticates as a member of system:masters.
 	Token string
+	// Authenticator is the URL of a webhook that is asked, by TokenReview, whose the
+	// tokens are that the API server does not know; "" for none.
+	Authenticator string
 	// EgressSocket takes HTTP CONNECT into the cluster's network.
 	EgressSocket string
 	Logger       *slog.Logger

@@ -38,6 +38,9 @@ type Wanted struct {
 	Version string
 	// Place is one of Runner.Places.
 	Place string
+	// Authenticator is the URL of a webhook on this machine's loopback, in plain HTTP, that tells by TokenReview whose a bearer token
+	// is; "" for none. The cluster's own credentials are good beside it.
+	Authenticator string
 	// Tags are those of the cloud's cluster. One of them may say who owns it.
 	Tags  []string
 	Nodes []Node

@@ -25,9 +25,9 @@ const (
 )
 
 // Contexts stands the contexts of a kubeconfig in for clusters, where the machine cannot run m3o-kube. A cluster takes a
-// whole context for itself. Its nodes are whatever the real cluster has: node pools have no effect there, and neither has the
-// version. When the cloud's cluster is removed, the namespaces that its owner made in the real one are removed with it (see
-// belongs). All else there is somebody else's, and stays.
+// whole context for itself. Its nodes are whatever the real cluster has: node pools have no effect there, and neither have the
+// version and the authenticator, as who may use it is its own affair. When the cloud's cluster is removed, the namespaces that its
+// owner made in the real one are removed with it (see belongs). All else there is somebody else's, and stays.
 type Contexts struct {
 	dir    string
 	config *api.Config

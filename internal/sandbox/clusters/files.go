@@ -20,6 +20,7 @@ type specFile struct {
 	APIPort          int        `json:"apiPort"`
 	LoadBalancerCIDR string     `json:"loadBalancerCIDR"`
 	OpenPorts        []int      `json:"openPorts"`
+	Authenticator    string     `json:"authenticator,omitempty"`
 	Nodes            []specNode `json:"nodes"`
 }
 
@@ -46,7 +47,7 @@ type statusNode struct {
 }
 
 func specOf(w Wanted, open []int) specFile {
-	spec := specFile{Name: w.Name, Version: w.Version, LoadBalancerCIDR: w.Place, OpenPorts: open, Nodes: []specNode{}}
+	spec := specFile{Name: w.Name, Version: w.Version, LoadBalancerCIDR: w.Place, OpenPorts: open, Authenticator: w.Authenticator, Nodes: []specNode{}}
 	for _, n := range w.Nodes {
 		spec.Nodes = append(spec.Nodes, specNode(n))
 	}

@@ -137,7 +137,7 @@ func newAccount(t *testing.T, unused bool) digitaloceantest.Account {
 		t.Fatalf("the sandbox does not start: %v", err)
 		return digitaloceantest.Account{}
 	case at := <-ready:
-		token, err := os.ReadFile(sandbox.TokenFile(dir, "digitalocean"))
+		token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
 		must(t, err)
 		return digitaloceantest.Account{URL: at.Providers["digitalocean"], Control: at.Control, Token: strings.TrimSpace(string(token))}
 	}
