@@ -28,7 +28,7 @@ func life(t *testing.T, s suite) {
 	}
 	w.makeCluster(t)
 	ready := w.cluster
-	if ready.ID != first.ID || !strings.HasPrefix(ready.Endpoint, "https://") || !strings.HasPrefix(ready.Version, w.region.Kubernetes.Version+".") {
+	if ready.ID != first.ID || !strings.HasPrefix(ready.Endpoint, "https://") || region.Minor(ready.Version) != w.region.Kubernetes.Version {
 		t.Errorf("the ready cluster is %+v", ready)
 	}
 	w.makeTrust(t)
