@@ -82,7 +82,9 @@ func (p *policy) mayTouch(dataAction string) bool {
 
 func matchesAny(patterns []string, action string) bool {
 	for _, p := range patterns {
-		if matches(strings.ToLower(p), strings.ToLower(action)) {
+		p, action := strings.ToLower(p), strings.ToLower(action)
+		// Roles say "userAssignedIdentities/*/assign/action" of "userAssignedIdentities/assign/action": there a whole segment may be none.
+		if matches(p, action) || matches(strings.ReplaceAll(p, "/*/", "/"), action) {
 			return true
 		}
 	}

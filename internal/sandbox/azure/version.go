@@ -20,6 +20,7 @@ var providers = map[string][]string{
 	"microsoft.containerservice": {"2025-05-01", "2025-04-01", "2025-03-01", "2025-02-01", "2025-01-01", "2024-10-01", "2024-09-01", "2024-08-01", "2024-07-01", "2024-06-01", "2024-05-01",
 		"2024-02-01", "2024-01-01", "2023-11-01", "2023-10-01", "2023-09-01", "2023-08-01", "2023-07-01", "2023-06-01", "2023-05-01", "2023-04-01", "2023-03-01",
 		"2023-02-01", "2023-01-01", "2022-11-01", "2022-09-01", "2022-07-01", "2022-04-01", "2022-01-01", "2019-04-30", "2017-08-31", "2016-03-30"},
+	"microsoft.storage": {"2024-01-01", "2023-05-01", "2023-01-01", "2022-09-01", "2021-09-01"},
 	"microsoft.compute": {"2024-11-01", "2024-07-01", "2024-03-02", "2024-03-01", "2023-10-02", "2023-09-01", "2023-07-01", "2023-04-02", "2023-03-01", "2023-01-02", "2022-11-01",
 		"2022-08-01", "2022-07-02", "2022-03-02", "2022-03-01", "2021-12-01", "2021-11-01", "2021-07-01", "2021-04-01", "2020-12-01", "2019-04-01", "2017-09-01"},
 }
@@ -34,8 +35,8 @@ var typesOf = map[string][]string{
 	"microsoft.compute":          {"disks", "snapshots", "virtualMachineScaleSets", "skus", "locations/usages"},
 }
 
-// canonical are the namespaces as they are written.
-var canonical = []string{resources, network, managedIdentity, authorization, containerService, compute}
+// canonical are the namespaces as they are written. The last one's are registered, as AKS wants it, and the sandbox has nothing of it.
+var canonical = []string{resources, network, managedIdentity, authorization, containerService, compute, "Microsoft.Storage"}
 
 // provided is the provider and type that a request is about: those of the last "providers" in the path, else the resource manager itself.
 func provided(path string) (provider, typ string) {
