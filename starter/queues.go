@@ -41,6 +41,8 @@ var queues = []row{
 	cloudRow(region.DigitalOcean, openDigitalOcean, func(at dev.SandboxCloud) digitalOceanSettings {
 		return digitalOceanSettings{URL: at.URL, TokenFile: at.Credentials, Limit: fmt.Sprintf("%d/%s", digitalocean.Requests, at.Hour)}
 	}),
+	cloudRow(region.GCP, openGCP, sandboxedGCP),
+	cloudRow(region.Azure, openAzure, sandboxedAzure),
 }
 
 // sandboxLease is more than a step lasts on this machine.
