@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/m3o/platform/internal/sandbox/gcp"
 )
@@ -37,4 +38,12 @@ func gcpAccount(env environment) (gcp.Account, error) {
 		return account, err
 	}
 	return account, writeWhole(env.credentials, append(file, '\n'), 0o600)
+}
+
+func gcpEnvironment(of account) (map[string]string, error) {
+	config := filepath.Join(of.dir, "clients", gcp.Name)
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		return nil, fmt.Errorf("make the client's folder: %w", err)
+	}
+	return gcp.Environment(of.url, of.credentials, config), nil
 }

@@ -2,10 +2,12 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
@@ -59,12 +61,18 @@ type row struct {
 	credentials string // a file's name in the sandbox's directory
 	tls         bool   // serves HTTPS, by the directory's authority
 	open        func(environment) (Provider, error)
+	// environment is what a stock client needs in its environment to use the account. Files that it needs are made below the sandbox's
+	// directory. It is called in another process than the sandbox's.
+	environment func(account) (map[string]string, error)
 }
+
+// account is a provider's account as a client finds it: the sandbox's directory, the file with the credentials, the base URL.
+type account struct{ dir, credentials, url string }
 
 // providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
-	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean},
-	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP},
+	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean, environment: digitalOceanEnvironment},
+	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP, environment: gcpEnvironment},
 }
 
 // Ports are where a sandbox of that base port listens, by what answers there.
@@ -93,4 +101,12 @@ func openDigitalOcean(env environment) (Provider, error) {
 	}
 	return digitalocean.New(digitalocean.Config{World: env.world, Runner: env.runner, Versions: env.versions, Token: token,
 		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Logger: env.config.Logger})
+}
+
+func digitalOceanEnvironment(of account) (map[string]string, error) {
+	token, err := readStart(of.credentials, maxControlBody)
+	if err != nil {
+		return nil, fmt.Errorf("read the token: %w", err)
+	}
+	return digitalocean.Environment(strings.TrimSpace(string(token)), of.url), nil
 }

@@ -11,6 +11,7 @@ package sandbox
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,7 +119,23 @@ func Run(ctx context.Context, config Config) (err error) {
 		s.closePorts()
 		return err
 	}
-	return errors.Join(s.run(ctx), stopClusters(ctx, runner))
+	if err := s.sayWhere(); err != nil {
+		s.closePorts()
+		return err
+	}
+	return errors.Join(s.run(ctx), os.Remove(endpointsFile(config.Dir)), stopClusters(ctx, runner))
+}
+
+// sayWhere writes down where the sandbox listens, for who knows its directory.
+func (s *server) sayWhere() error {
+	data, err := json.Marshal(s.endpoints)
+	if err == nil {
+		err = writeWhole(endpointsFile(s.config.Dir), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write down where the sandbox listens: %w", err)
+	}
+	return nil
 }
 
 // complete checks the configuration and fills in what it leaves out.

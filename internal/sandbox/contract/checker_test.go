@@ -4,12 +4,15 @@ package contract
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/digitalocean/godo"
+	"github.com/getkin/kin-openapi/openapi3"
 )
 
 // alter changes an answer on its way.
@@ -66,6 +69,26 @@ func TestTheCheckNotices(t *testing.T) {
 		_, _, _ = e.Account.Get(e.ctx) // the SDK may stumble over it too
 		if len(problems) == 0 {
 			t.Errorf("%s is not noticed", name)
+		}
+	}
+}
+
+// TestDefaultsAreMissed: what the description gives a default, an answer always has, and the objects around it.
+func TestDefaultsAreMissed(t *testing.T) {
+	var schema openapi3.SchemaRef
+	must(t, json.Unmarshal([]byte(`{"allOf": [{"type": "object", "properties": {"things": {"type": "array", "items": {"type": "object", "properties": {
+		"name": {"type": "string"}, "size": {"type": "integer", "default": 1}, "check": {"type": "object", "properties": {"port": {"type": "integer", "default": 80}}}}}}}}]}`), &schema))
+	for body, want := range map[string][]string{
+		`{"things": [{"size": 2, "check": {"port": 81}}]}`:                   nil,
+		`{"things": [{"name": "a"}, {"size": 1, "check": {}}], "other": {}}`: {"/things/*/check", "/things/*/check/port", "/things/*/size"},
+		`{}`: nil,
+	} {
+		var value any
+		must(t, json.Unmarshal([]byte(body), &value))
+		got := leftOut(&schema, value, "")
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s lacks %v, want %v", body, got, want)
 		}
 	}
 }

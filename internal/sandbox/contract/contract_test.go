@@ -111,6 +111,7 @@ func (c *checker) checkAnswer(ctx context.Context, input *openapi3filter.Request
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	if described := describedAnswer(input.Route.Operation, answer.StatusCode); described != nil {
 		c.judgeFields(operation, "answer", described.Content, body)
+		c.judgeDefaults(operation, described.Content, body)
 	}
 	for _, header := range []string{"Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "X-Request-Id"} {
 		if answer.Header.Get(header) == "" {
@@ -156,6 +157,18 @@ func (c *checker) judgeFields(operation, direction string, content openapi3.Cont
 	}
 	for _, pointer := range undescribed(described.Schema, value, "") {
 		c.judgeOne(operation, direction, pointer, "the description has no such field")
+	}
+}
+
+// judgeDefaults reports fields that the answer leaves out although the description gives them a default.
+func (c *checker) judgeDefaults(operation string, content openapi3.Content, body []byte) {
+	described := content.Get("application/json")
+	var value any
+	if described == nil || described.Schema == nil || json.Unmarshal(body, &value) != nil {
+		return
+	}
+	for _, pointer := range leftOut(described.Schema, value, "") {
+		c.judgeOne(operation, "answer", pointer, "the description has a default for it, so that it is always there")
 	}
 }
 

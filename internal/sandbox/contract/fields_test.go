@@ -4,6 +4,7 @@ package contract
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -79,4 +80,48 @@ func parts(ref *openapi3.SchemaRef) []*openapi3.Schema {
 		}
 	}
 	return all
+}
+
+// leftOut lists pointers of the fields that value lacks although the description says what they are when nobody chose: an answer always
+// has them, and clients rely on that. An object with such a field is one itself.
+func leftOut(schema *openapi3.SchemaRef, value any, at string) []string {
+	var missing []string
+	switch v := value.(type) {
+	case []any:
+		for _, item := range v {
+			for _, entries := range parts(schema) {
+				if entries.Items != nil {
+					missing = append(missing, leftOut(entries.Items, item, at+"/*")...)
+					break
+				}
+			}
+		}
+	case map[string]any:
+		for _, part := range parts(schema) {
+			for name, field := range part.Properties {
+				here := fmt.Sprintf("%s/%s", at, name)
+				if has, there := v[name]; there {
+					missing = append(missing, leftOut(field, has, here)...)
+				} else if defaulted(field, 3) {
+					missing = append(missing, here)
+				}
+			}
+		}
+	}
+	slices.Sort(missing)
+	return slices.Compact(missing)
+}
+
+func defaulted(ref *openapi3.SchemaRef, depth int) bool {
+	for _, part := range parts(ref) {
+		if part.Default != nil && !part.WriteOnly {
+			return true
+		}
+		for _, field := range part.Properties {
+			if depth > 0 && defaulted(field, depth-1) {
+				return true
+			}
+		}
+	}
+	return false
 }

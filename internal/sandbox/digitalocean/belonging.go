@@ -154,10 +154,23 @@ func (b belonging) wireBalancer() map[string]any {
 		status = "active"
 	}
 	return map[string]any{
-		"id": b.ID, "name": b.Name, "ip": b.IP, "size_unit": 1, "status": status, "created_at": stamp(b.CreatedAt), "vpc_uuid": b.VPC,
-		"forwarding_rules": rules, "droplet_ids": []int{}, "tag": "", "network": "EXTERNAL", "type": "REGIONAL_NETWORK",
+		"id": b.ID, "name": b.Name, "ip": b.IP, "size": "lb-small", "size_unit": 1, "status": status, "created_at": stamp(b.CreatedAt), "vpc_uuid": b.VPC,
+		"algorithm": "round_robin", "forwarding_rules": rules, "health_check": b.healthCheck(), "sticky_sessions": map[string]any{"type": "none"},
+		"redirect_http_to_https": false, "enable_proxy_protocol": false, "enable_backend_keepalive": false, "disable_lets_encrypt_dns_records": false,
+		"http_idle_timeout_seconds": 60, "firewall": map[string]any{"allow": []string{}, "deny": []string{}}, "tls_cipher_policy": "DEFAULT",
+		"droplet_ids": []int{}, "tag": "", "network": "EXTERNAL", "network_stack": "IPV4", "type": "REGIONAL_NETWORK",
 		"region": where.wire(),
 	}
+}
+
+// healthCheck is what the cluster's cloud controller asks for: a connection to the port that the first rule leads to.
+func (b belonging) healthCheck() map[string]any {
+	target := 80
+	if len(b.Ports) > 0 && b.Ports[0].Target > 0 {
+		target = b.Ports[0].Target
+	}
+	return map[string]any{"protocol": "tcp", "port": target, "path": "", "check_interval_seconds": 3, "response_timeout_seconds": 5,
+		"healthy_threshold": 5, "unhealthy_threshold": 3}
 }
 
 func (b belonging) wireVolume() map[string]any {

@@ -33,6 +33,9 @@ func (f *family) wire() wireCluster {
 	if c.Endpoint != "" {
 		w.IPv4 = "127.0.0.1"
 	}
+	if w.SSO == nil {
+		w.SSO = settings{"enabled": false, "required": false}
+	}
 	for _, p := range f.pools {
 		w.NodePools = append(w.NodePools, f.wirePool(p))
 	}

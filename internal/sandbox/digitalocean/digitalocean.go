@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/m3o/platform/internal/sandbox/budget"
 	"github.com/m3o/platform/internal/sandbox/clusters"
@@ -79,8 +80,14 @@ func (c *Cloud) Operations() []string {
 	return names
 }
 
-// ServeHTTP serves the API.
-func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+// ServeHTTP serves the API. A slash at a path's end means nothing, as there: python3-digitalocean sends "/v2/account/".
+func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if path := strings.TrimRight(r.URL.Path, "/"); path != r.URL.Path && path != "" {
+		r = r.Clone(r.Context())
+		r.URL.Path, r.URL.RawPath = path, ""
+	}
+	c.handler.ServeHTTP(w, r)
+}
 
 // Run moves resources through their states until ctx ends.
 func (c *Cloud) Run(ctx context.Context) error { return c.fleet.Run(ctx) }

@@ -77,6 +77,7 @@ type wireCluster struct {
 	SurgeUpgrade      bool         `json:"surge_upgrade"`
 	HA                bool         `json:"ha"`
 	RegistryEnabled   bool         `json:"registry_enabled"`
+	IsolatedWorkers   bool         `json:"isolated_workers"`
 	Status            wireStatus   `json:"status"`
 	CreatedAt         stamp        `json:"created_at"`
 	UpdatedAt         stamp        `json:"updated_at"`
