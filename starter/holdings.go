@@ -51,7 +51,11 @@ func openDigitalOcean(b *base, s digitalOceanSettings) (cloud.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return digitalocean.New(digitalocean.Config{Token: token, BaseURL: s.URL, Transport: limited, Serve: min(poll, time.Second)})
+	egress, err := b.egress()
+	if err != nil {
+		return nil, err
+	}
+	return digitalocean.New(digitalocean.Config{Token: token, BaseURL: s.URL, Transport: limited, Egress: egress, Serve: min(poll, time.Second)})
 }
 
 // cloudActivities hold that cloud's identity, and no other.

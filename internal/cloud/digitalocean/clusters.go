@@ -54,12 +54,16 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec) e
 	if err != nil {
 		return err
 	}
-	_, _, err = p.api.Kubernetes.Create(ctx, &godo.KubernetesClusterCreateRequest{
+	request := &godo.KubernetesClusterCreateRequest{
 		Name: clusterName(spec), RegionSlug: spec.Location, VersionSlug: version, VPCUUID: spec.Network.ID, Tags: marks(spec.Owner, spec.Tags),
 		// Said outright, because what DigitalOcean takes for granted depends on the version and costs money.
 		HA:        godo.PtrTo(false),
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{poolRequest(spec)},
-	})
+	}
+	if allowed := p.firewall(spec); allowed != nil {
+		request.ControlPlaneFirewall = firewallRequest(allowed)
+	}
+	_, _, err = p.api.Kubernetes.Create(ctx, request)
 	return explain(err, "create the Kubernetes cluster "+clusterName(spec))
 }
 
@@ -84,7 +88,7 @@ func poolName(spec region.ClusterSpec) string {
 	return region.CutName(poolNameLimit, clusterName(spec)+"-nodes")
 }
 
-// adjust asks for the spec's number of nodes. A cluster that is being deleted, or that lies in another network, cannot
+// adjust asks for the spec's number of nodes, and for who reaches the API server. A cluster that is being deleted, or that lies in another network, cannot
 // become what is wanted.
 func (p *Provider) adjust(ctx context.Context, spec region.ClusterSpec, c *cluster) (region.Cluster, error) {
 	switch {
@@ -94,6 +98,12 @@ func (p *Provider) adjust(ctx context.Context, spec region.ClusterSpec, c *clust
 		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s (%s) is in the network %s, not in %s: remove the region first", c.Name, c.ID, c.VPC, spec.Network.ID)
 	case c.broken():
 		return c.region(), nil
+	}
+	if allowed := p.firewall(spec); !c.Firewall.isAs(allowed) {
+		_, _, err := p.api.Kubernetes.Update(ctx, c.ID, &godo.KubernetesClusterUpdateRequest{Name: c.Name, ControlPlaneFirewall: firewallRequest(allowed)})
+		if err != nil {
+			return region.Cluster{}, explain(err, "restrict who reaches the API server of the Kubernetes cluster "+c.Name)
+		}
 	}
 	pool := c.pool(poolName(spec))
 	if pool == nil {
@@ -198,14 +208,15 @@ func (p *Provider) findCluster(ctx context.Context, spec region.ClusterSpec) (*c
 // cluster is the part of a cluster that we look at. godo's own type refuses a whole list for one state that it does not
 // know, and the API has more of them than godo.
 type cluster struct {
-	ID       string     `json:"id"`
-	Name     string     `json:"name"`
-	Version  string     `json:"version"`
-	VPC      string     `json:"vpc_uuid"`
-	Endpoint string     `json:"endpoint"`
-	Tags     []string   `json:"tags"`
-	Status   state      `json:"status"`
-	Pools    []nodePool `json:"node_pools"`
+	ID       string                `json:"id"`
+	Name     string                `json:"name"`
+	Version  string                `json:"version"`
+	VPC      string                `json:"vpc_uuid"`
+	Endpoint string                `json:"endpoint"`
+	Tags     []string              `json:"tags"`
+	Status   state                 `json:"status"`
+	Pools    []nodePool            `json:"node_pools"`
+	Firewall *controlPlaneFirewall `json:"control_plane_firewall"`
 }
 
 type nodePool struct {

@@ -35,6 +35,7 @@ type Config struct {
 	Token     string
 	BaseURL   string            // empty for the real one
 	Transport http.RoundTripper // carries the requests, within Limits and with telemetry where they are wanted; nil for http.DefaultTransport
+	Egress    []string          // the ranges that this worker is seen by outside ("203.0.113.7/32"), for API servers that let in only some
 	Serve     time.Duration     // how long the answer to one request for a list serves everyone who polls; 0: each asks for himself
 }
 
@@ -55,8 +56,9 @@ const (
 
 // Provider is one DigitalOcean account.
 type Provider struct {
-	api   *godo.Client
-	lists lists
+	api    *godo.Client
+	egress []string
+	lists  lists
 }
 
 // lists are what polls read, shared by all of them.
@@ -93,7 +95,7 @@ func New(c Config) (*Provider, error) {
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	p := &Provider{}
+	p := &Provider{egress: c.Egress}
 	p.lists.vpcs.serve, p.lists.clusters.serve, p.lists.loadBalancers.serve, p.lists.volumes.serve = c.Serve, c.Serve, c.Serve, c.Serve
 	// The client does not repeat calls by itself: who asks knows how long it is worth it.
 	api, err := godo.New(&http.Client{Timeout: callTimeout, Transport: authorized{token: c.Token, next: transport, changed: p.lists.forget}}, options...)

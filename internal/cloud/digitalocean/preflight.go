@@ -31,7 +31,11 @@ func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region
 		return region.Preflight{}, err
 	}
 	want.Kubernetes = want.Kubernetes.Or(seen.mine.kubernetes()).Or(seen.defaults(want.Location))
-	return seen.judge(want, have), nil
+	answer := seen.judge(want, have)
+	if want.Access != nil && len(p.egress) == 0 {
+		answer.Warnings = append(answer.Warnings, "M3O_EGRESS_CIDRS is not set: the DigitalOcean workers reach the region's API server only if access_cidrs has the addresses that they are seen by")
+	}
+	return answer, nil
 }
 
 // survey is what an account says of itself and of what is on offer.

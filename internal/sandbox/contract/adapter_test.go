@@ -29,6 +29,7 @@ var adapterCalls = map[string]string{
 	"Kubernetes.DeleteDangerous":         "kubernetes_destroy_associatedResourcesDangerous",
 	"Kubernetes.GetKubeConfigWithExpiry": "kubernetes_get_kubeconfig",
 	"Kubernetes.GetOptions":              "kubernetes_list_options",
+	"Kubernetes.Update":                  "kubernetes_update_cluster",
 	"Kubernetes.UpdateNodePool":          "kubernetes_update_nodePool",
 	"LoadBalancers.Delete":               "loadBalancers_delete",
 	"LoadBalancers.List":                 "loadBalancers_list",
@@ -71,6 +72,22 @@ func TestDigitalOceanAdapter(t *testing.T) {
 		must(t, err)
 		_, err = account.Harness(t).Provider.DeleteNetwork(t.Context(), ours, "")
 		must(t, err)
+	})
+	t.Run("a region with a range and an access list", func(t *testing.T) {
+		account := newAccount(t, false)
+		account.Transport = check
+		h := account.Harness(t)
+		want := h.Region
+		want.CIDR, want.Access = "10.20.0.0/16", []string{"198.51.100.0/24"}
+		network, err := h.Provider.EnsureNetwork(t.Context(), want.NetworkSpec(), "")
+		must(t, err)
+		_, err = h.Provider.EnsureCluster(t.Context(), want.ClusterSpec(network), "")
+		must(t, err)
+		for _, access := range [][]string{{"198.51.100.0/24", "203.0.113.7/32"}, nil} {
+			want.Access = access
+			_, err = h.Provider.EnsureCluster(t.Context(), want.ClusterSpec(network), "")
+			must(t, err)
+		}
 	})
 	var expected []string
 	for _, operation := range adapterCalls {

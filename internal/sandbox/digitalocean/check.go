@@ -1,7 +1,9 @@
 package digitalocean
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"time"
@@ -43,7 +45,38 @@ func (r clusterRequest) check(offered []string) error {
 	if err := r.MaintenancePolicy.check(); err != nil {
 		return err
 	}
+	if err := checkFirewall(r.ControlPlaneFirewall); err != nil {
+		return err
+	}
 	return checkPools(r.NodePools)
+}
+
+// maxAllowed bounds the firewall's list, which everybody is given back who lists clusters.
+const maxAllowed = 1000
+
+// checkFirewall checks the one of the kept settings that a mistake in would lock somebody out by.
+func checkFirewall(s settings) error {
+	enabled, isBool := s["enabled"].(bool)
+	list, isList := s["allowed_addresses"].([]any)
+	switch {
+	case s["enabled"] != nil && !isBool:
+		return unprocessable("control_plane_firewall.enabled must be a boolean")
+	case s["allowed_addresses"] != nil && !isList:
+		return unprocessable("control_plane_firewall.allowed_addresses must be a list")
+	case len(list) > maxAllowed:
+		return unprocessable("control_plane_firewall.allowed_addresses has %d entries: at most %d are allowed", len(list), maxAllowed)
+	case enabled && len(list) == 0:
+		return unprocessable("control_plane_firewall.allowed_addresses must not be empty when the firewall is enabled")
+	}
+	for _, entry := range list {
+		text, _ := entry.(string)
+		address, err := netip.ParseAddr(text)
+		prefix, wrong := netip.ParsePrefix(text)
+		if (err != nil || !address.Is4()) && (wrong != nil || !prefix.Addr().Is4()) {
+			return unprocessable("control_plane_firewall.allowed_addresses: %q is neither an IPv4 address nor a CIDR", text)
+		}
+	}
+	return nil
 }
 
 func checkPools(pools []poolRequest) error {
@@ -75,7 +108,7 @@ func (u clusterUpdate) check() error {
 			return err
 		}
 	}
-	return u.MaintenancePolicy.check()
+	return errors.Join(u.MaintenancePolicy.check(), checkFirewall(u.ControlPlaneFirewall))
 }
 
 func (m *maintenance) check() error {
