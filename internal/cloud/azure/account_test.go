@@ -245,6 +245,22 @@ func TestWhoReachesAnAPIServerIsChangedInPlace(t *testing.T) {
 	l.remove(t)
 }
 
+// TestFewerNodesMendAClusterThatCouldNotHaveMore: the limit that was too small for many does for the number before.
+func TestFewerNodesMendAClusterThatCouldNotHaveMore(t *testing.T) {
+	l := newLife(t, newAccount(t, sandbox.Config{}))
+	l.build(t)
+	l.Fault(t, "AgentPools_CreateOrUpdate", "late", 0)
+	l.region.Kubernetes.Nodes.Count = 3
+	if now := l.makeCluster(t); !now.Broken || now.Reason == "" || !strings.Contains(now.Reason, "az aks update -g m3o-micro-asia -n m3o-micro-asia") {
+		t.Errorf("the cluster is %+v", now)
+	}
+	l.region.Kubernetes.Nodes.Count = 1
+	if now := l.makeCluster(t); !now.Ready || l.cluster.Nodes != 1 {
+		t.Errorf("with fewer nodes the cluster is %+v", l.cluster)
+	}
+	l.remove(t)
+}
+
 func TestAKubeconfigHoldsAnEntraTokenOfAWorker(t *testing.T) {
 	l := newLife(t, newAccount(t, sandbox.Config{}))
 	l.build(t)
