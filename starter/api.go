@@ -61,7 +61,8 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	if err != nil {
 		return fmt.Errorf("M3O_BLOBS: %w", err)
 	}
-	flows := control.NewFlows(b.temporal, b.codec.Converters())
+	attendance := control.NewAttendance(b.temporal, s.TemporalNamespace)
+	flows := control.NewFlows(b.temporal, b.codec.Converters()).Attended(attendance)
 	proxies, err := prefixes("M3O_TRUSTED_PROXIES", s.TrustedProxies)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		return misuse("M3O_PUBLIC_URL: %q is no URL such as https://api.example.com", s.PublicURL)
 	}
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
-		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows,
+		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows, Attendance: attendance,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
@@ -80,6 +81,7 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveHTTP(ctx, s.Listen, handler) })
+	group.Go(func() error { attendance.Listen(ctx); return nil })
 	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })
 	return group.Wait()
 }

@@ -47,9 +47,30 @@ func regionListCommand() *cobra.Command {
 func printRegions(w io.Writer, lines []client.RegionLine) error {
 	rows := make([][]string, len(lines))
 	for i, l := range lines {
-		rows[i] = []string{l.Name, string(l.Provider), l.Region, string(l.Status), dash(l.Endpoints.API), strings.TrimPrefix(l.Message, region.AtStep)}
+		rows[i] = []string{l.Name, string(l.Provider), l.Region, string(l.Status), dash(l.Endpoints.API), saying(l)}
 	}
 	return table(w, []string{"name", "provider", "region", "status", "api", "message"}, rows)
+}
+
+// saying is what there is to say of a region beside its status: what it is at, or what is wrong with it, and that nobody works on its
+// cloud.
+func saying(l client.RegionLine) string {
+	words := strings.TrimPrefix(l.Message, region.AtStep)
+	if l.Unserved == nil {
+		return words
+	}
+	if words != "" {
+		words += "; "
+	}
+	return words + l.Unserved.String()
+}
+
+// unserved is that nobody works on a region's cloud, and for how long.
+func unserved(u *region.Unserved) string {
+	if u == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", u, ago(u.Since))
 }
 
 func regionShowCommand() *cobra.Command {
@@ -72,17 +93,18 @@ func regionShowCommand() *cobra.Command {
 		})}
 }
 
-func regionFacts(r region.Region, p region.Progress) [][]string {
+func regionFacts(r client.RegionDetails, p region.Progress) [][]string {
 	spec := r.Spec
 	facts := [][]string{
 		{"name", spec.Key().String()}, {"provider", string(spec.Provider)}, {"region", spec.Location}, {"domain", spec.Domain},
-		{"status", string(r.Status)}, {"message", r.Message}, {"stage", p.Stage}, {"waiting", p.Waiting}, {"api", r.Endpoints.API},
+		{"status", string(r.Status)}, {"message", r.Message}, {"unserved", unserved(r.Unserved)},
+		{"stage", p.Stage}, {"waiting", p.Waiting}, {"api", r.Endpoints.API},
 		{"kubernetes", strings.TrimSpace(spec.Kubernetes.Version + " " + parenthesis(r.Cluster.Version))},
 		{"nodes", fmt.Sprintf("%d of %d ready, %s", r.Cluster.Nodes, spec.Kubernetes.Nodes.Count, spec.Kubernetes.Nodes.Size)},
 		{"cluster", strings.TrimSpace(r.Cluster.Name + " " + parenthesis(r.Cluster.ID))}, {"endpoint", r.Cluster.Endpoint},
 		{"network", strings.TrimSpace(r.Network.Name + " " + parenthesis(cmp.Or(r.Network.CIDR, spec.CIDR)))},
 		{"nat", string(spec.NAT)}, {"egress", strings.Join(r.Network.Egress, ", ")}, {"access", strings.Join(spec.Access, ", ")},
-		{"network policy", networkPolicy(r)}, {"storage class", r.Verified.StorageClass},
+		{"network policy", networkPolicy(r.Region)}, {"storage class", r.Verified.StorageClass},
 		{"control", parts(spec.Control)}, {"resource", parts(spec.Resource)}, {"network parts", parts(spec.Network)},
 		{"created", ago(r.CreatedAt)}, {"changed", ago(r.UpdatedAt)},
 	}

@@ -119,6 +119,38 @@ func TestRegionShowSaysHowItIsReached(t *testing.T) {
 	}
 }
 
+// A cloud whose worker is away says so wherever its regions are shown, and since when; others say nothing.
+func TestRegionsSayThatNobodyWorksOnTheirCloud(t *testing.T) {
+	w := apitest.New(t)
+	at(t, w)
+	away := apitest.Spec("lon1")
+	away.Name, away.Provider = "use1", region.AWS
+	w.AddRegion(region.Region{Spec: away, Status: region.Creating, Message: region.AtStep + "cluster"})
+	w.AddRegion(region.Region{Spec: apitest.Spec("lon1"), Status: region.Ready})
+	since := time.Now().Add(-3 * time.Minute)
+	w.Unserved = map[region.Provider]*region.Unserved{region.AWS: {Queue: "cloud-aws", Since: since}}
+	words := "nobody serves cloud-aws, since " + since.UTC().Format(time.DateTime) + " UTC: start its worker (m3o worker --queues cloud-aws)"
+	if shown := m3o("region", "show", "use1").must(t); !strings.Contains(shown.out, words+" (3m") {
+		t.Errorf("it does not show %q: %s", words, shown.out)
+	}
+	list := m3o("region", "list").must(t).out
+	if !strings.Contains(list, "cluster; "+words) || strings.Count(list, "nobody") != 1 {
+		t.Errorf("the list says %s", list)
+	}
+	type line struct {
+		Name     string
+		Unserved *region.Unserved
+	}
+	for _, l := range answer[[]line](t, m3o("region", "list", "--json").must(t)) {
+		if (l.Unserved != nil) != (l.Name == "use1") {
+			t.Errorf("JSON says %+v", l)
+		}
+	}
+	if got := answer[line](t, m3o("region", "show", "use1", "--json").must(t)); got.Unserved == nil || !got.Unserved.Since.Equal(since) {
+		t.Errorf("JSON shows %+v", got)
+	}
+}
+
 func TestRegionShowSaysWhatKeepsProjectsApart(t *testing.T) {
 	w := apitest.New(t)
 	at(t, w)

@@ -108,7 +108,7 @@ func (s *session) lookAtRegions(list []*awaited, b *board) (open bool, err error
 			return false, err
 		}
 		open = open || !done
-		rows[i] = boardRow{name: a.key.Name, status: dash(string(a.line.Status)), detail: strings.TrimPrefix(a.line.Message, region.AtStep), done: done}
+		rows[i] = boardRow{name: a.key.Name, status: dash(string(a.line.Status)), detail: saying(a.line), done: done}
 	}
 	b.show(rows)
 	return open, nil
@@ -120,7 +120,7 @@ func (s *session) record(lines []client.RegionLine, key region.Key) (region.Regi
 	if fault.Is(err, fault.NotFound) {
 		return region.Region{}, nil
 	}
-	return r, err
+	return r.Region, err
 }
 
 // pathName is what the API calls the region: its name, with the platform's before it where two bear it.

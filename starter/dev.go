@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/m3o/platform/deploy/workers"
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/dev"
@@ -233,6 +234,7 @@ func toolchain(ctx context.Context) (dev.Toolchain, error) {
 
 func sandboxCommand() *cobra.Command {
 	c := sandbox.Config{}
+	policed := false
 	cmd := &cobra.Command{Use: "sandbox", Short: "Run the sandbox clouds", GroupID: groupServe, Args: takes(0, 0),
 		Long: "Run the sandbox clouds: a stateful server per provider that speaks the provider's own wire protocol, on real Kubernetes clusters.\n" +
 			"Control routes are under /_sandbox/ on the first port.\n\nSettings come from flags and from the environment:\n" + config.Describe(config.Everything),
@@ -246,6 +248,9 @@ func sandboxCommand() *cobra.Command {
 			}
 			defer closeSignals(cmd.Context(), signals)
 			c.Logger = signals.Logger
+			if policed {
+				c.Policies = workerPolicies()
+			}
 			c.Ready = func(e sandbox.Endpoints) {
 				signals.Logger.Info("ready", "control", e.Control, "providers", e.Providers)
 			}
@@ -261,6 +266,18 @@ func sandboxCommand() *cobra.Command {
 	flags.StringSliceVar(&c.Contexts, "context", nil, "use only these contexts of --kubeconfig (required if a cluster is on another machine)")
 	flags.IntSliceVar(&c.OpenPorts, "open-ports", nil, "ports of this machine's loopback that nodes and pods reach, such as their registry's; all others are closed")
 	cmd.AddCommand(sandboxEnvCommand())
+	flags.BoolVar(&policed, "worker-policies", false, "allow the accounts' credentials what the policies of deploy/workers allow, and nothing else")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")
 	return cmd
+}
+
+// workerPolicies are the policy documents of the clouds that the sandbox has.
+func workerPolicies() map[string][]byte {
+	policies := map[string][]byte{}
+	for name := range sandbox.Ports(0) {
+		if document := workerpolicy.Of(name); document != nil {
+			policies[name] = document
+		}
+	}
+	return policies
 }

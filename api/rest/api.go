@@ -36,6 +36,7 @@ type API struct {
 	Plans           PlanCommands
 	RegionCommands  RegionCommands
 	ServiceCommands ServiceCommands
+	Attendance      Attendance // nil: nothing is said of it
 	ProjectCommands ProjectCommands
 	Tickets         Tickets
 	Blobs           blob.Store

@@ -133,6 +133,11 @@ type RegionCommands interface {
 	RegionProgress(ctx context.Context, key region.Key) (region.Progress, error)
 }
 
+// Attendance knows which clouds nobody works on.
+type Attendance interface {
+	Unserved(region.Provider) *region.Unserved
+}
+
 // ServiceCommands commands the workflows that own services.
 type ServiceCommands interface {
 	DeployService(ctx context.Context, id string, in release.Request) (release.Accepted, error)

@@ -22,11 +22,26 @@ type RegionLine struct {
 	Endpoints region.Endpoints `json:"endpoints"`
 	Nodes     int              `json:"nodes"`
 	Version   string           `json:"kubernetes_version,omitempty"`
+	Unserved  *region.Unserved `json:"unserved,omitempty" doc:"Set while no worker serves the region's cloud."`
 }
 
-func regionLine(r region.Region) RegionLine {
+// RegionDetails is all that is known of a region.
+type RegionDetails struct {
+	region.Region
+	Unserved *region.Unserved `json:"unserved,omitempty" doc:"Set while no worker serves the region's cloud: what is to be done there waits."`
+}
+
+// unserved says that nobody works on the region's cloud.
+func (a *API) unserved(r region.Region) *region.Unserved {
+	if a.Attendance == nil {
+		return nil
+	}
+	return a.Attendance.Unserved(r.Spec.Provider)
+}
+
+func (a *API) regionLine(r region.Region) RegionLine {
 	return RegionLine{Name: r.Spec.Name, Platform: r.Spec.Platform, Provider: r.Spec.Provider, Region: r.Spec.Location, Status: r.Status,
-		Message: r.Message, Endpoints: r.Endpoints, Nodes: r.Cluster.Nodes, Version: r.Cluster.Version}
+		Message: r.Message, Endpoints: r.Endpoints, Nodes: r.Cluster.Nodes, Version: r.Cluster.Version, Unserved: a.unserved(r)}
 }
 
 // RegionPath names a region.
@@ -70,17 +85,17 @@ func (a *API) listRegions(ctx context.Context, in *struct {
 	}
 	lines := make([]RegionLine, len(all))
 	for i, r := range all {
-		lines[i] = regionLine(r)
+		lines[i] = a.regionLine(r)
 	}
 	return &Body[List[RegionLine]]{List[RegionLine]{Items: lines}}, nil
 }
 
-func (a *API) getRegion(ctx context.Context, in *RegionPath) (*Body[region.Region], error) {
+func (a *API) getRegion(ctx context.Context, in *RegionPath) (*Body[RegionDetails], error) {
 	r, err := a.Regions.RegionNamed(ctx, in.Name)
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
-	return &Body[region.Region]{r}, nil
+	return &Body[RegionDetails]{RegionDetails{Region: r, Unserved: a.unserved(r)}}, nil
 }
 
 func (a *API) getRegionProgress(ctx context.Context, in *RegionPath) (*Body[region.Progress], error) {

@@ -23,6 +23,13 @@ type RegionLine struct {
 	Endpoints region.Endpoints `json:"endpoints"`
 	Nodes     int              `json:"nodes"`
 	Version   string           `json:"kubernetes_version,omitempty"`
+	Unserved  *region.Unserved `json:"unserved,omitempty"`
+}
+
+// RegionDetails is all that is known of a region. Unserved is set while no worker serves its cloud.
+type RegionDetails struct {
+	region.Region
+	Unserved *region.Unserved `json:"unserved,omitempty"`
 }
 
 // Key names the region.
@@ -82,8 +89,8 @@ func (c *Client) Regions(ctx context.Context, platform string) ([]RegionLine, er
 func regionPath(name string) string { return "/v1/regions/" + url.PathEscape(name) }
 
 // Region shows one region. "platform/name" tells regions of the same name apart.
-func (c *Client) Region(ctx context.Context, name string) (region.Region, error) {
-	var r region.Region
+func (c *Client) Region(ctx context.Context, name string) (RegionDetails, error) {
+	var r RegionDetails
 	return r, c.look(ctx, regionPath(name), nil, &r)
 }
 

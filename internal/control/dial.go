@@ -60,6 +60,7 @@ func dial(ctx context.Context, s Settings, with client.Options) (client.Client, 
 		return nil, err
 	}
 	with.HostPort, with.Namespace, with.Logger = s.Address, cmp.Or(s.Namespace, Namespace), log.NewStructuredLogger(s.Logger)
+	with.WorkerHeartbeatInterval = heartbeatEvery
 	with.ConnectionOptions, with.Credentials = options.ConnectionOptions, options.Credentials
 	c, err := client.DialContext(ctx, with)
 	if err != nil {

@@ -27,12 +27,18 @@ const closing = 5
 
 // Flows commands the platform's workflows.
 type Flows struct {
-	temporal client.Client
-	reads    Converters
+	temporal   client.Client
+	reads      Converters
+	attendance *Attendance // nil: nothing is known of who serves queues
 }
 
 // NewFlows commands through the client, and reads with its converters what running work says of itself.
 func NewFlows(c client.Client, reads Converters) *Flows { return &Flows{temporal: c, reads: reads} }
+
+// Attended are the same flows with a word on queues that nobody serves, where they say what work waits for.
+func (f *Flows) Attended(a *Attendance) *Flows {
+	return &Flows{temporal: f.temporal, reads: f.reads, attendance: a}
+}
 
 // command is one update that starts the workflow it is for if need be.
 type command struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/temporal"
@@ -15,7 +16,8 @@ import (
 // nested bounds how deep the look for what keeps a workflow goes: an owner, its operation, a build.
 const nested = 3
 
-// why says what keeps the workflow that an owner waits for: what its call to the outside failed with last, or saw last.
+// why says what keeps the workflow that an owner waits for: that nobody is there for its call to the outside, or what that failed with
+// last, or saw last.
 // The owner's own words stay when nothing better is known.
 func (f *Flows) why(ctx context.Context, words string) string {
 	id, found := strings.CutPrefix(words, region.WaitsFor)
@@ -40,6 +42,9 @@ func (f *Flows) why(ctx context.Context, words string) string {
 }
 
 func (f *Flows) sees(workflowID string, a *workflowpb.PendingActivityInfo) string {
+	if u := f.attendance.unserved(a.GetActivityOptions().GetTaskQueue().GetName(), time.Now()); u != nil {
+		return u.String()
+	}
 	reads := f.reads.of(workflowID)
 	if failed := a.GetLastFailure(); failed != nil && a.GetAttempt() > 1 {
 		err := reads.Failures.FailureToError(failed)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/m3o/platform/internal/store"
 )
@@ -72,5 +73,14 @@ func TestTracesToAClosedPortAreNoted(t *testing.T) {
 		if got := (Config{Traces: Traces{Regions: endpoint}, OpenPorts: []int{4319}}).closedTraces(); got != want {
 			t.Errorf("%q: port %d is closed, not %d", endpoint, got, want)
 		}
+	}
+}
+
+// A cloud whose SDK insists on HTTPS is known by the sandbox's own authority.
+func TestACloudOverHTTPSComesWithItsAuthority(t *testing.T) {
+	r := &run{Config: Config{DataDir: "/data", TimeScale: 0.01}}
+	plain, tls := r.sandboxCloud("digitalocean", "http://127.0.0.1:9001"), r.sandboxCloud("digitalocean", "https://127.0.0.1:9004")
+	if plain.CA != "" || tls.CA != "/data/sandbox/ca.pem" || tls.Credentials != "/data/sandbox/digitalocean.token" || tls.Hour != 36*time.Second {
+		t.Errorf("plain %+v, over TLS %+v", plain, tls)
 	}
 }

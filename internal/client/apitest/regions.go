@@ -38,6 +38,11 @@ func (p plans) PlanPlatform(ctx context.Context, in region.PlanInput) error {
 	return p.Store.SavePlan(ctx, plan, in.Wanted)
 }
 
+// attendance plays who serves queues.
+type attendance struct{ *World }
+
+func (a attendance) Unserved(p region.Provider) *region.Unserved { return a.World.Unserved[p] }
+
 func (p plans) ApplyPlan(ctx context.Context, in region.ApplyPlanInput) error {
 	p.mu.Lock()
 	_, known := p.applied[in.Plan]

@@ -30,6 +30,7 @@ var Token = account.Secret(account.PersonToken, []byte("a token for tests of 32 
 // World is a platform in a test. Its fields may be set before it is used.
 type World struct {
 	Step      time.Duration                                   // how long each stage of an operation takes
+	Unserved  map[region.Provider]*region.Unserved            // the clouds that nobody works on
 	Warnings  []string                                        // what the operator should know of every region of a plan
 	Obstacle  func(region.Spec) *region.Obstacle              // what stands in the way of a region
 	Defaults  region.Kubernetes                               // what the provider fills in where a region leaves it out
@@ -84,7 +85,7 @@ func New(t *testing.T) *World {
 func (w *World) Handler() http.Handler {
 	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, AuditLog: w.Store, Identity: w.Store, Sessions: w.Store,
 		SessionKey: []byte("the same in every process"), Claims: w.Store, Plans: plans{w}, RegionCommands: regions{w},
-		ServiceCommands: services{w}, ProjectCommands: projects{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
+		ServiceCommands: services{w}, ProjectCommands: projects{w}, Attendance: attendance{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
 		Ready: func(*http.Request) error { return nil }, CheckImage: func(string, string) error { return nil }}
 	return api.Handler()
 }

@@ -29,7 +29,9 @@ type Inventory struct {
 // LoadBalancer is there for a Service.
 type LoadBalancer struct {
 	UID, Name, IP string
-	Ports         []Port
+	// Service is the Service's namespace and name, "shop/web".
+	Service string
+	Ports   []Port
 }
 
 // Port is one that a load balancer listens on.
@@ -41,7 +43,9 @@ type Port struct {
 // Volume is there for a claim.
 type Volume struct {
 	UID, Name string
-	SizeGiB   int
+	// Claim is the claim's namespace and name, "shop/data".
+	Claim   string
+	SizeGiB int
 }
 
 // Inspect implements Inspector.
@@ -87,14 +91,18 @@ func inventoryOf(services []corev1.Service, volumes []corev1.PersistentVolume) I
 	for _, v := range volumes {
 		size := v.Spec.Capacity[corev1.ResourceStorage]
 		gib := (size.Value() + 1<<30 - 1) >> 30
-		found.Volumes = append(found.Volumes, Volume{UID: string(v.UID), Name: v.Name, SizeGiB: int(gib)})
+		made := Volume{UID: string(v.UID), Name: v.Name, SizeGiB: int(gib)}
+		if claim := v.Spec.ClaimRef; claim != nil {
+			made.Claim = claim.Namespace + "/" + claim.Name
+		}
+		found.Volumes = append(found.Volumes, made)
 	}
 	return found
 }
 
 // balancerOf names a load balancer as Kubernetes' cloud controllers do.
 func balancerOf(s corev1.Service) LoadBalancer {
-	b := LoadBalancer{UID: string(s.UID), Name: "a" + strings.ReplaceAll(string(s.UID), "-", "")}
+	b := LoadBalancer{UID: string(s.UID), Name: "a" + strings.ReplaceAll(string(s.UID), "-", ""), Service: s.Namespace + "/" + s.Name}
 	b.Name = b.Name[:min(len(b.Name), 32)]
 	if len(s.Status.LoadBalancer.Ingress) > 0 {
 		b.IP = s.Status.LoadBalancer.Ingress[0].IP

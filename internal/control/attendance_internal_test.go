@@ -1,0 +1,112 @@
+package control
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/region"
+)
+
+// listener hears what a test says, at the test's own time.
+type listener struct {
+	*Attendance
+	t   *testing.T
+	now time.Time
+}
+
+func newListener(t *testing.T) *listener {
+	return &listener{t: t, Attendance: NewAttendance(nil, ""), now: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)}
+}
+
+// after lets time go by in which the worker of aws says something every ten seconds, by a clock that is wrong by so much; "" is none.
+func (l *listener) after(d time.Duration, worker string, wrong time.Duration) {
+	for end := l.now.Add(d); l.now.Before(end); {
+		l.now = l.now.Add(5 * time.Second)
+		present := map[string]map[string]time.Time{}
+		if worker != "" {
+			present["cloud-aws"] = map[string]time.Time{worker: l.now.Truncate(10 * time.Second).Add(wrong)}
+		}
+		l.take(l.now, present, nil)
+	}
+}
+
+func (l *listener) want(words string) {
+	l.t.Helper()
+	got := "served"
+	if u := l.unserved("cloud-aws", l.now); u != nil {
+		got = u.String()
+	}
+	if !strings.Contains(got, words) {
+		l.t.Errorf("at %s: %s, want %q", l.now.Format(time.TimeOnly), got, words)
+	}
+}
+
+func TestAWorkerThatFallsSilentIsMissed(t *testing.T) {
+	for name, wrong := range map[string]time.Duration{"right clocks": 0, "a clock that is late": -time.Hour, "a clock that is early": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			l := newListener(t)
+			l.after(time.Minute, "w1", wrong)
+			l.want("served")
+			dead := map[string]map[string]time.Time{"cloud-aws": {"w1": l.now.Add(wrong)}}
+			last := l.now.Add(wrong)
+			for range 7 {
+				l.take(l.now, dead, nil)
+				l.want("served")
+				l.now = l.now.Add(5 * time.Second)
+			}
+			l.now = l.now.Add(5 * time.Second)
+			l.take(l.now, dead, nil)
+			l.want("nobody serves cloud-aws, since " + last.Format(time.DateTime) + " UTC: start its worker (m3o worker --queues cloud-aws)")
+			l.after(10*time.Minute, "", 0) // Temporal has forgotten it; what was heard is not forgotten
+			l.want("since " + last.Format(time.DateTime))
+			l.after(10*time.Second, "w2", 0)
+			l.want("served")
+		})
+	}
+}
+
+func TestOneWorkerOfTwoIsEnough(t *testing.T) {
+	l := newListener(t)
+	l.after(time.Minute, "w1", time.Hour)
+	l.after(10*time.Minute, "w2", 0) // its clock never comes to what the other's said
+	l.want("served")
+}
+
+func TestAQueueThatNobodyEverServedIsMissed(t *testing.T) {
+	l := newListener(t)
+	l.want("served") // nothing was heard yet: that says nothing
+	began := l.now.Add(5 * time.Second)
+	l.after(30*time.Second, "", 0)
+	l.want("served")
+	l.after(time.Minute, "", 0)
+	l.want("at least since " + began.Format(time.DateTime))
+	l.now = l.now.Add(time.Minute) // Temporal cannot be heard
+	l.want("served")
+}
+
+// Where Temporal keeps no heartbeats, polls tell, which take up to a minute.
+func TestPollsAreHeardWhereHeartbeatsAreNot(t *testing.T) {
+	l := newListener(t)
+	polled := l.now.Add(time.Second)
+	l.now = l.now.Add(5 * time.Second)
+	for range 18 {
+		l.take(l.now, nil, map[string]time.Time{"cloud-aws": polled})
+		l.want("served")
+		l.now = l.now.Add(5 * time.Second)
+	}
+	l.now = l.now.Add(10 * time.Second)
+	l.take(l.now, nil, map[string]time.Time{"cloud-aws": polled})
+	l.want("since " + polled.Format(time.DateTime))
+}
+
+func TestNothingIsSaidOfOtherQueues(t *testing.T) {
+	l := newListener(t)
+	l.after(5*time.Minute, "", 0)
+	if u := l.unserved("flows", l.now); u != nil {
+		t.Errorf("of the flows: %s", u)
+	}
+	if u := (*Attendance)(nil).Unserved(region.AWS); u != nil {
+		t.Errorf("without attendance: %s", u)
+	}
+}
