@@ -16,6 +16,9 @@ var clouds = []struct {
 	use  func(*testing.T, *sandboxed)
 }{
 	{"digitalocean", useDigitalOcean},
+	{"aws", useAWS},
+	{"gcp", useGCP},
+	{"azure", useAzure},
 }
 
 // trial is one use of a client, and what came of it.

@@ -29,6 +29,9 @@ const (
 	startLimit  = time.Minute
 	stopLimit   = time.Minute
 	clientLimit = 4 * time.Minute
+	// nowhere is a proxy that there is not, here what is reached without it.
+	nowhere = "http://127.0.0.1:9"
+	here    = "127.0.0.1,localhost"
 	// scale makes a cluster's ten minutes six seconds.
 	scale = "0.01"
 )
@@ -125,7 +128,9 @@ func (s *sandboxed) enter(t *testing.T, cloud string) {
 	must(t, err)
 	var variables map[string]string
 	must(t, json.Unmarshal(out, &variables))
-	s.env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.home, "TMPDIR=" + t.TempDir()}
+	// Nothing listens at the proxy's port: what a client wants from elsewhere than this machine, it does not get.
+	s.env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.home, "TMPDIR=" + t.TempDir(),
+		"HTTPS_PROXY=" + nowhere, "HTTP_PROXY=" + nowhere, "https_proxy=" + nowhere, "http_proxy=" + nowhere, "NO_PROXY=" + here, "no_proxy=" + here}
 	for name, value := range variables {
 		s.env = append(s.env, name+"="+value)
 	}
@@ -165,6 +170,15 @@ func (s *sandboxed) find(name, what string, check ...string) []client {
 		s.note(name, what, notThere)
 	}
 	return found
+}
+
+// has reports whether a client's helper is there, and notes that it is not.
+func (s *sandboxed) has(name string) bool {
+	_, err := exec.LookPath(name)
+	if err != nil {
+		s.note(name, "a token for kubectl", notThere)
+	}
+	return err == nil
 }
 
 func (s *sandboxed) note(client, what, outcome string) {
