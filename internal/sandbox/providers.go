@@ -104,7 +104,7 @@ func openDigitalOcean(env environment) (Provider, error) {
 		return nil, err
 	}
 	return digitalocean.New(digitalocean.Config{World: env.world, Runner: env.runner, Versions: env.versions, Token: token,
-		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Logger: env.config.Logger})
+		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Policy: env.policy, Logger: env.config.Logger})
 }
 
 func digitalOceanEnvironment(of account) (map[string]string, error) {
