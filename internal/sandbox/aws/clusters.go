@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -45,7 +46,7 @@ type cluster struct {
 	Region string
 	// Real is the id by which the runner knows it, another one for each cluster that ever had the name.
 	Real  string
-	Place string
+	Place string `json:"place"`
 	// Creator is who made it, the only one let in at first if that was asked for.
 	Creator    string
 	Transition world.Transition
@@ -531,19 +532,10 @@ func minorNumber(version string) int {
 
 // freePlace finds where the runner can keep one more cluster.
 func (c *Cloud) freePlace(tx *world.Tx) (string, error) {
-	list, err := world.List[cluster](tx, ref(kindCluster, ""))
-	if err != nil {
-		return "", err
-	}
-	taken := map[string]bool{}
-	for _, one := range list {
-		taken[one.Place] = true
-	}
 	places := c.Runner.Places()
-	for _, place := range places {
-		if !taken[place] {
-			return place, nil
-		}
+	place, found, err := fleet.FreePlace(tx, places)
+	if err != nil || found {
+		return place, err
 	}
 	return "", refuse("ResourceLimitExceededException", "The sandbox has room for %d clusters, and that many exist.", len(places))
 }
