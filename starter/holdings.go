@@ -89,11 +89,16 @@ func (b *base) cloudActivities(provider cloud.Provider) (workers.CloudActivities
 
 // limited carries calls to a cloud, no more of them than this worker's share of what the cloud allows.
 func (b *base) limited(provider string, limits []rate.Limit) (http.RoundTripper, error) {
+	return b.limitedOver(http.DefaultTransport, provider, limits)
+}
+
+// limitedOver is limited, over a transport of the cloud's own.
+func (b *base) limitedOver(next http.RoundTripper, provider string, limits []rate.Limit) (http.RoundTripper, error) {
 	workers, err := count("M3O_WORKERS", b.settings.Workers, 1)
 	if err != nil {
 		return nil, err
 	}
-	limited, err := rate.New(b.signals.Transport(http.DefaultTransport), rate.Options{Provider: provider, Limits: limits, Workers: workers, Logger: b.signals.Logger})
+	limited, err := rate.New(b.signals.Transport(next), rate.Options{Provider: provider, Limits: limits, Workers: workers, Logger: b.signals.Logger})
 	if err != nil {
 		return nil, misuse("M3O_WORKERS: %v", err)
 	}

@@ -120,6 +120,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		{"hints may be lost, old or nonsense", hints},
 		{"what is not ours is refused and left alone", foreign},
 		{"long names are cut and kept apart", longNames},
+		{"two regions of one name on two platforms are kept apart", namesakes},
 		{"failures have a kind and the provider's words", kinds},
 		{"credentials that are not valid are denied", stranger},
 		{"a cluster that fails says so and can be removed", late},

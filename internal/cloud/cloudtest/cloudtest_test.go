@@ -33,6 +33,7 @@ func TestTheSuiteFindsWhatIsWrong(t *testing.T) {
 		"calls gone what is going":                    "a_region's_life",
 		"forgets what its cluster left":               "what_a_cluster_leaves",
 		"cuts names off":                              "long_names_are_cut",
+		"names by region alone":                       "two_regions_of_one_name",
 		"keeps its roles":                             "a_region's_life",
 		"fights the cloud's version":                  "a_version_that_the_cloud_changed",
 	} {

@@ -28,7 +28,7 @@ func life(t *testing.T, s suite) {
 	}
 	w.makeCluster(t)
 	ready := w.cluster
-	if ready.ID != first.ID || !strings.HasPrefix(ready.Endpoint, "https://") || !strings.HasPrefix(ready.Version, w.region.Kubernetes.Version+".") {
+	if ready.ID != first.ID || !strings.HasPrefix(ready.Endpoint, "https://") || region.Minor(ready.Version) != w.region.Kubernetes.Version {
 		t.Errorf("the ready cluster is %+v", ready)
 	}
 	w.makeTrust(t)
@@ -92,6 +92,49 @@ func longNames(t *testing.T, s suite) {
 	s.canAccess(t, other.clusterSpec())
 	other.remove(t)
 	s.wantOnce(t, true)
+}
+
+// namesakes: two platforms of one account have a region of the same name. Neither sees, changes or removes what is the other's.
+func namesakes(t *testing.T, s suite) {
+	one, other := s.work(s.Region), s.work(s.Region)
+	other.region.Platform += "two"
+	one.build(t)
+	other.build(t)
+	if one.network.ID == other.network.ID || one.cluster.ID == other.cluster.ID {
+		t.Errorf("both have the network %s and the cluster %s, or %s", one.network.ID, one.cluster.ID, other.cluster.ID)
+	}
+	for _, w := range []*work{one, other} {
+		w.unchanged(t)
+		s.canAccess(t, w.clusterSpec())
+		s.ownsAlone(t, w)
+	}
+	one.remove(t)
+	other.unchanged(t)
+	s.canAccess(t, other.clusterSpec())
+	s.ownsAlone(t, other)
+	other.remove(t)
+	s.wantOnce(t, true)
+}
+
+// ownsAlone checks that a region's network and cluster are listed as its own, and nothing that is listed is another's.
+func (s suite) ownsAlone(t *testing.T, w *work) {
+	t.Helper()
+	owned, err := s.Provider.Owned(t.Context(), w.region.Key(), w.region.Location, w.cluster.ID)
+	if err != nil {
+		t.Fatalf("list what is ours: %v", err)
+	}
+	ids := map[string]bool{}
+	for _, r := range owned {
+		ids[r.ID] = true
+	}
+	if !ids[w.network.ID] || !ids[w.cluster.ID] {
+		t.Errorf("of %s and %s not both are listed as ours: %v", w.network.ID, w.cluster.ID, owned)
+	}
+	namesake := w.region.Key()
+	namesake.Platform += "three"
+	if listed, err := s.Provider.Owned(t.Context(), namesake, w.region.Location); err != nil || len(listed) > 0 {
+		t.Errorf("a platform without regions owns %v, %v", listed, err)
+	}
 }
 
 // longest is how many characters the names of platforms and regions have at most.

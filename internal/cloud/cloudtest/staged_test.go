@@ -199,6 +199,9 @@ func (s *staged) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, ope
 	if s.is("cuts names off") {
 		spec.Name = spec.Name[:min(len(spec.Name), 63)]
 	}
+	if s.is("names by region alone") {
+		spec.Name = "m3o-" + spec.Owner.Name
+	}
 	now, found, err := s.grow(ctx, operation, networkOf(spec))
 	if err != nil {
 		return region.Net{}, err

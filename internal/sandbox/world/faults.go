@@ -102,6 +102,7 @@ func (f Fault) Validate(operations []string) error {
 
 // makes reports whether an operation can leave something that becomes ready. The providers' names of those that delete say so.
 func makes(operation string) bool {
+	operation = strings.ToLower(operation)
 	return !strings.Contains(operation, "delete") && !strings.Contains(operation, "destroy")
 }
 

@@ -1,0 +1,206 @@
+// Package aws is an AWS account as a cloud.Provider: a VPC over two or three zones, roles, an EKS cluster with its add-ons and one
+// managed node group, and what is known of quotas, sizes and prices.
+//
+// Everything that takes tags carries the owner's. Roles, clusters, node groups and launch templates are found by their names, which
+// are unique in an account or a location; what EC2 names by ids alone is found by the tags. Where AWS has idempotency tokens they are
+// a hash of the request; what EC2 makes twice when asked twice (VPC, internet gateway, address) is made under a lease. The package
+// makes nothing inside a cluster, never waits, and switches no control-plane logging on, so that no log group is left behind. Only
+// the wiring of workers imports it; everything else sees package cloud.
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Limits of one call, and of a list: more pages than that is no list that we made.
+const (
+	callTimeout  = 40 * time.Second
+	maxBodyBytes = 32 << 20
+	maxPages     = 50
+)
+
+// Config says which account, and how to reach it.
+type Config struct {
+	Credentials aws.CredentialsProvider // of the worker: its role's, or a user's
+	URL         string                  // of all services; empty for the real ones
+	Transport   http.RoundTripper       // carries the requests, within Limits and with telemetry where they are wanted; nil for http.DefaultTransport
+	Egress      []string                // ranges that the workers are seen by outside; none: not known
+	Lease       time.Duration           // how long a step may hold the lease on a region's network before others take it for dead; 0 is DefaultLease
+}
+
+// DefaultLease is longer than a step lasts.
+const DefaultLease = time.Minute
+
+// Provider is one AWS account.
+type Provider struct {
+	config aws.Config
+	egress []string
+	lease  leases
+
+	mu     sync.Mutex
+	places map[string]*place
+}
+
+var _ cloud.Provider = (*Provider)(nil)
+
+// New returns the account of the credentials. It calls nobody.
+func New(c Config) (*Provider, error) {
+	if c.Credentials == nil {
+		return nil, fault.New(fault.Invalid, "the AWS account has no credentials")
+	}
+	config := aws.Config{Credentials: held{c.Credentials}, AppID: "m3o",
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} }} // who asks knows how long it is worth it
+	if c.URL != "" {
+		base, err := url.Parse(c.URL)
+		if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+			return nil, fault.New(fault.Invalid, "%q is not the base URL of an API", c.URL)
+		}
+		config.BaseEndpoint = aws.String(strings.TrimSuffix(c.URL, "/"))
+	}
+	transport := c.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	config.HTTPClient = &http.Client{Timeout: callTimeout, Transport: answers{transport}}
+	if c.Lease <= 0 {
+		c.Lease = DefaultLease
+	}
+	return &Provider{config: config, egress: c.Egress, lease: leases{lasts: c.Lease, seen: map[string]time.Time{}}, places: map[string]*place{}}, nil
+}
+
+// place is a location of the account: one client a service. IAM is the same everywhere in a partition.
+type place struct {
+	location string
+	ec2      *ec2.Client
+	eks      *eks.Client
+	elb      *elasticloadbalancingv2.Client
+	iam      *iam.Client
+	sts      *sts.Client
+	quotas   *servicequotas.Client
+}
+
+// in returns the clients of a location, made once.
+func (p *Provider) in(location string) *place {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at, made := p.places[location]; made {
+		return at
+	}
+	config := p.config.Copy()
+	config.Region = location
+	at := &place{location: location, ec2: ec2.NewFromConfig(config), eks: eks.NewFromConfig(config), elb: elasticloadbalancingv2.NewFromConfig(config),
+		iam: iam.NewFromConfig(config), sts: sts.NewFromConfig(config), quotas: servicequotas.NewFromConfig(config)}
+	p.places[location] = at
+	return at
+}
+
+// partition is the part of AWS that a location is in, as ARNs name it, and home the location there that every account can use.
+func partition(location string) (name, home string) {
+	switch {
+	case strings.HasPrefix(location, "cn-"):
+		return "aws-cn", "cn-north-1"
+	case strings.HasPrefix(location, "us-gov-"):
+		return "aws-us-gov", "us-gov-west-1"
+	}
+	return "aws", "us-east-1"
+}
+
+// managedPolicy is the ARN of a policy that AWS maintains.
+func (at *place) managedPolicy(name string) string {
+	of, _ := partition(at.location)
+	return "arn:" + of + ":iam::aws:policy/" + name
+}
+
+// held are credentials that say in our words when they cannot be had.
+type held struct{ next aws.CredentialsProvider }
+
+// Retrieve implements aws.CredentialsProvider.
+func (h held) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	found, err := h.next.Retrieve(ctx)
+	if err == nil || ctx.Err() != nil {
+		return found, err
+	}
+	return found, fault.Wrap(fault.Denied, err, "the worker has no AWS credentials: give its machine a role, or renew the file that it reads them from")
+}
+
+// answers bounds every answer.
+type answers struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := a.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = &bounded{ReadCloser: response.Body, left: maxBodyBytes}
+	return response, nil
+}
+
+var errTooLarge = errors.New("the answer is larger than any this program asks for")
+
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+// pager is a list of the SDK's.
+type pager[Page, Option any] interface {
+	HasMorePages() bool
+	NextPage(context.Context, ...func(*Option)) (*Page, error)
+}
+
+// every reads a list to its end.
+func every[Item, Page, Option any](ctx context.Context, pages pager[Page, Option], items func(*Page) []Item) ([]Item, error) {
+	var all []Item
+	for range maxPages {
+		if !pages.HasMorePages() {
+			return all, nil
+		}
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items(page)...)
+	}
+	if !pages.HasMorePages() {
+		return all, nil
+	}
+	return nil, fault.New(fault.Failed, "the AWS account lists more than %d pages of one kind: that is more than this version can look through", maxPages)
+}
+
+// some lists names, of which there may be many, in a sentence.
+func some(names []string) string {
+	const shown = 12
+	if len(names) > shown {
+		return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
+	}
+	return strings.Join(names, ", ")
+}

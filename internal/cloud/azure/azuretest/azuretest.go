@@ -1,0 +1,222 @@
+// Package azuretest has a subscription of a running sandbox's Azure as a harness for the conformance suite. It knows the sandbox by its
+// control routes alone, as anybody outside does.
+//
+// It is used by the adapter's own tests, and by the contract check, which has the same calls compared with the official
+// description on their way. Only tests import it.
+package azuretest
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cloud/azure"
+	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Account is an empty subscription.
+type Account struct {
+	URL       string       // of the Resource Manager and of the authority
+	Control   string       // of the sandbox's control routes
+	Secret    azure.Secret // that it takes
+	Authority []byte       // the certificate that signed the URL's, as PEM
+	Egress    []string     // of the adapter's workers
+	Scale     float64      // what the sandbox's times are multiplied by
+	// Transport carries the adapter's requests over the one that trusts the authority; nil for that one.
+	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+const limit = 10 * time.Second
+
+// Location is where the harness's region is.
+const Location = "southeastasia"
+
+// Harness is the subscription as the suite wants it.
+func (a Account) Harness(t *testing.T) cloudtest.Harness {
+	t.Helper()
+	stranger := a
+	stranger.Secret.Secret = "another"
+	return cloudtest.Harness{
+		Provider: a.Provider(t), Stranger: stranger.Provider(t),
+		Region: region.Spec{Platform: "micro", Domain: "micro.mu", Name: "asia", Provider: region.Azure, Location: Location,
+			Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 2, Size: "Standard_D2s_v5"}}, Network: []region.Part{region.API}},
+		Kinds: []cloudtest.Kind{cloudtest.Network, cloudtest.Identity, cloudtest.Cluster}, Wired: a.wired,
+		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive, Upgrade: a.upgrade,
+		Within: 30 * time.Second, Poll: 100 * time.Millisecond,
+	}
+}
+
+// trusted is a transport that trusts the sandbox's authority and no other.
+func (a Account) trusted(t *testing.T) http.RoundTripper {
+	t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(a.Authority) {
+		t.Fatal("the sandbox's authority is no certificate")
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// Provider is the adapter.
+func (a Account) Provider(t *testing.T) *azure.Provider {
+	t.Helper()
+	transport := a.trusted(t)
+	if a.Transport != nil {
+		transport = a.Transport(transport)
+	}
+	at := azure.Endpoint{URL: a.URL}
+	credential, err := a.Secret.Credential(at, transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := azure.New(azure.Config{Subscription: a.Secret.Subscription, Credential: credential, Endpoint: at, Transport: transport, Egress: a.Egress,
+		Settle: time.Duration(a.Scale * float64(azure.Settle))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
+	t.Helper()
+	before := a.Transport
+	a.Transport = func(next http.RoundTripper) http.RoundTripper {
+		if before != nil {
+			next = before(next)
+		}
+		return wire{w, next}
+	}
+	return a.Provider(t)
+}
+
+// wire has requests pass, or not, those for tokens too.
+type wire struct {
+	judge cloudtest.Wire
+	next  http.RoundTripper
+}
+
+var (
+	errCut = errors.New("the connection was cut")
+	anID   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+// RoundTrip implements http.RoundTripper.
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch w.judge(r.Method + " " + anID.ReplaceAllString(strings.ToLower(r.URL.Path), "{id}")) {
+	case cloudtest.CutBefore:
+		return nil, errCut
+	case cloudtest.CutAfter:
+		answer, err := w.next.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 32<<20)) // it was done when the answer is whole
+		return nil, errors.Join(errCut, err, answer.Body.Close())
+	case cloudtest.Refused:
+		return refuse(r, http.StatusTooManyRequests, "SubscriptionRequestsThrottled", "Number of requests for subscription exceeded the limit."), nil
+	case cloudtest.Expired:
+		return refuse(r, http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."), nil
+	}
+	return w.next.RoundTrip(r)
+}
+
+// refuse answers as the Resource Manager does, or the authority.
+func refuse(r *http.Request, status int, code, message string) *http.Response {
+	body := fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, code, message)
+	if !strings.HasPrefix(r.URL.Path, "/subscriptions/") {
+		body = fmt.Sprintf(`{"error":"invalid_client","error_description":"AADSTS7000222: %s"}`, message)
+	}
+	return &http.Response{Status: http.StatusText(status), StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}, "Retry-After": {"1"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r, ContentLength: int64(len(body))}
+}
+
+var operations = map[cloudtest.Call]string{
+	cloudtest.ListNetworks:  "ResourceGroups_Get",
+	cloudtest.CreateNetwork: "ResourceGroups_CreateOrUpdate",
+	cloudtest.ListClusters:  "ManagedClusters_Get",
+	cloudtest.CreateCluster: "ManagedClusters_CreateOrUpdate",
+	cloudtest.ScaleCluster:  "AgentPools_CreateOrUpdate",
+	cloudtest.DeleteCluster: "ManagedClusters_Delete",
+	cloudtest.GiveAccess:    "ManagedClusters_ListClusterUserCredentials",
+	cloudtest.DescribeLimit: "Usage_List",
+}
+
+var ways = map[cloudtest.Way]string{
+	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostBefore: "lost-before",
+	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
+}
+
+func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
+	t.Helper()
+	a.Fault(t, operations[b.Call], ways[b.Way], 0)
+}
+
+// Fault has the operation misbehave once, after so many calls of it.
+func (a Account) Fault(t *testing.T, operation, fault string, after int) {
+	t.Helper()
+	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "azure", "operation": operation, "fault": fault, "times": 1, "after": after})
+}
+
+// kinds are the suite's words for Azure's types. The others count by their own; what AKS makes by itself does not count.
+var kinds = map[string]cloudtest.Kind{
+	"Microsoft.Resources/resourceGroups": cloudtest.Network, "Microsoft.ManagedIdentity/userAssignedIdentities": cloudtest.Identity,
+	"Microsoft.ContainerService/managedClusters": cloudtest.Cluster, "Microsoft.Network/virtualNetworks": "virtual network",
+	"Microsoft.Network/natGateways": "NAT gateway", "Microsoft.Network/publicIPAddresses": "address", "Microsoft.Authorization/roleAssignments": "role assignment",
+}
+
+func (a Account) effects(t *testing.T) []cloudtest.Effect {
+	t.Helper()
+	var effects []cloudtest.Effect
+	lines := json.NewDecoder(bytes.NewReader(a.ask(t, http.MethodGet, "/_sandbox/effects", nil)))
+	for lines.More() {
+		var e struct{ Kind, Resource, ID, Name string }
+		if err := lines.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		kind, seen := kinds[e.Resource]
+		if !seen {
+			continue
+		}
+		if kind == cloudtest.Network && strings.HasSuffix(e.Name, "-nodes") { // AKS makes it, and removes it
+			kind = "node group"
+		}
+		effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})
+	}
+	return effects
+}
+
+// ask sends a request to a control route.
+func (a Account) ask(t *testing.T, method, path string, body any) []byte {
+	t.Helper()
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, a.Control+path, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := (&http.Client{Timeout: limit}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
+	if err != nil || answer.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %v: %s", method, path, answer.Status, err, text)
+	}
+	return text
+}
