@@ -26,6 +26,7 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/dev"
 	"github.com/m3o/platform/internal/dev/engine"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
@@ -51,14 +52,23 @@ type watchedPlatform struct {
 
 func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	p := newBarePlatform(t, 4*time.Minute, clusterstest.New(3))
+	p.serve(p.settings)
+	return p
+}
+
+// newBarePlatform is what the platform's processes need, without them: Temporal, the clouds with the clusters of the runner, keys, an
+// administrator. All of it ends with the test, which has so long.
+func newBarePlatform(t *testing.T, limit time.Duration, runner *clusterstest.Runner) *watchedPlatform {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	p := &watchedPlatform{t: t, ctx: ctx, spans: tracetest.NewSpanRecorder()}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
 		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
-	s = s.With(digitalOceanSettings{URL: p.sandbox(at("sandbox")), TokenFile: sandbox.CredentialsFile(at("sandbox"), "digitalocean")})
+	s = p.sandbox(at("sandbox"), runner, s)
 	_, port, _ := net.SplitHostPort(p.free())
 	var number int
 	_, err := fmt.Sscan(port, &number)
@@ -70,7 +80,6 @@ func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	p.must("make keys", makeKeys(s))
 	p.settings = s
 	p.admit(s)
-	p.serve(s)
 	return p
 }
 
@@ -116,20 +125,28 @@ func (p *watchedPlatform) background(name string, run func(context.Context) erro
 	})
 }
 
-func (p *watchedPlatform) sandbox(dir string) (url string) {
+// sandbox runs the clouds, and returns the settings with those that lead to each.
+func (p *watchedPlatform) sandbox(dir string, runner *clusterstest.Runner, s config.Settings) config.Settings {
 	ready := make(chan sandbox.Endpoints, 1)
-	c := sandbox.Config{Dir: dir, BasePort: sandbox.AnyPort, TimeScale: 0.001, Clusters: clusterstest.New(3), LeaseTimeout: -1,
+	c := sandbox.Config{Dir: dir, BasePort: sandbox.AnyPort, TimeScale: simulatedScale, Clusters: runner, LeaseTimeout: -1, Policies: workerPolicies(),
 		Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
 	p.background("sandbox", func(ctx context.Context) error { return sandbox.Run(ctx, c) })
 	select {
 	case e := <-ready:
 		p.control = e.Control
-		return e.Providers["digitalocean"]
+		for _, r := range queues {
+			if r.sandbox != nil {
+				s = s.With(r.sandbox.Own(dev.NewSandboxCloud(dir, r.sandbox.Name, e.Providers[r.sandbox.Name], simulatedScale)))
+			}
+		}
 	case <-p.ctx.Done():
 		p.t.Fatal("the sandbox does not start")
-		return ""
 	}
+	return s
 }
+
+// simulatedScale is how much of their time the clouds of these tests take.
+const simulatedScale = 0.001
 
 func (p *watchedPlatform) admit(s config.Settings) {
 	db, err := openStore(p.ctx, s)

@@ -230,20 +230,10 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 		if url == "" {
 			return fault.New(fault.Failed, "the sandbox at %s has no cloud %s", URL(r.Ports.Sandbox), p.Cloud.Name)
 		}
-		r.settings = r.settings.With(p.Cloud.Own(r.sandboxCloud(p.Cloud.Name, url)))
+		r.settings = r.settings.With(p.Cloud.Own(NewSandboxCloud(filepath.Join(r.DataDir, "sandbox"), p.Cloud.Name, url, r.TimeScale)))
 	}
 	r.Say("Sandbox     %s  (process %d)", URL(r.Ports.Sandbox), r.sandbox.pid)
 	return writePID(r.DataDir, "sandbox", r.sandbox.pid)
-}
-
-// sandboxCloud is how the sandbox's cloud at the URL is reached.
-func (r *run) sandboxCloud(name, url string) SandboxCloud {
-	dir := filepath.Join(r.DataDir, "sandbox")
-	cloud := SandboxCloud{URL: url, Credentials: sandbox.CredentialsFile(dir, name), Hour: max(time.Duration(float64(time.Hour)*r.TimeScale), 100*time.Millisecond)}
-	if strings.HasPrefix(url, "https://") {
-		cloud.CA = sandbox.AuthorityFile(dir)
-	}
-	return cloud
 }
 
 // processes runs the rows of the table: here, or each as a child of its own. Workers wait for the regions' images.

@@ -78,8 +78,7 @@ func TestTracesToAClosedPortAreNoted(t *testing.T) {
 
 // A cloud whose SDK insists on HTTPS is known by the sandbox's own authority.
 func TestACloudOverHTTPSComesWithItsAuthority(t *testing.T) {
-	r := &run{Config: Config{DataDir: "/data", TimeScale: 0.01}}
-	plain, tls := r.sandboxCloud("digitalocean", "http://127.0.0.1:9001"), r.sandboxCloud("digitalocean", "https://127.0.0.1:9004")
+	plain, tls := NewSandboxCloud("/data/sandbox", "digitalocean", "http://127.0.0.1:9001", 0.01), NewSandboxCloud("/data/sandbox", "digitalocean", "https://127.0.0.1:9004", 0.01)
 	if plain.CA != "" || tls.CA != "/data/sandbox/ca.pem" || tls.Credentials != "/data/sandbox/digitalocean.token" || tls.Hour != 36*time.Second {
 		t.Errorf("plain %+v, over TLS %+v", plain, tls)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 )
@@ -20,12 +21,34 @@ type Runner struct {
 	places   int
 	made     clusters.Inventory
 	held     chan struct{}
+	serves   bool
+	servers  map[string]*apiServer
+	calls    atomic.Int64
 }
 
 // New makes a runner with so many places.
 func New(places int) *Runner {
 	return &Runner{clusters: map[string]clusters.Wanted{}, unready: map[string]bool{}, broken: map[string]bool{}, places: places}
 }
+
+// ServeAPIs gives every cluster that is made from now on a stand-in API server on the loopback, which keeps what is put there and
+// takes all of it for running. stop ends those that are there.
+func (r *Runner) ServeAPIs() (stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serves, r.servers = true, map[string]*apiServer{}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, a := range r.servers {
+			a.server.Close()
+		}
+		r.serves, r.servers = false, nil
+	}
+}
+
+// Calls counts the calls to the stand-in API servers so far.
+func (r *Runner) Calls() int64 { return r.calls.Load() }
 
 // SetReady says whether the named cluster's API server and nodes become ready.
 func (r *Runner) SetReady(name string, ready bool) {
@@ -106,6 +129,9 @@ func (r *Runner) Apply(_ context.Context, w clusters.Wanted) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clusters[w.ID] = w
+	if r.serves && r.servers[w.ID] == nil {
+		r.servers[w.ID] = newAPIServer(w, &r.calls)
+	}
 	return nil
 }
 
@@ -119,6 +145,9 @@ func (r *Runner) Status(_ context.Context, id string) (clusters.Status, error) {
 	}
 	status := clusters.Status{Alive: true, Ready: !r.unready[w.Name], Version: "v" + w.Version + ".0",
 		Endpoint: "https://127.0.0.1:6443", Nodes: map[string]bool{}, Failed: r.failed}
+	if a := r.servers[id]; a != nil {
+		status.Endpoint = a.server.URL
+	}
 	for _, node := range w.Nodes {
 		status.Nodes[node.Name] = status.Ready && !r.broken[node.Name]
 	}
@@ -131,6 +160,11 @@ func (r *Runner) Access(ctx context.Context, id string) (clusters.Access, error)
 	if err != nil || !status.Ready {
 		return clusters.Access{}, clusters.ErrNotReady
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.servers[id]; a != nil {
+		return clusters.Access{Server: a.server.URL, CA: a.authority(), Token: a.token}, nil
+	}
 	return clusters.Access{Server: status.Endpoint, CA: []byte("authority of " + id), Token: "token-of-" + id}, nil
 }
 
@@ -139,5 +173,9 @@ func (r *Runner) Remove(_ context.Context, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.clusters, id)
+	if a := r.servers[id]; a != nil {
+		go a.server.Close() // it waits for the calls that it answers, which may ask who the caller is
+		delete(r.servers, id)
+	}
 	return nil
 }
