@@ -54,13 +54,16 @@ contract: ## Check the sandbox against the providers' own descriptions: make con
 	@test -n "$(SPECS)" || { echo "make contract SPECS=DIR: the folder with digitalocean.json"; exit 2; }
 	$(TEST) -count=1 -tags contract ./internal/sandbox/contract -specs $(abspath $(SPECS))
 
+clients: build ## Have the providers' own clients that are on this machine read what we made in the sandbox
+	$(TEST) -count=1 -tags clients -timeout 40m -v -run TestStockClients ./internal/sandbox/clients
+
 # Of other people's packages vet is not told anything: the facts of Temporal's and Kubernetes' take minutes on an empty cache.
 VET     := go vet -vettool=$(CURDIR)/bin/vet
 
 lint: ## Vet, staticcheck, workflowcheck, formatting
 	@unformatted=$$(gofmt -l activities api deploy internal starter workers workflows) && test -z "$$unformatted" || { echo "run gofmt on: $$unformatted"; exit 1; }
 	cd internal/tools && go build -ldflags "-X main.program=$$(go tool -n vet) -X main.rules=$$(cksum < vet/main.go | cut -d' ' -f1)" -o $(CURDIR)/bin/vet ./vet
-	$(VET) $(EMBED),bench,chaos,contract,record ./...
+	$(VET) $(EMBED),bench,chaos,clients,contract,record ./...
 	$(VET) -tags postgres ./internal/store
 	cd internal/tools && go vet ./vet && go test ./vet
 	cd internal/kube && $(VET) ./...
@@ -94,5 +97,5 @@ bench: build ## Measure, and print tables: make bench FLAGS=-figures=deploy
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build run test test-postgres test-race test-race-rest nightly contract lint vulnerabilities check record chaos-spine chaos-clouds bench clean
+.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint vulnerabilities check record chaos-spine chaos-clouds bench clean
 .DEFAULT_GOAL := help

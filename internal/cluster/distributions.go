@@ -19,7 +19,7 @@ type distribution struct {
 var distributions = map[region.Provider]distribution{
 	region.DigitalOcean: {name: "DOKS", storage: "do-block-storage", engines: []engine{cilium},
 		named: "service.beta.kubernetes.io/do-loadbalancer-name"},
-	region.AWS: {name: "EKS", storage: "that of the EBS CSI add-on", engines: []engine{vpcCNI, cilium, calico, calicoOperated},
+	region.AWS: {name: "EKS", storage: "ebs-csi-default-sc", engines: []engine{vpcCNI, cilium, calico, calicoOperated},
 		annotations: map[string]string{"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"}},
 	region.GCP:   {name: "GKE", storage: "standard-rwo", engines: []engine{dataplaneV2, calico}},
 	region.Azure: {name: "AKS", storage: "default", engines: []engine{cilium, azureNPM, calicoOperated}},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/m3o/platform/internal/sandbox/aws"
 	"github.com/m3o/platform/internal/sandbox/azure"
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
@@ -73,6 +74,7 @@ type account struct{ dir, credentials, url string }
 // providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
 	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean, environment: digitalOceanEnvironment},
+	{name: aws.Name, offset: 2, credentials: "aws.credentials", open: openAWS, environment: awsEnvironment},
 	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP, environment: gcpEnvironment},
 	{name: azure.Name, offset: 4, credentials: "azure.json", tls: true, open: openAzure, environment: azureEnvironment},
 }
@@ -102,7 +104,7 @@ func openDigitalOcean(env environment) (Provider, error) {
 		return nil, err
 	}
 	return digitalocean.New(digitalocean.Config{World: env.world, Runner: env.runner, Versions: env.versions, Token: token,
-		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Logger: env.config.Logger})
+		DropletLimit: env.config.DropletLimit, NewAccount: env.config.NewAccount, Policy: env.policy, Logger: env.config.Logger})
 }
 
 func digitalOceanEnvironment(of account) (map[string]string, error) {

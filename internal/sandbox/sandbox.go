@@ -72,6 +72,8 @@ type Config struct {
 	LeaseTimeout time.Duration
 	// DropletLimit is how many nodes the DigitalOcean account can have, 25 by default.
 	DropletLimit int
+	// VCPULimit is how many vCPUs the machines of the AWS account can have in each region, 64 by default.
+	VCPULimit int
 	// NewAccount makes the DigitalOcean account one that nobody has used yet: without the default VPCs that one in use has.
 	NewAccount bool
 	// Policies are what the accounts' credentials are allowed, by provider's name and in the provider's own format. A provider
@@ -167,6 +169,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.DropletLimit < 0 {
 		return c, fmt.Errorf("droplet limit %d is negative", c.DropletLimit)
+	}
+	if c.VCPULimit < 0 {
+		return c, fmt.Errorf("vCPU limit %d is negative", c.VCPULimit)
 	}
 	if err := errors.Join(c.checkOpen(), c.checkPolicies()); err != nil {
 		return c, err

@@ -46,7 +46,7 @@ var endings = []struct {
 }
 
 // unready says that IAM's answer about a role that was just made has not come to EKS yet.
-var unready = regexp.MustCompile(`(?i)\brole\b.*\b(could not be assumed|cannot be assumed|can't be assumed|does not exist|is not authorized to (be assumed|assume))`)
+var unready = regexp.MustCompile(`(?i)\brole\b.*\b(could not be assumed|cannot be assumed|can't be assumed|(does not|doesn't) exist|was not found|is not authorized to (be assumed|assume))`)
 
 // quotas are the names by which the operator asks for more.
 var quotaNames = map[string]string{
@@ -113,13 +113,13 @@ func kindOf(err error, refusal smithy.APIError) fault.Kind {
 	return fault.Unknown
 }
 
-// codeOf is AWS's name for the error, "" when it was none of AWS's.
-func codeOf(err error) string {
-	var refusal smithy.APIError
-	if errors.As(err, &refusal) {
-		return refusal.ErrorCode()
+// unlisted makes what is not found while something is being made a Conflict: AWS's reads are eventually consistent, and it was there
+// a moment ago.
+func unlisted(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return fault.Wrap(fault.Conflict, err, "%s", fault.Message(err))
 	}
-	return ""
+	return err
 }
 
 func statusOf(err error) int {

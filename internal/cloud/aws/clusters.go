@@ -26,6 +26,11 @@ func clusterName(spec region.ClusterSpec) string { return region.CutName(cluster
 // control plane; then what nodes need to take pods, and the nodes; then the add-ons that run on them. Its version is AWS's to change:
 // EKS upgrades control planes whose version is supported no more.
 func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, _ string) (region.Cluster, error) {
+	made, err := p.ensureCluster(ctx, spec)
+	return made, unlisted(err)
+}
+
+func (p *Provider) ensureCluster(ctx context.Context, spec region.ClusterSpec) (region.Cluster, error) {
 	at := p.in(spec.Location)
 	c, err := at.cluster(ctx, clusterName(spec), spec.Owner)
 	if err != nil {
@@ -47,8 +52,12 @@ func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, _
 	if vpc := aws.ToString(c.ResourcesVpcConfig.VpcId); spec.Network.ID != "" && vpc != spec.Network.ID {
 		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s is in the VPC %s, not in %s: remove the region first", clusterName(spec), vpc, spec.Network.ID)
 	}
-	if changed, err := p.openTo(ctx, at, spec, c); err != nil || changed {
-		return told(c, 0, region.Condition{State: string(types.ClusterStatusUpdating)}), err
+	changed, err := p.openTo(ctx, at, spec, c)
+	if err != nil {
+		return region.Cluster{}, err
+	}
+	if changed {
+		return told(c, 0, region.Condition{State: string(types.ClusterStatusUpdating)}), nil
 	}
 	f := furnishing{at: at, spec: spec, cluster: c}
 	condition, err := f.furnish(ctx)

@@ -65,7 +65,7 @@ func (p *Provider) EnsureIdentity(ctx context.Context, spec region.IdentitySpec,
 	for _, w := range principals {
 		role, err := at.ensureRole(ctx, w, spec)
 		if err != nil {
-			return region.Identity{}, err
+			return region.Identity{}, unlisted(err)
 		}
 		arns[w.name] = aws.ToString(role.Arn)
 	}

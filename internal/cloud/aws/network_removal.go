@@ -79,10 +79,27 @@ func (n *network) shrink(ctx context.Context) (region.Removal, error) {
 		}
 	}
 	_, err := n.at.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: n.vpc.VpcId})
-	if err := unlessGone(n.at.explain(err, "delete the VPC "+networkName(n.spec))); err != nil {
+	err = unlessGone(n.at.explain(err, "delete the VPC "+networkName(n.spec)))
+	if fault.Is(err, fault.Conflict) {
+		return region.Removal{}, n.blame(ctx, err)
+	}
+	if err != nil {
 		return region.Removal{}, err
 	}
 	return region.Removal{State: "the VPC was deleted"}, nil // the next step sees that nothing is left
+}
+
+// blame names the security groups that keep the VPC, which EC2 does not.
+func (n *network) blame(ctx context.Context, conflict error) error {
+	l := leftovers{at: n.at, vpc: aws.ToString(n.vpc.VpcId), all: true}
+	if err := l.groups(ctx); err != nil || len(l.found) == 0 {
+		return conflict
+	}
+	var names []string
+	for _, g := range l.found {
+		names = append(names, g.String())
+	}
+	return fault.Wrap(fault.Conflict, conflict, "%s; there are still %s: delete them if nobody needs them", fault.Message(conflict), some(names))
 }
 
 func (n *network) shrinkNATs(ctx context.Context) (state string, err error) {

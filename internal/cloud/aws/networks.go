@@ -29,6 +29,11 @@ const changesAtOnce = 10
 // EnsureNetwork takes one step towards a VPC with a private and a public subnet in each of its zones, an internet gateway, and one
 // NAT gateway, or one in each zone. Nodes live in the private subnets, load balancers and NAT gateways in the public ones.
 func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, _ string) (region.Net, error) {
+	made, err := p.ensureNetwork(ctx, spec)
+	return made, unlisted(err)
+}
+
+func (p *Provider) ensureNetwork(ctx context.Context, spec region.NetworkSpec) (region.Net, error) {
 	at := p.in(spec.Location)
 	n, err := at.anchors(ctx, spec)
 	if err != nil {

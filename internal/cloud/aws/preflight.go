@@ -95,7 +95,6 @@ type survey struct {
 	offers   []string // zones that have the size
 	rooms    []room
 	had      int // nodes of the region's own group
-	network  bool
 }
 
 // survey fills in what want leaves out of Kubernetes.

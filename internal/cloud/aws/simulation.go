@@ -23,6 +23,9 @@ type question struct {
 	context   map[string][]string
 }
 
+// ofOwn are the circumstances of what is the platform's, and of tagging what is made.
+var ofOwn = map[string][]string{"aws:ResourceTag/managed-by": {"m3o"}, "ec2:CreateAction": {"CreateVpc"}}
+
 // questions are those about a region.
 func questions(of, account string, want region.Spec) []question {
 	name := want.Key().ResourceName()
@@ -38,7 +41,7 @@ func questions(of, account string, want region.Spec) []question {
 	cluster := clusterName(want.ClusterSpec(region.Net{}))
 	var all []question
 	for _, action := range allPermissions() {
-		q := question{actions: []string{action}, resources: []string{"*"}}
+		q := question{actions: []string{action}, resources: []string{"*"}, context: ofOwn}
 		switch {
 		case action == "iam:PassRole":
 			q.resources, q.context = roles[:1], map[string][]string{"iam:PassedToService": {"eks.amazonaws.com"}}

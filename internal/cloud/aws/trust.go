@@ -34,10 +34,10 @@ func (p *Provider) EnsureTrust(ctx context.Context, spec region.TrustSpec, _ str
 		err = at.explain(err, "create the access entry of "+me+" in "+cluster)
 	}
 	if err != nil {
-		return region.Condition{}, err
+		return region.Condition{}, unlisted(err)
 	}
 	if err := at.admit(ctx, cluster, me); err != nil {
-		return region.Condition{}, err
+		return region.Condition{}, unlisted(err)
 	}
 	return region.Condition{Ready: true, State: "associated"}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	"github.com/goccy/go-yaml"
 
@@ -69,7 +70,7 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	if err != nil {
 		return cloud.Access{}, err
 	}
-	token, err := p.token(ctx, apiServers+"/.default", "work in the cluster "+n.cluster)
+	token, err := p.token(ctx, policy.TokenRequestOptions{Scopes: []string{apiServers + "/.default"}}, "work in the cluster "+n.cluster)
 	if err != nil {
 		return cloud.Access{}, err
 	}

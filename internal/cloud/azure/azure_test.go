@@ -188,3 +188,11 @@ func TestLimitsAreThoseOfTheResourceManager(t *testing.T) {
 		t.Errorf("in a sandbox whose hour is a minute: %+v", shorter[0])
 	}
 }
+
+func TestAWorkerThatItsTokenDoesNotNameIsGivenNothing(t *testing.T) {
+	p := offline(t)
+	spec := region.Spec{Platform: "micro", Name: "asia"}.TrustSpec(region.Cluster{}, region.Identity{})
+	if _, err := p.EnsureTrust(t.Context(), spec, ""); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "claim oid") {
+		t.Errorf("got %v", err)
+	}
+}

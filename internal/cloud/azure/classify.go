@@ -22,7 +22,7 @@ import (
 
 // Azure says what it means with a code in the body; resource providers use the same status for very different things.
 var (
-	quotaCodes  = regexp.MustCompile(`(?i)quota|LimitReached|CountLimit|InsufficientVCPU|SubnetIsFull|InsufficientSubnetSize|^(Overconstrained|Zonal)?Allocation(Request|Failed)|^SkuNotAvailable$`)
+	quotaCodes  = regexp.MustCompile(`(?i)quota|LimitReached|LimitExceeded|CountLimit|InsufficientVCPU|SubnetIsFull|InsufficientSubnetSize|^(Overconstrained|Zonal)?Allocation(Request|Failed)|^SkuNotAvailable$`)
 	quotaWords  = regexp.MustCompile(`(?i)\bquota\b`)
 	busyCodes   = regexp.MustCompile(`(?i)^(PrincipalNotFound|AnotherOperationInProgress|RetryableError.*|OperationPreempted|ReferencedResourceNotProvisioned)$|MissingPermissionError$|InUse|CannotBeDeleted|BeingDeleted`)
 	deniedCodes = regexp.MustCompile(`^(SubscriptionNotFound|InvalidSubscriptionId|DisabledSubscription|ReadOnlyDisabledSubscription|MissingSubscriptionRegistration|InvalidAuthenticationTokenTenant)$`)

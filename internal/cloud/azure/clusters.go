@@ -52,11 +52,9 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec, n
 	if err != nil {
 		return "", err
 	}
-	zones := spec.Network.Zones
-	if len(zones) > 0 { // not every size is in every zone
-		if zones, err = p.zonesOf(ctx, spec.Location, spec.Nodes.Size, zones); err != nil {
-			return "", err
-		}
+	zones, err := p.zonesOf(ctx, spec.Location, spec.Nodes.Size, spec.Network.Zones)
+	if err != nil {
+		return "", err
 	}
 	watching, kept := watched(ctx)
 	_, err = p.clusters.BeginCreateOrUpdate(watching, n.group, n.cluster, p.body(spec, n, version, zones),
@@ -91,7 +89,7 @@ func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, n name
 	case pool != nil && spec.Network.ID != "" && !strings.HasPrefix(strings.ToLower(of(pool.VnetSubnetID)), strings.ToLower(spec.Network.ID)+"/"):
 		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s is in the subnet %s, not in the network %s: remove the region first", n.cluster, of(pool.VnetSubnetID), spec.Network.ID)
 	case state == "Failed", state == "Canceled":
-		return p.broken(ctx, n, c, operation)
+		return p.mend(ctx, spec, n, c, operation)
 	case state != "Succeeded":
 		return n.region(c, region.Condition{State: state, Reason: "AKS makes or changes the cluster", Operation: operation}), nil
 	case isStopped(c):
@@ -105,23 +103,29 @@ func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, n name
 	case "Succeeded":
 		return n.region(c, region.Condition{State: "Succeeded", Ready: true}), nil
 	case "Failed", "Canceled":
-		return p.broken(ctx, n, c, operation)
+		return p.mend(ctx, spec, n, c, operation)
 	default:
 		return n.region(c, region.Condition{State: state, Reason: "AKS makes or changes the node pool", Operation: operation}), nil
 	}
 }
 
-// broken is a cluster that AKS gave up, with the reason if the operation tells it.
-func (p *Provider) broken(ctx context.Context, n names, c *armcontainerservice.ManagedCluster, operation string) (region.Cluster, error) {
+// mend looks at a cluster that AKS gave up. If another number of nodes is wanted by now than it failed with, it is asked for that: a
+// limit that was too small for many nodes may do for fewer. Else it is broken, with the reason if the operation tells it.
+func (p *Provider) mend(ctx context.Context, spec region.ClusterSpec, n names, c *armcontainerservice.ManagedCluster, operation string) (region.Cluster, error) {
 	why, err := p.reason(ctx, operation)
 	if err != nil {
 		return region.Cluster{}, err
 	}
+	pool := poolOf(c)
+	if why == "" && pool != nil && int(of(pool.Count)) != spec.Nodes.Count {
+		return p.scale(ctx, spec, n, c, pool)
+	}
 	state := of(c.Properties.ProvisioningState)
-	if pool := poolOf(c); state == "Succeeded" && pool != nil {
+	if state == "Succeeded" && pool != nil {
 		state = "node pool " + of(pool.ProvisioningState)
 	}
-	return n.region(c, region.Condition{Broken: true, State: state, Reason: orActivityLog(why), Operation: operation}), nil
+	return n.region(c, region.Condition{Broken: true, State: state, Operation: operation, Reason: fmt.Sprintf(
+		"%s; `az aks update -g %s -n %s` has AKS try again", orActivityLog(why), n.group, n.cluster)}), nil
 }
 
 // restrict changes the ranges that reach the API server.
@@ -143,8 +147,11 @@ func (p *Provider) scale(ctx context.Context, spec region.ClusterSpec, n names, 
 	var wanted armcontainerservice.AgentPool
 	options := &armcontainerservice.AgentPoolsClientBeginCreateOrUpdateOptions{}
 	if have == nil {
-		profile := pool(spec, n, of(c.Properties.CurrentKubernetesVersion), spec.Network.Zones)
-		wanted.Properties = profile
+		zones, err := p.zonesOf(ctx, spec.Location, spec.Nodes.Size, spec.Network.Zones)
+		if err != nil {
+			return region.Cluster{}, err
+		}
+		wanted.Properties = pool(spec, n, of(c.Properties.CurrentKubernetesVersion), zones)
 		options.IfNoneMatch = ptr("*")
 	} else {
 		found, err := p.pools.Get(ctx, n.group, n.cluster, of(have.Name), nil)

@@ -99,9 +99,9 @@ func Ambient(at Endpoint, transport http.RoundTripper) (azcore.TokenCredential, 
 	return made, nil
 }
 
-// token is an access token for a scope.
-func (p *Provider) token(ctx context.Context, scope, what string) (azcore.AccessToken, error) {
-	token, err := p.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, EnableCAE: true})
+// token is an access token. For the Resource Manager it is the one that the SDK's clients have, too.
+func (p *Provider) token(ctx context.Context, wanted policy.TokenRequestOptions, what string) (azcore.AccessToken, error) {
+	token, err := p.credential.GetToken(ctx, wanted)
 	if err != nil && ctx.Err() != nil {
 		return token, ctx.Err()
 	}
@@ -117,7 +117,7 @@ type principal struct {
 
 // me is whose credential the provider has. Its token names it; Azure checks the token, we only read it.
 func (p *Provider) me(ctx context.Context) (principal, error) {
-	token, err := p.token(ctx, audience+"/.default", "say who the worker is")
+	token, err := p.token(ctx, policy.TokenRequestOptions{Scopes: []string{audience + "/.default"}, EnableCAE: true}, "say who the worker is")
 	if err != nil {
 		return principal{}, err
 	}

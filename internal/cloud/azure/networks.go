@@ -94,7 +94,7 @@ func orActivityLog(why string) string {
 	if why != "" {
 		return why
 	}
-	return "Azure keeps the reason in the activity log alone: az monitor activity-log list --status Failed --offset 1d; remove the region, or delete what failed, and apply again"
+	return "Azure keeps the reason in the activity log alone: az monitor activity-log list --status Failed --offset 1d"
 }
 
 // ensure brings one resource into being: it looks, asks for what is missing, and looks again. find returns nil for none.

@@ -143,6 +143,9 @@ func (p *Provider) sizes(ctx context.Context, at string) ([]size, error) {
 
 // zonesOf are the zones of a network in which a size can be had. A size that is in none of them, though offered, is had without zones.
 func (p *Provider) zonesOf(ctx context.Context, at, name string, zones []string) ([]string, error) {
+	if len(zones) == 0 {
+		return nil, nil
+	}
 	all, err := p.sizes(ctx, at)
 	if err != nil {
 		return nil, err

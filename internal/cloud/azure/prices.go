@@ -8,7 +8,7 @@ import (
 )
 
 // List prices in US dollars, pay as you go, Linux, East US, as of November 2026 (azure.microsoft.com/pricing). Other locations are up to
-// half as much more. Azure's own list (prices.azure.com) is another service, which workers need not reach.
+// 60 % dearer. Azure's own list (prices.azure.com) is another service, which workers need not reach.
 const (
 	hoursMonthly   = 730
 	controlHourly  = 0.10  // an AKS cluster of the Standard tier

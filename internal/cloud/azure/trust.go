@@ -17,7 +17,7 @@ func administration(n names, worker principal) grant {
 func (p *Provider) EnsureTrust(ctx context.Context, spec region.TrustSpec, _ string) (region.Condition, error) {
 	waits, err := p.admit(ctx, spec.Owner, p.names(spec.Name))
 	if err != nil || waits != "" {
-		return region.Condition{State: "PrincipalNotFound", Reason: waits}, err
+		return region.Condition{State: "waits for the worker's role", Reason: waits}, err
 	}
 	return region.Condition{Ready: true, State: "Succeeded"}, nil
 }

@@ -8,14 +8,12 @@
 package aws
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"slices"
-	"sync"
 
 	"github.com/m3o/platform/internal/sandbox/budget"
 	"github.com/m3o/platform/internal/sandbox/clusters"
@@ -36,7 +34,9 @@ type Config struct {
 	Policy []byte
 	// VCPULimit is the quota "Running On-Demand Standard instances", in vCPUs, per region; 0 means 64.
 	VCPULimit int
-	Logger    *slog.Logger
+	// Webhook is where a cluster's API server asks whose a token is, by the id that the runner knows the cluster by; nil for nowhere.
+	Webhook func(cluster string) string
+	Logger  *slog.Logger
 }
 
 // Cloud is one AWS account.
@@ -45,10 +45,6 @@ type Cloud struct {
 	policy   *policy
 	services map[string]*service
 	budgets  *budget.Buckets
-
-	mu sync.Mutex
-	// troubles is what was complained of last, by what it was about.
-	troubles map[string]string
 }
 
 var accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
@@ -71,7 +67,7 @@ func New(config Config) (*Cloud, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the policy of the sandbox's AWS user: %w", err)
 	}
-	c := &Cloud{Config: config, policy: policy, budgets: budget.NewBuckets(config.World.Clock), troubles: map[string]string{}}
+	c := &Cloud{Config: config, policy: policy, budgets: budget.NewBuckets(config.World.Clock)}
 	c.services = map[string]*service{}
 	for _, s := range []*service{ec2Service(), iamService(), stsService(), balancingService(), quotasService(), eksService()} {
 		c.services[s.scope] = s
@@ -99,17 +95,3 @@ func (c *Cloud) user() string { return "arn:aws:iam::" + c.Account + ":user/" + 
 
 // ServeHTTP serves all services.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.serve(w, r) }
-
-// complain logs what went wrong with something, once as long as it is the same.
-func (c *Cloud) complain(ctx context.Context, about string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		delete(c.troubles, about)
-		return
-	}
-	if words := err.Error(); words != c.troubles[about] && ctx.Err() == nil {
-		c.Logger.WarnContext(ctx, "sandbox: aws: will try again", "about", about, "error", words)
-		c.troubles[about] = words
-	}
-}

@@ -31,6 +31,7 @@ const (
 	kindVolume      = "volume"
 	kindSnapshot    = "snapshot"
 	kindInstance    = "instance"
+	kindTemplate    = "launch-template"
 	kindRole        = "role"
 	kindOIDC        = "oidc-provider"
 	kindBalancer    = "loadbalancer"
@@ -46,7 +47,7 @@ const (
 
 // prefixes tell the kind of a resource by its id.
 var prefixes = map[string]string{"vpc": kindVPC, "subnet": kindSubnet, "igw": kindGateway, "eipalloc": kindAddress, "nat": kindNAT,
-	"rtb": kindRouteTable, "sg": kindGroup, "acl": kindACL, "eni": kindInterface, "vol": kindVolume, "snap": kindSnapshot, "i": kindInstance}
+	"rtb": kindRouteTable, "sg": kindGroup, "acl": kindACL, "eni": kindInterface, "vol": kindVolume, "snap": kindSnapshot, "i": kindInstance, "lt": kindTemplate}
 
 func ref(kind, id string) world.Ref { return world.Ref{Provider: Name, Kind: kind, ID: id} }
 
@@ -211,13 +212,21 @@ type resource interface {
 	attribute(filter string) ([]string, bool)
 }
 
+// nameOf is what people and faults call a resource.
+func nameOf(one resource) string {
+	if named, has := one.(interface{ called() string }); has {
+		return named.called()
+	}
+	return one.marks().name(one.ident())
+}
+
 func put(tx *world.Tx, kind string, one resource) error {
-	return tx.Put(ref(kind, one.ident()), world.Meta{Name: one.marks().name(one.ident()), Parent: one.home()}, one)
+	return tx.Put(ref(kind, one.ident()), world.Meta{Name: nameOf(one), Parent: one.home()}, one)
 }
 
 // drop removes a resource and says so in the ledger, as an effect of the request or, with an empty one, of nobody's.
 func drop(tx *world.Tx, kind string, one resource, effect world.Effect) error {
 	effect.Provider, effect.Kind, effect.Resource, effect.ID = Name, world.Deleted, kind, one.ident()
-	effect.Name, effect.Tags, effect.Parent = one.marks().name(one.ident()), one.marks().texts(), one.home()
+	effect.Name, effect.Tags, effect.Parent = nameOf(one), one.marks().texts(), one.home()
 	return errors.Join(forgetUnderway(tx, one.ident()), tx.Delete(ref(kind, one.ident())), tx.Record(effect))
 }

@@ -91,9 +91,6 @@ func putCluster(r *request) (reply, error) {
 	}
 	var answer reply
 	err = r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		group, err := r.liveGroup(tx)
 		if err != nil {
 			return err
@@ -337,9 +334,6 @@ func patchCluster(r *request) (reply, error) {
 func deleteCluster(r *request) (reply, error) {
 	status := http.StatusNoContent
 	err := r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		if _, err := r.group(tx); err != nil {
 			return err
 		}

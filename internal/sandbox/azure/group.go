@@ -38,9 +38,6 @@ func putGroup(r *request) (reply, error) {
 	}
 	var answer reply
 	err = r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		old, err := find(tx, typeGroup, r.groupID(name))
 		if err != nil {
 			return err
@@ -103,9 +100,6 @@ func patchGroup(r *request) (reply, error) {
 func getGroup(r *request) (reply, error) {
 	var answer reply
 	err := r.View(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		group, err := r.group(tx)
 		if err == nil {
 			answer = reply{status: http.StatusOK, body: wireGroup(group)}
@@ -127,9 +121,6 @@ func listGroups(r *request) (reply, error) {
 		return reply{}, err
 	}
 	err = r.View(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		all, err := list(tx, typeGroup)
 		for _, g := range all {
 			if keep(g) {
@@ -189,9 +180,6 @@ func listResources(r *request) (reply, error) {
 	}
 	var wires []any
 	err = r.View(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		within := ""
 		if r.params["resourcegroupname"] != "" {
 			group, err := r.group(tx)
@@ -234,9 +222,6 @@ func (r *resource) tracked() map[string]any {
 // deleteGroup begins the end of a group and of everything in it. It answers 202 also for one that is going.
 func deleteGroup(r *request) (reply, error) {
 	err := r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		group, err := r.group(tx)
 		if err != nil {
 			return err

@@ -212,9 +212,6 @@ func (r *request) tellWait(o operation) {
 func (r *request) polled() (operation, error) {
 	var o operation
 	err := r.View(func(tx *world.Tx) (err error) {
-		if err = r.cloud.settle(tx); err != nil {
-			return err
-		}
 		o, err = findOperation(tx, r.params["operationid"])
 		return err
 	})

@@ -110,9 +110,6 @@ func putAssignment(r *request) (reply, error) {
 	}
 	var answer reply
 	err = r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		if err := r.checkScope(tx); err != nil {
 			return err
 		}

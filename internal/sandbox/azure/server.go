@@ -90,6 +90,10 @@ func (r *request) answer() (reply, error) {
 	if err := r.misbehave(); err != nil {
 		return reply{}, err
 	}
+	// In a commit of its own: a request that is refused takes back what it did itself, not what time did.
+	if err := r.View(r.cloud.settle); err != nil {
+		return reply{}, err
+	}
 	return r.route.handle(r)
 }
 

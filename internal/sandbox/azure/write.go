@@ -55,9 +55,6 @@ func putResource(r *request) (reply, error) {
 	}
 	var answer reply
 	err = r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		group, err := r.liveGroup(tx)
 		if err != nil {
 			return err
@@ -208,9 +205,6 @@ func patchResource(r *request) (reply, error) {
 	}
 	var answer reply
 	err = r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		one, err := r.existing(tx)
 		if err != nil {
 			return err
@@ -260,9 +254,6 @@ func (r *request) missing(tx *world.Tx) error {
 func getResource(r *request) (reply, error) {
 	var answer reply
 	err := r.View(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		one, err := r.existing(tx)
 		if err != nil {
 			return err
@@ -300,9 +291,6 @@ func listAll(r *request) (reply, error) {
 func (r *request) listed(find func(*world.Tx) ([]*resource, error)) (reply, error) {
 	var wires []any
 	err := r.View(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		all, err := find(tx)
 		for _, one := range all {
 			if err != nil {
@@ -324,9 +312,6 @@ func (r *request) listed(find func(*world.Tx) ([]*resource, error)) (reply, erro
 func deleteResource(r *request) (reply, error) {
 	status := http.StatusNoContent
 	err := r.Commit(func(tx *world.Tx) error {
-		if err := r.cloud.settle(tx); err != nil {
-			return err
-		}
 		if _, err := r.group(tx); err != nil {
 			return err
 		}

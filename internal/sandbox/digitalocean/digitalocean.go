@@ -33,13 +33,16 @@ type Config struct {
 	DropletLimit int
 	// NewAccount makes it an account that nobody has used yet. One in use has a default VPC in every region.
 	NewAccount bool
-	Logger     *slog.Logger
+	// Policy says which scopes the token has: {"scopes": ["vpc:read", …]}. nil is full access.
+	Policy []byte
+	Logger *slog.Logger
 }
 
 // Cloud is one DigitalOcean account.
 type Cloud struct {
 	Config
 	budget  *budget.Windows
+	granted grants
 	fleet   *fleet.Fleet
 	handler http.Handler
 }
@@ -55,7 +58,11 @@ func New(config Config) (*Cloud, error) {
 	if config.DropletLimit == 0 {
 		config.DropletLimit = defaultDropletLimit
 	}
-	c := &Cloud{Config: config}
+	granted, err := readPolicy(config.Policy)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cloud{Config: config, granted: granted}
 	c.fleet = fleet.New(Name, config.World, config.Runner, keeper{c}, config.Logger)
 	c.budget = newBudget(config.World.Clock)
 	c.handler = c.routes()

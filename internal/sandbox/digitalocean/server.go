@@ -73,6 +73,9 @@ func (c *exchange) answer(header http.Header, r route) (reply, error) {
 	if allowed.Wait > 0 {
 		return reply{}, tooManyRequests(seconds(allowed.Wait))
 	}
+	if err := c.cloud.granted.refuses(c.Operation); err != nil {
+		return reply{}, err
+	}
 	var err error
 	if c.body, err = io.ReadAll(http.MaxBytesReader(nil, c.Request.Body, maxBody)); err != nil {
 		return reply{}, badRequest("the request's body cannot be read, or has more than %d bytes", maxBody)

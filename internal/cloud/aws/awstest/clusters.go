@@ -26,3 +26,13 @@ func (a Account) createCluster(t *testing.T, name, role string, subnets []string
 		}
 	}
 }
+
+// OpenTo is where a cluster's API server is reached from.
+func (a Account) OpenTo(t *testing.T, cluster string) []string {
+	t.Helper()
+	found, err := a.SDK(t).EKS.DescribeCluster(t.Context(), &eks.DescribeClusterInput{Name: aws.String(cluster)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.Cluster.ResourcesVpcConfig.PublicAccessCidrs
+}

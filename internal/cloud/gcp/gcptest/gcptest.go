@@ -302,6 +302,22 @@ func (a Account) Containers(t *testing.T) *container.ClusterManagerClient {
 	return client
 }
 
+// Request is one that the sandbox served.
+type Request struct {
+	Operation string // the id of its method in the discovery documents
+	Status    int
+}
+
+// Requests are the last ones that the sandbox served, a thousand at most.
+func (a Account) Requests(t *testing.T) []Request {
+	t.Helper()
+	var answer struct{ Requests []Request }
+	if err := json.Unmarshal(a.ask(t, http.MethodGet, "/_sandbox/requests?n=1000", nil), &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Requests
+}
+
 // ask sends a request to a control route.
 func (a Account) ask(t *testing.T, method, path string, body any) []byte {
 	t.Helper()

@@ -1,0 +1,222 @@
+package aws_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/deploy/workers"
+	"github.com/m3o/platform/internal/cloud/aws/awstest"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox"
+)
+
+func TestARegionLiesInThreeZones(t *testing.T) {
+	t.Parallel()
+	p := newAccount(t, sandbox.Config{}).Provider(t)
+	spec := awstest.Region()
+	spec.CIDR = "10.20.0.0/16"
+	b := awstest.Build(t, p, spec)
+	if len(b.Network.Zones) != 3 || len(b.Network.Subnets) != 6 || len(b.Network.Egress) != 1 {
+		t.Errorf("the network is %+v", b.Network)
+	}
+	for i, s := range b.Network.Subnets {
+		if s.ID == "" || s.Public != (i >= 3) || s.Zone != b.Network.Zones[i%3] || !strings.HasPrefix(s.CIDR, "10.20.") {
+			t.Errorf("subnet %d is %+v", i, s)
+		}
+	}
+	if slices.Contains(b.Network.Zones, zoneWithoutEKS) {
+		t.Errorf("%s is among the zones, where EKS has no place: %v", zoneWithoutEKS, b.Network.Zones)
+	}
+	b.Remove(t, p)
+}
+
+// zoneWithoutEKS is use1-az3 in the sandbox's account.
+const zoneWithoutEKS = "us-east-1c"
+
+func TestEachZoneCanHaveItsOwnWayOut(t *testing.T) {
+	t.Parallel()
+	p := newAccount(t, sandbox.Config{}).Provider(t)
+	spec := awstest.Region()
+	spec.NAT = region.PerZoneNAT
+	b := awstest.Build(t, p, spec)
+	if len(b.Network.Egress) != 3 {
+		t.Errorf("nodes are seen by %v", b.Network.Egress)
+	}
+	b.Remove(t, p)
+}
+
+func TestTheAccessListConverges(t *testing.T) {
+	t.Parallel()
+	account := newAccount(t, sandbox.Config{})
+	account.Egress = []string{"198.51.100.7/32"}
+	p := account.Provider(t)
+	b := awstest.Build(t, p, awstest.Region())
+	if open := account.OpenTo(t, b.Cluster.Name); !slices.Equal(open, []string{"0.0.0.0/0"}) {
+		t.Errorf("without a list it is open to %v", open)
+	}
+	b.Spec.Access = []string{"203.0.113.0/24"}
+	b.Converge(t, p)
+	want := []string{"198.51.100.7/32", "203.0.113.0/24", b.Network.Egress[0] + "/32"}
+	slices.Sort(want)
+	open := account.OpenTo(t, b.Cluster.Name)
+	slices.Sort(open)
+	if !slices.Equal(open, want) {
+		t.Errorf("it is open to %v, want %v", open, want)
+	}
+	b.Spec.Access = nil
+	b.Converge(t, p)
+	if open := account.OpenTo(t, b.Cluster.Name); !slices.Equal(open, []string{"0.0.0.0/0"}) {
+		t.Errorf("without a list again it is open to %v", open)
+	}
+}
+
+func TestWhatIsMisspeltIsNamed(t *testing.T) {
+	t.Parallel()
+	p := newAccount(t, sandbox.Config{}).Provider(t)
+	for want, change := range map[string]func(*region.Spec){
+		`did you mean "us-east-1"?`:             func(s *region.Spec) { s.Location = "us-est-1" },
+		`did you mean "t3.large"?`:              func(s *region.Spec) { s.Kubernetes.Nodes.Size = "t3.larg" },
+		"has not enabled the Region af-south-1": func(s *region.Spec) { s.Location = "af-south-1" },
+	} {
+		spec := awstest.Region()
+		change(&spec)
+		answer, err := p.Preflight(t.Context(), spec, nil)
+		if err != nil || len(answer.Obstacles) != 1 || !strings.Contains(answer.Obstacles[0].Message, want) {
+			t.Errorf("want %q, got %+v, %v", want, answer.Obstacles, err)
+		}
+	}
+}
+
+func TestWorkersThatMayBeShutOutAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	account := newAccount(t, sandbox.Config{})
+	spec := awstest.Region()
+	warned := func() bool {
+		answer, err := account.Provider(t).Preflight(t.Context(), spec, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(answer.Warnings, func(text string) bool { return strings.Contains(text, "M3O_EGRESS_CIDRS") })
+	}
+	if warned() {
+		t.Error("warned of a list that is not there")
+	}
+	spec.Access = []string{"203.0.113.0/24"}
+	if !warned() {
+		t.Error("not warned")
+	}
+	account.Egress = []string{"198.51.100.7/32"}
+	if warned() {
+		t.Error("warned although it is known where the workers are")
+	}
+}
+
+func TestAPlanDrawsFromTheQuotasOfItsLocation(t *testing.T) {
+	t.Parallel()
+	p := newAccount(t, sandbox.Config{}).Provider(t)
+	spec := awstest.Region()
+	spec.NAT = region.PerZoneNAT
+	answer, err := p.Preflight(t.Context(), spec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	adds := map[string]int{}
+	for _, d := range answer.Draws {
+		if !strings.HasSuffix(d.Pool, " in us-east-1") {
+			t.Errorf("the pool %q does not say where", d.Pool)
+		}
+		for _, code := range []string{"L-1216C47A", "L-F678F1CE", "L-0263D0A3", "L-FE5A380F"} {
+			if strings.Contains(d.Pool, code) {
+				adds[code] = d.Adds
+			}
+		}
+	}
+	if adds["L-1216C47A"] != 4 || adds["L-F678F1CE"] != 1 || adds["L-0263D0A3"] != 3 || adds["L-FE5A380F"] != 1 {
+		t.Errorf("two nodes of two vCPUs in three zones draw %v: %+v", adds, answer.Draws)
+	}
+}
+
+// TestTheWorkersPolicyIsEnough: with its policy enforced, a region lives, and nothing is said to be lacking.
+func TestTheWorkersPolicyIsEnough(t *testing.T) {
+	t.Parallel()
+	p := newAccount(t, sandbox.Config{Policies: workerpolicy.All()}).Provider(t)
+	spec := awstest.Region()
+	answer, err := p.Preflight(t.Context(), spec, nil)
+	if err != nil || len(answer.Obstacles) > 0 {
+		t.Fatalf("preflight says %+v, %v", answer, err)
+	}
+	b := awstest.Build(t, p, spec)
+	b.Spec.Kubernetes.Nodes.Count, b.Spec.Access = 3, []string{"203.0.113.0/24"}
+	b.Converge(t, p)
+	b.Remove(t, p)
+}
+
+// without is the policy without one permission.
+func without(t *testing.T, permission string) []byte {
+	t.Helper()
+	var document map[string]any
+	if err := json.Unmarshal(workerpolicy.Of("aws"), &document); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	var statements []any
+	for _, s := range document["Statement"].([]any) {
+		one := s.(map[string]any)
+		actions := slices.DeleteFunc(one["Action"].([]any), func(a any) bool { found = found || a == permission; return a == permission })
+		if one["Action"] = actions; len(actions) > 0 {
+			statements = append(statements, one)
+		}
+	}
+	document["Statement"] = statements
+	data, err := json.Marshal(document)
+	if err != nil || !found {
+		t.Fatalf("%s is not in the policy: %v", permission, err)
+	}
+	return data
+}
+
+func TestAMissingPermissionIsNamedBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
+	for _, permission := range []string{"iam:PassRole", "ec2:CreateNatGateway", "eks:CreateAddon", "iam:AttachRolePolicy", "eks:CreateAccessEntry", "ec2:RunInstances", "ec2:DeleteVpc"} {
+		p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": without(t, permission)}}).Provider(t)
+		answer, err := p.Preflight(t.Context(), awstest.Region(), nil)
+		if err != nil || len(answer.Obstacles) != 1 || answer.Obstacles[0].Kind != string(fault.Denied) || !strings.Contains(answer.Obstacles[0].Message, permission) {
+			t.Errorf("without %s: %+v, %v", permission, answer.Obstacles, err)
+		}
+	}
+	p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": without(t, "iam:SimulatePrincipalPolicy")}}).Provider(t)
+	answer, err := p.Preflight(t.Context(), awstest.Region(), nil)
+	if err != nil || len(answer.Obstacles) > 0 || !strings.Contains(fmt.Sprint(answer.Warnings), "iam:SimulatePrincipalPolicy") {
+		t.Errorf("who may not ask is not warned: %+v, %v", answer, err)
+	}
+}
+
+// TestAHolderThatDiedIsReplaced: a step made the lease, and died before it made anything.
+func TestAHolderThatDiedIsReplaced(t *testing.T) {
+	t.Parallel()
+	account := newAccount(t, sandbox.Config{})
+	spec := awstest.Region()
+	account.Fault(t, "CreateVpc", "lost-before")
+	p := account.Provider(t)
+	if _, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), ""); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("the answer was lost: %v", err)
+	}
+	if _, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), ""); !fault.Is(err, fault.Conflict) || !strings.Contains(fault.Message(err), "lease") {
+		t.Errorf("nobody knows what became of it yet: %v", err)
+	}
+	awstest.Until(t, func() (bool, error) {
+		now, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), "")
+		return now.Ready, err
+	})
+	awstest.Until(t, func() (bool, error) {
+		now, err := p.DeleteNetwork(t.Context(), spec.NetworkSpec(), "")
+		return now.Gone, err
+	})
+	if left, err := p.Owned(t.Context(), spec.Key(), spec.Location); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}

@@ -1,0 +1,46 @@
+//go:build clients
+
+package clients
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/cloud/azure"
+	"github.com/m3o/platform/internal/cloud/azure/azuretest"
+	"github.com/m3o/platform/internal/sandbox"
+)
+
+// useAzure has az show the region's cluster and write a kubeconfig.
+func useAzure(t *testing.T, s *sandboxed) {
+	data, err := os.ReadFile(s.credentials())
+	must(t, err)
+	secret, err := azure.ParseSecret(data)
+	must(t, err)
+	authority, err := os.ReadFile(sandbox.AuthorityFile(s.dir))
+	must(t, err)
+	times, err := strconv.ParseFloat(scale, 64)
+	must(t, err)
+	h := azuretest.Account{URL: s.at.Providers[s.cloud], Control: s.at.Control, Secret: secret, Authority: authority, Scale: times}.Harness(t)
+	region := build(t, h.Provider, h.Region)
+	kubeconfig := filepath.Join(s.home, "kubeconfig")
+	at := []string{"--resource-group", segment(region.cluster.ID, "resourceGroups"), "--name", region.cluster.Name}
+	for _, az := range s.find("az", "aks show, get-credentials") {
+		az.run("aks show", says("Succeeded "+region.spec.Location), append([]string{"aks", "show", "--query", "join(' ', [provisioningState, location])", "--output", "tsv"}, at...)...)
+		az.run("aks get-credentials", says(), append([]string{"aks", "get-credentials", "--file", kubeconfig}, at...)...)
+	}
+}
+
+// segment is what follows a name in a resource's id.
+func segment(id, after string) string {
+	parts := strings.Split(id, "/")
+	for i := range len(parts) - 1 {
+		if strings.EqualFold(parts[i], after) {
+			return parts[i+1]
+		}
+	}
+	return ""
+}

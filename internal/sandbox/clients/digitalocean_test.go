@@ -1,0 +1,27 @@
+//go:build clients
+
+package clients
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
+)
+
+// useDigitalOcean has python3-digitalocean, which Debian has, read the account.
+func useDigitalOcean(t *testing.T, s *sandboxed) {
+	token, err := os.ReadFile(s.credentials())
+	must(t, err)
+	h := digitaloceantest.Account{URL: s.at.Providers[s.cloud], Control: s.at.Control, Token: strings.TrimSpace(string(token))}.Harness(t)
+	region := build(t, h.Provider, h.Region)
+	region.expose(t, h.Provider)
+	script, err := os.ReadFile("testdata/digitalocean.py")
+	must(t, err)
+	what := "python3-digitalocean: account, regions, sizes, droplets, VPCs, load balancers, volumes, clusters"
+	for _, python := range s.find("python3", what, "-c", "import digitalocean") {
+		python.run(what, says("account active", "vpc "+region.network.Name+" 10.20.0.0/16", "load balancer active tcp 8080", "droplet active s-2vcpu-4gb",
+			"cluster "+region.cluster.Name+" running"), "-c", string(script))
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/m3o/platform/internal/config"
+	"github.com/m3o/platform/internal/dev"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/telemetry"
+)
+
+// sandboxedCloud is a running sandbox's cloud, as `m3o dev` tells a worker of it.
+func sandboxedCloud(t *testing.T, provider string) dev.SandboxCloud {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
+	go func() {
+		done <- sandbox.Run(ctx, sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.01, Clusters: clusterstest.New(1),
+			Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case err := <-done:
+		done <- nil
+		t.Fatalf("the sandbox does not start: %v", err)
+		return dev.SandboxCloud{}
+	case at := <-ready:
+		return dev.SandboxCloud{URL: at.Providers[provider], Credentials: sandbox.CredentialsFile(dir, provider), Hour: 36 * time.Second}
+	}
+}
+
+// A worker of Google Cloud holds a project by the key in a file, and asks Google's token endpoint where the file says.
+func TestAWorkerHoldsAGCPProject(t *testing.T) {
+	var log bytes.Buffer
+	signals, err := telemetry.Setup(t.Context(), telemetry.Settings{Log: &log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := sandboxedGCP(sandboxedCloud(t, "gcp"))
+	p, err := openGCP(&base{settings: config.Settings{Egress: "203.0.113.7/32"}, signals: signals}, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := region.Spec{Platform: "micro", Name: "ew1", Provider: region.GCP, Location: "europe-west1"}
+	if got, err := p.Preflight(t.Context(), want, nil); err != nil || len(got.Obstacles) > 0 || got.Kubernetes.Version == "" {
+		t.Errorf("a region with everything left out: %+v, %v", got, err)
+	}
+	if strings.Contains(log.String(), "keys from a file") {
+		t.Errorf("a sandbox's key is warned about: %s", log.String())
+	}
+}
+
+func TestAGCPWorkersSettingsAreChecked(t *testing.T) {
+	signals, err := telemetry.Setup(t.Context(), telemetry.Settings{Log: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := func(content string) string {
+		name := filepath.Join(dir, fmt.Sprintf("%d.json", len(content)))
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	const key = `{"type":"service_account","project_id":"%s","client_email":"a@b","private_key":"secret","token_uri":"http://127.0.0.1:1/token"}`
+	good := file(fmt.Sprintf(key, "acme-prod"))
+	for want, s := range map[string]gcpSettings{
+		`M3O_GCP_LIMIT: "many"`:                 {CredentialsFile: good, Limit: "many"},
+		"M3O_GCP_CREDENTIALS_FILE: open ":       {CredentialsFile: filepath.Join(dir, "none")},
+		"is not the key of a service account":   {CredentialsFile: file(`{"type":"external_account","token_url":"https://example.com"}`)},
+		"the key of a service account in JSON":  {CredentialsFile: file("nonsense")},
+		`"" is not the id of a GCP project`:     {CredentialsFile: file(fmt.Sprintf(key, ""))},
+		`"Acme" is not the id of a GCP project`: {CredentialsFile: good, Project: "Acme"},
+		"is not the base URL of an API":         {CredentialsFile: good, URL: "nonsense"},
+		"would send access tokens in clear":     {CredentialsFile: good, URL: "http://example.com"},
+	} {
+		_, err := openGCP(&base{signals: signals}, s)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("the key is in the error: %v", err)
+		}
+	}
+	if _, err := openGCP(&base{signals: signals, settings: config.Settings{Egress: "nonsense"}}, gcpSettings{CredentialsFile: good}); err == nil || !strings.Contains(err.Error(), "M3O_EGRESS_CIDRS") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := openGCP(&base{signals: signals}, gcpSettings{CredentialsFile: good}); err != nil {
+		t.Error(err)
+	}
+}
+
+var aSetting = regexp.MustCompile(`\bM3O_[A-Z0-9_]+\b`)
+
+// What deploy/workers/gcp tells a worker is what it reads.
+func TestAGCPWorkerIsPlacedWithSettingsThatThereAre(t *testing.T) {
+	rows, err := rowsOf([]string{queue.Cloud(region.GCP)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := config.Describe(append(partsOf(rows), config.Everything)...)
+	placed := os.DirFS("../deploy/workers/gcp")
+	for _, name := range []string{"startup.sh", "worker.yaml", "README.md"} {
+		data, err := fs.ReadFile(placed, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := aSetting.FindAllString(string(data), -1)
+		for _, setting := range found {
+			if !strings.Contains(known, "  "+setting+" ") {
+				t.Errorf("%s: a worker of cloud-gcp reads no %s", name, setting)
+			}
+		}
+		if len(found) == 0 {
+			t.Errorf("%s tells no setting", name)
+		}
+	}
+}
