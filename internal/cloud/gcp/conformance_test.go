@@ -12,8 +12,8 @@ import (
 	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 )
 
-// sandboxScale makes a cluster's five minutes two thirds of a second.
-const sandboxScale = 0.002
+// sandboxScale makes a cluster's five minutes a third of a second.
+const sandboxScale = 0.001
 
 func TestGCPIsAProvider(t *testing.T) {
 	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, sandbox.Config{}).Harness(t) })

@@ -353,3 +353,13 @@ func codeOf(err error) string {
 	}
 	return ""
 }
+
+func newConfig() azure.Config { return azure.Config{} }
+
+// text is a value as JSON.
+func text(t *testing.T, value any) string {
+	t.Helper()
+	data, err := json.Marshal(value)
+	must(t, err)
+	return string(data)
+}

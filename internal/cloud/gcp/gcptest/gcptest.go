@@ -81,7 +81,7 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 		Provider: a.Provider(t), Stranger: stranger.Provider(t), Region: Region,
 		Kinds: []cloudtest.Kind{cloudtest.Network, cloudtest.Identity, cloudtest.Cluster}, Wired: a.wired,
 		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive, Upgrade: a.upgrade,
-		Within: 30 * time.Second, Poll: 100 * time.Millisecond,
+		Within: 30 * time.Second, Poll: 40 * time.Millisecond,
 	}
 }
 
