@@ -58,7 +58,8 @@ func (o *operated) until(what string, step func(hint string) (done bool, next, s
 		case err != nil && !fault.Is(err, fault.Conflict):
 			o.t.Fatalf("%s: %v (kind %s)", what, err, fault.Of(err))
 		}
-		if hint, state = next, now; o.forgets {
+		hint, state = next, now
+		if o.forgets {
 			hint = ""
 		}
 		time.Sleep(30 * time.Millisecond)
