@@ -81,8 +81,14 @@ record: ## Record the histories that workflows are replayed against
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)
 
-nightly: test-race-rest ## What is too long for every change: the rest of the race detector, 200 kills, the benchmarks
+# N kills of workers over simulated clusters, and REAL on real ones.
+chaos-clouds: build ## Kill clouds' workers while regions are made and taken down on all clouds: make chaos-clouds N=200 REAL=20
+	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run 'TestCloudsSurvive$$' ./starter -kills $(or $(N),200)
+	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestRealCloudsSurvive ./internal/dev/spine -kills $(or $(REAL),20)
+
+nightly: test-race-rest ## What is too long for every change: the rest of the race detector, 400 kills, the benchmarks
 	$(MAKE) chaos-spine N=200
+	$(MAKE) chaos-clouds N=200
 	$(MAKE) bench
 
 bench: build ## Measure, and print tables: make bench FLAGS=-figures=deploy
@@ -91,5 +97,5 @@ bench: build ## Measure, and print tables: make bench FLAGS=-figures=deploy
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint vulnerabilities check record chaos-spine bench clean
+.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint vulnerabilities check record chaos-spine chaos-clouds bench clean
 .DEFAULT_GOAL := help

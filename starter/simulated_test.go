@@ -19,6 +19,7 @@ import (
 	"github.com/m3o/platform/internal/dev"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox"
 	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 )
 
@@ -57,11 +58,11 @@ func newSimulated(t *testing.T, limit time.Duration, places int) *simulated {
 	t.Cleanup(runner.ServeAPIs())
 	s := &simulated{watchedPlatform: newBarePlatform(t, limit, runner), runner: runner, processes: map[string]*process{}, logs: t.TempDir()}
 	for _, p := range platformProcesses(nil) {
-		if p.Args[0] == "worker" && p.Args[2] == queue.Build {
+		if p.Args[0] == "worker" && p.Args[2] == queue.Build || p.Cloud != nil && sandbox.CredentialsFile("", p.Cloud.Name) == "" {
 			continue
 		}
 		s.processes[p.Name] = &process{name: p.Name, args: p.Args, env: s.settings.Of(p.Parts...).Environ(), log: filepath.Join(s.logs, p.Name)}
-		s.start(p.Name)
+		s.must("start "+p.Name, s.processes[p.Name].start())
 	}
 	t.Cleanup(s.stopAll)
 	s.until("the API is ready", func() bool {
@@ -76,21 +77,20 @@ func newSimulated(t *testing.T, limit time.Duration, places int) *simulated {
 }
 
 // start starts a process that does not run.
-func (s *simulated) start(name string) {
-	s.t.Helper()
-	p := s.processes[name]
+func (p *process) start() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	s.must("open the log of "+name, err)
+	if err != nil {
+		return err
+	}
 	defer log.Close()
 	p.cmd = exec.Command(os.Args[0], append([]string{asProcess}, p.args...)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	s.must("start "+name, p.cmd.Start())
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return p.cmd.Start()
 }
 
 // kill ends a process at once.
-func (s *simulated) kill(name string) {
-	p := s.processes[name]
+func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended by itself
 	_ = p.cmd.Wait()
 }
@@ -110,7 +110,9 @@ func (s *simulated) stopAll() {
 // cloudsHere are the providers that the table serves and the sandbox has, in the order of the platform file's.
 func cloudsHere() []region.Provider {
 	return slices.DeleteFunc(region.Providers(), func(p region.Provider) bool {
-		return !slices.ContainsFunc(queues, func(r row) bool { return r.queue == queue.Cloud(p) && r.sandbox != nil })
+		return !slices.ContainsFunc(queues, func(r row) bool {
+			return r.queue == queue.Cloud(p) && r.sandbox != nil && sandbox.CredentialsFile("", r.sandbox.Name) != ""
+		})
 	})
 }
 
@@ -207,8 +209,8 @@ func (s *simulated) effects(seq int64) []effect {
 
 // effect is a line of the ledger. Key is empty for what the cloud did by itself.
 type effect struct {
-	Seq                                                int64
-	Provider, Operation, Kind, Resource, ID, Name, Key string
+	Seq                                                        int64
+	Provider, Operation, Kind, Resource, ID, Name, Key, Parent string
 }
 
 // TestACloudsWorkerHoldsNothingElse: what each worker is told is what its own cloud's settings are, and nothing of the store, the other
@@ -249,7 +251,7 @@ func TestKillingAWorkerStopsOnlyItsCloud(t *testing.T) {
 	s.settle(3*time.Minute, isReady)
 	change := s.planned(strings.ReplaceAll(simulatedFile(clouds, 1), "resource: [etcd, nats]", "resource: [etcd]"), false)
 	killed := time.Now()
-	s.kill(worker)
+	s.processes[worker].kill()
 	s.ask(http.MethodPost, s.api+"/v1/plans/"+change.ID+"/apply", nil, nil)
 	s.until("the change is under way", func() bool { return s.regions()[string(victim)+"-1"].Status == region.Updating })
 	s.settle(3*time.Minute, func(l regionLine) bool { return l.Provider == victim || isReady(l) && l.Unserved == nil })
@@ -271,7 +273,7 @@ func TestKillingAWorkerStopsOnlyItsCloud(t *testing.T) {
 			t.Errorf("%s is %s, unserved %v", name, l.Status, l.Unserved)
 		}
 	}
-	s.start(worker)
+	s.must("start "+worker, s.processes[worker].start())
 	s.settle(2*time.Minute, func(l regionLine) bool { return isReady(l) && l.Unserved == nil })
 }
 

@@ -135,7 +135,7 @@ func (p *watchedPlatform) sandbox(dir string, runner *clusterstest.Runner, s con
 	case e := <-ready:
 		p.control = e.Control
 		for _, r := range queues {
-			if r.sandbox != nil {
+			if r.sandbox != nil && e.Providers[r.sandbox.Name] != "" {
 				s = s.With(r.sandbox.Own(dev.NewSandboxCloud(dir, r.sandbox.Name, e.Providers[r.sandbox.Name], simulatedScale)))
 			}
 		}

@@ -90,19 +90,18 @@ func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, c *con
 		return p.broken(ctx, spec, c, operation)
 	case containerpb.Cluster_RUNNING:
 	default:
-		now := regional(c, spec, nodes{})
-		if containerOperation(operation) != "" {
-			now.Operation = operation
-		}
-		return now, nil
+		return waiting(regional(c, spec, nodes{}), operation), nil
 	}
 	found, err := p.nodes(ctx, c)
 	if err != nil {
 		return region.Cluster{}, err
 	}
 	now := regional(c, spec, found)
-	if now.Broken || !found.settled {
-		return now, nil
+	if found.failed != "" {
+		return p.replace(ctx, spec, found, now)
+	}
+	if !found.settled {
+		return waiting(now, operation), nil
 	}
 	op, err := p.change(ctx, spec, c, found)
 	if err != nil || op == nil {
@@ -110,6 +109,14 @@ func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, c *con
 	}
 	now.Ready, now.State, now.Reason, now.Operation = false, op.GetOperationType().String(), reasonOf(op), containerHint+op.GetName()
 	return now, nil
+}
+
+// waiting is a cluster that GKE is at work on.
+func waiting(now region.Cluster, operation string) region.Cluster {
+	if containerOperation(operation) != "" {
+		now.Operation = operation
+	}
+	return now
 }
 
 // change asks for the next thing that differs, if something does: who may reach the API server, a pool, the size of one, a pool less.
@@ -139,6 +146,7 @@ func fits(c *containerpb.Cluster, spec region.ClusterSpec) error {
 func (p *Provider) broken(ctx context.Context, spec region.ClusterSpec, c *containerpb.Cluster, operation string) (region.Cluster, error) {
 	now := regional(c, spec, nodes{})
 	if now.Reason != "" {
+		now.Reason += nextFor(now.Reason)
 		return now, nil
 	}
 	_, failed, err := p.clusterOperation(ctx, operation, spec.Location, "create the cluster "+c.GetName())
@@ -163,8 +171,7 @@ func regional(c *containerpb.Cluster, spec region.ClusterSpec, n nodes) region.C
 	case containerpb.Cluster_ERROR:
 		now.Broken = true
 	case containerpb.Cluster_RUNNING:
-		now.Broken = n.broken
-		now.Ready = !n.broken && n.settled && n.running == spec.Nodes.Count && n.wanted == spec.Nodes.Count
+		now.Ready = n.settled && n.running == spec.Nodes.Count && n.wanted == spec.Nodes.Count
 		if !now.Ready {
 			now.Reason = n.reason(spec.Nodes.Count)
 		}

@@ -8,8 +8,8 @@
 //	cluster     a GKE cluster with private nodes and one node pool in each of up to three zones
 //	trust       nothing: Workload Identity belongs to the cluster and goes with it
 //
-// Networks, subnetworks, routers and service accounts take no labels, so their descriptions begin with the owner's mark; clusters,
-// node pools, nodes and addresses carry the owner's tags as labels. Names are unique in a project (those of regional things in
+// Networks, subnetworks, routers and service accounts take no labels, and addresses none when they are made, so their descriptions begin
+// with the owner's mark; clusters, node pools and nodes carry the owner's tags as labels. Names are unique in a project (those of regional things in
 // their region), which makes them the key that lost answers are found again by.
 //
 // # Operations

@@ -94,7 +94,7 @@ func (o *inventory) routers(ctx context.Context) error {
 func (o *inventory) addresses(ctx context.Context) error {
 	all, err := o.provider.addresses(ctx, o.location)
 	for _, a := range all {
-		if labelled(a.Labels, o.owner) || describes(a.Description, o.owner) {
+		if describes(a.Description, o.owner) {
 			o.add("address", fmt.Sprint(a.Id), a.Name)
 		}
 	}

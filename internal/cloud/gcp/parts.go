@@ -50,13 +50,11 @@ func (n *network) addressPart() *part {
 			n.foundAddress, there, err = found(p.compute.Addresses.Get(p.project, at, name).Context(ctx).Do())
 			return there, err
 		},
-		ours: func() bool {
-			return labelled(n.foundAddress.Labels, n.spec.Owner) || describes(n.foundAddress.Description, n.spec.Owner)
-		},
+		ours:    func() bool { return describes(n.foundAddress.Description, n.spec.Owner) }, // labels cannot be set in a create
 		created: func() string { return n.foundAddress.CreationTimestamp },
 		create: func(ctx context.Context) (*compute.Operation, error) {
 			return p.compute.Addresses.Insert(p.project, at, &compute.Address{Name: name, Description: describe(n.spec.Owner),
-				AddressType: "EXTERNAL", NetworkTier: "PREMIUM", Labels: labels(n.spec.Tags)}).Context(ctx).Do()
+				AddressType: "EXTERNAL", NetworkTier: "PREMIUM"}).Context(ctx).Do()
 		},
 		remove: func(ctx context.Context) (*compute.Operation, error) {
 			return p.compute.Addresses.Delete(p.project, at, name).Context(ctx).Do()

@@ -17,7 +17,7 @@ var permissions = map[string][]string{
 	"compute.subnetworks.setPrivateIpGoogleAccess":            {"compute.subnetworks.setPrivateIpGoogleAccess"},
 	"compute.addresses.get":                                   {"compute.addresses.get"},
 	"compute.addresses.list":                                  {"compute.addresses.list"},
-	"compute.addresses.insert":                                {"compute.addresses.create", "compute.addresses.setLabels"},
+	"compute.addresses.insert":                                {"compute.addresses.create"},
 	"compute.addresses.delete":                                {"compute.addresses.delete"},
 	"compute.routers.get":                                     {"compute.routers.get"},
 	"compute.routers.list":                                    {"compute.routers.list"},

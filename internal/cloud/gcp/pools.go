@@ -1,10 +1,12 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/container/apiv1/containerpb"
 	"google.golang.org/api/compute/v1"
@@ -24,9 +26,9 @@ type nodes struct {
 	pools   []pool
 	wanted  int // of all pools, as they are now
 	running int
-	settled bool // nothing is at work on a pool
-	broken  bool
-	waits   []string // why not, in GKE's words
+	settled bool     // nothing is at work on a pool
+	failed  string   // the first pool that GKE has given up on
+	waits   []string // why not all run, in GKE's words
 }
 
 type pool struct {
@@ -52,8 +54,7 @@ func (p *Provider) nodes(ctx context.Context, c *containerpb.Cluster) (nodes, er
 		switch np.GetStatus() {
 		case containerpb.NodePool_RUNNING, containerpb.NodePool_RUNNING_WITH_ERROR:
 		case containerpb.NodePool_ERROR:
-			n.broken = true
-			fallthrough
+			n.failed, n.settled = cmp.Or(n.failed, np.GetName()), false
 		default:
 			n.settled = false
 		}
@@ -120,6 +121,35 @@ func (p *Provider) resize(ctx context.Context, spec region.ClusterSpec, c *conta
 		return op, busy(explain(err, "delete the node pool "+one.name+" of the cluster "+c.GetName()))
 	}
 	return nil, nil
+}
+
+// fresh is how long a pool's failure is told before the pool is replaced: whoever waits for it hears of it, and whoever asks anew later,
+// with more quota, gets a new one.
+const fresh = 2 * time.Minute
+
+// replace has a pool that GKE has given up on made anew, once its failure is no news any more. Until then the cluster is broken, for
+// the reason that the pool's last operation tells.
+func (p *Provider) replace(ctx context.Context, spec region.ClusterSpec, found nodes, now region.Cluster) (region.Cluster, error) {
+	list, err := p.containers.ListOperations(ctx, &containerpb.ListOperationsRequest{Parent: p.locationPath(spec.Location)})
+	if err != nil {
+		return region.Cluster{}, explain(err, "list the operations on clusters in "+spec.Location)
+	}
+	about := []string{"clusters/" + now.Name, "nodePools/" + found.failed}
+	for _, op := range list.GetOperations() {
+		ended, err := time.Parse(time.RFC3339, op.GetEndTime())
+		ofCluster := strings.HasSuffix(op.GetTargetLink(), "/clusters/"+now.Name) || strings.Contains(op.GetTargetLink(), "/clusters/"+now.Name+"/")
+		why := explainStatus(op.GetError(), "make the node pool "+found.failed)
+		if err == nil && ofCluster && slices.Contains(about, kindAndName(op.GetTargetLink())) && why != nil && time.Since(ended) < fresh {
+			now.Broken, now.Reason = true, fault.Message(why)
+			return now, nil
+		}
+	}
+	op, err := p.containers.DeleteNodePool(ctx, &containerpb.DeleteNodePoolRequest{Name: p.clusterPath(spec) + "/nodePools/" + found.failed})
+	if err := busy(explain(err, "replace the node pool "+found.failed+" of the cluster "+now.Name)); err != nil {
+		return region.Cluster{}, err
+	}
+	now.State, now.Operation = op.GetOperationType().String(), containerHint+op.GetName()
+	return now, nil
 }
 
 // busy: a pool that was made or removed since we looked is another attempt's work.

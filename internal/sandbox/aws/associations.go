@@ -180,6 +180,10 @@ func endAssociation(tx *world.Tx, c cluster, a association, effect world.Effect)
 	return errors.Join(tx.Delete(ref(kindAssociation, a.ID)), tx.Record(effect))
 }
 
+// standardVersions is how many versions are in standard support at a time: each is for fourteen months, and every four months there is
+// a new one (the EKS user guide, "Kubernetes versions").
+const standardVersions = 4
+
 // describeVersions lists the versions on offer. The newest is the default, as it is there some weeks after its release.
 func describeVersions(x *exchange) (any, error) {
 	query := x.Request.URL.Query()
@@ -187,7 +191,7 @@ func describeVersions(x *exchange) (any, error) {
 	list := []map[string]any{}
 	for i, minor := range x.cloud.Versions {
 		status, old := "STANDARD_SUPPORT", "standard-support"
-		if i >= 3 {
+		if i >= standardVersions {
 			status, old = "EXTENDED_SUPPORT", "extended-support"
 		}
 		if len(wanted) > 0 && !slices.Contains(wanted, minor) || query.Get("defaultOnly") == "true" && i > 0 ||

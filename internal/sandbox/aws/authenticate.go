@@ -54,6 +54,9 @@ func (c *Cloud) Authenticate(ctx context.Context, real, token string) (user stri
 	if err := c.checkToken(token, in.Shown.Name); err != nil {
 		return "", nil, err
 	}
+	if in.Shown.AccessConfig.Mode == inConfigMap && in.Creator == c.user() {
+		return "kubernetes-admin", []string{"system:masters"}, nil
+	}
 	i := slices.IndexFunc(entries, func(e entry) bool { return e.Shown.Principal == c.user() })
 	if i < 0 {
 		return "", nil, fmt.Errorf("%s has no access entry in the cluster %s", c.user(), in.Shown.Name)

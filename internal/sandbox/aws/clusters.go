@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -45,8 +46,8 @@ type cluster struct {
 	Region string
 	// Real is the id by which the runner knows it, another one for each cluster that ever had the name.
 	Real  string
-	Place string
-	// Creator is who made it, the only one let in at first if that was asked for.
+	Place string `json:"place"`
+	// Creator is who made it, the only one let in where there are no access entries.
 	Creator    string
 	Transition world.Transition
 	// Update is the id of the update under way, Target what it changes the version to, Access what it changes the access to.
@@ -146,6 +147,10 @@ type clusterRequest struct {
 	Upgrade    upgradePolicy     `json:"upgradePolicy"`
 }
 
+// inConfigMap is the mode in which a cluster has no access entries: only its creator is let in, and whom an object in it names, which
+// the sandbox does not read.
+const inConfigMap = "CONFIG_MAP"
+
 var clusterName = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9\-_]*$`)
 
 func invalid(format string, args ...any) error {
@@ -174,10 +179,10 @@ func (r *clusterRequest) check(offered []string) error {
 		return invalid("Value passed to serviceIpv4Cidr %.40q is invalid: it must be a private block between /24 and /12", r.Network.Services)
 	}
 	if r.Access.Mode == "" {
-		r.Access.Mode = "CONFIG_MAP"
+		r.Access.Mode = inConfigMap
 	}
-	if !slices.Contains([]string{"API", "API_AND_CONFIG_MAP"}, r.Access.Mode) {
-		return invalid("The sandbox's clusters have the authenticationMode API or API_AND_CONFIG_MAP, not %.40q", r.Access.Mode)
+	if !slices.Contains([]string{"API", "API_AND_CONFIG_MAP", inConfigMap}, r.Access.Mode) {
+		return invalid("authenticationMode %.40q is none of API, API_AND_CONFIG_MAP, CONFIG_MAP", r.Access.Mode)
 	}
 	if r.Upgrade.Support == "" {
 		r.Upgrade.Support = "EXTENDED"
@@ -311,7 +316,8 @@ func (x *exchange) newCluster(tx *world.Tx, asked clusterRequest) (cluster, erro
 	effect := x.Effect(world.Created, kindCluster, c.Shown.ARN, c.Shown.Name)
 	effect.Tags, effect.State, effect.Parent = tagsOf(asked.Tags).texts(), statusCreating, c.Shown.VPC.ID
 	err = errors.Join(putCluster(tx, c), tx.Record(effect))
-	if asked.Access.Bootstrap == nil || *asked.Access.Bootstrap {
+	bootstraps := asked.Access.Bootstrap == nil || *asked.Access.Bootstrap
+	if bootstraps && asked.Access.Mode != inConfigMap {
 		err = errors.Join(err, x.addEntry(tx, c, entry{Shown: shownEntry{Principal: x.cloud.user(), Type: "STANDARD"},
 			Policies: []associatedPolicy{{ARN: accessPolicyPrefix + "AmazonEKSClusterAdminPolicy", Scope: accessScope{Type: "cluster", Namespaces: []string{}}, At: stamp{x.At}, Changed: stamp{x.At}}}}))
 	}
@@ -531,19 +537,10 @@ func minorNumber(version string) int {
 
 // freePlace finds where the runner can keep one more cluster.
 func (c *Cloud) freePlace(tx *world.Tx) (string, error) {
-	list, err := world.List[cluster](tx, ref(kindCluster, ""))
-	if err != nil {
-		return "", err
-	}
-	taken := map[string]bool{}
-	for _, one := range list {
-		taken[one.Place] = true
-	}
 	places := c.Runner.Places()
-	for _, place := range places {
-		if !taken[place] {
-			return place, nil
-		}
+	place, found, err := fleet.FreePlace(tx, places)
+	if err != nil || found {
+		return place, err
 	}
 	return "", refuse("ResourceLimitExceededException", "The sandbox has room for %d clusters, and that many exist.", len(places))
 }

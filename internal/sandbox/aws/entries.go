@@ -131,6 +131,9 @@ func createEntry(x *exchange) (any, error) {
 		if err != nil {
 			return err
 		}
+		if c.Shown.AccessConfig.Mode == inConfigMap {
+			return refuse("InvalidRequestException", "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation.")
+		}
 		if err := x.principalExists(tx, asked.Principal); err != nil {
 			return err
 		}

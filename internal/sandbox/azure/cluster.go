@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -399,19 +400,10 @@ func cancelWork(tx *world.Tx, one *resource, now time.Time) error {
 
 // freePlace finds where the runner can keep one more cluster.
 func (r *request) freePlace(tx *world.Tx) (string, error) {
-	all, err := list(tx, typeCluster)
-	if err != nil {
-		return "", err
-	}
-	taken := map[string]bool{}
-	for _, one := range all {
-		taken[one.Cluster.Place] = true
-	}
 	places := r.cloud.Runner.Places()
-	for _, place := range places {
-		if !taken[place] {
-			return place, nil
-		}
+	place, found, err := fleet.FreePlace(tx, places)
+	if err != nil || found {
+		return place, err
 	}
 	return "", badRequest("QuotaExceeded", "Maximum number of managed clusters (%d) in the subscription was reached. (The sandbox has room for no more.)", len(places))
 }

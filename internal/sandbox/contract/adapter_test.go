@@ -15,6 +15,7 @@ import (
 	"github.com/digitalocean/godo"
 
 	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
 	"github.com/m3o/platform/internal/sandbox"
 	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
@@ -129,10 +130,18 @@ func TestAdapterCallsAreKnown(t *testing.T) {
 		}
 	}
 	operations := newExchange(t).cloud.Operations()
+	needed := digitalocean.Permissions()
 	for name, operation := range adapterCalls {
+		if want := sandboxScopes(operation); !slices.Equal(needed[operation], want) {
+			t.Errorf("the adapter's table says that %s needs %v; it needs %v", operation, needed[operation], want)
+		}
+		delete(needed, operation)
 		if !slices.Contains(operations, operation) {
 			t.Errorf("the sandbox does not have %s (%s)", operation, name)
 		}
+	}
+	if len(needed) > 0 {
+		t.Errorf("the adapter's table has operations that it does not call: %v", needed)
 	}
 }
 

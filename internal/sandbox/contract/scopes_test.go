@@ -22,7 +22,7 @@ func TestDigitalOceanScopes(t *testing.T) {
 		}
 	}
 	for _, operation := range newExchange(t).cloud.Operations() {
-		if got, want := slices.Sorted(slices.Values(digitalocean.Scopes(operation))), described[operation]; !slices.Equal(got, want) || len(want) == 0 {
+		if got, want := slices.Sorted(slices.Values(sandboxScopes(operation))), described[operation]; !slices.Equal(got, want) || len(want) == 0 {
 			t.Errorf("%s needs %v, and by the description %v", operation, got, want)
 		}
 	}
@@ -43,3 +43,6 @@ func scopesOf(operation *openapi3.Operation) []string {
 	slices.Sort(all)
 	return all
 }
+
+// sandboxScopes are what the sandbox wants of a token.
+func sandboxScopes(operation string) []string { return digitalocean.Scopes(operation) }

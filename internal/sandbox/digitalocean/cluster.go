@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -176,18 +177,15 @@ func (c *exchange) freePlace(tx *world.Tx, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	taken := map[string]bool{}
 	for _, one := range all {
 		if one.Name == name {
 			return "", unprocessable("a cluster with this name already exists")
 		}
-		taken[one.Place] = true
 	}
 	places := c.cloud.Runner.Places()
-	for _, place := range places {
-		if !taken[place] {
-			return place, nil
-		}
+	place, found, err := fleet.FreePlace(tx, places)
+	if err != nil || found {
+		return place, err
 	}
 	return "", unprocessable("creating this cluster will exceed your cluster limit: the sandbox has room for %d (%s)",
 		len(places), strings.Join(places, ", "))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/world"
@@ -40,12 +41,12 @@ func (c *Cloud) Belongings(ctx context.Context, id string, found clusters.Invent
 		for _, v := range found.Volumes {
 			wanted = append(wanted, f.disk(v))
 		}
-		return f.reconcileBelongings(tx, wanted)
+		return f.reconcileBelongings(tx, wanted, c.World.Clock.Now())
 	})
 }
 
 // reconcileBelongings makes what is stored of a cluster's belongings what there is.
-func (f *family) reconcileBelongings(tx *world.Tx, wanted []resource) error {
+func (f *family) reconcileBelongings(tx *world.Tx, wanted []resource, now time.Time) error {
 	var have []resource
 	for _, kind := range belongingKinds {
 		all, err := world.List[resource](tx, ref(kind, ""))
@@ -59,6 +60,7 @@ func (f *family) reconcileBelongings(tx *world.Tx, wanted []resource) error {
 		i := slices.IndexFunc(have, func(h resource) bool { return h.path() == w.path() })
 		switch {
 		case i < 0:
+			w.CreatedAt = now
 			problems = append(problems, makeBelonging(tx, w))
 		case have[i].Busy == "" && fingerprint(have[i].Doc) != fingerprint(w.Doc):
 			changed := have[i]
@@ -91,7 +93,7 @@ func (r resource) told(kind string) world.Effect {
 
 // belonging is a resource of the cluster's.
 func (f *family) belonging(collection, scope, name, uid string, doc document) resource {
-	return resource{Collection: collection, Scope: scope, Name: name, Doc: doc, Cluster: f.cluster.ID, UID: uid, CreatedAt: f.cluster.Created}
+	return resource{Collection: collection, Scope: scope, Name: name, Doc: doc, Cluster: f.cluster.ID, UID: uid}
 }
 
 // balancer is what the service controller makes for a load balancer.

@@ -15,6 +15,7 @@ import (
 
 	"cloud.google.com/go/container/apiv1/containerpb"
 
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -233,17 +234,14 @@ func (r *request) freePlace(tx *world.Tx, name, location string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	taken := map[string]bool{}
 	for _, one := range all {
 		if one.Name == name && one.Location == location {
 			return "", exists("Already exists: %s.", one.path())
 		}
-		taken[one.Place] = true
 	}
-	for _, place := range r.cloud.Runner.Places() {
-		if !taken[place] && len(all) < maxClusters {
-			return place, nil
-		}
+	place, found, err := fleet.FreePlace(tx, r.cloud.Runner.Places())
+	if err != nil || found && len(all) < maxClusters {
+		return place, err
 	}
 	return "", &refusal{status: 429, code: "RESOURCE_EXHAUSTED", reason: "quotaExceeded",
 		message: fmt.Sprintf("Project has reached its limit of clusters: quota CLUSTERS, the sandbox has room for %d.", len(r.cloud.Runner.Places()))}

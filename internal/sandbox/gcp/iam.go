@@ -137,14 +137,12 @@ func deleteAccount(r *request) (any, error) {
 		if found.Email == r.cloud.Account.Email() {
 			return precondition("The sandbox's own service account %s cannot be deleted.", found.Email)
 		}
-		p, err := world.Get[policy](tx, ref(kindPolicy, ProjectID))
+		before, err := world.Get[policy](tx, ref(kindPolicy, ProjectID))
 		if err != nil {
 			return err
 		}
-		if p.rename("serviceAccount:"+found.Email, "deleted:serviceAccount:"+found.Email+"?uid="+found.UniqueID) {
-			err = putPolicy(tx, p)
-		}
-		return errors.Join(err, tx.Delete(ref(kindAccount, found.Email)),
+		after := before.renamed("serviceAccount:"+found.Email, "deleted:serviceAccount:"+found.Email+"?uid="+found.UniqueID)
+		return errors.Join(putPolicy(tx, after), r.recordBindings(tx, before, after), tx.Delete(ref(kindAccount, found.Email)),
 			tx.Record(r.Effect(world.Deleted, kindAccount, found.UniqueID, strings.SplitN(found.Email, "@", 2)[0])))
 	})
 	return document{}, err
@@ -173,19 +171,17 @@ func (p policy) etag() string {
 	return "BwY" + base64.StdEncoding.EncodeToString(data)[3:]
 }
 
-// rename gives a member another name, and says whether there was one.
-func (p *policy) rename(from, to string) (changed bool) {
+// renamed is the policy with another name for a member.
+func (p policy) renamed(from, to string) policy {
+	after := policy{Serial: p.Serial, AuditConfigs: p.AuditConfigs}
 	for _, b := range p.Bindings {
-		for i, member := range b.Members {
-			if member == from {
-				b.Members[i], changed = to, true
-			}
+		b.Members = slices.Clone(b.Members)
+		if i := slices.Index(b.Members, from); i >= 0 {
+			b.Members[i], after.Serial = to, p.Serial+1
 		}
+		after.Bindings = append(after.Bindings, b)
 	}
-	if changed {
-		p.Serial++
-	}
-	return changed
+	return after
 }
 
 func (p policy) shown(conditions bool) document {

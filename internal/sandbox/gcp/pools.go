@@ -146,6 +146,15 @@ func (r *request) completePool(tx *world.Tx, f *family, m *containerpb.NodePool)
 	if m.UpgradeSettings == nil {
 		m.UpgradeSettings = &containerpb.NodePool_UpgradeSettings{MaxSurge: 1, Strategy: containerpb.NodePoolUpdateStrategy_SURGE.Enum()}
 	}
+	if m.NetworkConfig == nil {
+		m.NetworkConfig = &containerpb.NodeNetworkConfig{}
+	}
+	of := f.cluster.Doc.M
+	m.NetworkConfig.PodRange = cmp.Or(m.NetworkConfig.PodRange, of.IpAllocationPolicy.GetClusterSecondaryRangeName())
+	m.NetworkConfig.PodIpv4CidrBlock = cmp.Or(m.NetworkConfig.PodIpv4CidrBlock, of.IpAllocationPolicy.GetClusterIpv4CidrBlock())
+	if m.NetworkConfig.EnablePrivateNodes == nil {
+		m.NetworkConfig.EnablePrivateNodes = proto.Bool(of.NetworkConfig.GetDefaultEnablePrivateNodes())
+	}
 	if m.MaxPodsConstraint == nil {
 		m.MaxPodsConstraint = proto.CloneOf(f.cluster.Doc.M.DefaultMaxPodsConstraint)
 	}

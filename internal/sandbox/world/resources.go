@@ -136,3 +136,21 @@ func (t *Tx) Everything() (map[string]map[string][]json.RawMessage, error) {
 	}
 	return all, rows.Err()
 }
+
+// Values are the strings that the documents of all providers' resources have under a name, at any depth.
+func (t *Tx) Values(name string) (map[string]bool, error) {
+	rows, err := t.tx.Query(`SELECT DISTINCT part.value FROM resource, json_tree(resource.doc) AS part WHERE part.key = ? AND part.type = 'text'`, name)
+	if err != nil {
+		return nil, fmt.Errorf("look for every %s: %w", name, err)
+	}
+	defer rows.Close()
+	values := map[string]bool{}
+	for rows.Next() {
+		var value string
+		if err := rows.Scan(&value); err != nil {
+			return nil, fmt.Errorf("look for every %s: %w", name, err)
+		}
+		values[value] = true
+	}
+	return values, rows.Err()
+}

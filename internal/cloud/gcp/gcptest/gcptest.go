@@ -81,7 +81,7 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 		Provider: a.Provider(t), Stranger: stranger.Provider(t), Region: Region,
 		Kinds: []cloudtest.Kind{cloudtest.Network, cloudtest.Identity, cloudtest.Cluster}, Wired: a.wired,
 		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive, Upgrade: a.upgrade,
-		Within: 30 * time.Second, Poll: 100 * time.Millisecond,
+		Within: 30 * time.Second, Poll: 40 * time.Millisecond,
 	}
 }
 
@@ -174,7 +174,7 @@ func (a Account) Fault(t *testing.T, operation, fault string, after int) {
 
 // kinds are what the suite counts of the ledger. Names of node pools, and of what GKE makes by itself, are no project's own.
 var kinds = map[string]cloudtest.Kind{"network": cloudtest.Network, "service_account": cloudtest.Identity, "cluster": cloudtest.Cluster,
-	"subnetwork": "subnetwork", "router": "router", "address": "address", "iam_policy": "policy"}
+	"subnetwork": "subnetwork", "router": "router", "address": "address", "iam_binding": "binding"}
 
 func (a Account) effects(t *testing.T) []cloudtest.Effect {
 	t.Helper()
