@@ -13,16 +13,11 @@ import (
 type awsSettings struct {
 	CredentialsFile string `env:"M3O_AWS_CREDENTIALS_FILE" say:"shared credentials file with the profile default, for a first try; empty: the identity of the machine"`
 	URL             string `env:"M3O_AWS_URL" say:"base URL of all services; empty: the real ones"`
-	Hour            string `env:"M3O_AWS_HOUR" say:"in how long the account may send what AWS allows others in an hour (default 1h)"`
-	Lease           string `env:"M3O_AWS_LEASE" say:"after how long a step that holds the lease on a network is taken for dead (default 1m, more than a step lasts)"`
+	Hour            string `env:"M3O_AWS_HOUR" say:"how long what takes AWS an hour takes there, its limits included (default 1h; less in a sandbox)"`
 }
 
 func openAWS(b *base, s awsSettings) (cloud.Provider, error) {
 	hour, err := duration("M3O_AWS_HOUR", s.Hour, time.Hour, 100*time.Millisecond)
-	if err != nil {
-		return nil, err
-	}
-	lease, err := duration("M3O_AWS_LEASE", s.Lease, aws.DefaultLease, time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +29,7 @@ func openAWS(b *base, s awsSettings) (cloud.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := aws.Config{URL: s.URL, Transport: limited, Egress: egress, Lease: lease}
+	config := aws.Config{URL: s.URL, Transport: limited, Egress: egress, Hour: hour}
 	if s.CredentialsFile == "" {
 		config.Credentials, err = aws.Ambient(context.Background())
 	} else if config.Credentials, err = aws.FromFile(s.CredentialsFile); err != nil {

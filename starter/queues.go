@@ -36,7 +36,7 @@ var queues = []row{
 	{queue: queue.Build, settings: []config.Part{config.Build}, serves: workers.BuildActivities{}, open: openBuild,
 		atOnce: 200}, // wide: the builder itself shares what compiles at once between projects, and turns the rest away until later
 	cloudRow(region.AWS, openAWS, func(at dev.SandboxCloud) awsSettings {
-		return awsSettings{URL: at.URL, CredentialsFile: at.Credentials, Hour: at.Hour.String(), Lease: sandboxLease}
+		return awsSettings{URL: at.URL, CredentialsFile: at.Credentials, Hour: at.Hour.String()}
 	}),
 	cloudRow(region.DigitalOcean, openDigitalOcean, func(at dev.SandboxCloud) digitalOceanSettings {
 		return digitalOceanSettings{URL: at.URL, TokenFile: at.Credentials, Limit: fmt.Sprintf("%d/%s", digitalocean.Requests, at.Hour)}
@@ -44,9 +44,6 @@ var queues = []row{
 	cloudRow(region.GCP, openGCP, sandboxedGCP),
 	cloudRow(region.Azure, openAzure, sandboxedAzure),
 }
-
-// sandboxLease is more than a step lasts on this machine.
-const sandboxLease = "10s"
 
 // cloudRow is the row of a provider. S are the settings that it alone has (config.Part.Own); open makes its adapter from them;
 // sandboxed are those that lead to its sandbox, and nil for a provider without one.

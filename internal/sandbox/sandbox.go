@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -125,7 +126,15 @@ func Run(ctx context.Context, config Config) (err error) {
 		s.closePorts()
 		return err
 	}
-	return errors.Join(s.run(ctx), os.Remove(endpointsFile(config.Dir)), stopClusters(ctx, runner))
+	return errors.Join(s.run(ctx), s.sayNothing(), stopClusters(ctx, runner))
+}
+
+// sayNothing takes back what sayWhere wrote.
+func (s *server) sayNothing() error {
+	if err := os.Remove(endpointsFile(s.config.Dir)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // sayWhere writes down where the sandbox listens, for who knows its directory.

@@ -13,22 +13,22 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// anchor makes the VPC, the internet gateway and the addresses, under the lease. Where it is not known what came of a request, the
-// lease stays: whoever comes next sees what became of it when EC2 lists it for certain.
-func (p *Provider) anchor(ctx context.Context, at *place, spec region.NetworkSpec) error {
-	held, err := p.hold(ctx, at, spec)
-	if err != nil {
-		return err
+// anchor makes the VPC, the internet gateway and the addresses, under the lease, and says what it did or waits for. Where it is not
+// known what came of a request, the lease stays: whoever comes next sees what became of it when EC2 lists it for certain.
+func (p *Provider) anchor(ctx context.Context, at *place, spec region.NetworkSpec) (state string, err error) {
+	held, waits, err := p.hold(ctx, at, spec)
+	if err != nil || waits != "" {
+		return waits, err
 	}
 	err = at.makeAnchors(ctx, held, spec)
 	if err != nil && unanswered(err) {
-		return err
+		return "", err
 	}
 	released := at.deleteLaunchTemplate(ctx, held.id, leaseName(networkName(spec)))
 	if err != nil {
-		return err
+		return "", err
 	}
-	return released
+	return "the VPC, its internet gateway and addresses were made", released
 }
 
 // unanswered says that nobody knows what came of a request.

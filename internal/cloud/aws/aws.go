@@ -44,17 +44,24 @@ type Config struct {
 	URL         string                  // of all services; empty for the real ones
 	Transport   http.RoundTripper       // carries the requests, within Limits and with telemetry where they are wanted; nil for http.DefaultTransport
 	Egress      []string                // ranges that the workers are seen by outside; none: not known
-	Lease       time.Duration           // how long a step may hold the lease on a region's network before others take it for dead; 0 is DefaultLease
+	Hour        time.Duration           // how long what takes AWS an hour takes there: less in a sandbox; 0 is an hour
+	Lease       time.Duration           // how long a step may hold the lease on a region's network before others take it for dead; 0 is a minute of that Hour
 }
 
-// DefaultLease is longer than a step lasts.
-const DefaultLease = time.Minute
+// A lease is longer than a step lasts, also where time is compressed: steps are not. Roles are new for as long as EKS usually takes to hear
+// of them.
+const (
+	leaseLasts    = time.Minute
+	shortestLease = 5 * time.Second
+	roleIsNew     = 10 * time.Second
+)
 
 // Provider is one AWS account.
 type Provider struct {
 	config aws.Config
 	egress []string
 	lease  leases
+	settle time.Duration // how old roles are before EKS is asked to take them
 
 	mu     sync.Mutex
 	places map[string]*place
@@ -81,10 +88,15 @@ func New(c Config) (*Provider, error) {
 		transport = http.DefaultTransport
 	}
 	config.HTTPClient = &http.Client{Timeout: callTimeout, Transport: answers{transport}}
-	if c.Lease <= 0 {
-		c.Lease = DefaultLease
+	scale := 1.0
+	if c.Hour > 0 {
+		scale = c.Hour.Hours()
 	}
-	return &Provider{config: config, egress: c.Egress, lease: leases{lasts: c.Lease, seen: map[string]time.Time{}}, places: map[string]*place{}}, nil
+	if c.Lease <= 0 {
+		c.Lease = max(shortestLease, time.Duration(scale*float64(leaseLasts)))
+	}
+	return &Provider{config: config, egress: c.Egress, lease: leases{lasts: c.Lease, seen: map[string]time.Time{}},
+		settle: time.Duration(scale * float64(roleIsNew)), places: map[string]*place{}}, nil
 }
 
 // place is a location of the account: one client a service. IAM is the same everywhere in a partition.

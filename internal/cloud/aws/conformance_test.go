@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/m3o/platform/internal/cloud/aws/awstest"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
@@ -40,6 +41,7 @@ func newAccount(t *testing.T, config sandbox.Config) awstest.Account {
 		t.Fatalf("the sandbox does not start: %v", err)
 		return awstest.Account{}
 	case at := <-ready:
-		return awstest.Account{URL: at.Providers["aws"], Control: at.Control, Credentials: sandbox.CredentialsFile(dir, "aws")}
+		return awstest.Account{URL: at.Providers["aws"], Control: at.Control, Credentials: sandbox.CredentialsFile(dir, "aws"),
+			Hour: time.Duration(config.TimeScale * float64(time.Hour))}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -58,16 +59,24 @@ func (w principal) trust() string {
 }
 
 // EnsureIdentity takes one step towards the roles of the cluster, its nodes, its network plugin and its disk driver. That IAM lists
-// a role does not mean that EKS has heard of it: EnsureCluster is a Conflict until it has.
+// a role does not mean that EKS has heard of it, and nothing tells that: it is ready when they have some age, and if that was too
+// soon EnsureCluster is a Conflict.
 func (p *Provider) EnsureIdentity(ctx context.Context, spec region.IdentitySpec, _ string) (region.Identity, error) {
 	at := p.in(spec.Location)
 	arns := map[string]string{}
+	var newest time.Time
 	for _, w := range principals {
 		role, err := at.ensureRole(ctx, w, spec)
 		if err != nil {
 			return region.Identity{}, unlisted(err)
 		}
 		arns[w.name] = aws.ToString(role.Arn)
+		if made := aws.ToTime(role.CreateDate); made.After(newest) {
+			newest = made
+		}
+	}
+	if time.Since(newest) < p.settle {
+		return region.Identity{Principals: arns, Condition: region.Condition{State: "the roles were made just now"}}, nil
 	}
 	return region.Identity{Principals: arns, Condition: region.Condition{Ready: true, State: "listed"}}, nil
 }

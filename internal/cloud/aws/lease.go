@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -61,43 +62,42 @@ func (l lease) over() bool { return time.Now().After(l.ends) }
 
 func leaseName(network string) string { return region.CutName(templateNameLimit, network+"-lease") }
 
-// hold takes the lease on the network's making. While another has it that is a Conflict.
-func (p *Provider) hold(ctx context.Context, at *place, spec region.NetworkSpec) (lease, error) {
+// hold takes the lease on the network's making. While another has it, waits says so.
+func (p *Provider) hold(ctx context.Context, at *place, spec region.NetworkSpec) (held lease, waits string, err error) {
 	name := leaseName(networkName(spec))
 	ends := time.Now().Add(p.lease.lasts / 2)
 	made, err := at.ec2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: aws.String(name),
 		VersionDescription: aws.String("lease on the network " + networkName(spec)), TagSpecifications: marked(types.ResourceTypeLaunchTemplate, name, spec.Tags),
-		LaunchTemplateData: &types.RequestLaunchTemplateData{InstanceType: "t3.nano"}}) // nothing is ever launched from it; EC2 takes none that is empty
+		// Nothing is ever launched from it; EC2 takes none that is empty.
+		LaunchTemplateData: &types.RequestLaunchTemplateData{MetadataOptions: &types.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: types.LaunchTemplateHttpTokensStateRequired}}})
 	err = at.explain(err, "take the lease on the network "+networkName(spec))
 	if err == nil {
-		return lease{id: aws.ToString(made.LaunchTemplate.LaunchTemplateId), ends: ends}, nil
+		return lease{id: aws.ToString(made.LaunchTemplate.LaunchTemplateId), ends: ends}, "", nil
 	}
 	if !fault.Is(err, fault.Exists) {
-		return lease{}, err
+		return lease{}, "", err
 	}
-	return lease{}, p.awaitLease(ctx, at, name, spec.Owner)
+	waits, err = p.awaitLease(ctx, at, name, spec.Owner)
+	return lease{}, waits, err
 }
 
-// awaitLease removes a lease whose holder is dead. In any case it is to be taken in another step.
-func (p *Provider) awaitLease(ctx context.Context, at *place, name string, owner region.Key) error {
+// awaitLease removes a lease whose holder is dead. In any case it is to be taken in another step, and waits says why.
+func (p *Provider) awaitLease(ctx context.Context, at *place, name string, owner region.Key) (waits string, err error) {
 	found, err := at.launchTemplate(ctx, name)
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case found == nil:
-		return fault.New(fault.Conflict, "another step made a part of the network just now")
+		return "another step made a part of the network just now", nil
 	case !isOwn(tagsOf(found.Tags), owner):
-		return notOurs("launch template", name, aws.ToString(found.LaunchTemplateId))
+		return "", notOurs("launch template", name, aws.ToString(found.LaunchTemplateId))
 	}
 	id := aws.ToString(found.LaunchTemplateId)
 	if !p.lease.outlived(id) {
-		return fault.New(fault.Conflict, "another step makes a part of the network, or died when it did: its lease %s (%s) is removed once it is older than %s", name, id, p.lease.lasts)
+		return fmt.Sprintf("another step makes a part of the network, or died when it did: its lease %s (%s) is removed once it is older than %s", name, id, p.lease.lasts), nil
 	}
 	p.lease.forget(id)
-	if err := at.deleteLaunchTemplate(ctx, id, name); err != nil {
-		return err
-	}
-	return fault.New(fault.Conflict, "the lease %s (%s) on the network was left by a step that died, and is removed", name, id)
+	return fmt.Sprintf("the lease %s (%s) on the network was left by a step that died, and is removed", name, id), at.deleteLaunchTemplate(ctx, id, name)
 }
 
 // launchTemplate returns nil when there is none of that name.

@@ -40,10 +40,11 @@ func (p *Provider) ensureNetwork(ctx context.Context, spec region.NetworkSpec) (
 		return region.Net{}, err
 	}
 	if !n.anchored() {
-		if err := p.anchor(ctx, at, spec); err != nil {
+		state, err := p.anchor(ctx, at, spec)
+		if err != nil {
 			return region.Net{}, err
 		}
-		return n.region(region.Condition{State: "the VPC, its internet gateway and addresses were made"}), nil
+		return n.region(region.Condition{State: state}), nil
 	}
 	if n.vpc.State != types.VpcStateAvailable {
 		return n.region(region.Condition{State: "the VPC is " + string(n.vpc.State)}), nil

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -181,10 +182,23 @@ func (r refusal) next() string {
 	case r.service != "":
 		return "; run `gcloud services enable " + r.service + "`"
 	case r.kind() == fault.Quota:
-		return moreQuota
+		return cmp.Or(nextFor(r.message), moreQuota)
 	case r.code == http.StatusForbidden && rightWords.MatchString(r.message):
 		found := rightWords.FindStringSubmatch(r.message)
 		return "; grant the worker's service account a role with " + found[1] + found[2] + " (deploy/workers/gcp)"
+	}
+	return ""
+}
+
+var stockWords = regexp.MustCompile(`(?i)\bdoes not have enough resources\b|STOCKOUT|RESOURCE_POOL_EXHAUSTED`)
+
+// nextFor is what the operator can do about something that failed in these words.
+func nextFor(words string) string {
+	switch {
+	case stockWords.MatchString(words):
+		return "; GCP has no such machines left there: try another size, or another region"
+	case quotaWords.MatchString(words):
+		return moreQuota
 	}
 	return ""
 }
@@ -207,7 +221,7 @@ func explainOperation(op *compute.Operation, what string) error {
 		words = first.Code
 	}
 	if kind == fault.Quota {
-		words += moreQuota
+		words += cmp.Or(nextFor(first.Code), moreQuota)
 	}
 	return fault.New(kind, "GCP could not %s: %s (operation %s)", what, words, op.Name)
 }
@@ -240,7 +254,7 @@ func explainStatus(s *status.Status, what string) error {
 	kind := fault.Failed
 	switch c := code.Code(s.GetCode()); {
 	case c == code.Code_RESOURCE_EXHAUSTED, quotaWords.MatchString(words):
-		kind, words = fault.Quota, words+moreQuota
+		kind, words = fault.Quota, words+cmp.Or(nextFor(words), moreQuota)
 	case c == code.Code_PERMISSION_DENIED, c == code.Code_UNAUTHENTICATED:
 		kind = fault.Denied
 	case c == code.Code_INVALID_ARGUMENT:

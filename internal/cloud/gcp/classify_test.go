@@ -119,6 +119,10 @@ func TestOperationsThatFailedSayWhy(t *testing.T) {
 			t.Errorf("%s: got %v (kind %s), want %s", code, err, fault.Of(err), want)
 		}
 	}
+	stocked := explainOperation(&compute.Operation{Error: &compute.OperationError{Errors: []*compute.OperationErrorErrors{{Code: "ZONE_RESOURCE_POOL_EXHAUSTED", Message: "none"}}}}, "create it")
+	if !strings.Contains(fault.Message(stocked), "try another size") || strings.Contains(fault.Message(stocked), "quota") {
+		t.Errorf("a zone without machines: %v", stocked)
+	}
 	if err := explainOperation(&compute.Operation{Status: "DONE"}, "create it"); err != nil {
 		t.Errorf("one that went well: %v", err)
 	}

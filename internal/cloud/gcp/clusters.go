@@ -146,6 +146,7 @@ func fits(c *containerpb.Cluster, spec region.ClusterSpec) error {
 func (p *Provider) broken(ctx context.Context, spec region.ClusterSpec, c *containerpb.Cluster, operation string) (region.Cluster, error) {
 	now := regional(c, spec, nodes{})
 	if now.Reason != "" {
+		now.Reason += nextFor(now.Reason)
 		return now, nil
 	}
 	_, failed, err := p.clusterOperation(ctx, operation, spec.Location, "create the cluster "+c.GetName())

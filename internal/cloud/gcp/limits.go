@@ -15,10 +15,10 @@ const (
 	Period   = time.Hour
 )
 
-// What it may ask of the other APIs, as a part of that. Of GKE, IAM and the Resource Manager the smaller quota, that of changes, is
-// taken for all.
+// What it may ask of the other APIs, as a part of that (the quotas pages of each). Of IAM, the Resource Manager and Service Usage the
+// smaller quota, that of changes, is taken for all.
 const (
-	containerPart = 600. / 1500
+	containerPart = 3000. / 1500
 	iamPart       = 600. / 1500
 	projectPart   = 600. / 1500
 	servicePart   = 120. / 1500

@@ -32,6 +32,7 @@ type operated struct {
 	identity region.Identity
 	cluster  region.Cluster
 	called   map[string]int // operations, and how often they were called
+	patience time.Duration  // how long anything may take; 0: as long as clusters that are only numbers
 }
 
 func (o *operated) clusterSpec() region.ClusterSpec {
@@ -43,7 +44,7 @@ func (o *operated) clusterSpec() region.ClusterSpec {
 // until takes steps until they say that it is done.
 func (o *operated) until(what string, step func(hint string) (done bool, next, state string, err error)) {
 	o.t.Helper()
-	hint, state, deadline := "", "", time.Now().Add(20*time.Second)
+	hint, state, deadline := "", "", time.Now().Add(max(20*time.Second, o.patience))
 	for time.Now().Before(deadline) {
 		done, next, now, err := step(hint)
 		if err != nil && !fault.Is(err, fault.Conflict) {

@@ -40,8 +40,7 @@ func (p *Provider) clusterRequest(ctx context.Context, spec region.ClusterSpec) 
 		ShieldedNodes:          &containerpb.ShieldedNodes{Enabled: true},
 		WorkloadIdentityConfig: &containerpb.WorkloadIdentityConfig{WorkloadPool: p.project + ".svc.id.goog"},
 		AddonsConfig: &containerpb.AddonsConfig{
-			GcePersistentDiskCsiDriverConfig: &containerpb.GcePersistentDiskCsiDriverConfig{Enabled: true},
-			DnsCacheConfig:                   &containerpb.DnsCacheConfig{Enabled: true}},
+			GcePersistentDiskCsiDriverConfig: &containerpb.GcePersistentDiskCsiDriverConfig{Enabled: true}},
 		LoggingConfig: &containerpb.LoggingConfig{ComponentConfig: &containerpb.LoggingComponentConfig{
 			EnableComponents: []containerpb.LoggingComponentConfig_Component{containerpb.LoggingComponentConfig_SYSTEM_COMPONENTS}}},
 		MonitoringConfig: &containerpb.MonitoringConfig{ComponentConfig: &containerpb.MonitoringComponentConfig{

@@ -132,6 +132,7 @@ func (c *collection) routes() []route {
 	add("DELETE", one, "delete", append([]string{may("delete")}, c.implied...), deleteResource)
 	if c.scope != global {
 		add("GET", onCompute+"/aggregated/"+c.name, "aggregatedList", []string{may("list")}, listEverywhere)
+		all[len(all)-1].operation = "compute." + c.name + ".aggregatedList" // regional backend services are listed with the global ones
 	}
 	if c.made {
 		add("POST", path, "insert", append([]string{may("create")}, c.implied...), insertResource)

@@ -29,6 +29,8 @@ type Account struct {
 	Credentials string // a shared credentials file
 	// Transport carries the adapter's requests; nil for http.DefaultTransport.
 	Transport http.RoundTripper
+	// Hour is how long an hour takes there.
+	Hour time.Duration
 	// Egress are the ranges that the workers are seen by.
 	Egress []string
 }
@@ -70,7 +72,7 @@ func (a Account) Provider(t *testing.T) cloud.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := aws.New(aws.Config{Credentials: held, URL: a.URL, Transport: a.Transport, Egress: a.Egress, Lease: lease})
+	p, err := aws.New(aws.Config{Credentials: held, URL: a.URL, Transport: a.Transport, Egress: a.Egress, Hour: a.Hour, Lease: lease})
 	if err != nil {
 		t.Fatal(err)
 	}

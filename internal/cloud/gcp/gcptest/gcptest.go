@@ -174,7 +174,7 @@ func (a Account) Fault(t *testing.T, operation, fault string, after int) {
 
 // kinds are what the suite counts of the ledger. Names of node pools, and of what GKE makes by itself, are no project's own.
 var kinds = map[string]cloudtest.Kind{"network": cloudtest.Network, "service_account": cloudtest.Identity, "cluster": cloudtest.Cluster,
-	"subnetwork": "subnetwork", "router": "router", "address": "address", "iam_policy": "policy"}
+	"subnetwork": "subnetwork", "router": "router", "address": "address", "iam_binding": "binding"}
 
 func (a Account) effects(t *testing.T) []cloudtest.Effect {
 	t.Helper()
