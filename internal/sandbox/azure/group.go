@@ -211,7 +211,7 @@ func listResources(r *request) (reply, error) {
 func (r *resource) tracked() map[string]any {
 	w := map[string]any{"id": r.ID, "name": r.Name, "type": r.Type, "location": r.Location, "provisioningState": r.State,
 		"createdTime": r.CreatedAt.Format(time.RFC3339Nano), "changedTime": r.ChangedAt.Format(time.RFC3339Nano)}
-	for _, key := range []string{"tags", "sku", "identity", "zones", "managedBy"} {
+	for _, key := range []string{"tags", "sku", "identity", "managedBy"} {
 		if value, has := r.Body[key]; has && value != nil {
 			w[key] = value
 		}
