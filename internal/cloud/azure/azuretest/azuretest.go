@@ -53,7 +53,7 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 			Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 2, Size: "Standard_D2s_v5"}}, Network: []region.Part{region.API}},
 		Kinds: []cloudtest.Kind{cloudtest.Network, cloudtest.Identity, cloudtest.Cluster}, Wired: a.wired,
 		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive, Upgrade: a.upgrade,
-		Within: 30 * time.Second, Poll: 100 * time.Millisecond,
+		Within: 40 * time.Second, Poll: 100 * time.Millisecond,
 	}
 }
 
