@@ -501,3 +501,30 @@ func TestAWorkerWithinItsLimitsIsNotRefused(t *testing.T) {
 		t.Errorf("only %d calls were answered in three seconds", answered)
 	}
 }
+
+// TestTheAmbientIdentityIsWhatTheSDKFinds: here in the environment, on a machine of Azure's its managed identity.
+func TestTheAmbientIdentityIsWhatTheSDKFinds(t *testing.T) {
+	a := newAccount(t, sandbox.Config{})
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential") // no other address is asked
+	provider := func() *azure.Provider {
+		at, transport := azure.Endpoint{URL: a.URL}, a.Trusted(t)
+		credential, err := azure.Ambient(at, transport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := azure.New(azure.Config{Subscription: a.Secret.Subscription, Credential: credential, Endpoint: at, Transport: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if _, err := provider().Owned(t.Context(), region.Key{Platform: "micro", Name: "asia"}, azuretest.Location); !fault.Is(err, fault.Denied) || !strings.Contains(fault.Message(err), "M3O_AZURE_CREDENTIALS_FILE") {
+		t.Errorf("without an identity: %v (kind %s)", err, fault.Of(err))
+	}
+	for name, value := range map[string]string{"AZURE_TENANT_ID": a.Secret.Tenant, "AZURE_CLIENT_ID": a.Secret.Client, "AZURE_CLIENT_SECRET": a.Secret.Secret} {
+		t.Setenv(name, value)
+	}
+	if owned, err := provider().Owned(t.Context(), region.Key{Platform: "micro", Name: "asia"}, azuretest.Location); err != nil || len(owned) > 0 {
+		t.Errorf("with one: %v, %v", owned, err)
+	}
+}

@@ -94,6 +94,16 @@ func TestNamesKeepToAzuresRules(t *testing.T) {
 			t.Errorf("two regions share the %s %s", what, a[what])
 		}
 	}
+	taken := map[string]string{}
+	for _, name := range []string{"asia", "asia-nodes", "nodes-asia", "asia-cluster"} { // groups have one space of names
+		named := p.Named(region.Key{Platform: "micro", Name: name}.ResourceName())
+		for _, group := range []string{named["group"], named["nodeGroup"]} {
+			if other := taken[group]; other != "" {
+				t.Errorf("the group %s is both %s's and %s's", group, other, name)
+			}
+			taken[group] = name
+		}
+	}
 	if short["group"] != "m3o-micro-asia" || short["cluster"] != "m3o-micro-asia" {
 		t.Errorf("short names are cut: %v", short)
 	}
