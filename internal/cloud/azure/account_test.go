@@ -14,6 +14,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v6"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/goccy/go-yaml"
 
 	"github.com/m3o/platform/deploy/workers"
@@ -526,5 +527,23 @@ func TestTheAmbientIdentityIsWhatTheSDKFinds(t *testing.T) {
 	}
 	if owned, err := provider().Owned(t.Context(), region.Key{Platform: "micro", Name: "asia"}, azuretest.Location); err != nil || len(owned) > 0 {
 		t.Errorf("with one: %v, %v", owned, err)
+	}
+}
+
+// TestAnotherGroupOfThatNameIsLeftAlone: a node group is the region's by its tags, or by the cluster that manages it.
+func TestAnotherGroupOfThatNameIsLeftAlone(t *testing.T) {
+	l := newLife(t, newAccount(t, sandbox.Config{}))
+	credential, options := l.SDK(t)
+	groups, err := armresources.NewResourceGroupsClient(l.Secret.Subscription, credential, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := azuretest.Location
+	if _, err := groups.CreateOrUpdate(t.Context(), "nodes-m3o-micro-asia", armresources.ResourceGroup{Location: &at}, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.remove(t)
+	if _, err := groups.Get(t.Context(), "nodes-m3o-micro-asia", nil); err != nil {
+		t.Errorf("it is not there any more: %v", err)
 	}
 }
