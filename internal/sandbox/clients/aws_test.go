@@ -68,7 +68,7 @@ func vpcFile(region *made) string {
 	for _, name := range slices.Sorted(maps.Keys(spec.Tags)) {
 		tags = append(tags, fmt.Sprintf("    %q = %q", name, spec.Tags[name]))
 	}
-	tags = append(tags, fmt.Sprintf("    \"Name\" = %q", region.network.Name))
+	tags = append(tags, fmt.Sprintf("    \"Name\" = %q", region.network.Name), fmt.Sprintf("    \"m3o-zones\" = %q", strings.Join(region.network.Zones, " ")))
 	return fmt.Sprintf(`terraform {
   required_providers {
     aws = {

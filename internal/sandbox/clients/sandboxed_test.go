@@ -185,7 +185,7 @@ func (s *sandboxed) note(client, what, outcome string) {
 	s.trials = append(s.trials, trial{s.cloud, client, what, outcome})
 }
 
-// try runs the program and returns what it says, on standard output; an error has the rest.
+// try runs the program and returns what it says, on standard output; an error has all of it.
 func (c client) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.of.t.Context(), clientLimit)
 	defer cancel()
@@ -194,7 +194,7 @@ func (c client) try(args ...string) (string, error) {
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return out.String(), errors.Join(fmt.Errorf("%s %s: %w", c.path, strings.Join(args, " "), err), ctx.Err(), errors.New(cut(said.String())))
+		return out.String(), errors.Join(fmt.Errorf("%s %s: %w", c.path, strings.Join(args, " "), err), ctx.Err(), errors.New(cut(out.String()+said.String())))
 	}
 	return out.String(), nil
 }
