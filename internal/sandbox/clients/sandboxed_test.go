@@ -172,6 +172,14 @@ func (s *sandboxed) find(name, what string, check ...string) []client {
 	return found
 }
 
+// first has a client be the one of its name that others find, as a kubeconfig names it, while do runs.
+func (s *sandboxed) first(c client, do func()) {
+	before := s.env
+	s.env = append(slices.Clone(before), "PATH="+filepath.Dir(c.path)+":"+os.Getenv("PATH"))
+	do()
+	s.env = before
+}
+
 // has reports whether a client's helper is there, and notes that it is not.
 func (s *sandboxed) has(name string) bool {
 	_, err := exec.LookPath(name)
