@@ -24,7 +24,7 @@ build: ## Build bin/m3o, bin/m3o-kube and the programs that regions run
 	go build $(LINK) -o bin/images/m3o ./starter
 	go build $(EMBED) $(LINK) -o bin/m3o ./starter
 
-run: build ## Bring up three regions with a service on them, on this machine
+run: build ## Bring up four regions on four clouds with a service on them, on this machine
 	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
 
 test: build ## Run every test that needs nothing installed but Go and git

@@ -15,6 +15,7 @@ import (
 
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -28,7 +29,7 @@ const maxCycles = 20
 // once and deleted once.
 func TestCloudsSurvive(t *testing.T) {
 	clouds := cloudsHere()
-	c := &chaos{simulated: newSimulated(t, 6*time.Hour, 100), clouds: clouds, file: simulatedFile(clouds, 1), accounts: newAccounts(), faults: map[string]int{}}
+	c := &chaos{simulated: newSimulated(t, 6*time.Hour, 100), clouds: clouds, file: simulatedFile(clouds, 1), faults: map[string]int{}}
 	for _, p := range clouds {
 		c.victims = append(c.victims, "worker-"+queue.Cloud(p))
 	}
@@ -42,7 +43,7 @@ func TestCloudsSurvive(t *testing.T) {
 		t.Errorf("only %d of %d kills in %d cycles", c.killed(), *cloudKills, c.cycles)
 	}
 	t.Logf("clouds: %v; kills: n=%d in %d cycles, %s; faults: %v; operations: %d, all completed, %d of them after a cloud had given up; resources: %d created once, %d deleted once, %d left (with 0 failures in %d the rate is below %.3f)",
-		clouds, c.killed(), c.cycles, time.Since(began).Round(time.Second), c.faults, c.operations, c.repeated, c.accounts.created, c.accounts.deleted, len(c.accounts.left()), c.killed(), 3/float64(max(1, c.killed())))
+		clouds, c.killed(), c.cycles, time.Since(began).Round(time.Second), c.faults, c.operations, c.repeated, c.accounts.Created, c.accounts.Deleted, len(c.accounts.Left()), c.killed(), 3/float64(max(1, c.killed())))
 }
 
 type chaos struct {
@@ -53,7 +54,7 @@ type chaos struct {
 	kills                atomic.Int64
 	cycles               int
 	operations, repeated int
-	accounts             *accounts
+	accounts             sandboxtest.Accounts
 	faults               map[string]int // by kind: those that happened
 }
 
@@ -69,13 +70,15 @@ func (c *chaos) cycle(each int) {
 	c.misbehave("")
 	c.takeDown(each)
 	c.count()
-	for _, w := range c.accounts.take(c.effects(c.accounts.seq)) {
+	wrong, err := c.accounts.Read(c.control)
+	c.must("read the ledger", err)
+	for _, w := range wrong {
 		c.t.Error(w)
 	}
-	if left := c.accounts.left(); len(left) > 0 {
+	if left := c.accounts.Left(); len(left) > 0 {
 		c.t.Errorf("left over: %s", strings.Join(left, ", "))
 	}
-	c.t.Logf("cycle %d: %d kills, %d operations, %d resources", c.cycles, c.killed(), c.operations, c.accounts.created)
+	c.t.Logf("cycle %d: %d kills, %d operations, %d resources", c.cycles, c.killed(), c.operations, c.accounts.Created)
 }
 
 // bringUp applies the platform until every region is ready. One on which its cloud gave up is removed by itself, and is applied again.

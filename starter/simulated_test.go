@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -191,27 +190,6 @@ func (s *simulated) settle(limit time.Duration, so func(regionLine) bool) map[st
 }
 
 func isReady(l regionLine) bool { return l.Status == region.Ready }
-
-// effects is the ledger of the clouds from the line after seq on.
-func (s *simulated) effects(seq int64) []effect {
-	s.t.Helper()
-	resp, err := http.Get(fmt.Sprintf("%s/_sandbox/effects?since=%d", s.control, seq))
-	s.must("read the ledger", err)
-	defer resp.Body.Close()
-	var all []effect
-	for d := json.NewDecoder(resp.Body); d.More(); {
-		var e effect
-		s.must("read the ledger", d.Decode(&e))
-		all = append(all, e)
-	}
-	return all
-}
-
-// effect is a line of the ledger. Key is empty for what the cloud did by itself.
-type effect struct {
-	Seq                                                        int64
-	Provider, Operation, Kind, Resource, ID, Name, Key, Parent string
-}
 
 // TestACloudsWorkerHoldsNothingElse: what each worker is told is what its own cloud's settings are, and nothing of the store, the other
 // clouds or the people's tokens.

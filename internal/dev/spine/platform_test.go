@@ -103,7 +103,7 @@ func freeOffset(t *testing.T) int {
 }
 
 func allFree(offset int) bool {
-	for _, port := range []int{8080, 7233, 8233, 5001, 9000, 9001} {
+	for _, port := range []int{8080, 7233, 8233, 5001, 9000, 9001, 9002, 9003, 9004} {
 		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+offset))
 		if err != nil {
 			return false
