@@ -48,14 +48,14 @@ func TestACloudIsARow(t *testing.T) {
 	before := providers
 	defer func() { providers = before }()
 	opened := make(chan environment, 1)
-	providers = append(slices.Clone(providers), row{name: "test", offset: 2, credentials: "test.ini", tls: true, open: func(env environment) (Provider, error) {
+	providers = append(slices.Clone(providers), row{name: "test", offset: 9, credentials: "test.ini", tls: true, open: func(env environment) (Provider, error) {
 		opened <- env
 		return tiny{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "nothing") }), "test"}, nil
 	}})
-	if ports := Ports(9000); ports["test"] != 9002 || ports["digitalocean"] != 9001 || len(ports) != 3 {
+	if ports := Ports(9000); ports["test"] != 9009 || ports["digitalocean"] != 9001 || len(ports) != len(before)+2 {
 		t.Errorf("ports %v", ports)
 	}
-	if err := (Config{BasePort: 9000, OpenPorts: []int{9002}}).checkOpen(); err == nil || !strings.Contains(err.Error(), "the sandbox's own (test)") {
+	if err := (Config{BasePort: 9000, OpenPorts: []int{9009}}).checkOpen(); err == nil || !strings.Contains(err.Error(), "the sandbox's own (test)") {
 		t.Errorf("its port can be opened to pods: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -59,7 +59,7 @@ func withGatekeeper(t *testing.T, config Config) (cloud gatekeeper, at Endpoints
 	t.Helper()
 	before := providers
 	opened := make(chan gatekeeper, 1)
-	providers = append(slices.Clone(providers), row{name: "gate", offset: 2, credentials: "gate.key", open: func(env environment) (Provider, error) {
+	providers = append(slices.Clone(providers), row{name: "gate", offset: 9, credentials: "gate.key", open: func(env environment) (Provider, error) {
 		g := gatekeeper{tiny{http.NotFoundHandler(), "gate"}, env}
 		opened <- g
 		return g, nil

@@ -77,6 +77,8 @@ func (p *Provider) told(ctx context.Context, now progress, begun string) (region
 		condition.Operation = begun
 	}
 	switch now.state {
+	case "":
+		condition.State = "not described yet"
 	case "Succeeded":
 		return region.Condition{Ready: true, State: now.state}, nil
 	case "Failed", "Canceled":

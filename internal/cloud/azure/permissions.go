@@ -27,9 +27,11 @@ var Operations = []Operation{
 	{"ResourceGroups_Get", http.MethodGet, "/subscriptions/{}/resourceGroups/{}", []string{"Microsoft.Resources/subscriptions/resourceGroups/read"}},
 	{"ResourceGroups_List", http.MethodGet, "/subscriptions/{}/resourceGroups", []string{"Microsoft.Resources/subscriptions/resourceGroups/read"}},
 	{"ResourceGroups_CreateOrUpdate", http.MethodPut, "/subscriptions/{}/resourceGroups/{}", []string{"Microsoft.Resources/subscriptions/resourceGroups/write"}},
-	// A group is removed with what is in it, each by its own permission.
+	// A group is removed with what is in it, each by its own permission: the network, and what AKS may leave in a node group.
 	{"ResourceGroups_Delete", http.MethodDelete, "/subscriptions/{}/resourceGroups/{}", []string{"Microsoft.Resources/subscriptions/resourceGroups/delete",
-		"Microsoft.Network/virtualNetworks/delete", "Microsoft.Network/natGateways/delete", "Microsoft.Network/publicIPAddresses/delete"}},
+		"Microsoft.Network/virtualNetworks/delete", "Microsoft.Network/natGateways/delete", "Microsoft.Network/publicIPAddresses/delete",
+		"Microsoft.Network/loadBalancers/delete", "Microsoft.Network/networkSecurityGroups/delete", "Microsoft.Network/networkInterfaces/delete",
+		"Microsoft.Compute/virtualMachineScaleSets/delete", "Microsoft.Compute/disks/delete", "Microsoft.Compute/snapshots/delete"}},
 	{"Resources_ListByResourceGroup", http.MethodGet, "/subscriptions/{}/resourceGroups/{}/resources", []string{"Microsoft.Resources/subscriptions/resourceGroups/resources/read"}},
 	{"Resources_List", http.MethodGet, "/subscriptions/{}/resources", []string{"Microsoft.Resources/subscriptions/resources/read"}},
 	{"Subscriptions_ListLocations", http.MethodGet, "/subscriptions/{}/locations", []string{"Microsoft.Resources/subscriptions/locations/read"}},

@@ -163,7 +163,7 @@ func (p *Provider) broken(ctx context.Context, spec region.ClusterSpec, c *conta
 // regional is the cluster as the platform sees it.
 func regional(c *containerpb.Cluster, spec region.ClusterSpec, n nodes) region.Cluster {
 	now := region.Cluster{ID: c.GetId(), Name: c.GetName(), Version: c.GetCurrentMasterVersion(), Nodes: n.running, Issuer: issuerOf(c),
-		Condition: region.Condition{State: c.GetStatus().String(), Reason: words(c.GetConditions(), c.GetStatusMessage())}}
+		Condition: region.Condition{State: c.GetStatus().String(), Reason: words(c.GetConditions())}}
 	if c.GetEndpoint() != "" {
 		now.Endpoint = "https://" + c.GetEndpoint()
 	}
@@ -188,15 +188,12 @@ func issuerOf(c *containerpb.Cluster) string {
 }
 
 // words are what GKE says about the state of something.
-func words(conditions []*containerpb.StatusCondition, message string) string {
+func words(conditions []*containerpb.StatusCondition) string {
 	var all []string
 	for _, c := range conditions {
 		if m := c.GetMessage(); m != "" && !slices.Contains(all, m) {
 			all = append(all, m)
 		}
-	}
-	if message != "" && len(all) == 0 {
-		all = append(all, message)
 	}
 	return joined(all)
 }

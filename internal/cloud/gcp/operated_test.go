@@ -32,6 +32,9 @@ type operated struct {
 	identity region.Identity
 	cluster  region.Cluster
 	called   map[string]int // operations, and how often they were called
+	bears    bool           // it goes on after failures that are told, as an operator does who starts it again
+	forgets  bool           // it hands on no hints
+	told     []string       // the failures
 	patience time.Duration  // how long anything may take; 0: as long as clusters that are only numbers
 }
 
@@ -47,13 +50,18 @@ func (o *operated) until(what string, step func(hint string) (done bool, next, s
 	hint, state, deadline := "", "", time.Now().Add(max(20*time.Second, o.patience))
 	for time.Now().Before(deadline) {
 		done, next, now, err := step(hint)
-		if err != nil && !fault.Is(err, fault.Conflict) {
+		switch {
+		case err == nil && done:
+			return
+		case err != nil && o.bears && fault.Of(err) != fault.Conflict:
+			o.told = append(o.told, fault.Message(err))
+		case err != nil && !fault.Is(err, fault.Conflict):
 			o.t.Fatalf("%s: %v (kind %s)", what, err, fault.Of(err))
 		}
-		if done {
-			return
-		}
 		hint, state = next, now
+		if o.forgets {
+			hint = ""
+		}
 		time.Sleep(30 * time.Millisecond)
 	}
 	o.t.Fatalf("%s: it is still %s", what, state)

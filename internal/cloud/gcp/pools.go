@@ -58,7 +58,7 @@ func (p *Provider) nodes(ctx context.Context, c *containerpb.Cluster) (nodes, er
 		default:
 			n.settled = false
 		}
-		if said := words(np.GetConditions(), np.GetStatusMessage()); said != "" || np.GetStatus() != containerpb.NodePool_RUNNING {
+		if said := words(np.GetConditions()); said != "" || np.GetStatus() != containerpb.NodePool_RUNNING {
 			n.waits = append(n.waits, strings.TrimSpace("node pool "+np.GetName()+" is "+np.GetStatus().String()+" "+said))
 		}
 		for _, group := range np.GetInstanceGroupUrls() {

@@ -109,12 +109,9 @@ func (p *Provider) allowed(spec region.ClusterSpec) []string {
 	return slices.Compact(all)
 }
 
-// sameAccess reports whether a cluster lets in whom it is to let in. Older answers have the list elsewhere.
+// sameAccess reports whether a cluster lets in whom it is to let in.
 func sameAccess(c *containerpb.Cluster, want *containerpb.MasterAuthorizedNetworksConfig) bool {
 	have := c.GetControlPlaneEndpointsConfig().GetIpEndpointsConfig().GetAuthorizedNetworksConfig()
-	if have == nil {
-		have = c.GetMasterAuthorizedNetworksConfig()
-	}
 	return have.GetEnabled() == want.GetEnabled() && (!want.GetEnabled() || slices.Equal(blocks(have), blocks(want)))
 }
 

@@ -198,7 +198,7 @@ func describeVersions(x *exchange) (any, error) {
 			query.Get("versionStatus") != "" && query.Get("versionStatus") != status || query.Get("status") != "" && query.Get("status") != old {
 			continue
 		}
-		released := x.At.AddDate(0, -4*(i+1), 0)
+		released := x.At.AddDate(0, -1-4*i, 0)
 		list = append(list, map[string]any{"clusterVersion": minor, "clusterType": "eks", "defaultPlatformVersion": "eks.1", "defaultVersion": i == 0,
 			"releaseDate": stamp{released}, "endOfStandardSupportDate": stamp{released.AddDate(0, 14, 0)}, "endOfExtendedSupportDate": stamp{released.AddDate(0, 26, 0)},
 			"status": old, "versionStatus": status, "kubernetesPatchVersion": minor + ".0"})

@@ -76,7 +76,7 @@ func (m maker) makeBalancer(w clusters.LoadBalancer) error {
 	suffix := hexHash([]byte(m.cluster.Real + w.UID))[:16]
 	where := "arn:aws:elasticloadbalancing:" + m.cluster.Region + ":" + m.cloud.Account + ":"
 	b := balancer{ARN: where + "loadbalancer/net/" + w.Name + "/" + suffix, Name: w.Name, Suffix: suffix, Region: m.cluster.Region, VPC: m.cluster.Shown.VPC.ID,
-		State: "provisioning", Created: m.now, Subnets: public, Tags: m.owned(), Cluster: m.cluster.Key(), UID: w.UID, IP: w.IP}
+		State: "provisioning", Created: m.now, Subnets: public, Tags: m.owned(tag{"kubernetes.io/service-name", w.Service}), Cluster: m.cluster.Key(), UID: w.UID, IP: w.IP}
 	group, err := m.makeGroup(w)
 	if err != nil {
 		return err
@@ -187,6 +187,9 @@ func (m maker) makeVolume(w clusters.Volume) error {
 	where, _ := findRegion(m.cluster.Region)
 	v := newVolume(m.cluster.Region, where.zoneNames()[0], max(1, w.SizeGiB), m.now, m.owned(tag{"Name", name + "-dynamic-" + w.Name}, tag{"CSIVolumeName", w.Name},
 		tag{"KubernetesCluster", name}, tag{"ebs.csi.aws.com/cluster", "true"}, tag{"kubernetes.io/created-for/pv/name", w.Name}))
+	if namespace, claim, has := strings.Cut(w.Claim, "/"); has {
+		v.Tags = append(v.Tags, tag{"kubernetes.io/created-for/pvc/name", claim}, tag{"kubernetes.io/created-for/pvc/namespace", namespace})
+	}
 	v.Cluster, v.State = m.cluster.Key(), "available"
 	if len(nodes) > 0 {
 		v.Zone, v.State = cmp.Or(nodes[0].Placement.Zone, v.Zone), "in-use"

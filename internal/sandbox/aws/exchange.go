@@ -49,6 +49,7 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	x.Finish(status)
 	header.Set("X-Amzn-Requestid", x.ID)
+	header.Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
 		c.Logger.DebugContext(r.Context(), "sandbox: aws: an answer did not arrive", "error", err)

@@ -108,7 +108,7 @@ func createRole(x *exchange) (any, error) {
 	if err != nil {
 		return nil, refuse("ValidationError", "%v", err)
 	}
-	r := role{Name: x.in.Text("RoleName"), Path: x.in.Text("Path"), Created: x.At.Truncate(time.Second), Trust: x.in.Text("AssumeRolePolicyDocument"),
+	r := role{Name: x.in.Text("RoleName"), Path: x.in.Text("Path"), Created: x.At, Trust: x.in.Text("AssumeRolePolicyDocument"),
 		Description: x.in.Text("Description"), Session: session, Tags: readTags(x.in, "Tags"), Inline: map[string]string{}}
 	if r.Path == "" {
 		r.Path = "/"

@@ -6,7 +6,8 @@ import (
 )
 
 // ClientFiles are what azure-cli finds in its folder of configuration: the sandbox as a cloud of its own, registered and chosen, the
-// subscription, and the service principal, so that no `az login` is needed. The last is a secret.
+// subscription, and the service principal, so that no `az login` is needed. The last is a secret. The authority goes by "adfs", as
+// azure-cli has every other one that it does not know confirmed by a host of Microsoft's.
 func ClientFiles(url, tenant, subscription, client, secret string) map[string][]byte {
 	const cloud = "M3OSandbox"
 	endpoints := fmt.Sprintf(`[%s]
@@ -15,7 +16,7 @@ endpoint_resource_manager = %[2]s
 endpoint_sql_management = %[2]s
 endpoint_batch_resource_id = %[2]s
 endpoint_gallery = %[2]s
-endpoint_active_directory = %[2]s
+endpoint_active_directory = %[2]s/adfs
 endpoint_active_directory_resource_id = %[3]s
 endpoint_active_directory_graph_resource_id = %[2]s
 endpoint_microsoft_graph_resource_id = %[2]s
@@ -32,7 +33,7 @@ endpoint_microsoft_graph_resource_id = %[2]s
 	}
 	return map[string][]byte{
 		"clouds.config": []byte(endpoints), "azureProfile.json": profile, "service_principal_entries.json": entries,
-		"config": []byte("[cloud]\nname = " + cloud + "\n\n[core]\ncollect_telemetry = no\ninstance_discovery = false\n"),
+		"config": []byte("[cloud]\nname = " + cloud + "\n\n[core]\ncollect_telemetry = no\nno_color = yes\n"),
 	}
 }
 

@@ -31,9 +31,12 @@ func (e *loginError) body(id string, at time.Time) map[string]any {
 		"error_uri":         fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", e.number)}
 }
 
+// adfs is what the tenant is called by clients that take the authority for a server of Active Directory Federation Services.
+const adfs = "adfs"
+
 func (r *request) tenant() error {
 	name := r.params["tenant"]
-	if strings.EqualFold(name, r.cloud.Account.Tenant) || name == "organizations" || name == "common" {
+	if strings.EqualFold(name, r.cloud.Account.Tenant) || name == "organizations" || name == "common" || name == adfs {
 		return nil
 	}
 	return &loginError{http.StatusBadRequest, "invalid_request", 90002,

@@ -180,6 +180,13 @@ func TestResourcesAreListedAcrossTypes(t *testing.T) {
 	s := open(t)
 	s.cluster()
 	count := func(path string) int { return len(s.ask(http.StatusOK, http.MethodGet, path, "").body["value"].([]any)) }
+	for path, want := range map[string]int{onNet + "/virtualNetworks/vnet/subnets": 1, onAKS + "/eu/agentPools": 1, onAKS: 1, inSub + "/providers/Microsoft.ContainerService/managedClusters": 1,
+		inSub + "/resourceGroups/MC_rg_eu_westeurope/providers/Microsoft.Compute/virtualMachineScaleSets/aks-nodes-" + s.number() + "-vmss/virtualMachines": 2} {
+		if n := count(path); n != want {
+			t.Errorf("%d at %s, want %d", n, path, want)
+		}
+	}
+	s.refused(http.StatusNotFound, "ParentResourceNotFound", http.MethodGet, onAKS+"/none/agentPools", "")
 	if n := count(rg + "/resources"); n != 4 {
 		t.Errorf("%d in the group: %v", n, s.ask(http.StatusOK, http.MethodGet, rg+"/resources", "").body)
 	}
@@ -189,4 +196,11 @@ func TestResourcesAreListedAcrossTypes(t *testing.T) {
 	if n := count(inSub + "/resourceGroups/MC_rg_eu_westeurope/resources"); n != 3 { // a scale set, its security group, the kubelet's identity
 		t.Errorf("%d in the node group: %v", n, s.ask(http.StatusOK, http.MethodGet, inSub+"/resourceGroups/MC_rg_eu_westeurope/resources", "").body)
 	}
+}
+
+// number is the one in the names of the cluster's node resources.
+func (s *sandbox) number() string {
+	s.t.Helper()
+	set := s.ask(http.StatusOK, http.MethodGet, inSub+"/providers/Microsoft.Compute/virtualMachineScaleSets", "").body["value"].([]any)[0].(map[string]any)["name"].(string)
+	return strings.Split(set, "-")[2]
 }

@@ -76,6 +76,9 @@ func (r *request) newPool(tx *world.Tx, cluster, old *resource, name string, sen
 	defaults(p, map[string]any{"count": float64(1), "osType": "Linux", "osSKU": "Ubuntu", "osDiskSizeGB": float64(128), "osDiskType": "Managed", "kubeletDiskType": "OS", "maxPods": float64(110),
 		"type": "VirtualMachineScaleSets", "mode": "User", "enableAutoScaling": false, "enableFIPS": false, "scaleDownMode": "Delete", "orchestratorVersion": version,
 		"upgradeSettings": map[string]any{"maxSurge": "10%"}, "enableNodePublicIP": false})
+	if size, _ := number(p, "osDiskSizeGB"); size == 0 { // asks for the default
+		p["osDiskSizeGB"] = float64(128)
+	}
 	p["currentOrchestratorVersion"], p["nodeImageVersion"] = version, "AKSUbuntu-2204gen2containerd-202611.15.0"
 	return one, r.checkPool(tx, cluster, one)
 }

@@ -18,6 +18,8 @@ func authorityRoutes() []*route {
 		{method: "GET", pattern: "/metadata/endpoints", operation: "Metadata_Endpoints", handle: cloudMetadata, open: true},
 		{method: "GET", pattern: "/common/discovery/instance", operation: "InstanceDiscovery_Get", handle: instanceDiscovery, open: true},
 		{method: "GET", pattern: "/{tenant}/v2.0/.well-known/openid-configuration", operation: "OpenIDConfiguration_Get", handle: openIDConfiguration, open: true},
+		// azure-cli asks a host that it knows whether an authority is real, unless that calls itself "adfs".
+		{method: "GET", pattern: "/{tenant}/.well-known/openid-configuration", operation: "OpenIDConfiguration_Get", handle: openIDConfiguration, open: true},
 		{method: "GET", pattern: "/{tenant}/discovery/v2.0/keys", operation: "Keys_List", handle: signingKeys, open: true},
 		{method: "POST", pattern: "/{tenant}/oauth2/v2.0/token", operation: "Token_Issue", handle: issueToken, open: true},
 	}

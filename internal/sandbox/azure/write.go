@@ -39,10 +39,8 @@ func (r *request) groupID(name string) string {
 // id is that of the resource of the path, in the caller's case and the provider's.
 func (r *request) id() string {
 	names := []string{r.params["name"]}
-	for _, p := range []string{"childname", "grandchildname"} {
-		if r.params[p] != "" {
-			names = append(names, r.params[p])
-		}
+	if child := r.params["childname"]; child != "" {
+		names = append(names, child)
 	}
 	return idIn(r.cloud.Account.Subscription, r.params["resourcegroupname"], r.route.kind.typ, names...)
 }
@@ -93,9 +91,9 @@ func (r *request) replaced(tx *world.Tx, body map[string]any) (*resource, error)
 	return old, r.checkLocation(body, old)
 }
 
-// parent is the resource that the one of the path lives in.
+// parent is the resource that the one of the path lives in, or those that are listed.
 func (r *request) parent(tx *world.Tx, typ string) (*resource, error) {
-	key := parentKey(r.id())
+	key := strings.ToLower(idIn(r.cloud.Account.Subscription, r.params["resourcegroupname"], typ, r.params["name"]))
 	parent, err := find(tx, typ, key)
 	if err == nil && parent == nil {
 		err = arm(http.StatusNotFound, "ParentResourceNotFound", "Failed to perform '%s' on resource(s) of type '%s', because the parent resource '%s' could not be found.",

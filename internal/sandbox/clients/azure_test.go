@@ -30,9 +30,22 @@ func useAzure(t *testing.T, s *sandboxed) {
 	at := []string{"--resource-group", segment(region.cluster.ID, "resourceGroups"), "--name", region.cluster.Name}
 	for _, az := range s.find("az", "aks show, get-credentials") {
 		az.run("aks show", says("Succeeded "+region.spec.Location), append([]string{"aks", "show", "--query", "join(' ', [provisioningState, location])", "--output", "tsv"}, at...)...)
-		az.run("aks get-credentials", says(), append([]string{"aks", "get-credentials", "--file", kubeconfig}, at...)...)
+		if !az.run("aks get-credentials", says(), append([]string{"aks", "get-credentials", "--file", kubeconfig}, at...)...) {
+			continue
+		}
+		if s.has("kubelogin") { // which the kubeconfig names
+			s.nodesBy(kubeconfig, "az")
+		}
+		var token string
+		take := func(out string) error { token = strings.TrimSpace(out); return nil }
+		if az.run("account get-access-token", take, "account", "get-access-token", "--resource", aksServer, "--query", "accessToken", "--output", "tsv") {
+			s.nodesBy(kubeconfig, "az, with a token of az's", "--token", token)
+		}
 	}
 }
+
+// aksServer is the application for which all AKS clusters want tokens.
+const aksServer = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 // segment is what follows a name in a resource's id.
 func segment(id, after string) string {

@@ -132,8 +132,8 @@ func (m *made) expose(t *testing.T, p cloud.Provider) {
 	must(t, err)
 }
 
-// nodesBy has kubectl list the cluster's nodes by a kubeconfig that another client wrote.
-func (s *sandboxed) nodesBy(kubeconfig, author string) {
+// nodesBy has kubectl list the cluster's nodes by a kubeconfig that another client wrote, and what else kubectl is told.
+func (s *sandboxed) nodesBy(kubeconfig, author string, more ...string) {
 	s.t.Helper()
 	what := "get nodes by the kubeconfig of " + author
 	for _, kubectl := range s.find("kubectl", what) {
@@ -142,6 +142,6 @@ func (s *sandboxed) nodesBy(kubeconfig, author string) {
 				return fmt.Errorf("want one node")
 			}
 			return nil
-		}, "--kubeconfig", kubeconfig, "get", "nodes", "-o", "name", "--cache-dir", filepath.Join(s.home, "cache"))
+		}, append([]string{"--kubeconfig", kubeconfig, "get", "nodes", "-o", "name", "--cache-dir", filepath.Join(s.home, "cache")}, more...)...)
 	}
 }

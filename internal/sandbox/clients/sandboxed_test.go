@@ -194,9 +194,18 @@ func (c client) try(args ...string) (string, error) {
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return out.String(), errors.Join(fmt.Errorf("%s %s: %w", c.path, strings.Join(args, " "), err), ctx.Err(), errors.New(said.String()))
+		return out.String(), errors.Join(fmt.Errorf("%s %s: %w", c.path, strings.Join(args, " "), err), ctx.Err(), errors.New(cut(said.String())))
 	}
 	return out.String(), nil
+}
+
+// cut is what of a client's complaint is shown: its beginning and, where Python says what it is about, its end.
+func cut(text string) string {
+	const most = 1500
+	if len(text) <= 2*most {
+		return text
+	}
+	return text[:most] + "\n…\n" + text[len(text)-most:]
 }
 
 // run uses the program for something, checks what it says, and notes the outcome.

@@ -1,6 +1,7 @@
 package gcp_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -262,4 +263,25 @@ func TestStateOutlivesTheProcess(t *testing.T) {
 	if len(made) != 1 || made[0].RequestedAt == nil || made[0].ReadyAt == nil || made[0].Operation != "container.projects.locations.clusters.create" {
 		t.Errorf("the lines about a running cluster are %+v", made)
 	}
+}
+
+func TestOldOperationsAreForgotten(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir, 0.001, gcp.Config{})
+	o := p.done(p.compute.Networks.Insert("m3o-sandbox", network("n")).Do())
+	p.stop()
+	w, err := world.Open(dir, world.Clock{Scale: 0.001})
+	must(t, err)
+	must(t, w.Update(t.Context(), func(tx *world.Tx) error { // it ended long ago
+		ref := world.Ref{Provider: gcp.Name, Kind: "operation", ID: o.Name}
+		doc, err := world.Get[map[string]any](tx, ref)
+		doc["ended_at"] = "2020-01-01T00:00:00Z"
+		return errors.Join(err, tx.Put(ref, world.Meta{Name: o.Name, Parent: "done"}, doc))
+	}))
+	must(t, w.Close())
+	p = open(t, dir, 0.001, gcp.Config{})
+	eventually(t, "it is forgotten", func() bool {
+		_, err := p.compute.GlobalOperations.Get("m3o-sandbox", o.Name).Do()
+		return err != nil
+	})
 }

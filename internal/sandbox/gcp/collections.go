@@ -30,6 +30,8 @@ type collection struct {
 	ends       time.Duration
 	// quota is the project's limit for it.
 	quota string
+	// late says that the operation looks at the limit, not the request.
+	late bool
 	// shape is the official SDK's struct, which knows the fields.
 	shape func() any
 	// check says what is wrong with a new one, and fills in what was left out.
@@ -46,7 +48,7 @@ type collection struct {
 
 // collections are all that the sandbox has.
 var collections = []collection{
-	{name: "networks", api: "networks", kind: "compute#network", ledger: "network", scope: global, permission: "networks", quota: "NETWORKS",
+	{name: "networks", api: "networks", kind: "compute#network", ledger: "network", scope: global, permission: "networks", quota: "NETWORKS", late: true,
 		makes: 20 * time.Second, ends: 25 * time.Second, made: true, shape: func() any { return new(compute.Network) }, check: checkNetwork, show: showNetwork},
 	{name: "subnetworks", api: "subnetworks", kind: "compute#subnetwork", ledger: "subnetwork", scope: regionS, permission: "subnetworks", quota: "SUBNETWORKS",
 		makes: 15 * time.Second, ends: 20 * time.Second, made: true, shape: func() any { return new(compute.Subnetwork) }, check: checkSubnetwork,

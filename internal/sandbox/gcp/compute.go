@@ -170,7 +170,7 @@ func insertResource(r *request) (any, error) {
 		if err := c.check(r, tx, &made); err != nil {
 			return err
 		}
-		if err := c.room(tx); err != nil {
+		if err := c.room(tx, scope, o); err != nil {
 			return err
 		}
 		made.Busy = o.Name
@@ -194,17 +194,28 @@ func (r *request) document(c *collection) (document, error) {
 	return doc, nil
 }
 
-// room says whether the project may have one more.
-func (c *collection) room(tx *world.Tx) error {
-	limit := projectLimits[c.quota]
+// room says whether the project may have one more there. Some limits are looked at when the request comes, others by the operation.
+func (c *collection) room(tx *world.Tx, scope string, o *operation) error {
+	limits, where := projectLimits, "globally"
+	of := ref(c.name, "")
+	list := world.List[resource]
+	if place, isRegion := strings.CutPrefix(scope, regionS+"/"); isRegion && regionLimits[c.quota] > 0 {
+		limits, where, of, list = regionLimits, "in region "+place, ref(c.name, scope), world.Children[resource]
+	}
+	limit := limits[c.quota]
 	if limit == 0 {
 		return nil
 	}
-	all, err := world.List[resource](tx, ref(c.name, ""))
-	if err == nil && len(all) >= limit {
-		return overQuota(serviceCompute, c.quota, limit, "globally")
+	all, err := list(tx, of)
+	if err != nil || len(all) < limit {
+		return err
 	}
-	return err
+	full := overQuota(serviceCompute, c.quota, limit, where)
+	if !c.late {
+		return full
+	}
+	o.Refused, o.RefusedCode = full.Error(), "QUOTA_EXCEEDED"
+	return nil
 }
 
 func patchResource(r *request) (any, error) {
@@ -311,6 +322,9 @@ func (r *request) operate(kind string, takes time.Duration, change func(*world.T
 		}
 		if err != nil {
 			return err
+		}
+		if o.Refused != "" {
+			o.Transition.Fail = o.Refused
 		}
 		told = o.shown(r.At)
 		return errors.Join(putOperation(tx, o), rememberRequest(tx, o))

@@ -165,8 +165,16 @@ func TestPlacesAndQuotas(t *testing.T) {
 	for i := range 13 {
 		p.done(p.compute.Networks.Insert("m3o-sandbox", network("more-"+string(rune('a'+i)))).Do())
 	}
-	_, err = p.compute.Networks.Insert("m3o-sandbox", network("too-many")).Do()
-	refused(t, err, http.StatusForbidden, "quotaExceeded", "Quota 'NETWORKS' exceeded.  Limit: 15.0 globally")
+	full := p.ended(p.compute.Networks.Insert("m3o-sandbox", network("too-many")).Do())
+	if full.Error == nil || full.Error.Errors[0].Code != "QUOTA_EXCEEDED" || full.Error.Errors[0].Message != "Quota 'NETWORKS' exceeded.  Limit: 15.0 globally." {
+		t.Errorf("one network too many ended as %+v", full)
+	}
+	for i := range 21 {
+		p.done(p.compute.Addresses.Insert("m3o-sandbox", place, &compute.Address{Name: "a-" + string(rune('a'+i))}).Do())
+	}
+	_, err = p.compute.Addresses.Insert("m3o-sandbox", place, &compute.Address{Name: "too-many"}).Do()
+	refused(t, err, http.StatusForbidden, "quotaExceeded", "Quota 'STATIC_ADDRESSES' exceeded.  Limit: 21.0 in region europe-west1.")
+	p.done(p.compute.Addresses.Insert("m3o-sandbox", "us-east1", &compute.Address{Name: "elsewhere"}).Do())
 }
 
 func TestUnknownFieldsAndMethodsAreNamed(t *testing.T) {

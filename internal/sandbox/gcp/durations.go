@@ -25,6 +25,8 @@ const (
 	waitLimit = 2 * time.Minute
 	// keptOperations is how long operations that are done can be asked about.
 	keptOperations = 14 * 24 * time.Hour
+	// sweepPeriod is how often, in real time, older ones are looked for.
+	sweepPeriod = time.Minute
 )
 
 // Limits.

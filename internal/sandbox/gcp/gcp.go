@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/fleet"
@@ -45,6 +46,8 @@ type Cloud struct {
 	granted grants
 	budgets *budgets
 	fleet   *fleet.Fleet
+	// swept is when operations that ended long ago were forgotten. Only Clusters looks at it, which is called by one goroutine.
+	swept time.Time
 }
 
 // New makes the cloud. Its state is whatever the world has, and the account's service account.
@@ -111,7 +114,11 @@ func (c *Cloud) Clusters(ctx context.Context) (ids []string, unsettled bool, err
 		for _, o := range pending {
 			unsettled = unsettled || !o.Transition.Stuck
 		}
-		return errors.Join(err, forgetOperations(tx, c.World.Clock))
+		if now := time.Now(); now.Sub(c.swept) > sweepPeriod {
+			c.swept = now
+			err = errors.Join(err, forgetOperations(tx, c.World.Clock))
+		}
+		return err
 	})
 	return ids, unsettled, err
 }

@@ -177,7 +177,7 @@ func (p *project) ended(o *compute.Operation, err error) *compute.Operation {
 		case o.Zone != "":
 			o, err = p.compute.ZoneOperations.Wait("m3o-sandbox", o.Zone[strings.LastIndexByte(o.Zone, '/')+1:], o.Name).Do()
 		case o.Region != "":
-			o, err = p.compute.RegionOperations.Wait("m3o-sandbox", place, o.Name).Do()
+			o, err = p.compute.RegionOperations.Wait("m3o-sandbox", o.Region[strings.LastIndexByte(o.Region, '/')+1:], o.Name).Do()
 		default:
 			o, err = p.compute.GlobalOperations.Wait("m3o-sandbox", o.Name).Do()
 		}

@@ -57,6 +57,9 @@ func (o operation) shown(now time.Time) document {
 	if o.ErrorCode != "" {
 		doc["error"] = map[string]any{"errors": []any{map[string]any{"code": o.ErrorCode, "message": o.ErrorMessage}}}
 		doc["httpErrorStatusCode"], doc["httpErrorMessage"] = 503, "SERVICE UNAVAILABLE"
+		if o.RefusedCode != "" {
+			doc["httpErrorStatusCode"], doc["httpErrorMessage"] = 403, "FORBIDDEN"
+		}
 	}
 	return doc
 }
@@ -79,7 +82,7 @@ func settle(tx *world.Tx, now time.Time) error {
 		}
 		o.Done, o.EndedAt = true, o.Transition.Due
 		if o.Transition.Fail != "" {
-			o.ErrorCode, o.ErrorMessage = "INTERNAL_ERROR", o.Transition.Fail
+			o.ErrorCode, o.ErrorMessage = cmp.Or(o.RefusedCode, "INTERNAL_ERROR"), o.Transition.Fail
 		}
 		if err = errors.Join(err, putOperation(tx, o)); err != nil {
 			return err

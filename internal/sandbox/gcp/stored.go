@@ -108,6 +108,9 @@ type operation struct {
 	Transition world.Transition `json:"transition"`
 	EndedAt    time.Time        `json:"ended_at"`
 	Done       bool             `json:"done,omitempty"`
+	// Refused says why it fails when it is due, of itself and not by a fault.
+	Refused     string `json:"refused,omitempty"`
+	RefusedCode string `json:"refused_code,omitempty"`
 	// ErrorCode and ErrorMessage say why it failed.
 	ErrorCode    string `json:"error_code,omitempty"`
 	ErrorMessage string `json:"error_message,omitempty"`

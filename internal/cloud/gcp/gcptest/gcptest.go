@@ -204,7 +204,7 @@ func (a Account) foreign(t *testing.T, kind cloudtest.Kind, name string) {
 		err = a.foreignAccount(t, name)
 	case cloudtest.Cluster:
 		_, err = a.Containers(t).CreateCluster(t.Context(), &containerpb.CreateClusterRequest{Parent: "projects/" + a.Project + "/locations/" + location,
-			Cluster: &containerpb.Cluster{Name: name, InitialNodeCount: 1}})
+			Cluster: &containerpb.Cluster{Name: name, NodePools: []*containerpb.NodePool{{Name: "default-pool", InitialNodeCount: 1}}}})
 	default:
 		err = fmt.Errorf("nobody makes a %s", kind)
 	}
