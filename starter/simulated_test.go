@@ -185,6 +185,9 @@ func (s *simulated) settle(limit time.Duration, so func(regionLine) bool) map[st
 		open := false
 		for _, l := range found {
 			open = open || !so(l)
+			if l.Status == region.Failed && !so(l) && !strings.HasSuffix(l.Message, region.Undoing) {
+				s.t.Fatalf("%s failed: %s", l.Name, l.Message)
+			}
 		}
 		if !open {
 			return found
