@@ -23,8 +23,9 @@ type question struct {
 	context   map[string][]string
 }
 
-// ofOwn are the circumstances of what is the platform's, and of tagging what is made.
-var ofOwn = map[string][]string{"aws:RequestTag/managed-by": {"m3o"}, "aws:ResourceTag/managed-by": {"m3o"}, "ec2:CreateAction": {"CreateVpc"}}
+// ofOwn are the circumstances of what is the platform's, of disks as the driver in its clusters calls them, and of tagging what is made.
+var ofOwn = map[string][]string{"aws:RequestTag/managed-by": {"m3o"}, "aws:ResourceTag/managed-by": {"m3o"}, "aws:ResourceTag/Name": {"m3o-platform-region-dynamic-pvc"},
+	"ec2:CreateAction": {"CreateVpc"}}
 
 // questions are those about a region.
 func questions(of, account string, want region.Spec) []question {
