@@ -85,6 +85,9 @@ func (f *family) shown() *containerpb.Cluster {
 	if c.Message != "" && (c.State == stateError || c.State == stateDegraded) {
 		m.Conditions = []*containerpb.StatusCondition{conditionOf(c.Message)}
 	}
+	if c.Lacking != "" && c.State == stateRunning {
+		m.Conditions = append(m.Conditions, lackingCondition(c.Lacking))
+	}
 	m.CurrentMasterVersion, m.CurrentNodeVersion = c.Version, c.Version
 	m.SelfLink = "https://container.googleapis.com/v1/" + c.path()
 	m.CreateTime = c.Created.Format(time.RFC3339)
@@ -107,6 +110,12 @@ func (f *family) shown() *containerpb.Cluster {
 		m.CurrentNodeCount += int32(len(f.nodesOf(p.ID)))
 	}
 	return m
+}
+
+// lackingCondition is how GKE warns of nodes that cannot write their logs and metrics. The cluster runs all the same.
+func lackingCondition(email string) *containerpb.StatusCondition {
+	return &containerpb.StatusCondition{Code: containerpb.StatusCondition_NODE_SERVICE_ACCOUNT_MISSING_PERMISSIONS, CanonicalCode: code.Code_PERMISSION_DENIED,
+		Message: fmt.Sprintf("The node service account %s is missing permissions: grant it the role roles/container.defaultNodeServiceAccount.", email)}
 }
 
 // conditionOf says by a code what a message is about.
