@@ -129,7 +129,7 @@ func conditionOf(text string) *containerpb.StatusCondition {
 
 func getCluster(r *request) (any, error) {
 	var shown *containerpb.Cluster
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		f, err := r.family(tx)
 		if err == nil {
 			shown = f.shown()
@@ -146,7 +146,7 @@ func listClusters(r *request) (any, error) {
 		}
 	}
 	answer := &containerpb.ListClustersResponse{}
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		all, err := world.List[cluster](tx, ref(kindCluster, ""))
 		if err != nil {
 			return err
@@ -183,7 +183,7 @@ func createCluster(r *request) (any, error) {
 		return nil, invalid("Invalid value for field \"cluster.name\": %q. Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?)'.", m.GetName())
 	}
 	var told *containerpb.Operation
-	err = r.commit(func(tx *world.Tx) error {
+	err = r.Commit(func(tx *world.Tx) error {
 		f, o, err := r.newFamily(tx, m, location)
 		if err != nil {
 			return err
@@ -319,7 +319,7 @@ func nodeTag(c cluster) string { return "gke-" + c.Name + "-" + c.hash() + "-nod
 // deleteCluster begins a cluster's end. One that is stuck on its way out can be asked again.
 func deleteCluster(r *request) (any, error) {
 	var told *containerpb.Operation
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		f, err := r.family(tx)
 		if err != nil {
 			return err
