@@ -182,7 +182,7 @@ func (r *request) assign(tx *world.Tx, p map[string]any, definition role) (reply
 		return reply{}, err
 	}
 	scope := strings.TrimSuffix(r.params["scope"], "/")
-	all, err := list(tx, typeAssignment)
+	all, err := mentioning(tx, typeAssignment, principal)
 	if err != nil {
 		return reply{}, err
 	}
@@ -305,7 +305,7 @@ func contains(outer, inner string) bool { return outer == inner || strings.HasPr
 // principalMay says whether a principal has an action, or a data action, at a scope by its role assignments, as far as they have
 // spread.
 func (c *Cloud) principalMay(tx *world.Tx, principal, action, scope string, now time.Time, data bool) (bool, error) {
-	all, err := list(tx, typeAssignment)
+	all, err := mentioning(tx, typeAssignment, principal)
 	for _, one := range all {
 		p := one.properties()
 		if text(p, "principalId") != strings.ToLower(principal) || !contains(strings.ToLower(text(p, "scope")), strings.ToLower(scope)) ||
