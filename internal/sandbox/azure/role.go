@@ -263,7 +263,7 @@ var principalTerm = regexp.MustCompile(`(?i)^(?:principalId eq|assignedTo\() ?'?
 
 // listAssignments lists those at a scope, above it and below; the filter atScope() leaves out those below.
 func listAssignments(r *request) (reply, error) {
-	scope := strings.ToLower(strings.TrimSuffix(r.params["scope"], "/"))
+	scope, _, _ := strings.Cut("/"+strings.Join(split(strings.ToLower(r.http.URL.Path)), "/"), "/providers/microsoft.authorization/roleassignments")
 	principal, below := "", true
 	if filter := r.http.URL.Query().Get("$filter"); filter != "" {
 		for _, term := range strings.Split(filter, " and ") {
@@ -281,7 +281,7 @@ func listAssignments(r *request) (reply, error) {
 	err := r.View(func(tx *world.Tx) error {
 		if len(split(scope)) >= 4 {
 			if group, err := find(tx, typeGroup, groupKey(scope)); err != nil || group == nil {
-				return errors.Join(err, groupNotFound(split(r.params["scope"])[3]))
+				return errors.Join(err, groupNotFound(split(scope)[3]))
 			}
 		}
 		all, err := list(tx, typeAssignment)
