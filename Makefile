@@ -90,12 +90,16 @@ nightly: test-race-rest ## What is too long for every change: the rest of the ra
 	$(MAKE) chaos-spine N=200
 	$(MAKE) chaos-clouds N=200
 	$(MAKE) bench
+	$(MAKE) bench-clouds
 
 bench: build ## Measure, and print tables: make bench FLAGS=-figures=deploy
 	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine $(FLAGS)
 
+bench-clouds: ## Measure regions on all clouds over simulated clusters: make bench-clouds FLAGS=-clouds=reconcile
+	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestCloudFigures ./starter $(FLAGS)
+
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint vulnerabilities check record chaos-spine chaos-clouds bench clean
+.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint vulnerabilities check record chaos-spine chaos-clouds bench bench-clouds clean
 .DEFAULT_GOAL := help

@@ -29,7 +29,7 @@ const maxCycles = 20
 // once and deleted once.
 func TestCloudsSurvive(t *testing.T) {
 	clouds := cloudsHere()
-	c := &chaos{simulated: newSimulated(t, 6*time.Hour, 100), clouds: clouds, file: simulatedFile(clouds, 1), faults: map[string]int{}}
+	c := &chaos{simulated: newSimulated(t, ground{limit: 6 * time.Hour}), clouds: clouds, file: simulatedFile(clouds, 1), faults: map[string]int{}}
 	for _, p := range clouds {
 		c.victims = append(c.victims, "worker-"+queue.Cloud(p))
 	}

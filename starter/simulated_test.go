@@ -25,9 +25,15 @@ import (
 // asProcess begins the arguments with which a test binary is m3o itself, as a process of its own.
 const asProcess = "be"
 
+// processes are what else a test binary can be.
+var processes = map[string]func() int{}
+
 // TestMain is also m3o: what is killed must be a process.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == asProcess {
+		if other := processes[os.Args[2]]; other != nil {
+			os.Exit(other())
+		}
 		os.Exit(run(os.Args[2:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -50,12 +56,12 @@ type process struct {
 	log  string
 }
 
-// newSimulated brings up all processes. The test has so long.
-func newSimulated(t *testing.T, limit time.Duration, places int) *simulated {
+// newSimulated brings up all processes.
+func newSimulated(t *testing.T, on ground) *simulated {
 	t.Helper()
-	runner := clusterstest.New(places)
-	t.Cleanup(runner.ServeAPIs())
-	s := &simulated{watchedPlatform: newBarePlatform(t, limit, runner), runner: runner, processes: map[string]*process{}, logs: t.TempDir()}
+	on.runner = clusterstest.New(100)
+	t.Cleanup(on.runner.ServeAPIs())
+	s := &simulated{watchedPlatform: newBarePlatform(t, on), runner: on.runner, processes: map[string]*process{}, logs: t.TempDir()}
 	for _, p := range platformProcesses(nil) {
 		if p.Args[0] == "worker" && p.Args[2] == queue.Build || p.Cloud != nil && sandbox.CredentialsFile("", p.Cloud.Name) == "" {
 			continue
@@ -179,6 +185,9 @@ func (s *simulated) settle(limit time.Duration, so func(regionLine) bool) map[st
 		open := false
 		for _, l := range found {
 			open = open || !so(l)
+			if l.Status == region.Failed && !so(l) && !strings.HasSuffix(l.Message, region.Undoing) {
+				s.t.Fatalf("%s failed: %s", l.Name, l.Message)
+			}
 		}
 		if !open {
 			return found
@@ -221,7 +230,7 @@ func TestACloudsWorkerHoldsNothingElse(t *testing.T) {
 // TestKillingAWorkerStopsOnlyItsCloud: the others go on, the regions of that cloud say that nobody works on them and since when, and
 // with a worker again they go on where they were.
 func TestKillingAWorkerStopsOnlyItsCloud(t *testing.T) {
-	s := newSimulated(t, 8*time.Minute, 20)
+	s := newSimulated(t, ground{limit: 8 * time.Minute})
 	clouds := cloudsHere()
 	victim := clouds[len(clouds)-1]
 	worker := "worker-" + queue.Cloud(victim)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -52,23 +53,33 @@ type watchedPlatform struct {
 
 func newWatchedPlatform(t *testing.T) *watchedPlatform {
 	t.Helper()
-	p := newBarePlatform(t, 4*time.Minute, clusterstest.New(3))
+	p := newBarePlatform(t, ground{limit: 4 * time.Minute, runner: clusterstest.New(3)})
 	p.serve(p.settings)
 	return p
 }
 
+// ground is what a platform under test stands on.
+type ground struct {
+	limit  time.Duration // how long the test has
+	runner *clusterstest.Runner
+	scale  float64 // how much of their time the clouds take; 0: next to nothing
+	poll   string  // how often they are asked; "": every 50 ms
+	nodes  int     // that DigitalOcean's account may have; 0: as many as an account has
+}
+
 // newBarePlatform is what the platform's processes need, without them: Temporal, the clouds with the clusters of the runner, keys, an
-// administrator. All of it ends with the test, which has so long.
-func newBarePlatform(t *testing.T, limit time.Duration, runner *clusterstest.Runner) *watchedPlatform {
+// administrator. All of it ends with the test.
+func newBarePlatform(t *testing.T, on ground) *watchedPlatform {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	on.scale, on.poll = cmp.Or(on.scale, 0.001), cmp.Or(on.poll, "50ms")
+	ctx, cancel := context.WithTimeout(context.Background(), on.limit)
 	t.Cleanup(cancel)
 	p := &watchedPlatform{t: t, ctx: ctx, spans: tracetest.NewSpanRecorder()}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
-		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: "50ms", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
-	s = p.sandbox(at("sandbox"), runner, s)
+		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: on.poll, ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
+	s = p.sandbox(at("sandbox"), on, s)
 	_, port, _ := net.SplitHostPort(p.free())
 	var number int
 	_, err := fmt.Sscan(port, &number)
@@ -126,9 +137,9 @@ func (p *watchedPlatform) background(name string, run func(context.Context) erro
 }
 
 // sandbox runs the clouds, and returns the settings with those that lead to each.
-func (p *watchedPlatform) sandbox(dir string, runner *clusterstest.Runner, s config.Settings) config.Settings {
+func (p *watchedPlatform) sandbox(dir string, on ground, s config.Settings) config.Settings {
 	ready := make(chan sandbox.Endpoints, 1)
-	c := sandbox.Config{Dir: dir, BasePort: sandbox.AnyPort, TimeScale: simulatedScale, Clusters: runner, LeaseTimeout: -1, Policies: workerPolicies(),
+	c := sandbox.Config{Dir: dir, BasePort: sandbox.AnyPort, TimeScale: on.scale, Clusters: on.runner, LeaseTimeout: -1, DropletLimit: on.nodes, Policies: workerPolicies(),
 		Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
 	p.background("sandbox", func(ctx context.Context) error { return sandbox.Run(ctx, c) })
 	select {
@@ -136,7 +147,7 @@ func (p *watchedPlatform) sandbox(dir string, runner *clusterstest.Runner, s con
 		p.control = e.Control
 		for _, r := range queues {
 			if r.sandbox != nil && e.Providers[r.sandbox.Name] != "" {
-				s = s.With(r.sandbox.Own(dev.NewSandboxCloud(dir, r.sandbox.Name, e.Providers[r.sandbox.Name], simulatedScale)))
+				s = s.With(r.sandbox.Own(dev.NewSandboxCloud(dir, r.sandbox.Name, e.Providers[r.sandbox.Name], on.scale)))
 			}
 		}
 	case <-p.ctx.Done():
@@ -144,9 +155,6 @@ func (p *watchedPlatform) sandbox(dir string, runner *clusterstest.Runner, s con
 	}
 	return s
 }
-
-// simulatedScale is how much of their time the clouds of these tests take.
-const simulatedScale = 0.001
 
 func (p *watchedPlatform) admit(s config.Settings) {
 	db, err := openStore(p.ctx, s)

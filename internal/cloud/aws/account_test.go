@@ -185,7 +185,7 @@ func TestAMissingPermissionIsNamedBeforeAnythingIsMade(t *testing.T) {
 		p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": without(t, permission)}}).Provider(t)
 		answer, err := p.Preflight(t.Context(), awstest.Region(), nil)
 		if err != nil || len(answer.Obstacles) != 1 || answer.Obstacles[0].Kind != string(fault.Denied) || !strings.Contains(answer.Obstacles[0].Message, permission) {
-			t.Errorf("without %s: %+v, %v", permission, answer.Obstacles, err)
+			t.Errorf("without %s: %+v, %+v, %v", permission, answer.Obstacles, answer.Warnings, err)
 		}
 	}
 	p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": without(t, "iam:SimulatePrincipalPolicy")}}).Provider(t)

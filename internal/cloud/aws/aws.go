@@ -9,6 +9,7 @@
 package aws
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -154,11 +155,20 @@ func (h held) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return found, fault.Wrap(fault.Denied, err, "the worker has no AWS credentials: give its machine a role, or renew the file that it reads them from")
 }
 
-// answers bounds every answer.
+// answers bounds every answer, and keeps requests whole until they end: the SDK closes a request's body when the answer begins, which
+// may be before the transport has seen the end of the body. The transport takes that for an error, and closes the connection.
 type answers struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		data, err := io.ReadAll(r.Body)
+		if err := errors.Join(err, r.Body.Close()); err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context()) // a RoundTripper must leave its request as it is
+		r.Body = io.NopCloser(bytes.NewReader(data))
+	}
 	response, err := a.next.RoundTrip(r)
 	if err != nil {
 		return nil, err

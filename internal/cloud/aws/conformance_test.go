@@ -27,7 +27,10 @@ func newAccount(t *testing.T, config sandbox.Config) awstest.Account {
 	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
 	config.Dir, config.RunDir, config.BasePort = dir, t.TempDir(), sandbox.AnyPort
 	config.TimeScale = cmp.Or(config.TimeScale, sandboxScale)
-	config.Clusters, config.Logger, config.Ready = clusterstest.New(20), slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }
+	if config.Clusters == nil {
+		config.Clusters = clusterstest.New(20)
+	}
+	config.Logger, config.Ready = slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }
 	go func() { done <- sandbox.Run(ctx, config) }()
 	t.Cleanup(func() {
 		stop()

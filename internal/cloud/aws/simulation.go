@@ -24,7 +24,7 @@ type question struct {
 }
 
 // ofOwn are the circumstances of what is the platform's, and of tagging what is made.
-var ofOwn = map[string][]string{"aws:ResourceTag/managed-by": {"m3o"}, "ec2:CreateAction": {"CreateVpc"}}
+var ofOwn = map[string][]string{"aws:RequestTag/managed-by": {"m3o"}, "aws:ResourceTag/managed-by": {"m3o"}, "ec2:CreateAction": {"CreateVpc"}}
 
 // questions are those about a region.
 func questions(of, account string, want region.Spec) []question {
@@ -51,7 +51,7 @@ func questions(of, account string, want region.Spec) []question {
 			q.resources, q.context = roles[:1], map[string][]string{"iam:PolicyARN": policies[:1]}
 		case strings.HasPrefix(action, "iam:"):
 			q.resources = roles[:1]
-		case action == "eks:DescribeClusterVersions":
+		case action == "eks:DescribeClusterVersions" || action == "eks:CreateCluster" || action == "eks:TagResource":
 		case strings.HasPrefix(action, "eks:"):
 			q.resources = []string{eks + resourceOf(action, cluster, groupName(want.ClusterSpec(region.Net{})))}
 		}

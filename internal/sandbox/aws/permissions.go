@@ -119,16 +119,19 @@ func (x *exchange) permissionsNeeded() ([]need, error) {
 	}
 	for _, i := range implied[x.operation.name] {
 		if i.with == "" || body[i.with] != nil {
-			needs = append(needs, i.needs(body, context)...)
+			needs = append(needs, i.needs(body, resource, context)...)
 		}
 	}
 	return needs, nil
 }
 
 // needs are the permissions of an implication, for a request with that body.
-func (i implication) needs(body map[string]any, context map[string][]string) []need {
+func (i implication) needs(body map[string]any, about string, context map[string][]string) []need {
 	if i.linked != "" {
 		return []need{{i.action, "arn:aws:iam::*:role/aws-service-role/" + i.linked + "/*", map[string][]string{"iam:AWSServiceName": {i.linked}}}}
+	}
+	if i.role == "" && strings.HasPrefix(i.action, "eks:") { // of the cluster that the request is about
+		return []need{{i.action, about, context}}
 	}
 	if i.role == "" {
 		return []need{{i.action, "*", context}}
@@ -175,6 +178,12 @@ func (x *exchange) circumstances() (given tags, resource string, context map[str
 		}
 		if arn := x.in.Text(byProvider); arn != "" {
 			resource = arn
+		}
+		if arn := x.in.Text("PolicySourceArn"); arn != "" {
+			resource = arn
+		}
+		if arn := x.in.Text("PolicyArn"); arn != "" {
+			context["iam:PolicyARN"] = []string{arn}
 		}
 		err = x.View(func(tx *world.Tx) error {
 			r, err := world.Get[role](tx, ref(kindRole, x.in.Text("RoleName")))

@@ -31,6 +31,17 @@ func (a *Accounts) Read(control string) (wrong []string, err error) {
 	}
 }
 
+// Effects is the whole ledger.
+func Effects(control string) (all []world.Effect, err error) {
+	for since := int64(0); ; since = all[len(all)-1].Seq {
+		lines, err := effects(control, since)
+		if err != nil || len(lines) == 0 {
+			return all, err
+		}
+		all = append(all, lines...)
+	}
+}
+
 func effects(control string, since int64) (all []world.Effect, err error) {
 	resp, err := http.Get(fmt.Sprintf("%s/_sandbox/effects?since=%d", control, since))
 	if err != nil {

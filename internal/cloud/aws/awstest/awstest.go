@@ -63,7 +63,7 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 }
 
 // lease is more than a step lasts here.
-const lease = 2 * time.Second
+const lease = time.Second
 
 // Provider is the adapter on the account.
 func (a Account) Provider(t *testing.T) cloud.Provider {

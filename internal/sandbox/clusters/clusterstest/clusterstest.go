@@ -50,6 +50,18 @@ func (r *Runner) ServeAPIs() (stop func()) {
 // Calls counts the calls to the stand-in API servers so far.
 func (r *Runner) Calls() int64 { return r.calls.Load() }
 
+// Objects counts what was put into the stand-in API servers and is there.
+func (r *Runner) Objects() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.servers {
+		a.mu.Lock()
+		n += len(a.objects) - 1 // the StorageClass comes with the cluster
+		a.mu.Unlock()
+	}
+	return n
+}
+
 // SetReady says whether the named cluster's API server and nodes become ready.
 func (r *Runner) SetReady(name string, ready bool) {
 	r.mu.Lock()
