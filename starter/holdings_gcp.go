@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
+	"golang.org/x/oauth2/jwt"
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/gcp"
@@ -56,7 +57,7 @@ func openGCP(b *base, s gcpSettings) (cloud.Provider, error) {
 // to be had, and from whom. The context is for as long as the worker runs.
 func gcpIdentity(ctx context.Context, file string) (tokens oauth2.TokenSource, project string, err error) {
 	if file == "" {
-		found, err := google.FindDefaultCredentials(ctx, gcp.Scope)
+		found, err := google.FindDefaultCredentialsWithParams(ctx, google.CredentialsParams{Scopes: []string{gcp.Scope}, EarlyTokenRefresh: gcp.TokenMargin})
 		if err != nil {
 			return nil, "", misuse("this machine has no Google Cloud identity: give it a service account, or set M3O_GCP_CREDENTIALS_FILE: %v", err)
 		}
@@ -76,5 +77,13 @@ func gcpIdentity(ctx context.Context, file string) (tokens oauth2.TokenSource, p
 	if err := json.Unmarshal([]byte(data), &of); err != nil {
 		return nil, "", misuse("M3O_GCP_CREDENTIALS_FILE: %s names no project", file)
 	}
-	return key.TokenSource(ctx), of.Project, nil
+	return oauth2.ReuseTokenSourceWithExpiry(nil, anew{ctx, key}, gcp.TokenMargin), of.Project, nil
 }
+
+// anew asks for a new token every time: the library's own source keeps one until it is about to end.
+type anew struct {
+	ctx context.Context // for as long as the worker runs
+	key *jwt.Config
+}
+
+func (a anew) Token() (*oauth2.Token, error) { return a.key.TokenSource(a.ctx).Token() }

@@ -3,14 +3,22 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +74,44 @@ func TestAWorkerHoldsAGCPProject(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "keys from a file") {
 		t.Errorf("a sandbox's key is warned about: %s", log.String())
+	}
+}
+
+// Clusters are accessed by the worker's token, so that it is renewed well before it ends, and not before it has to be.
+func TestAGCPWorkersTokenIsRenewedInTime(t *testing.T) {
+	var asked atomic.Int32
+	life := []int{300, 3600} // seconds
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := min(int(asked.Add(1)), len(life))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"Bearer","expires_in":%d}`, n, life[n-1])
+	}))
+	defer endpoint.Close()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := json.Marshal(map[string]string{"type": "service_account", "project_id": "acme-prod", "client_email": "a@b", "token_uri": endpoint.URL,
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(file, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tokens, project, err := gcpIdentity(t.Context(), file)
+	if err != nil || project != "acme-prod" {
+		t.Fatal(project, err)
+	}
+	for _, want := range []string{"token-1", "token-2", "token-2"} { // the first one is about to end
+		if got, err := tokens.Token(); err != nil || got.AccessToken != want {
+			t.Errorf("got %v, %v, want %s", got, err, want)
+		}
 	}
 }
 
@@ -134,5 +180,35 @@ func TestAGCPWorkerIsPlacedWithSettingsThatThereAre(t *testing.T) {
 		if len(found) == 0 {
 			t.Errorf("%s tells no setting", name)
 		}
+	}
+}
+
+// A worker that is told no file acts as the machine that it is on.
+func TestAGCPWorkerActsAsItsMachine(t *testing.T) {
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Metadata-Flavor", "Google")
+		switch path := strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/"); {
+		case r.Header.Get("Metadata-Flavor") != "Google":
+			w.WriteHeader(http.StatusForbidden)
+		case path == "project/project-id":
+			_, _ = io.WriteString(w, "acme-prod")
+		case path == "instance/service-accounts/default/token":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"access_token":"of-the-machine","expires_in":3000,"token_type":"Bearer"}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer machine.Close()
+	for name, value := range map[string]string{"GCE_METADATA_HOST": strings.TrimPrefix(machine.URL, "http://"), "GOOGLE_APPLICATION_CREDENTIALS": "",
+		"HOME": t.TempDir(), "CLOUDSDK_CONFIG": ""} {
+		t.Setenv(name, value)
+	}
+	tokens, project, err := gcpIdentity(t.Context(), "")
+	if err != nil || project != "acme-prod" {
+		t.Fatal(project, err)
+	}
+	if got, err := tokens.Token(); err != nil || got.AccessToken != "of-the-machine" {
+		t.Errorf("got %v, %v", got, err)
 	}
 }

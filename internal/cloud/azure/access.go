@@ -62,7 +62,8 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	case found == nil:
 		return cloud.Access{}, fault.New(fault.NotFound, "the Azure subscription has no cluster %s", n.clusterID())
 	}
-	given, err := p.clusters.ListClusterUserCredentials(ctx, n.group, n.cluster, &armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{Format: ptr(armcontainerservice.FormatExec)})
+	given, err := p.clusters.ListClusterUserCredentials(ctx, n.group, n.cluster,
+		&armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{Format: ptr(armcontainerservice.FormatExec)})
 	if err != nil {
 		return cloud.Access{}, notYet(explain(err, "give access to the cluster "+n.cluster))
 	}
@@ -74,7 +75,8 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	if err != nil {
 		return cloud.Access{}, err
 	}
-	made := kubeconfig{APIVersion: "v1", Kind: "Config", Clusters: []namedCluster{server}, Users: []namedUser{{Name: "m3o"}}, Contexts: []namedContext{{Name: "m3o"}}, Current: "m3o"}
+	made := kubeconfig{APIVersion: "v1", Kind: "Config", Clusters: []namedCluster{server}, Users: []namedUser{{Name: "m3o"}},
+		Contexts: []namedContext{{Name: "m3o"}}, Current: "m3o"}
 	made.Users[0].User.Token = token.Token
 	made.Contexts[0].Context.Cluster, made.Contexts[0].Context.User = server.Name, "m3o"
 	text, err := yaml.Marshal(made)

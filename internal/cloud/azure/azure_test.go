@@ -94,6 +94,16 @@ func TestNamesKeepToAzuresRules(t *testing.T) {
 			t.Errorf("two regions share the %s %s", what, a[what])
 		}
 	}
+	taken := map[string]string{}
+	for _, name := range []string{"asia", "asia-nodes", "nodes-asia", "asia-cluster"} { // groups have one space of names
+		named := p.Named(region.Key{Platform: "micro", Name: name}.ResourceName())
+		for _, group := range []string{named["group"], named["nodeGroup"]} {
+			if other := taken[group]; other != "" {
+				t.Errorf("the group %s is both %s's and %s's", group, other, name)
+			}
+			taken[group] = name
+		}
+	}
 	if short["group"] != "m3o-micro-asia" || short["cluster"] != "m3o-micro-asia" {
 		t.Errorf("short names are cut: %v", short)
 	}
@@ -194,5 +204,72 @@ func TestAWorkerThatItsTokenDoesNotNameIsGivenNothing(t *testing.T) {
 	spec := region.Spec{Platform: "micro", Name: "asia"}.TrustSpec(region.Cluster{}, region.Identity{})
 	if _, err := p.EnsureTrust(t.Context(), spec, ""); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "claim oid") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// scripted answers as the Resource Manager does, by method and the end of the path.
+type scripted map[string]string
+
+func (s scripted) RoundTrip(r *http.Request) (*http.Response, error) {
+	for call, body := range s {
+		method, end, _ := strings.Cut(call, " ")
+		if r.Method == method && strings.HasSuffix(r.URL.Path, end) {
+			status := http.StatusOK
+			if method == http.MethodDelete {
+				status = http.StatusAccepted
+			}
+			answer := answered(status, body, http.Header{"Content-Type": {"application/json"}, "Location": {"https://management.azure.com/subscriptions/s/operationresults/next"}})
+			answer.Request = r
+			return answer, nil
+		}
+	}
+	answer := answered(http.StatusNotFound, `{"error":{"code":"ResourceNotFound","message":"The Resource was not found."}}`, nil)
+	answer.Request = r
+	return answer, nil
+}
+
+// TestADeletionThatAzureGaveUpIsRepeated, and says why.
+func TestADeletionThatAzureGaveUpIsRepeated(t *testing.T) {
+	tags := `"tags":{"m3o-owner":"m3o:micro:asia"},"location":"southeastasia"`
+	gaveUp := `{"status":"Failed","error":{"code":"OperationNotAllowed","message":"Load balancer kubernetes is in use."}}`
+	p, err := azure.New(azure.Config{Subscription: subscription, Credential: nobody{}, Transport: scripted{
+		"GET /managedClusters/m3o-micro-asia":    `{` + tags + `,"properties":{"provisioningState":"Failed"}}`,
+		"DELETE /managedClusters/m3o-micro-asia": ``,
+		"GET /locations/l/operations/o":          gaveUp,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := region.Spec{Platform: "micro", Name: "asia", Location: "southeastasia"}
+	operation := "https://management.azure.com/subscriptions/s/providers/Microsoft.ContainerService/locations/l/operations/o"
+	now, err := p.DeleteCluster(t.Context(), spec.ClusterSpec(region.Net{}), operation)
+	if err != nil || now.Gone || !strings.Contains(now.State, "after Azure gave up the one before: Load balancer kubernetes is in use.") || !strings.HasSuffix(now.Operation, "/next") {
+		t.Errorf("the cluster: %+v, %v", now, err)
+	}
+	p, err = azure.New(azure.Config{Subscription: subscription, Credential: nobody{}, Transport: scripted{
+		"GET /resourcegroups/m3o-micro-asia":    `{` + tags + `,"properties":{"provisioningState":"Succeeded"}}`,
+		"GET /m3o-micro-asia/resources":         `{"value":[]}`,
+		"DELETE /resourcegroups/m3o-micro-asia": ``,
+		"GET /locations/l/operations/o":         gaveUp,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err = p.DeleteNetwork(t.Context(), spec.NetworkSpec(), operation)
+	if err != nil || now.Gone || !strings.Contains(now.State, "after Azure gave up the one before: Load balancer kubernetes is in use.") {
+		t.Errorf("the group: %+v, %v", now, err)
+	}
+}
+
+// TestAClusterThatSomebodyStoppedSaysSo: Azure does not start it by itself.
+func TestAClusterThatSomebodyStoppedSaysSo(t *testing.T) {
+	p, err := azure.New(azure.Config{Subscription: subscription, Credential: nobody{}, Transport: scripted{
+		"GET /managedClusters/m3o-micro-asia": `{"tags":{"m3o-owner":"m3o:micro:asia"},"properties":{"provisioningState":"Succeeded","powerState":{"code":"Stopped"}}}`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.EnsureCluster(t.Context(), region.Spec{Platform: "micro", Name: "asia"}.ClusterSpec(region.Net{}), "")
+	if err != nil || !c.Broken || c.Ready || !strings.Contains(c.Reason, "az aks start -g m3o-micro-asia -n m3o-micro-asia") {
+		t.Errorf("it is %+v, %v", c, err)
 	}
 }

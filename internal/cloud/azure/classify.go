@@ -20,12 +20,18 @@ import (
 	"github.com/m3o/platform/internal/rate"
 )
 
+// scarce are the codes for machines that Azure has none of now.
+const scarce = `^(Overconstrained|Zonal)?Allocation(Request|Failed)|^SkuNotAvailable$`
+
 // Azure says what it means with a code in the body; resource providers use the same status for very different things.
 var (
-	quotaCodes  = regexp.MustCompile(`(?i)quota|LimitReached|LimitExceeded|CountLimit|InsufficientVCPU|SubnetIsFull|InsufficientSubnetSize|^(Overconstrained|Zonal)?Allocation(Request|Failed)|^SkuNotAvailable$`)
+	quotaCodes  = regexp.MustCompile(`(?i)quota|LimitReached|LimitExceeded|CountLimit|InsufficientVCPU|SubnetIsFull|InsufficientSubnetSize|` + scarce)
 	quotaWords  = regexp.MustCompile(`(?i)\bquota\b`)
-	busyCodes   = regexp.MustCompile(`(?i)^(PrincipalNotFound|AnotherOperationInProgress|RetryableError.*|OperationPreempted|ReferencedResourceNotProvisioned)$|MissingPermissionError$|InUse|CannotBeDeleted|BeingDeleted`)
-	deniedCodes = regexp.MustCompile(`^(SubscriptionNotFound|InvalidSubscriptionId|DisabledSubscription|ReadOnlyDisabledSubscription|MissingSubscriptionRegistration|InvalidAuthenticationTokenTenant)$`)
+	scarceCodes = regexp.MustCompile(`(?i)` + scarce)
+	busyCodes   = regexp.MustCompile(`(?i)^(PrincipalNotFound|AnotherOperationInProgress|RetryableError.*|OperationPreempted|ReferencedResourceNotProvisioned)$|` +
+		`MissingPermissionError$|InUse|CannotBeDeleted|BeingDeleted`)
+	deniedCodes = regexp.MustCompile(`^(SubscriptionNotFound|InvalidSubscriptionId|DisabledSubscription|ReadOnlyDisabledSubscription|` +
+		`MissingSubscriptionRegistration|InvalidAuthenticationTokenTenant)$`)
 	// transportWords are in what the identity library says when it got no answer: it keeps no cause.
 	transportWords = regexp.MustCompile(`(?i)\b(dial|connection|timeout|deadline|EOF|no such host|x509|tls|reset|refused|cut)\b`)
 )
@@ -50,7 +56,8 @@ func explain(err error, what string) error {
 		}
 		return f
 	case strings.Contains(err.Error(), "failed to acquire a token"): // the default chain found no identity
-		return fault.Wrap(fault.Denied, err, "the process has no Azure identity with which to %s: run it with a managed identity, or name a file in M3O_AZURE_CREDENTIALS_FILE", what)
+		return fault.Wrap(fault.Denied, err, "the process has no Azure identity with which to %s: run it with a managed identity, or name a file in M3O_AZURE_CREDENTIALS_FILE",
+			what)
 	}
 	return fault.Wrap(fault.Unavailable, err, "Azure did not answer when asked to %s", what)
 }
@@ -65,7 +72,8 @@ func explainToken(err *azidentity.AuthenticationFailedError, what string) error 
 		f.RetryAfter = retryAfter(r)
 		return f
 	}
-	return fault.Wrap(fault.Denied, err, "Microsoft Entra ID gave no token to %s: %s; look whether the worker's identity or client secret is there still, and has not expired", what, tokenWords(err))
+	return fault.Wrap(fault.Denied, err, "Microsoft Entra ID gave no token to %s: %s; look whether the worker's identity or client secret is there still, and has not expired",
+		what, tokenWords(err))
 }
 
 // tokenWords is Entra's own description, of which the rest are ids.
@@ -126,7 +134,7 @@ func (s said) advice() string {
 		return "give the worker's identity the role in deploy/workers/azure; a role that was just given takes some minutes"
 	case s.Code == "ScopeLocked":
 		return "remove the lock: az lock list"
-	case s.any(regexp.MustCompile(`(?i)AllocationFailed|AllocationRequest|SkuNotAvailable`)):
+	case s.any(scarceCodes):
 		return "Azure has no such machines there now: try again later, or choose another size or location"
 	case s.any(quotaCodes), s.isQuota():
 		return "ask for a higher limit in the portal's Quotas page, or by `az quota update`"

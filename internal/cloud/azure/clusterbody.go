@@ -24,7 +24,7 @@ const (
 
 // body is the cluster as it is asked for. What Azure takes for granted is said where it depends on the version, costs money or is less
 // safe.
-func (p *Provider) body(spec region.ClusterSpec, n names, version string, zones []string) armcontainerservice.ManagedCluster {
+func (p *Provider) body(spec region.ClusterSpec, n names, version string, zones []string) cluster {
 	first := pool(spec, n, version, zones)
 	properties := &armcontainerservice.ManagedClusterProperties{
 		KubernetesVersion: &version, DNSPrefix: ptr(n.dnsPrefix), NodeResourceGroup: ptr(n.nodeGroup),
@@ -44,12 +44,12 @@ func (p *Provider) body(spec region.ClusterSpec, n names, version string, zones 
 		AutoUpgradeProfile: &armcontainerservice.ManagedClusterAutoUpgradeProfile{UpgradeChannel: ptr(armcontainerservice.UpgradeChannelPatch),
 			NodeOSUpgradeChannel: ptr(armcontainerservice.NodeOSUpgradeChannelNodeImage)},
 		SupportPlan:       ptr(armcontainerservice.KubernetesSupportPlanKubernetesOfficial),
-		AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{firstPool(first)},
+		AgentPoolProfiles: []*nodePool{firstPool(first)},
 	}
 	if ranges := p.ranges(spec); len(ranges) > 0 {
 		properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{AuthorizedIPRanges: pointers(ranges)}
 	}
-	return armcontainerservice.ManagedCluster{
+	return cluster{
 		Location: &spec.Location, Tags: marks(spec.Owner, spec.Tags), Properties: properties,
 		// The paid tier: the free one has no promise of uptime, and an API server for ten nodes.
 		SKU: &armcontainerservice.ManagedClusterSKU{Name: ptr(armcontainerservice.ManagedClusterSKUNameBase), Tier: ptr(armcontainerservice.ManagedClusterSKUTierStandard)},
@@ -69,14 +69,14 @@ func pool(spec region.ClusterSpec, n names, version string, zones []string) *arm
 }
 
 // firstPool is the same as a part of the cluster.
-func firstPool(p *armcontainerservice.ManagedClusterAgentPoolProfileProperties) *armcontainerservice.ManagedClusterAgentPoolProfile {
-	return &armcontainerservice.ManagedClusterAgentPoolProfile{Name: ptr(poolName), Count: p.Count, VMSize: p.VMSize, OrchestratorVersion: p.OrchestratorVersion,
+func firstPool(p *armcontainerservice.ManagedClusterAgentPoolProfileProperties) *nodePool {
+	return &nodePool{Name: ptr(poolName), Count: p.Count, VMSize: p.VMSize, OrchestratorVersion: p.OrchestratorVersion,
 		AvailabilityZones: p.AvailabilityZones, Mode: p.Mode, Type: p.Type, OSType: p.OSType, OSSKU: p.OSSKU, OSDiskSizeGB: p.OSDiskSizeGB, MaxPods: p.MaxPods,
 		EnableNodePublicIP: p.EnableNodePublicIP, VnetSubnetID: p.VnetSubnetID, Tags: p.Tags}
 }
 
 // writable is a cluster that was read, without what only Azure writes.
-func writable(c armcontainerservice.ManagedCluster) armcontainerservice.ManagedCluster {
+func writable(c cluster) cluster {
 	c.ID, c.Name, c.Type, c.ETag, c.SystemData = nil, nil, nil, nil, nil
 	properties := *c.Properties
 	properties.ProvisioningState, properties.PowerState, properties.MaxAgentPools, properties.Fqdn, properties.AzurePortalFQDN = nil, nil, nil, nil, nil
@@ -135,7 +135,7 @@ func canonicalRange(text string) string {
 	return text
 }
 
-func rangesOf(c *armcontainerservice.ManagedCluster) []string {
+func rangesOf(c *cluster) []string {
 	var all []string
 	if profile := c.Properties.APIServerAccessProfile; profile != nil {
 		for _, text := range profile.AuthorizedIPRanges {

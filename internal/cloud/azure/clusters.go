@@ -14,6 +14,12 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
+// A cluster and a node pool as AKS describes them.
+type (
+	cluster  = armcontainerservice.ManagedCluster
+	nodePool = armcontainerservice.ManagedClusterAgentPoolProfile
+)
+
 // EnsureCluster takes one step towards the AKS cluster of the spec's name and owner: its creation, then the ranges that reach its API
 // server, then its number of nodes. Its version is Azure's to change: it upgrades to newer patches by itself.
 func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, operation string) (region.Cluster, error) {
@@ -35,7 +41,8 @@ func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, o
 	case again != nil:
 		return region.Cluster{}, again
 	case found == nil && isUnseen(err):
-		return region.Cluster{ID: n.clusterID(), Name: n.cluster, Condition: region.Condition{State: "waits for its identity's roles", Reason: fault.Message(err)}}, nil
+		return region.Cluster{ID: n.clusterID(), Name: n.cluster,
+			Condition: region.Condition{State: "waits for its identity's roles", Reason: fault.Message(err)}}, nil
 	case found == nil && err != nil:
 		return region.Cluster{}, err
 	case found == nil:
@@ -70,7 +77,7 @@ func isUnseen(err error) bool {
 }
 
 // cluster returns nil when there is none of our name, and an Exists fault when there is one with another owner.
-func (p *Provider) cluster(ctx context.Context, owner region.Key, n names) (*armcontainerservice.ManagedCluster, error) {
+func (p *Provider) cluster(ctx context.Context, owner region.Key, n names) (*cluster, error) {
 	found, err := p.clusters.Get(ctx, n.group, n.cluster, nil)
 	c, err := ours(&found.ManagedCluster, found.Tags, err, "cluster", n.clusterID(), owner)
 	if c != nil && c.Properties == nil {
@@ -81,19 +88,21 @@ func (p *Provider) cluster(ctx context.Context, owner region.Key, n names) (*arm
 
 // converge brings a cluster that is there to what the spec wants, one change at a time: AKS takes no two at once. A cluster that is being
 // deleted, or that lies in another network, cannot become what is wanted.
-func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, n names, c *armcontainerservice.ManagedCluster, operation string) (region.Cluster, error) {
+func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, n names, c *cluster, operation string) (region.Cluster, error) {
 	pool := poolOf(c)
 	switch state := of(c.Properties.ProvisioningState); {
 	case state == leaving:
 		return region.Cluster{}, fault.New(fault.Conflict, "the cluster %s is still being deleted", n.cluster)
 	case pool != nil && spec.Network.ID != "" && !strings.HasPrefix(strings.ToLower(of(pool.VnetSubnetID)), strings.ToLower(spec.Network.ID)+"/"):
-		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s is in the subnet %s, not in the network %s: remove the region first", n.cluster, of(pool.VnetSubnetID), spec.Network.ID)
+		return region.Cluster{}, fault.New(fault.Failed, "the cluster %s is in the subnet %s, not in the network %s: remove the region first",
+			n.cluster, of(pool.VnetSubnetID), spec.Network.ID)
 	case state == "Failed", state == "Canceled":
 		return p.mend(ctx, spec, n, c, operation)
 	case state != "Succeeded":
 		return n.region(c, region.Condition{State: state, Reason: "AKS makes or changes the cluster", Operation: operation}), nil
 	case isStopped(c):
-		return n.region(c, region.Condition{State: "Stopped", Broken: true, Reason: fmt.Sprintf("somebody stopped the cluster: az aks start -g %s -n %s", n.group, n.cluster)}), nil
+		return n.region(c, region.Condition{State: "Stopped", Broken: true,
+			Reason: fmt.Sprintf("somebody stopped the cluster: az aks start -g %s -n %s", n.group, n.cluster)}), nil
 	case !slices.Equal(rangesOf(c), p.ranges(spec)):
 		return p.restrict(ctx, spec, n, c)
 	case pool == nil || int(of(pool.Count)) != spec.Nodes.Count:
@@ -111,7 +120,7 @@ func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, n name
 
 // mend looks at a cluster that AKS gave up. If another number of nodes is wanted by now than it failed with, it is asked for that: a
 // limit that was too small for many nodes may do for fewer. Else it is broken, with the reason if the operation tells it.
-func (p *Provider) mend(ctx context.Context, spec region.ClusterSpec, n names, c *armcontainerservice.ManagedCluster, operation string) (region.Cluster, error) {
+func (p *Provider) mend(ctx context.Context, spec region.ClusterSpec, n names, c *cluster, operation string) (region.Cluster, error) {
 	why, err := p.reason(ctx, operation)
 	if err != nil {
 		return region.Cluster{}, err
@@ -129,13 +138,14 @@ func (p *Provider) mend(ctx context.Context, spec region.ClusterSpec, n names, c
 }
 
 // restrict changes the ranges that reach the API server.
-func (p *Provider) restrict(ctx context.Context, spec region.ClusterSpec, n names, c *armcontainerservice.ManagedCluster) (region.Cluster, error) {
+func (p *Provider) restrict(ctx context.Context, spec region.ClusterSpec, n names, c *cluster) (region.Cluster, error) {
 	if c.Properties.APIServerAccessProfile == nil {
 		c.Properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{}
 	}
 	c.Properties.APIServerAccessProfile.AuthorizedIPRanges = append([]*string{}, pointers(p.ranges(spec))...) // none is said, too
 	watching, kept := watched(ctx)
-	_, err := p.clusters.BeginCreateOrUpdate(watching, n.group, n.cluster, writable(*c), &armcontainerservice.ManagedClustersClientBeginCreateOrUpdateOptions{IfMatch: c.ETag})
+	_, err := p.clusters.BeginCreateOrUpdate(watching, n.group, n.cluster, writable(*c),
+		&armcontainerservice.ManagedClustersClientBeginCreateOrUpdateOptions{IfMatch: c.ETag})
 	if err != nil {
 		return region.Cluster{}, explain(err, "change the ranges that reach the API server of "+n.cluster)
 	}
@@ -143,7 +153,7 @@ func (p *Provider) restrict(ctx context.Context, spec region.ClusterSpec, n name
 }
 
 // scale asks for the spec's number of nodes, or for the pool if there is none.
-func (p *Provider) scale(ctx context.Context, spec region.ClusterSpec, n names, c *armcontainerservice.ManagedCluster, have *armcontainerservice.ManagedClusterAgentPoolProfile) (region.Cluster, error) {
+func (p *Provider) scale(ctx context.Context, spec region.ClusterSpec, n names, c *cluster, have *nodePool) (region.Cluster, error) {
 	var wanted armcontainerservice.AgentPool
 	options := &armcontainerservice.AgentPoolsClientBeginCreateOrUpdateOptions{}
 	if have == nil {
@@ -170,11 +180,12 @@ func (p *Provider) scale(ctx context.Context, spec region.ClusterSpec, n names, 
 	if err != nil {
 		return region.Cluster{}, explain(err, fmt.Sprintf("give the node pool of %s %d nodes", n.cluster, spec.Nodes.Count))
 	}
-	return n.region(c, region.Condition{State: "Scaling", Reason: fmt.Sprintf("AKS brings the node pool to %d nodes", spec.Nodes.Count), Operation: kept.operation()}), nil
+	return n.region(c, region.Condition{State: "Scaling", Operation: kept.operation(),
+		Reason: fmt.Sprintf("AKS brings the node pool to %d nodes", spec.Nodes.Count)}), nil
 }
 
 // poolOf is the pool we made, nil when there is none: others are somebody's.
-func poolOf(c *armcontainerservice.ManagedCluster) *armcontainerservice.ManagedClusterAgentPoolProfile {
+func poolOf(c *cluster) *nodePool {
 	for _, pool := range c.Properties.AgentPoolProfiles {
 		if of(pool.Name) == poolName {
 			return pool
@@ -183,12 +194,12 @@ func poolOf(c *armcontainerservice.ManagedCluster) *armcontainerservice.ManagedC
 	return nil
 }
 
-func isStopped(c *armcontainerservice.ManagedCluster) bool {
+func isStopped(c *cluster) bool {
 	return c.Properties.PowerState != nil && of(c.Properties.PowerState.Code) == armcontainerservice.CodeStopped
 }
 
 // region is the cluster as the platform sees it.
-func (n names) region(c *armcontainerservice.ManagedCluster, now region.Condition) region.Cluster {
+func (n names) region(c *cluster, now region.Condition) region.Cluster {
 	made := region.Cluster{ID: n.clusterID(), Name: n.cluster, Version: of(c.Properties.CurrentKubernetesVersion), Condition: now}
 	if host := of(c.Properties.Fqdn); host != "" {
 		made.Endpoint = "https://" + host + ":443"

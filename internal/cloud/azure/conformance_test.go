@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/m3o/platform/deploy/workers"
 	"github.com/m3o/platform/internal/cloud/azure"
 	"github.com/m3o/platform/internal/cloud/azure/azuretest"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
@@ -17,8 +18,10 @@ import (
 // sandboxScale makes a cluster's five minutes a bit more than half a second.
 const sandboxScale = 0.002
 
+// TestAzureIsAProvider with a worker that may do what its role allows, and nothing else.
 func TestAzureIsAProvider(t *testing.T) {
-	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, sandbox.Config{}).Harness(t) })
+	role := map[string][]byte{"azure": workerpolicy.Of("azure")}
+	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, sandbox.Config{Policies: role}).Harness(t) })
 }
 
 // newAccount is the subscription of a sandbox of its own, whose clusters are only numbers.

@@ -37,7 +37,7 @@ func (p *Provider) names(name string) names {
 	return names{
 		subscription:    p.subscription,
 		group:           region.CutName(groupLimit, name),
-		nodeGroup:       region.CutName(nodeGroupLimit, name+"-nodes"),
+		nodeGroup:       region.CutName(nodeGroupLimit, "nodes-"+name), // with "-nodes" it could be another region's group
 		network:         region.CutName(networkLimit, name),
 		gateway:         region.CutName(gatewayLimit, name+"-nat"),
 		address:         region.CutName(addressLimit, name+"-nat"),

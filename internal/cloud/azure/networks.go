@@ -25,7 +25,8 @@ const idleMinutes = 4
 func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, operation string) (region.Net, error) {
 	n := p.names(spec.Name)
 	if spec.NAT == region.PerZoneNAT {
-		return region.Net{}, fault.New(fault.Invalid, "nat: %q cannot be had on Azure: a node pool lies in one subnet, which has one NAT gateway; write %q", spec.NAT, region.SingleNAT)
+		return region.Net{}, fault.New(fault.Invalid, "nat: %q cannot be had on Azure: a node pool lies in one subnet, which has one NAT gateway; write %q",
+			spec.NAT, region.SingleNAT)
 	}
 	wanted, err := divide(spec.CIDR)
 	if err != nil {
@@ -35,7 +36,8 @@ func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, o
 		return region.Net{}, err
 	}
 	made := region.Net{Name: n.network}
-	for _, ensure := range []func(context.Context, region.NetworkSpec, names, layout, *region.Net) (progress, error){p.ensureAddress, p.ensureGateway, p.ensureVirtualNetwork} {
+	type part = func(context.Context, region.NetworkSpec, names, layout, *region.Net) (progress, error)
+	for _, ensure := range []part{p.ensureAddress, p.ensureGateway, p.ensureVirtualNetwork} {
 		now, err := ensure(ctx, spec, n, wanted, &made)
 		if err != nil {
 			return region.Net{}, err

@@ -277,7 +277,7 @@ func numbers(version string) []int {
 }
 
 // kubernetes is what a cluster has of what a platform file says of one; nothing of none.
-func kubernetes(c *armcontainerservice.ManagedCluster) region.Kubernetes {
+func kubernetes(c *cluster) region.Kubernetes {
 	if c == nil {
 		return region.Kubernetes{}
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
-
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -22,7 +20,7 @@ var defaultSizes = []string{"Standard_D2s_v5", "Standard_D2as_v5", "Standard_D2s
 func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
 	s, err := p.survey(ctx, want)
 	if fault.Is(err, fault.Denied) {
-		return region.Preflight{Kubernetes: want.Kubernetes, Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost(0)}, nil
+		return region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost(0), Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}}, nil
 	}
 	if err != nil {
 		return region.Preflight{}, err
@@ -42,7 +40,7 @@ type survey struct {
 	sizes        []size
 	cores        map[string]usage
 	networks     map[string]usage
-	mine         *armcontainerservice.ManagedCluster // the region's own, if there is one that stays
+	mine         *cluster // the region's own, if there is one that stays
 }
 
 func (p *Provider) survey(ctx context.Context, want region.Spec) (s survey, err error) {
@@ -57,7 +55,8 @@ func (p *Provider) survey(ctx context.Context, want region.Spec) (s survey, err 
 		}
 	}
 	if len(s.missing) > 0 { // what follows would only be refused
-		return s, fault.New(fault.Denied, "the worker's identity lacks %s in the subscription %s: give it the role in deploy/workers/azure; a role that was just given takes some minutes",
+		return s, fault.New(fault.Denied,
+			"the worker's identity lacks %s in the subscription %s: give it the role in deploy/workers/azure; a role that was just given takes some minutes",
 			strings.Join(s.missing, ", "), p.subscription)
 	}
 	if s.unregistered, err = p.unregistered(ctx); err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// accessAtLeast is how long credentials for a cluster hold at least. A token with less left is not handed out, but for one that a
-// metadata server has no newer of.
-const accessAtLeast = 6 * time.Minute
+// TokenMargin is how long before a token ends a newer one is asked for, since credentials for clusters end with it. A source that keeps
+// its tokens for longer hands out the same one.
+const TokenMargin = 6 * time.Minute
 
 // Access returns a kubeconfig with an access token of the worker's identity, which GKE's API servers take as they take anybody's in
 // the project. It ends when the token does, which is within an hour.
@@ -46,7 +46,7 @@ func (p *Provider) Access(ctx context.Context, spec region.ClusterSpec) (cloud.A
 	}
 	expires := token.Expiry
 	if expires.IsZero() { // a token that says nothing lives for an hour at most
-		expires = time.Now().Add(accessAtLeast)
+		expires = time.Now().Add(TokenMargin)
 	}
 	return cloud.Access{Kubeconfig: config, Expires: expires}, nil
 }

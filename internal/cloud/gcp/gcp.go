@@ -56,7 +56,7 @@ const (
 // Config says which project, and how to reach it.
 type Config struct {
 	Project string             // its id ("acme-prod"), not its number
-	Tokens  oauth2.TokenSource // OAuth access tokens of the worker's identity, with the scope Scope
+	Tokens  oauth2.TokenSource // OAuth access tokens of the worker's identity, with the scope Scope, renewed TokenMargin before they end
 	URL     string             // of all services at once, as the sandbox has them; empty for the real ones
 	// Transport carries the requests, within Limits and with telemetry where they are wanted; nil for http.DefaultTransport.
 	Transport http.RoundTripper
@@ -107,7 +107,7 @@ func New(c Config) (*Provider, error) {
 	// The clients do not repeat calls by themselves: who asks knows how long it is worth it.
 	client := &http.Client{Timeout: callTimeout, Transport: authorized{tokens: c.Tokens, next: transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }} // the token is for nobody else
-	p := &Provider{project: c.Project, egress: c.Egress, tokens: oauth2.ReuseTokenSourceWithExpiry(nil, c.Tokens, accessAtLeast)}
+	p := &Provider{project: c.Project, egress: c.Egress, tokens: oauth2.ReuseTokenSourceWithExpiry(nil, c.Tokens, TokenMargin)}
 	if err := p.dial(client, strings.TrimSuffix(c.URL, "/")); err != nil {
 		return nil, fmt.Errorf("make the GCP clients: %w", err)
 	}

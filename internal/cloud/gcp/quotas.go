@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/api/compute/v1"
@@ -11,15 +12,13 @@ import (
 )
 
 // families have quotas of their own; every other family is counted as CPUS.
-var families = []string{"n2", "n2d", "c2", "c2d", "c3", "c3d", "t2d", "t2a", "n4", "c4", "c4a", "m1", "m2", "m3", "a2", "g2", "h3"}
+var families = []string{"n2", "n2d", "c2", "c2d", "c3", "c3d", "t2d", "t2a", "n4", "n4a", "n4d", "c4", "c4a", "c4d", "m1", "m2", "m3", "a2", "g2", "h3"}
 
 // cpuMetric is the quota that a machine type's CPUs count against.
 func cpuMetric(machine string) string {
 	family, _, _ := strings.Cut(machine, "-")
-	for _, one := range families {
-		if one == family {
-			return strings.ToUpper(family) + "_CPUS"
-		}
+	if slices.Contains(families, family) {
+		return strings.ToUpper(family) + "_CPUS"
 	}
 	return "CPUS"
 }
@@ -39,7 +38,7 @@ func (s survey) draws(want region.Spec, have *region.Spec, more int) []region.Dr
 	draw(s.region.Quotas, cpuMetric(s.want.Nodes.Size), here, more*s.machine.cpus)
 	draw(s.project.Quotas, "CPUS_ALL_REGIONS", "", more*s.machine.cpus)
 	draw(s.region.Quotas, "INSTANCES", here, more)
-	draw(s.region.Quotas, "SSD_TOTAL_GB", here, more*diskSize)
+	draw(s.region.Quotas, diskOf(s.want.Nodes.Size).metric, here, more*diskSize)
 	balancers := 0
 	if have == nil && s.mine == nil {
 		if len(want.Network) > 0 {

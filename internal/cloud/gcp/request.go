@@ -3,17 +3,27 @@ package gcp
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"cloud.google.com/go/container/apiv1/containerpb"
 
 	"github.com/m3o/platform/internal/region"
 )
 
-// What every node has.
-const (
-	diskType = "pd-balanced"
-	diskSize = 50 // GB
-)
+// diskSize is that of every node's boot disk, in GB.
+const diskSize = 50
+
+// disk is a type of boot disk, and the quota that it counts against.
+type disk struct{ kind, metric string }
+
+// diskOf is the balanced boot disk that machines of a type take: the newest families take no persistent disks.
+func diskOf(machine string) disk {
+	family, _, _ := strings.Cut(machine, "-")
+	if slices.Contains([]string{"n4", "n4a", "n4d", "c4", "c4a", "c4d", "m4", "x4"}, family) {
+		return disk{"hyperdisk-balanced", "HDB_TOTAL_GB"}
+	}
+	return disk{"pd-balanced", "SSD_TOTAL_GB"}
+}
 
 // clusterRequest asks for a regional cluster with private nodes. What GKE takes for granted and depends on its version or costs
 // money is said outright.
@@ -76,7 +86,7 @@ func nodePool(spec region.ClusterSpec, zone string, count int) *containerpb.Node
 		Name: poolName(zone), Locations: []string{zone}, InitialNodeCount: int32(count),
 		Management: &containerpb.NodeManagement{AutoUpgrade: true, AutoRepair: true},
 		Config: &containerpb.NodeConfig{
-			MachineType: spec.Nodes.Size, DiskType: diskType, DiskSizeGb: diskSize, ImageType: "COS_CONTAINERD",
+			MachineType: spec.Nodes.Size, DiskType: diskOf(spec.Nodes.Size).kind, DiskSizeGb: diskSize, ImageType: "COS_CONTAINERD",
 			ServiceAccount: spec.Principals[nodesPrincipal], OauthScopes: []string{Scope}, // what nodes may do is the account's roles' to say
 			Metadata: map[string]string{"disable-legacy-endpoints": "true"}, ResourceLabels: labels(spec.Tags),
 			WorkloadMetadataConfig: &containerpb.WorkloadMetadataConfig{Mode: containerpb.WorkloadMetadataConfig_GKE_METADATA},

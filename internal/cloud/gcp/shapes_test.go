@@ -70,6 +70,17 @@ func TestNodesAreSharedByZones(t *testing.T) {
 	}
 }
 
+// The newest families take no persistent disks, and every family but the oldest has a quota of its own.
+func TestMachinesHaveTheirDisksAndQuotas(t *testing.T) {
+	for machine, want := range map[string]string{"e2-standard-2": "pd-balanced SSD_TOTAL_GB CPUS", "n1-standard-1": "pd-balanced SSD_TOTAL_GB CPUS", "n2d-standard-4": "pd-balanced SSD_TOTAL_GB N2D_CPUS",
+		"n4-standard-2": "hyperdisk-balanced HDB_TOTAL_GB N4_CPUS", "c4a-standard-4-lssd": "hyperdisk-balanced HDB_TOTAL_GB C4A_CPUS"} {
+		pool := nodePool(region.ClusterSpec{Nodes: region.Nodes{Size: machine}}, "europe-west1-b", 1)
+		if got := strings.Join([]string{pool.GetConfig().GetDiskType(), diskOf(machine).metric, cpuMetric(machine)}, " "); got != want {
+			t.Errorf("%s: got %s, want %s", machine, got, want)
+		}
+	}
+}
+
 // Names that are too long for one kind of thing are cut for it alone, and stay apart.
 func TestNamesKeepToTheirLimits(t *testing.T) {
 	long := region.Key{Platform: strings.Repeat("p", 40), Name: strings.Repeat("r", 40)}.ResourceName()

@@ -165,8 +165,8 @@ func TestUpgradeGoesOneMinorAtATime(t *testing.T) {
 func TestServicesAndClaimsShow(t *testing.T) {
 	s := open(t)
 	s.runner.Made(clusters.Inventory{
-		LoadBalancers: []clusters.LoadBalancer{{UID: "u1", Name: "a0123", IP: "127.16.0.7", Ports: []clusters.Port{{Protocol: "tcp", Port: 80, NodePort: 31080}}}},
-		Volumes:       []clusters.Volume{{UID: "u2", Name: "pvc-1", SizeGiB: 8}}})
+		LoadBalancers: []clusters.LoadBalancer{{UID: "u1", Name: "a0123", Service: "shop/web", IP: "127.16.0.7", Ports: []clusters.Port{{Protocol: "tcp", Port: 80, NodePort: 31080}}}},
+		Volumes:       []clusters.Volume{{UID: "u2", Name: "pvc-1", Claim: "shop/data", SizeGiB: 8}}})
 	s.cluster()
 	const nodes = inSub + "/resourceGroups/MC_rg_eu_westeurope/providers/"
 	balancer := s.until("Succeeded", nodes+"Microsoft.Network/loadBalancers/kubernetes")
@@ -174,11 +174,13 @@ func TestServicesAndClaimsShow(t *testing.T) {
 		t.Errorf("the load balancer is %v", balancer.body)
 	}
 	address := s.until("Succeeded", nodes+"Microsoft.Network/publicIPAddresses/kubernetes-a0123")
-	if address.at("properties", "ipAddress") != "127.16.0.7" || address.at("properties", "ipConfiguration", "id") == "" || address.at("tags", "managed-by") != "m3o" {
+	if address.at("properties", "ipAddress") != "127.16.0.7" || address.at("properties", "ipConfiguration", "id") == "" || address.at("tags", "managed-by") != "m3o" ||
+		address.at("tags", "k8s-azure-service") != "shop/web" {
 		t.Errorf("the address is %v", address.body)
 	}
 	disk := s.until("Succeeded", nodes+"Microsoft.Compute/disks/pvc-1")
-	if disk.at("properties", "diskSizeGB") != "8" || disk.at("tags", "kubernetes.io-created-for-pv-name") != "pvc-1" {
+	if disk.at("properties", "diskSizeGB") != "8" || disk.at("tags", "kubernetes.io-created-for-pv-name") != "pvc-1" ||
+		disk.at("tags", "kubernetes.io-created-for-pvc-namespace") != "shop" || disk.at("tags", "kubernetes.io-created-for-pvc-name") != "data" {
 		t.Errorf("the disk is %v", disk.body)
 	}
 	s.refused(http.StatusConflict, "OperationNotAllowed", http.MethodDelete, nodes+"Microsoft.Compute/disks/pvc-1", "")

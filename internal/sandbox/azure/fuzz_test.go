@@ -68,9 +68,9 @@ func FuzzPattern(f *testing.F) {
 // FuzzFilter reads filters of lists.
 func FuzzFilter(f *testing.F) {
 	f.Add("tagName eq 'a' and tagValue eq 'b'")
-	f.Add("resourceType eq 'x'")
+	f.Add("resourceType eq 'x' and resourceGroup eq 'y'")
 	f.Fuzz(func(t *testing.T, filter string) {
-		keep, err := tagFilter(filter)
+		keep, err := listFilter(filter)
 		if err == nil {
 			keep(&resource{Body: map[string]any{"tags": map[string]any{"a": "b", "c": 1}}})
 		}

@@ -116,7 +116,7 @@ func headGroup(r *request) (reply, error) {
 
 func listGroups(r *request) (reply, error) {
 	var wires []any
-	keep, err := tagFilter(r.http.URL.Query().Get("$filter"))
+	keep, err := listFilter(r.http.URL.Query().Get("$filter"))
 	if err != nil {
 		return reply{}, err
 	}
@@ -135,29 +135,40 @@ func listGroups(r *request) (reply, error) {
 	return r.page(wires)
 }
 
-var tagTerm = regexp.MustCompile(`^tagName eq '([^']*)'(?: and tagValue eq '([^']*)')?$`)
-var typeTerm = regexp.MustCompile(`^resourceType eq '([^']*)'$`)
+var filterTerm = regexp.MustCompile(`^(tagName|tagValue|resourceType|resourceGroup|name|location) eq '([^']*)'$`)
 
-// tagFilter reads the filters by tag and by type, the only ones that the sandbox has.
-func tagFilter(filter string) (func(*resource) bool, error) {
-	if filter == "" {
-		return func(*resource) bool { return true }, nil
-	}
-	if term := typeTerm.FindStringSubmatch(filter); term != nil {
-		return func(one *resource) bool { return strings.EqualFold(one.Type, term[1]) }, nil
-	}
-	term := tagTerm.FindStringSubmatch(filter)
-	if term == nil {
-		return nil, arm(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", filter)
+// listFilter reads a filter of a list: terms that say what something is equal to, joined by "and". Others are refused.
+func listFilter(filter string) (func(*resource) bool, error) {
+	want := map[string]string{}
+	if filter != "" {
+		for _, text := range strings.Split(filter, " and ") {
+			term := filterTerm.FindStringSubmatch(strings.TrimSpace(text))
+			if term == nil {
+				return nil, arm(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter '%s' specified in the query string.", filter)
+			}
+			want[term[1]] = term[2]
+		}
 	}
 	return func(one *resource) bool {
-		for key, value := range stringsOf(one.Body["tags"]) {
-			if strings.EqualFold(key, term[1]) && (term[2] == "" || value == term[2]) {
-				return true
+		group := lastOf(groupKey(one.ID))
+		for key, have := range map[string]string{"resourceType": one.Type, "resourceGroup": group, "name": one.Name, "location": one.Location} {
+			if wanted, asked := want[key]; asked && !strings.EqualFold(wanted, have) {
+				return false
 			}
 		}
-		return false
+		name, asked := want["tagName"]
+		return !asked || one.hasTag(name, want["tagValue"])
 	}, nil
+}
+
+// hasTag says whether a resource has a tag of that value, or of any if that is "". Names are without regard to case.
+func (r *resource) hasTag(name, value string) bool {
+	for key, have := range stringsOf(r.Body["tags"]) {
+		if strings.EqualFold(key, name) && (value == "" || value == have) {
+			return true
+		}
+	}
+	return false
 }
 
 // tracked are the types that a list of resources has: those that live in a group and have a location.
@@ -174,7 +185,8 @@ func tracked() []string {
 // listResources lists the resources of the group of the path, or of the subscription, as the Resource Manager knows them: without
 // their properties.
 func listResources(r *request) (reply, error) {
-	keep, err := tagFilter(r.http.URL.Query().Get("$filter"))
+	filter := r.http.URL.Query().Get("$filter")
+	keep, err := listFilter(filter)
 	if err != nil {
 		return reply{}, err
 	}
@@ -195,7 +207,7 @@ func listResources(r *request) (reply, error) {
 			}
 			for _, one := range all {
 				if (within == "" || groupKey(one.ID) == within) && keep(one) {
-					wires = append(wires, one.tracked())
+					wires = append(wires, one.tracked(strings.Contains(filter, "tagName")))
 				}
 			}
 		}
@@ -207,12 +219,12 @@ func listResources(r *request) (reply, error) {
 	return r.page(wires)
 }
 
-// tracked is a resource as the Resource Manager tracks it.
-func (r *resource) tracked() map[string]any {
+// tracked is a resource as the Resource Manager tracks it, without its tags for a caller who filters by them.
+func (r *resource) tracked(byTag bool) map[string]any {
 	w := map[string]any{"id": r.ID, "name": r.Name, "type": r.Type, "location": r.Location, "provisioningState": r.State,
 		"createdTime": r.CreatedAt.Format(time.RFC3339Nano), "changedTime": r.ChangedAt.Format(time.RFC3339Nano)}
-	for _, key := range []string{"tags", "sku", "identity", "zones", "managedBy"} {
-		if value, has := r.Body[key]; has && value != nil {
+	for _, key := range []string{"tags", "sku", "identity", "managedBy"} {
+		if value, has := r.Body[key]; has && value != nil && !(byTag && key == "tags") {
 			w[key] = value
 		}
 	}

@@ -78,7 +78,9 @@ func TestBrokenNetworksAreRefused(t *testing.T) {
 	vnet := func(space, subnets string) string {
 		return fmt.Sprintf(`{%s,"properties":{"addressSpace":{"addressPrefixes":[%s]},"subnets":[%s]}}`, location, space, subnets)
 	}
-	sub := func(name, prefix string) string { return fmt.Sprintf(`{"name":%q,"properties":{"addressPrefix":%q}}`, name, prefix) }
+	sub := func(name, prefix string) string {
+		return fmt.Sprintf(`{"name":%q,"properties":{"addressPrefix":%q}}`, name, prefix)
+	}
 	for _, c := range []struct{ code, path, body string }{
 		{"InvalidCIDRNotation", "/virtualNetworks/v", vnet(`"10.1.2.3/16"`, "")},
 		{"InvalidRequestFormat", "/virtualNetworks/v", vnet("", "")},
@@ -179,7 +181,9 @@ func TestListsComeInPages(t *testing.T) {
 func TestResourcesAreListedAcrossTypes(t *testing.T) {
 	s := open(t)
 	s.cluster()
-	count := func(path string) int { return len(s.ask(http.StatusOK, http.MethodGet, path, "").body["value"].([]any)) }
+	count := func(path string) int {
+		return len(s.ask(http.StatusOK, http.MethodGet, path, "").body["value"].([]any))
+	}
 	for path, want := range map[string]int{onNet + "/virtualNetworks/vnet/subnets": 1, onAKS + "/eu/agentPools": 1, onAKS: 1, inSub + "/providers/Microsoft.ContainerService/managedClusters": 1,
 		inSub + "/resourceGroups/MC_rg_eu_westeurope/providers/Microsoft.Compute/virtualMachineScaleSets/aks-nodes-" + s.number() + "-vmss/virtualMachines": 2} {
 		if n := count(path); n != want {
@@ -192,6 +196,12 @@ func TestResourcesAreListedAcrossTypes(t *testing.T) {
 	}
 	if n := count(inSub + "/resources?$filter=resourceType%20eq%20'Microsoft.ContainerService/managedClusters'"); n != 1 {
 		t.Errorf("%d clusters", n)
+	}
+	if n := count(inSub + "/resources?$filter=resourceGroup%20eq%20'mc_rg_eu_westeurope'%20and%20location%20eq%20'westeurope'"); n != 3 {
+		t.Errorf("%d by the name of the node group", n)
+	}
+	if a := s.ask(http.StatusOK, http.MethodGet, inSub+"/resources?$filter=tagName%20eq%20'managed-by'", ""); strings.Contains(text(t, a.body), `"tags"`) || !strings.Contains(text(t, a.body), "managedClusters") {
+		t.Errorf("by tag: %v", a.body)
 	}
 	if n := count(inSub + "/resourceGroups/MC_rg_eu_westeurope/resources"); n != 3 { // a scale set, its security group, the kubelet's identity
 		t.Errorf("%d in the node group: %v", n, s.ask(http.StatusOK, http.MethodGet, inSub+"/resourceGroups/MC_rg_eu_westeurope/resources", "").body)

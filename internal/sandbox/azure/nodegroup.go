@@ -29,6 +29,13 @@ func (one *resource) inNodeGroup(typ, name string, now time.Time) *resource {
 	return made
 }
 
+// tag adds a tag, beside those of the cluster.
+func (r *resource) tag(key, value string) {
+	tags := clone(object(r.Body["tags"]))
+	tags[key] = value
+	r.Body["tags"] = tags
+}
+
 // makeNodeGroup makes the node resource group and what is in it from the start.
 func (r *request) makeNodeGroup(tx *world.Tx, one *resource) error {
 	group := &resource{GUID: uuid.NewString(), ID: one.Cluster.NodeGroup, Type: typeGroup, Name: lastOf(one.Cluster.NodeGroup), Location: one.Location, State: succeeded,
@@ -210,7 +217,9 @@ func reconcileDisks(tx *world.Tx, one *resource, volumes []clusters.Volume, now 
 func newDisk(one *resource, v clusters.Volume, now time.Time) *resource {
 	d := one.inNodeGroup(typeDisk, v.Name, now)
 	d.Body["sku"] = map[string]any{"name": "StandardSSD_LRS", "tier": "Standard"}
-	d.Body["tags"] = map[string]any{"k8s-azure-created-by": "kubernetes-azure-dd", "kubernetes.io-created-for-pv-name": v.Name}
+	namespace, claim, _ := strings.Cut(v.Claim, "/")
+	d.Body["tags"] = map[string]any{"k8s-azure-created-by": "kubernetes-azure-dd", "kubernetes.io-created-for-pv-name": v.Name,
+		"kubernetes.io-created-for-pvc-name": claim, "kubernetes.io-created-for-pvc-namespace": namespace}
 	d.Body["properties"] = map[string]any{"creationData": map[string]any{"createOption": "Empty"}, "diskSizeGB": v.SizeGiB, "diskSizeBytes": v.SizeGiB << 30,
 		"diskState": "Attached", "timeCreated": now.Format(time.RFC3339Nano), "uniqueId": d.GUID}
 	return d
@@ -230,6 +239,8 @@ func reconcileBalancer(tx *world.Tx, one *resource, services []clusters.LoadBala
 		case i < 0:
 			address, err := newAddress(tx, one, name, s.IP, now)
 			if err == nil {
+				address.tag("k8s-azure-cluster-name", balancerName)
+				address.tag("k8s-azure-service", s.Service)
 				err = add(tx, address, world.Effect{})
 			}
 			if err != nil {

@@ -124,3 +124,9 @@ func (r *request) scope() string {
 	}
 	return path
 }
+
+// Operation is the official id of the operation that a request asks for, "unknown" for what the sandbox does not have.
+func Operation(method, path string) string {
+	r, _ := match(method, path)
+	return r.operation
+}

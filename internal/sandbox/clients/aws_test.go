@@ -20,18 +20,33 @@ import (
 func useAWS(t *testing.T, s *sandboxed) {
 	account := awstest.Account{URL: s.at.Providers[s.cloud], Control: s.at.Control, Credentials: s.credentials()}
 	region := build(t, account.Provider(t), awstest.Region())
-	place := []string{"--region", region.spec.Location}
 	for _, aws := range s.find("aws", "eks describe-cluster, eks update-kubeconfig, ec2 describe-vpcs") {
+		place := append([]string{"--region", region.spec.Location}, whereFor(t, aws, account.URL)...)
 		aws.run("eks describe-cluster", says("ACTIVE "+region.network.ID), append([]string{"eks", "describe-cluster", "--name", region.cluster.Name,
 			"--query", "join(' ', [cluster.status, cluster.resourcesVpcConfig.vpcId])", "--output", "text"}, place...)...)
 		aws.run("ec2 describe-vpcs", says("available 10.20.0.0/16"), append([]string{"ec2", "describe-vpcs", "--vpc-ids", region.network.ID,
 			"--query", "join(' ', [Vpcs[0].State, Vpcs[0].CidrBlock])", "--output", "text"}, place...)...)
 		kubeconfig := filepath.Join(s.home, "kubeconfig-"+strconv.Itoa(len(s.trials)))
 		if aws.run("eks update-kubeconfig", says(), append([]string{"eks", "update-kubeconfig", "--name", region.cluster.Name, "--kubeconfig", kubeconfig}, place...)...) {
-			s.nodesBy(kubeconfig, aws.path)
+			s.first(aws, func() { s.nodesBy(kubeconfig, aws.path) })
 		}
 	}
 	s.importVPC(region)
+}
+
+// whereFor is what an aws is told that does not know AWS_ENDPOINT_URL, as those before 1.29 and 2.13: Debian has such a one.
+func whereFor(t *testing.T, aws client, url string) []string {
+	t.Helper()
+	said, err := aws.try("--version")
+	must(t, err)
+	var major, minor int
+	if _, err := fmt.Sscanf(said, "aws-cli/%d.%d", &major, &minor); err != nil {
+		t.Fatalf("%s --version says %q: %v", aws.path, said, err)
+	}
+	if major == 1 && minor < 29 || major == 2 && minor < 13 {
+		return []string{"--endpoint-url", url}
+	}
+	return nil
 }
 
 // plugins is where the machine has Terraform's providers, for want of their registry.
@@ -68,7 +83,7 @@ func vpcFile(region *made) string {
 	for _, name := range slices.Sorted(maps.Keys(spec.Tags)) {
 		tags = append(tags, fmt.Sprintf("    %q = %q", name, spec.Tags[name]))
 	}
-	tags = append(tags, fmt.Sprintf("    \"Name\" = %q", region.network.Name))
+	tags = append(tags, fmt.Sprintf("    \"Name\" = %q", region.network.Name), fmt.Sprintf("    \"m3o-zones\" = %q", strings.Join(region.network.Zones, " ")))
 	return fmt.Sprintf(`terraform {
   required_providers {
     aws = {

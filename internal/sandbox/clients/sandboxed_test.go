@@ -172,6 +172,14 @@ func (s *sandboxed) find(name, what string, check ...string) []client {
 	return found
 }
 
+// first has a client be the one of its name that others find, as a kubeconfig names it, while do runs.
+func (s *sandboxed) first(c client, do func()) {
+	before := s.env
+	s.env = append(slices.Clone(before), "PATH="+filepath.Dir(c.path)+":"+os.Getenv("PATH"))
+	do()
+	s.env = before
+}
+
 // has reports whether a client's helper is there, and notes that it is not.
 func (s *sandboxed) has(name string) bool {
 	_, err := exec.LookPath(name)
@@ -185,7 +193,7 @@ func (s *sandboxed) note(client, what, outcome string) {
 	s.trials = append(s.trials, trial{s.cloud, client, what, outcome})
 }
 
-// try runs the program and returns what it says, on standard output; an error has the rest.
+// try runs the program and returns what it says, on standard output; an error has all of it.
 func (c client) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.of.t.Context(), clientLimit)
 	defer cancel()
@@ -194,7 +202,7 @@ func (c client) try(args ...string) (string, error) {
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return out.String(), errors.Join(fmt.Errorf("%s %s: %w", c.path, strings.Join(args, " "), err), ctx.Err(), errors.New(cut(said.String())))
+		return out.String(), errors.Join(fmt.Errorf("%s %s: %w", c.path, strings.Join(args, " "), err), ctx.Err(), errors.New(cut(out.String()+said.String())))
 	}
 	return out.String(), nil
 }

@@ -1,5 +1,7 @@
 package gcp
 
+//lint:file-ignore SA1019 Fields that are deprecated are still what stock clients send and read.
+
 import (
 	"errors"
 	"strings"
@@ -123,7 +125,7 @@ func cancelClusterOperation(r *request) (any, error) {
 			return err
 		}
 		effect := r.Effect(world.Updated, kindCluster, c.ID, c.Name)
-		effect.State = "ABORTING"
+		effect.State = "aborting"
 		return errors.Join(putOperation(tx, o), tx.Record(effect))
 	})
 	return &emptypb.Empty{}, err

@@ -1,5 +1,7 @@
 package gcp
 
+//lint:file-ignore SA1019 Fields that are deprecated are still what stock clients send and read.
+
 import (
 	"cmp"
 	"encoding/base64"
@@ -250,7 +252,7 @@ func (r *request) freePlace(tx *world.Tx, name, location string) (string, error)
 // addFamily writes a new cluster down, with all it consists of.
 func (r *request) addFamily(tx *world.Tx, f *family, o operation) error {
 	effect := r.Effect(world.Created, kindCluster, f.cluster.ID, f.cluster.Name)
-	effect.State, effect.Parent, effect.Tags = f.cluster.State, f.cluster.Doc.M.GetNetworkConfig().GetNetwork(), labelTags(f.cluster.Doc.M.ResourceLabels)
+	effect.State, effect.Parent, effect.Tags = strings.ToLower(f.cluster.State), f.cluster.Doc.M.GetNetworkConfig().GetNetwork(), labelTags(f.cluster.Doc.M.ResourceLabels)
 	problems := []error{putOperation(tx, o), putCluster(tx, f.cluster), tx.Record(effect)}
 	for _, p := range f.pools {
 		problems = append(problems, putPool(tx, p), tx.Record(r.poolEffect(world.Created, p)))
@@ -330,7 +332,7 @@ func deleteCluster(r *request) (any, error) {
 			err = errors.Join(err, putPool(tx, p))
 		}
 		effect := r.Effect(world.Updated, kindCluster, f.cluster.ID, f.cluster.Name)
-		effect.State = stateStopping
+		effect.State = strings.ToLower(stateStopping)
 		return errors.Join(err, putOperation(tx, o), putCluster(tx, f.cluster), tx.Record(effect))
 	})
 	return told, err

@@ -1,5 +1,7 @@
 package gcp_test
 
+//lint:file-ignore SA1019 Fields that are deprecated are still what stock clients send and read.
+
 import (
 	"errors"
 	"net/http"

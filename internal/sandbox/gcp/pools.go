@@ -1,5 +1,7 @@
 package gcp
 
+//lint:file-ignore SA1019 Fields that are deprecated are still what stock clients send and read.
+
 import (
 	"cmp"
 	"crypto/rand"
@@ -245,7 +247,7 @@ func (r *request) addNodes(tx *world.Tx, f *family, p pool, zone string, count i
 
 func (r *request) poolEffect(kind string, p pool) world.Effect {
 	effect := r.Effect(kind, kindPool, p.ID, p.Name)
-	effect.Parent, effect.State = p.Cluster, p.State
+	effect.Parent, effect.State = p.Cluster, strings.ToLower(p.State)
 	return effect
 }
 

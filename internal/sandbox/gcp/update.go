@@ -1,5 +1,7 @@
 package gcp
 
+//lint:file-ignore SA1019 Fields that are deprecated are still what stock clients send and read.
+
 import (
 	"errors"
 	"fmt"
@@ -34,7 +36,7 @@ func (r *request) onCluster(kind containerpb.Operation_Type, takes time.Duration
 		}
 		told = o.container(r.At)
 		effect := r.Effect(world.Updated, kindCluster, f.cluster.ID, f.cluster.Name)
-		effect.State, effect.Tags = f.cluster.State, labelTags(f.cluster.Doc.M.ResourceLabels)
+		effect.State, effect.Tags = strings.ToLower(f.cluster.State), labelTags(f.cluster.Doc.M.ResourceLabels)
 		return errors.Join(putOperation(tx, o), putCluster(tx, f.cluster), tx.Record(effect))
 	})
 	return told, err

@@ -53,12 +53,12 @@ func (a Account) Harness(t *testing.T) cloudtest.Harness {
 			Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 2, Size: "Standard_D2s_v5"}}, Network: []region.Part{region.API}},
 		Kinds: []cloudtest.Kind{cloudtest.Network, cloudtest.Identity, cloudtest.Cluster}, Wired: a.wired,
 		Break: a.breakOnce, Effects: a.effects, Foreign: a.foreign, Outlive: a.outlive, Upgrade: a.upgrade,
-		Within: 30 * time.Second, Poll: 100 * time.Millisecond,
+		Within: 40 * time.Second, Poll: 100 * time.Millisecond,
 	}
 }
 
-// trusted is a transport that trusts the sandbox's authority and no other.
-func (a Account) trusted(t *testing.T) http.RoundTripper {
+// Trusted is a transport that trusts the sandbox's authority and no other.
+func (a Account) Trusted(t *testing.T) http.RoundTripper {
 	t.Helper()
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(a.Authority) {
@@ -73,7 +73,7 @@ func (a Account) trusted(t *testing.T) http.RoundTripper {
 // Provider is the adapter.
 func (a Account) Provider(t *testing.T) *azure.Provider {
 	t.Helper()
-	transport := a.trusted(t)
+	transport := a.Trusted(t)
 	if a.Transport != nil {
 		transport = a.Transport(transport)
 	}
@@ -190,7 +190,7 @@ func (a Account) effects(t *testing.T) []cloudtest.Effect {
 		if !seen {
 			continue
 		}
-		if kind == cloudtest.Network && strings.HasSuffix(e.Name, "-nodes") { // AKS makes it, and removes it
+		if kind == cloudtest.Network && strings.HasPrefix(e.Name, "nodes-") { // AKS makes it, and removes it
 			kind = "node group"
 		}
 		effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})

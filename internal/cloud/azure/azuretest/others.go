@@ -25,7 +25,7 @@ import (
 // SDK is the credential and the options with which the SDK's clients use the subscription.
 func (a Account) SDK(t *testing.T) (azcore.TokenCredential, *arm.ClientOptions) {
 	t.Helper()
-	at, transport := azure.Endpoint{URL: a.URL}, a.trusted(t)
+	at, transport := azure.Endpoint{URL: a.URL}, a.Trusted(t)
 	credential, err := a.Secret.Credential(at, transport)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func (a Account) clusters(t *testing.T) *armcontainerservice.ManagedClustersClie
 func (a Account) outlive(t *testing.T, c region.Cluster) string {
 	t.Helper()
 	credential, options := a.SDK(t)
-	group := c.Name + "-nodes"
+	group := "nodes-" + c.Name
 	groups := must[*armresources.ResourceGroupsClient](t)(armresources.NewResourceGroupsClient(a.Secret.Subscription, credential, options))
 	there := must[armresources.ResourceGroupsClientCheckExistenceResponse](t)(groups.CheckExistence(t.Context(), group, nil))
 	if !there.Success {
