@@ -110,6 +110,10 @@ func TestResources(t *testing.T) {
 		if len(all) != 3 || all[0].Text != "b" || len(children) != 2 || children[1].Text != "a" {
 			t.Errorf("all %v, children %v", all, children)
 		}
+		found, err := world.Mentioning[thing](tx, world.Ref{Provider: "p", Kind: "k"}, `"TEXT":"b"`)
+		if err != nil || len(found) != 1 || found[0].Text != "b" {
+			t.Errorf("those that mention b are %v, %v", found, err)
+		}
 		if _, err := world.Get[thing](tx, world.Ref{Provider: "q", Kind: "k", ID: "a"}); !errors.Is(err, world.ErrNotFound) {
 			t.Errorf("another provider's: %v", err)
 		}
