@@ -15,7 +15,8 @@ const (
 	narrowestBits = 20
 )
 
-// maxAccessRanges bounds access_cidrs. EKS takes 40 ranges and GKE 50, of which the nodes' and the worker's own addresses are some.
+// maxAccessRanges bounds access_cidrs. EKS takes 40 ranges and GKE 50, of which the NAT's addresses (3 at most) and the worker's own
+// (M3O_EGRESS_CIDRS, 5 at most) are some.
 const maxAccessRanges = 32
 
 // privateRanges are those of RFC 1918.
