@@ -267,7 +267,8 @@ func (f *family) endNodegroup(tx *world.Tx, cloud *Cloud, n nodegroup, now time.
 	return errors.Join(tx.Delete(ref(kindNodegroup, n.Key())), tx.Record(effect), f.strand(tx, cloud, n))
 }
 
-// strand leaves an interface of the first machine of a node group behind, available and nobody's.
+// strand leaves an interface of the first machine of a node group behind, available and nobody's. From here on it is a resource of its own,
+// which somebody has to delete: the ledger has it, unlike those that come and go with what they are for.
 func (f *family) strand(tx *world.Tx, cloud *Cloud, n nodegroup) error {
 	for _, i := range f.instances {
 		if i.Nodegroup != n.Key() {

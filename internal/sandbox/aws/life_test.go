@@ -211,7 +211,8 @@ func TestAClustersLife(t *testing.T) {
 		return err != nil
 	})
 	a.leftBehind(n)
-	for _, kind := range []string{"cluster", "nodegroup", "addon", "access-entry", "instance"} {
+	a.balanced()
+	for _, kind := range []string{"cluster", "nodegroup", "addon", "access-entry", "instance", "network-interface"} {
 		if made, gone := a.effects("created", kind), a.effects("deleted", kind); made == 0 || made != gone {
 			t.Errorf("%ss were made %d times and removed %d times", kind, made, gone)
 		}

@@ -192,12 +192,6 @@ func (x *exchange) circumstances() (given tags, resource string, context map[str
 		if arn := x.in.Text(byProvider); arn != "" {
 			resource = arn
 		}
-		if arn := x.in.Text("PolicySourceArn"); arn != "" {
-			resource = arn
-		}
-		if arn := x.in.Text("PolicyArn"); arn != "" {
-			context["iam:PolicyARN"] = []string{arn}
-		}
 		err = x.View(func(tx *world.Tx) error {
 			r, err := world.Get[role](tx, ref(kindRole, x.in.Text("RoleName")))
 			has = r.Tags

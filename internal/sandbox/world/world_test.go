@@ -76,6 +76,25 @@ func TestFailedChangeLeavesNothing(t *testing.T) {
 	}))
 }
 
+func TestALedgerOfOneProviderIsNotHiddenByTheOthers(t *testing.T) {
+	w := open(t, t.TempDir())
+	must(t, w.Update(t.Context(), func(tx *world.Tx) error {
+		for range 10_000 { // as many as one answer has
+			if err := tx.Record(world.Effect{Provider: "p", Kind: world.Created}); err != nil {
+				return err
+			}
+		}
+		return tx.Record(world.Effect{Provider: "q", Kind: world.Created})
+	}))
+	for provider, want := range map[string]int{"p": 10_000, "q": 1, "": 10_000, "r": 0} {
+		effects, err := w.EffectsOf(t.Context(), provider, 0)
+		must(t, err)
+		if len(effects) != want {
+			t.Errorf("of %q there are %d lines, want %d", provider, len(effects), want)
+		}
+	}
+}
+
 func TestResources(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir)
