@@ -127,7 +127,7 @@ func idleCalls(t *testing.T) {
 	s := newSimulated(t, ground{limit: 20 * time.Minute})
 	s.apply(simulatedFile(cloudsHere(), 1), false)
 	s.settle(5*time.Minute, isReady)
-	say("\nCalls for an idle region in an hour: %d inspections, each with new credentials\n\n| cloud | calls to the cloud | operations | calls to the API server |\n|---|---|---|---|", inspections)
+	say("\nCalls for an idle region in an hour, at most: %d inspections, each with new credentials (tokens of GCP and Azure serve an account for an hour)\n\n| cloud | calls to the cloud | operations | calls to the API server |\n|---|---|---|---|", inspections)
 	for _, p := range cloudsHere() {
 		var r region.Region
 		s.ask(http.MethodGet, s.api+"/v1/regions/"+string(p)+"-1", nil, &r)

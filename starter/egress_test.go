@@ -29,7 +29,7 @@ func TestWhatAWorkerIsSeenByIsASetting(t *testing.T) {
 		"203.0.113.7/24":                 `"203.0.113.7/24" has host bits: write "203.0.113.0/24"`,
 		"0.0.0.0/0":                      `"0.0.0.0/0" lets everybody in`,
 		"203.0.113.7/32,203.0.113.7/32":  `"203.0.113.7/32" is listed twice`,
-		many:                             "17 ranges are more than 16",
+		many:                             "6 ranges are more than 5",
 		"everything that we might be at": "is not an IPv4 range",
 	} {
 		b := &base{settings: config.Settings{Egress: text}}

@@ -88,3 +88,28 @@ func TestEveryRowSaysWhatItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestTheREADMEListsCloudsSettings: who places a worker in a cloud finds each of its settings there, the cloud's own in its row.
+func TestTheREADMEListsCloudsSettings(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range queues {
+		if !r.cloud {
+			continue
+		}
+		for _, part := range r.settings {
+			text := string(readme)
+			if part.Own != nil {
+				_, text, _ = strings.Cut(text, "| `"+r.queue+"` |")
+				text, _, _ = strings.Cut(text, "\n")
+			}
+			for line := range strings.Lines(config.Describe(config.Part{Name: part.Name, Own: part.Own})) {
+				if name := strings.Fields(line)[0]; !strings.Contains(text, "`"+name+"`") {
+					t.Errorf("README.md does not list %s of the queue %s", name, r.queue)
+				}
+			}
+		}
+	}
+}

@@ -91,12 +91,16 @@ func (a *Attendance) listen(ctx context.Context) error {
 	return nil
 }
 
-// workers are what the queues' workers said last, by queue and worker.
+// workers are what the queues' workers said last, by queue and worker. A Temporal that does not know what workers are knows none.
 func (a *Attendance) workers(ctx context.Context) (map[string]map[string]time.Time, error) {
 	all := map[string]map[string]time.Time{}
 	request := &workflowservice.ListWorkersRequest{Namespace: a.namespace, PageSize: 500}
 	for range listenPages {
 		page, err := a.temporal.WorkflowService().ListWorkers(ctx, request)
+		var unknown *serviceerror.Unimplemented
+		if errors.As(err, &unknown) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}

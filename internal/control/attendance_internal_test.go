@@ -1,9 +1,17 @@
 package control
 
 import (
+	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
+
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/m3o/platform/internal/region"
 )
@@ -108,5 +116,49 @@ func TestNothingIsSaidOfOtherQueues(t *testing.T) {
 	}
 	if u := (*Attendance)(nil).Unserved(region.AWS); u != nil {
 		t.Errorf("without attendance: %s", u)
+	}
+}
+
+// older is a Temporal from before workers told it of themselves: it knows who polled.
+type older struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+	polled time.Time
+}
+
+func (o older) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
+}
+
+func (o older) DescribeTaskQueue(_ context.Context, in *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
+	if in.GetTaskQueue().GetName() != "cloud-aws" {
+		return &workflowservice.DescribeTaskQueueResponse{}, nil
+	}
+	return &workflowservice.DescribeTaskQueueResponse{Pollers: []*taskqueuepb.PollerInfo{{LastAccessTime: timestamppb.New(o.polled)}}}, nil
+}
+
+func TestAnOlderTemporalSaysWhoPolls(t *testing.T) {
+	listening, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	polled := time.Now().Add(-time.Minute)
+	workflowservice.RegisterWorkflowServiceServer(server, older{polled: polled})
+	go func() { _ = server.Serve(listening) }()
+	t.Cleanup(server.Stop)
+	c, err := client.Dial(client.Options{HostPort: listening.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	a := NewAttendance(c, "")
+	if err := a.listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if u := a.unserved("cloud-aws", time.Now()); u != nil {
+		t.Errorf("polled a minute ago: %s", u)
+	}
+	if got := a.heard["cloud-aws"].said; !got.Equal(polled) {
+		t.Errorf("heard of at %s, want the poll at %s", got, polled)
 	}
 }

@@ -15,7 +15,8 @@ const (
 	narrowestBits = 20
 )
 
-// maxAccessRanges bounds access_cidrs. EKS takes 40 ranges and GKE 50, of which the nodes' and the worker's own addresses are some.
+// maxAccessRanges bounds access_cidrs. EKS takes 40 ranges and GKE 50, of which the NAT's addresses (3 at most) and the worker's own
+// (M3O_EGRESS_CIDRS, 5 at most) are some.
 const maxAccessRanges = 32
 
 // privateRanges are those of RFC 1918.
@@ -29,8 +30,9 @@ type occupant struct {
 
 // occupied are the ranges that a region's network must stay clear of: what its pods reach there, they do not reach in the network.
 var occupied = map[Provider][]occupant{
-	AWS:   {{netip.MustParsePrefix("172.17.0.0/16"), "the bridge of its nodes"}},
-	Azure: {{netip.MustParsePrefix("192.168.0.0/16"), "pods"}, {netip.MustParsePrefix("172.16.0.0/16"), "services"}},
+	AWS: {{netip.MustParsePrefix("172.17.0.0/16"), "the bridge of its nodes"}},
+	Azure: {{netip.MustParsePrefix("192.168.0.0/16"), "pods"}, {netip.MustParsePrefix("172.16.0.0/16"), "services"},
+		{netip.MustParsePrefix("172.30.0.0/15"), "AKS itself"}}, // 172.30.0.0/16 and 172.31.0.0/16: "Configure Azure CNI networking in AKS"
 	DigitalOcean: {{netip.MustParsePrefix("10.229.0.0/16"), "itself"}, {netip.MustParsePrefix("10.244.0.0/16"), "pods"},
 		{netip.MustParsePrefix("10.245.0.0/16"), "services"}, {netip.MustParsePrefix("10.246.0.0/24"), "itself"}},
 }

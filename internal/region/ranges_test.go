@@ -73,6 +73,7 @@ func TestBadRanges(t *testing.T) {
 		"everybody's range":           {on("aws", "cidr: 8.8.0.0/16"), at + `cidr: "8.8.0.0/16" is not private: it must lie in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 (RFC 1918)`},
 		"a range of nothing":          {on("aws", `cidr: ""`), at + `cidr: "" is not an IPv4 range`},
 		"a range of pods":             {on("azure", "cidr: 192.168.16.0/20"), at + `cidr: "192.168.16.0/20" overlaps 192.168.0.0/16, which azure uses for pods`},
+		"a range of AKS":              {on("azure", "cidr: 172.31.0.0/16"), at + `cidr: "172.31.0.0/16" overlaps 172.30.0.0/15, which azure uses for AKS itself`},
 		"a range of services":         {on("do", "cidr: 10.245.0.0/16"), at + `cidr: "10.245.0.0/16" overlaps 10.245.0.0/16, which digitalocean uses for services`},
 		"a list of ranges":            {on("aws", "cidr: [10.20.0.0/16]"), at + `cidr: must be a single value, not a list`},
 		"another region's":            {second("10.20.128.0/17"), `platforms[0].regions[1].cidr: "10.20.128.0/17" of region micro/two overlaps "10.20.0.0/16" of region micro/aws-lon1`},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,13 +104,10 @@ func (s *server) effects(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	effects, err := s.world.Effects(r.Context(), int64(since))
+	effects, err := s.world.EffectsOf(r.Context(), r.URL.Query().Get("provider"), int64(since))
 	if err != nil {
 		s.tell(w, r, http.StatusOK, nil, err)
 		return
-	}
-	if provider := r.URL.Query().Get("provider"); provider != "" {
-		effects = slices.DeleteFunc(effects, func(e world.Effect) bool { return e.Provider != provider })
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	encoder := json.NewEncoder(w)

@@ -274,3 +274,27 @@ func replacesAHolder(t *testing.T, way string) {
 		t.Errorf("left are %v, %v", left, err)
 	}
 }
+
+// TestNodesThatAQuotaKeepsAwayAreAFaultOfIt: the limit was lowered, or used up, since the plan was made.
+func TestNodesThatAQuotaKeepsAwayAreAFaultOfIt(t *testing.T) {
+	t.Parallel()
+	p := newAccount(t, sandbox.Config{VCPULimit: 6}).Provider(t)
+	b := awstest.Build(t, p, awstest.Region())
+	b.Spec.Kubernetes.Nodes.Count = 5
+	awstest.Until(t, func() (bool, error) {
+		now, err := p.EnsureCluster(t.Context(), b.ClusterSpec(), "")
+		if now.Ready {
+			t.Fatal("five nodes of two vCPUs fit into six")
+		}
+		if !fault.Is(err, fault.Quota) {
+			return false, err
+		}
+		if text := fault.Message(err); !strings.Contains(text, "L-1216C47A") || !strings.Contains(text, "us-east-1") {
+			t.Errorf("the message is %q", text)
+		}
+		return true, nil
+	})
+	b.Spec.Kubernetes.Nodes.Count = 3
+	b.Converge(t, p)
+	b.Remove(t, p)
+}

@@ -20,14 +20,14 @@ func TestAWSIsAProvider(t *testing.T) {
 	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, sandbox.Config{}).Harness(t) })
 }
 
-// newAccount is the account of a sandbox of its own, whose clusters are only numbers.
+// newAccount is the account of a sandbox of its own, whose clusters are only numbers unless the config says what else.
 func newAccount(t *testing.T, config sandbox.Config) awstest.Account {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
+	dir, ready, done := cmp.Or(config.Dir, t.TempDir()), make(chan sandbox.Endpoints, 1), make(chan error, 1)
 	config.Dir, config.RunDir, config.BasePort = dir, t.TempDir(), sandbox.AnyPort
 	config.TimeScale = cmp.Or(config.TimeScale, sandboxScale)
-	if config.Clusters == nil {
+	if config.Clusters == nil && config.KubeBinary == "" {
 		config.Clusters = clusterstest.New(20)
 	}
 	config.Logger, config.Ready = slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }

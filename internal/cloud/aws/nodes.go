@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -44,13 +45,32 @@ func (f *furnishing) growNodes(ctx context.Context) (region.Condition, error) {
 	if group.Status == types.NodegroupStatusDeleting {
 		return now, fault.New(fault.Conflict, "the node group %s is still being deleted", name)
 	}
-	if !now.Ready && group.Status != types.NodegroupStatusDegraded {
+	if now.Broken || group.Status == types.NodegroupStatusUpdating {
 		return now, nil
+	}
+	if group.Status == types.NodegroupStatusCreating {
+		return now, f.shortage(group)
 	}
 	if count := int32(f.spec.Nodes.Count); group.ScalingConfig == nil || aws.ToInt32(group.ScalingConfig.DesiredSize) != count {
 		return region.Condition{State: string(types.NodegroupStatusUpdating)}, f.scale(ctx, group, count)
 	}
-	return now, nil
+	return now, f.shortage(group)
+}
+
+// quotaWords say that a quota keeps instances from being launched. Once it is raised, the node group goes on by itself.
+var quotaWords = regexp.MustCompile(`(?i)vCPU ?limit|VcpuLimitExceeded|InstanceLimitExceeded|quota`)
+
+// shortage is a Quota fault when that is what a node group suffers from.
+func (f *furnishing) shortage(group *types.Nodegroup) error {
+	if group.Health == nil {
+		return nil
+	}
+	for _, i := range group.Health.Issues {
+		if text := string(i.Code) + ": " + aws.ToString(i.Message); quotaWords.MatchString(text) {
+			return fault.New(fault.Quota, "the node group %s lacks nodes: %s; ask for quota %s in %s, and EKS goes on by itself", groupName(f.spec), text, familyOf(f.spec.Nodes.Size), f.at.location)
+		}
+	}
+	return nil
 }
 
 func stateOfGroup(group *types.Nodegroup) region.Condition {

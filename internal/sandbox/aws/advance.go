@@ -267,7 +267,8 @@ func (f *family) endNodegroup(tx *world.Tx, cloud *Cloud, n nodegroup, now time.
 	return errors.Join(tx.Delete(ref(kindNodegroup, n.Key())), tx.Record(effect), f.strand(tx, cloud, n))
 }
 
-// strand leaves an interface of the first machine of a node group behind, available and nobody's.
+// strand leaves an interface of the first machine of a node group behind, available and nobody's. From here on it is a resource of its own,
+// which somebody has to delete: the ledger has it, unlike those that come and go with what they are for.
 func (f *family) strand(tx *world.Tx, cloud *Cloud, n nodegroup) error {
 	for _, i := range f.instances {
 		if i.Nodegroup != n.Key() {
@@ -280,7 +281,8 @@ func (f *family) strand(tx *world.Tx, cloud *Cloud, n nodegroup) error {
 		left, err := cloud.newInterface(tx, s, "aws-K8S-"+i.ID)
 		left.Groups = i.Groups
 		left.Tags = tags{{"cluster.k8s.amazonaws.com/name", f.cluster.Shown.Name}, {"node.k8s.amazonaws.com/instance_id", i.ID}}
-		return errors.Join(err, put(tx, kindInterface, left))
+		return errors.Join(err, put(tx, kindInterface, left), tx.Record(world.Effect{Provider: Name, Kind: world.Created, Resource: kindInterface, ID: left.ID,
+			Tags: left.Tags.texts(), Parent: left.VPC}))
 	}
 	return nil
 }

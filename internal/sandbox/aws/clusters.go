@@ -539,10 +539,10 @@ func minorNumber(version string) int {
 func (c *Cloud) freePlace(tx *world.Tx) (string, error) {
 	places := c.Runner.Places()
 	place, found, err := fleet.FreePlace(tx, places)
-	if err != nil || found {
-		return place, err
+	if err == nil && !found {
+		err = refuse("ResourceLimitExceededException", "The sandbox has room for %d clusters, and that many exist.", len(places))
 	}
-	return "", refuse("ResourceLimitExceededException", "The sandbox has room for %d clusters, and that many exist.", len(places))
+	return place, err
 }
 
 // authorityOf is the certificate authority of a real cluster, as EKS shows it.

@@ -159,3 +159,21 @@ func (a *account) effects(change, kind string) int {
 	}
 	return n
 }
+
+// balanced fails for what the ledger says was deleted though it was never created, or more often than that.
+func (a *account) balanced() {
+	a.t.Helper()
+	all, err := a.world.Effects(a.t.Context(), 0)
+	a.must(err)
+	there := map[string]int{}
+	for _, e := range all {
+		switch e.Kind {
+		case world.Created:
+			there[e.ID]++
+		case world.Deleted:
+			if there[e.ID]--; there[e.ID] < 0 {
+				a.t.Errorf("%s %s was deleted %d times more than it was created", e.Resource, e.ID, -there[e.ID])
+			}
+		}
+	}
+}

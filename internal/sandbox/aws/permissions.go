@@ -14,10 +14,11 @@ import (
 // "Dependent actions" of Amazon EKS, EC2 and IAM, and the EKS user guide's chapters on node groups, launch templates and pod identity.
 // What is made with tags needs the permission to tag, which is not listed here.
 var implied = map[string][]implication{
-	"CreateCluster": {{action: "iam:PassRole", role: "roleArn", to: "eks.amazonaws.com"}, {action: "iam:CreateServiceLinkedRole", linked: "eks.amazonaws.com"}},
+	"CreateCluster": {{action: "iam:PassRole", role: "roleArn", to: "eks.amazonaws.com"}, {action: "iam:CreateServiceLinkedRole", linked: "eks.amazonaws.com"},
+		{action: "ec2:DescribeSubnets"}, {action: "ec2:DescribeVpcs"}},
 	"CreateNodegroup": {{action: "iam:PassRole", role: "nodeRole", to: "ec2.amazonaws.com"}, {action: "iam:GetRole", role: "nodeRole"},
 		{action: "iam:ListAttachedRolePolicies", role: "nodeRole"}, {action: "iam:CreateServiceLinkedRole", linked: "eks-nodegroup.amazonaws.com"},
-		{action: "ec2:RunInstances", with: "launchTemplate"}, {action: "ec2:DescribeLaunchTemplateVersions", with: "launchTemplate"}},
+		{action: "ec2:DescribeSubnets"}, {action: "ec2:RunInstances", with: "launchTemplate"}, {action: "ec2:CreateTags", with: "launchTemplate", create: "RunInstances"}, {action: "ec2:DescribeLaunchTemplateVersions", with: "launchTemplate"}},
 	"CreateAddon": {{action: "iam:PassRole", role: "serviceAccountRoleArn", to: "eks.amazonaws.com", with: "serviceAccountRoleArn"},
 		{action: "iam:PassRole", role: "podIdentityAssociations", to: "pods.eks.amazonaws.com", with: "podIdentityAssociations"},
 		{action: "iam:GetRole", role: "podIdentityAssociations", with: "podIdentityAssociations"},
@@ -32,6 +33,8 @@ type implication struct {
 	role, to string
 	// linked is the service whose linked role is made.
 	linked string
+	// create is what EC2 is asked for on the caller's behalf, as conditions see it.
+	create string
 	// with is the member that asks for it; without it nothing is needed.
 	with string
 }
@@ -133,6 +136,10 @@ func (i implication) needs(body map[string]any, about string, context map[string
 	if i.role == "" && strings.HasPrefix(i.action, "eks:") { // of the cluster that the request is about
 		return []need{{i.action, about, context}}
 	}
+	if i.create != "" {
+		context = maps.Clone(context)
+		context["ec2:CreateAction"] = []string{i.create}
+	}
 	if i.role == "" {
 		return []need{{i.action, "*", context}}
 	}
@@ -176,14 +183,14 @@ func (x *exchange) circumstances() (given tags, resource string, context map[str
 		if name := x.in.Text("RoleName"); name != "" {
 			resource = "arn:aws:iam::" + x.cloud.Account + ":role/" + name
 		}
-		if arn := x.in.Text(byProvider); arn != "" {
-			resource = arn
+		if arn := x.in.Text("PolicyArn"); arn != "" {
+			context["iam:PolicyARN"] = []string{arn}
 		}
 		if arn := x.in.Text("PolicySourceArn"); arn != "" {
 			resource = arn
 		}
-		if arn := x.in.Text("PolicyArn"); arn != "" {
-			context["iam:PolicyARN"] = []string{arn}
+		if arn := x.in.Text(byProvider); arn != "" {
+			resource = arn
 		}
 		err = x.View(func(tx *world.Tx) error {
 			r, err := world.Get[role](tx, ref(kindRole, x.in.Text("RoleName")))

@@ -103,7 +103,7 @@ func showAddress(tx *world.Tx, one *resource, wire map[string]any) error {
 	if len(gateways) > 0 {
 		p["natGateway"] = map[string]any{"id": gateways[0]}
 	}
-	balancers, err := list(tx, typeBalancer)
+	balancers, err := mentioning(tx, typeBalancer, one.ID)
 	for _, b := range balancers {
 		for _, front := range items(b.Body, "properties", "frontendIPConfigurations") {
 			if strings.EqualFold(text(front, "properties", "publicIPAddress", "id"), one.ID) {

@@ -38,7 +38,7 @@ func completeFederation(r *request, tx *world.Tx, one, _ *resource) error {
 
 // identityOf is the identity whose service principal has that object id, nil if there is none.
 func identityOf(tx *world.Tx, principal string) (*resource, error) {
-	all, err := list(tx, typeIdentity)
+	all, err := mentioning(tx, typeIdentity, principal)
 	for _, one := range all {
 		if text(one.Body, "properties", "principalId") == principal {
 			return one, nil

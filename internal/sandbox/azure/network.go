@@ -36,7 +36,7 @@ func (r *request) reference(tx *world.Tx, one *resource, typ, id string) (*resou
 func inUse(tx *world.Tx, one *resource, types ...string) ([]string, error) {
 	var users []string
 	for _, typ := range types {
-		all, err := list(tx, typ)
+		all, err := mentioning(tx, typ, one.key())
 		if err != nil {
 			return nil, err
 		}

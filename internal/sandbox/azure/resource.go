@@ -105,6 +105,11 @@ func list(tx *world.Tx, typ string) ([]*resource, error) {
 	return all, err
 }
 
+// mentioning lists the resources of a type in which the text is somewhere.
+func mentioning(tx *world.Tx, typ, text string) ([]*resource, error) {
+	return world.Mentioning[*resource](tx, ref(typ, ""), text)
+}
+
 // children lists the resources of a type in a parent: those of a resource group, or of another resource.
 func children(tx *world.Tx, typ, parent string) ([]*resource, error) {
 	return world.Children[*resource](tx, ref(typ, parent))

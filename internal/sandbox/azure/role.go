@@ -182,7 +182,7 @@ func (r *request) assign(tx *world.Tx, p map[string]any, definition role) (reply
 		return reply{}, err
 	}
 	scope := strings.TrimSuffix(r.params["scope"], "/")
-	all, err := list(tx, typeAssignment)
+	all, err := mentioning(tx, typeAssignment, principal)
 	if err != nil {
 		return reply{}, err
 	}
@@ -263,7 +263,7 @@ var principalTerm = regexp.MustCompile(`(?i)^(?:principalId eq|assignedTo\() ?'?
 
 // listAssignments lists those at a scope, above it and below; the filter atScope() leaves out those below.
 func listAssignments(r *request) (reply, error) {
-	scope := strings.ToLower(strings.TrimSuffix(r.params["scope"], "/"))
+	scope, _, _ := strings.Cut("/"+strings.Join(split(strings.ToLower(r.http.URL.Path)), "/"), "/providers/microsoft.authorization/roleassignments")
 	principal, below := "", true
 	if filter := r.http.URL.Query().Get("$filter"); filter != "" {
 		for _, term := range strings.Split(filter, " and ") {
@@ -281,7 +281,7 @@ func listAssignments(r *request) (reply, error) {
 	err := r.View(func(tx *world.Tx) error {
 		if len(split(scope)) >= 4 {
 			if group, err := find(tx, typeGroup, groupKey(scope)); err != nil || group == nil {
-				return errors.Join(err, groupNotFound(split(r.params["scope"])[3]))
+				return errors.Join(err, groupNotFound(split(scope)[3]))
 			}
 		}
 		all, err := list(tx, typeAssignment)
@@ -305,7 +305,7 @@ func contains(outer, inner string) bool { return outer == inner || strings.HasPr
 // principalMay says whether a principal has an action, or a data action, at a scope by its role assignments, as far as they have
 // spread.
 func (c *Cloud) principalMay(tx *world.Tx, principal, action, scope string, now time.Time, data bool) (bool, error) {
-	all, err := list(tx, typeAssignment)
+	all, err := mentioning(tx, typeAssignment, principal)
 	for _, one := range all {
 		p := one.properties()
 		if text(p, "principalId") != strings.ToLower(principal) || !contains(strings.ToLower(text(p, "scope")), strings.ToLower(scope)) ||

@@ -52,11 +52,15 @@ func managerRoutes() []*route {
 func scopedRoutes() []*route {
 	const base = "/{scope}/providers/Microsoft.Authorization"
 	k := kindOf(typeAssignment)
+	list := func(scope, what string) *route {
+		return &route{method: "GET", pattern: scope + "/providers/Microsoft.Authorization/roleAssignments", operation: "RoleAssignments_ListFor" + what,
+			action: "Microsoft.Authorization/roleAssignments/read", handle: listAssignments, kind: k}
+	}
 	return []*route{
+		list(onSubscription, "Subscription"), list(onGroup, "ResourceGroup"), list("/{scope}", "Scope"),
 		{method: "PUT", pattern: base + "/roleAssignments/{name}", operation: "RoleAssignments_Create", action: "Microsoft.Authorization/roleAssignments/write", handle: putAssignment, kind: k},
 		{method: "GET", pattern: base + "/roleAssignments/{name}", operation: "RoleAssignments_Get", action: "Microsoft.Authorization/roleAssignments/read", handle: getAssignment, kind: k},
 		{method: "DELETE", pattern: base + "/roleAssignments/{name}", operation: "RoleAssignments_Delete", action: "Microsoft.Authorization/roleAssignments/delete", handle: deleteAssignment, kind: k},
-		{method: "GET", pattern: base + "/roleAssignments", operation: "RoleAssignments_ListForScope", action: "Microsoft.Authorization/roleAssignments/read", handle: listAssignments, kind: k},
 		{method: "GET", pattern: base + "/roleDefinitions", operation: "RoleDefinitions_List", action: "Microsoft.Authorization/roleDefinitions/read", handle: listRoles},
 		{method: "GET", pattern: base + "/roleDefinitions/{name}", operation: "RoleDefinitions_Get", action: "Microsoft.Authorization/roleDefinitions/read", handle: getRole},
 		{method: "GET", pattern: base + "/permissions", operation: "Permissions_List", action: "Microsoft.Authorization/permissions/read", handle: getPermissions},
@@ -104,9 +108,6 @@ func (k *kind) routes() []*route {
 	names := []string{"{name}"}
 	if parentType(k.typ) != "" {
 		names = append(names, "{childName}")
-	}
-	if k.typ == typeAssignment {
-		return nil
 	}
 	on := onGroup + inType(k.typ, names...)
 	inside := onGroup + inType(k.typ, names[:len(names)-1]...)

@@ -2,8 +2,10 @@ package azure
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/m3o/platform/internal/sandbox/budget"
@@ -24,6 +26,9 @@ var (
 	listGroupBucket  = budget.Bucket{PerSecond: 1, Burst: 60}
 	listAllBucket    = budget.Bucket{PerSecond: 1, Burst: 500}
 )
+
+// aksScopes is how many clusters and groups have budgets of their own.
+const aksScopes = 4096
 
 // globalFactor is how many times a principal's budget a whole subscription has.
 const globalFactor = 15
@@ -64,7 +69,10 @@ func (r *request) spend() error {
 	if !limited {
 		return nil
 	}
-	key := fmt.Sprintf("aks/%s/%s", r.Operation, r.scope())
+	// Hashed, so that names that somebody makes up do not fill the memory.
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(strings.ToLower(r.scope())))
+	key := fmt.Sprintf("aks/%s/%d", r.Operation, h.Sum32()%aksScopes)
 	if left := r.cloud.budgets.Take(key, own); left.Wait > 0 {
 		return tooMany(true, left.Wait)
 	}

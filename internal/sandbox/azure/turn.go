@@ -44,7 +44,7 @@ func (k keeper) Belongings(ctx context.Context, id string, found clusters.Invent
 }
 
 func clusterByGUID(tx *world.Tx, guid string) (*resource, error) {
-	all, err := list(tx, typeCluster)
+	all, err := mentioning(tx, typeCluster, guid)
 	for _, one := range all {
 		if one.GUID == guid {
 			return one, nil

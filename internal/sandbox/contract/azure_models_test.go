@@ -157,11 +157,12 @@ var azureModels = map[string]azureBodies{
 	"UserAssignedIdentities_CreateOrUpdate": {request: azureType[armmsi.Identity](), answer: azureType[armmsi.Identity](), statuses: []int{200, 201}, version: azureIdentity},
 	"UserAssignedIdentities_Delete":         {statuses: []int{200, 204}, version: azureIdentity},
 
-	"RoleAssignments_Get":          {answer: azureType[armauthorization.RoleAssignment](), statuses: []int{200}, version: azureRoles},
-	"RoleAssignments_Create":       {request: azureType[armauthorization.RoleAssignmentCreateParameters](), answer: azureType[armauthorization.RoleAssignment](), statuses: []int{200, 201}, version: azureRoles},
-	"RoleAssignments_Delete":       {answer: azureType[armauthorization.RoleAssignment](), statuses: []int{200, 204}, version: azureRoles},
-	"RoleAssignments_ListForScope": {answer: azureType[armauthorization.RoleAssignmentListResult](), statuses: []int{200}, version: azureRoles},
-	"Permissions_List":             {answer: azureType[armauthorization.PermissionGetResult](), statuses: []int{200}, version: azureRoles},
+	"RoleAssignments_Get":                  {answer: azureType[armauthorization.RoleAssignment](), statuses: []int{200}, version: azureRoles},
+	"RoleAssignments_Create":               {request: azureType[armauthorization.RoleAssignmentCreateParameters](), answer: azureType[armauthorization.RoleAssignment](), statuses: []int{200, 201}, version: azureRoles},
+	"RoleAssignments_Delete":               {answer: azureType[armauthorization.RoleAssignment](), statuses: []int{200, 204}, version: azureRoles},
+	"RoleAssignments_ListForResourceGroup": {answer: azureType[armauthorization.RoleAssignmentListResult](), statuses: []int{200}, version: azureRoles},
+	"RoleAssignments_ListForSubscription":  {answer: azureType[armauthorization.RoleAssignmentListResult](), statuses: []int{200}, version: azureRoles},
+	"Permissions_List":                     {answer: azureType[armauthorization.PermissionGetResult](), statuses: []int{200}, version: azureRoles},
 
 	"ManagedClusters_Get":                        {answer: azureType[armcontainerservice.ManagedCluster](), statuses: []int{200}, version: azureKubernetes},
 	"ManagedClusters_CreateOrUpdate":             {request: azureType[armcontainerservice.ManagedCluster](), answer: azureType[armcontainerservice.ManagedCluster](), statuses: []int{200, 201}, version: azureKubernetes},

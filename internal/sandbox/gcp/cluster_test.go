@@ -287,3 +287,18 @@ func TestOldOperationsAreForgotten(t *testing.T) {
 		return err != nil
 	})
 }
+
+func TestNodesWithoutTheirRoleAreWarnedOf(t *testing.T) {
+	p := newProject(t)
+	p.running("c")
+	warned := func() bool {
+		t.Helper()
+		found, err := p.get("c")
+		must(t, err)
+		return found.Status == containerpb.Cluster_RUNNING && len(found.Conditions) == 1 &&
+			found.Conditions[0].Code == containerpb.StatusCondition_NODE_SERVICE_ACCOUNT_MISSING_PERMISSIONS && strings.Contains(found.Conditions[0].Message, nodesAccount)
+	}
+	eventually(t, "the cluster warns", warned)
+	must(t, p.bind("roles/container.defaultNodeServiceAccount", "serviceAccount:"+nodesAccount))
+	eventually(t, "it warns no more", func() bool { return !warned() })
+}

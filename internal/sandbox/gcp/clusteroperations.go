@@ -80,7 +80,7 @@ func (r *request) containerOperation(tx *world.Tx) (operation, error) {
 
 func getClusterOperation(r *request) (any, error) {
 	var o operation
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		o, err = r.containerOperation(tx)
 		return err
 	})
@@ -97,7 +97,7 @@ func listClusterOperations(r *request) (any, error) {
 		}
 	}
 	answer := &containerpb.ListOperationsResponse{}
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		all, err := world.List[operation](tx, ref(kindOperation, ""))
 		for _, o := range all {
 			if o.Service == serviceContainer && (r.vars["location"] == "-" || o.Scope == r.vars["location"]) {
@@ -111,7 +111,7 @@ func listClusterOperations(r *request) (any, error) {
 
 // cancelClusterOperation has an operation end at the next opportunity, whatever it has reached. A deletion goes on.
 func cancelClusterOperation(r *request) (any, error) {
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		o, err := r.containerOperation(tx)
 		if err != nil || o.Done || o.Cancelled {
 			return err

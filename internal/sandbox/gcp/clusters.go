@@ -85,6 +85,9 @@ func (f *family) shown() *containerpb.Cluster {
 	if c.Message != "" && (c.State == stateError || c.State == stateDegraded) {
 		m.Conditions = []*containerpb.StatusCondition{conditionOf(c.Message)}
 	}
+	if c.Lacking != "" && c.State == stateRunning {
+		m.Conditions = append(m.Conditions, lackingCondition(c.Lacking))
+	}
 	m.CurrentMasterVersion, m.CurrentNodeVersion = c.Version, c.Version
 	m.SelfLink = "https://container.googleapis.com/v1/" + c.path()
 	m.CreateTime = c.Created.Format(time.RFC3339)
@@ -109,6 +112,12 @@ func (f *family) shown() *containerpb.Cluster {
 	return m
 }
 
+// lackingCondition is how GKE warns of nodes that cannot write their logs and metrics. The cluster runs all the same.
+func lackingCondition(email string) *containerpb.StatusCondition {
+	return &containerpb.StatusCondition{Code: containerpb.StatusCondition_NODE_SERVICE_ACCOUNT_MISSING_PERMISSIONS, CanonicalCode: code.Code_PERMISSION_DENIED,
+		Message: fmt.Sprintf("The node service account %s is missing permissions: grant it the role roles/container.defaultNodeServiceAccount.", email)}
+}
+
 // conditionOf says by a code what a message is about.
 func conditionOf(text string) *containerpb.StatusCondition {
 	c := &containerpb.StatusCondition{Code: containerpb.StatusCondition_UNKNOWN, CanonicalCode: code.Code_INTERNAL, Message: text}
@@ -120,7 +129,7 @@ func conditionOf(text string) *containerpb.StatusCondition {
 
 func getCluster(r *request) (any, error) {
 	var shown *containerpb.Cluster
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		f, err := r.family(tx)
 		if err == nil {
 			shown = f.shown()
@@ -137,7 +146,7 @@ func listClusters(r *request) (any, error) {
 		}
 	}
 	answer := &containerpb.ListClustersResponse{}
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		all, err := world.List[cluster](tx, ref(kindCluster, ""))
 		if err != nil {
 			return err
@@ -174,7 +183,7 @@ func createCluster(r *request) (any, error) {
 		return nil, invalid("Invalid value for field \"cluster.name\": %q. Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?)'.", m.GetName())
 	}
 	var told *containerpb.Operation
-	err = r.commit(func(tx *world.Tx) error {
+	err = r.Commit(func(tx *world.Tx) error {
 		f, o, err := r.newFamily(tx, m, location)
 		if err != nil {
 			return err
@@ -310,7 +319,7 @@ func nodeTag(c cluster) string { return "gke-" + c.Name + "-" + c.hash() + "-nod
 // deleteCluster begins a cluster's end. One that is stuck on its way out can be asked again.
 func deleteCluster(r *request) (any, error) {
 	var told *containerpb.Operation
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		f, err := r.family(tx)
 		if err != nil {
 			return err

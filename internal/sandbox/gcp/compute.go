@@ -81,7 +81,7 @@ func timestamp(t time.Time) string { return t.Format("2006-01-02T15:04:05.000-07
 
 func getResource(r *request) (any, error) {
 	var doc document
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		found, err := r.resource(tx)
 		if err != nil {
 			return err
@@ -98,7 +98,7 @@ func listResources(r *request) (any, error) {
 		return nil, err
 	}
 	var docs []document
-	err = r.look(func(tx *world.Tx) error {
+	err = r.View(func(tx *world.Tx) error {
 		all, err := world.Children[resource](tx, ref(r.route.collection.name, scope))
 		if err != nil {
 			return err
@@ -127,7 +127,7 @@ func (c *collection) allShown(tx *world.Tx, all []resource) ([]document, error) 
 
 func listEverywhere(r *request) (any, error) {
 	var docs []document
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		all, err := world.List[resource](tx, ref(r.route.collection.name, ""))
 		if err != nil {
 			return err
@@ -302,7 +302,7 @@ func (r *request) operate(kind string, takes time.Duration, change func(*world.T
 		return nil, err
 	}
 	var told document
-	err = r.commit(func(tx *world.Tx) error {
+	err = r.Commit(func(tx *world.Tx) error {
 		if known, found, err := operationOfRequest(tx, request, kind); err != nil || found {
 			told = known.shown(r.At)
 			return err

@@ -196,3 +196,17 @@ func TestUnknownFieldsAndMethodsAreNamed(t *testing.T) {
 		t.Errorf("%d: %s", status, text)
 	}
 }
+
+func TestWhatIsAnsweredIsInTheLedger(t *testing.T) {
+	p := newProject(t)
+	p.networks("n")
+	p.done(p.compute.Subnetworks.Delete("m3o-sandbox", place, "n").Do())
+	for { // until it is told that there is no such network any more
+		if _, err := p.compute.Networks.Delete("m3o-sandbox", "n").Do(); err != nil && strings.Contains(err.Error(), "was not found") {
+			break
+		}
+	}
+	if left := p.balanced(); len(left) > 0 {
+		t.Errorf("by the ledger there are %v", left)
+	}
+}

@@ -30,7 +30,9 @@ func (c *Cloud) furnish() error {
 		if c.NewAccount {
 			return err
 		}
-		return errors.Join(err, putAccount(tx, serviceAccount{Email: defaultAccount, UniqueID: numberID(defaultAccount),
+		first := c.firstPolicy()
+		first.Bindings = append(first.Bindings, binding{Role: "roles/editor", Members: []string{"serviceAccount:" + defaultAccount}})
+		return errors.Join(err, putPolicy(tx, first), putAccount(tx, serviceAccount{Email: defaultAccount, UniqueID: numberID(defaultAccount),
 			DisplayName: "Compute Engine default service account", Created: c.longAgo()}), c.defaultNetwork(tx))
 	})
 }

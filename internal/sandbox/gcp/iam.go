@@ -71,7 +71,7 @@ func (r *request) account(tx *world.Tx) (serviceAccount, error) {
 
 func getAccount(r *request) (any, error) {
 	var found serviceAccount
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		found, err = r.account(tx)
 		return err
 	})
@@ -80,7 +80,7 @@ func getAccount(r *request) (any, error) {
 
 func listAccounts(r *request) (any, error) {
 	answer := &iam.ListServiceAccountsResponse{}
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		all, err := world.List[serviceAccount](tx, ref(kindAccount, ""))
 		for _, a := range all {
 			if a.visible(r.At) {
@@ -109,7 +109,7 @@ func createAccount(r *request) (any, error) {
 	if len(made.DisplayName) > 100 || len(made.Description) > 256 {
 		return nil, invalid("A display name has at most 100 bytes, a description 256.")
 	}
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		all, err := world.List[serviceAccount](tx, ref(kindAccount, ""))
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func createAccount(r *request) (any, error) {
 // deleteAccount removes a service account. Policies keep its bindings under another name, and one that is made anew with the same
 // address has none of them.
 func deleteAccount(r *request) (any, error) {
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		found, err := r.account(tx)
 		if err != nil {
 			return err
@@ -216,7 +216,7 @@ func getIamPolicy(r *request) (any, error) {
 	}
 	conditions := asked.Options != nil && asked.Options.RequestedPolicyVersion == 3
 	var p policy
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		p, err = world.Get[policy](tx, ref(kindPolicy, ProjectID))
 		return err
 	})
@@ -242,7 +242,7 @@ func setIamPolicy(r *request) (any, error) {
 		return nil, invalid("A policy has at most %d bindings.", maxBindings)
 	}
 	var p policy
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		have, err := world.Get[policy](tx, ref(kindPolicy, ProjectID))
 		if err != nil {
 			return err

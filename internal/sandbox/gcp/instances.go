@@ -36,7 +36,7 @@ func instanceRoutes() []route {
 
 // views are what there is of a kind in a zone, or everywhere.
 func (r *request) views(zone string, find func(*world.Tx, string) ([]document, error)) (docs []document, err error) {
-	err = r.look(func(tx *world.Tx) (err error) {
+	err = r.View(func(tx *world.Tx) (err error) {
 		docs, err = find(tx, zone)
 		return err
 	})

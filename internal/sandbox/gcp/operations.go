@@ -194,7 +194,7 @@ func (r *request) operation(tx *world.Tx) (operation, error) {
 
 func getOperation(r *request) (any, error) {
 	var o operation
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		o, err = r.operation(tx)
 		return err
 	})
@@ -232,7 +232,7 @@ func listOperations(r *request) (any, error) {
 		return nil, err
 	}
 	var docs []document
-	err = r.look(func(tx *world.Tx) error {
+	err = r.View(func(tx *world.Tx) error {
 		all, err := world.List[operation](tx, ref(kindOperation, ""))
 		for i := len(all) - 1; i >= 0; i-- {
 			if all[i].Service == serviceCompute && all[i].Scope == scope {

@@ -127,7 +127,7 @@ func quotas(limits, used map[string]int) []document {
 
 func getComputeProject(r *request) (any, error) {
 	var used usage
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		used, err = usageOf(tx)
 		return err
 	})
@@ -152,7 +152,7 @@ func getRegion(r *request) (any, error) {
 		return nil, err
 	}
 	var used usage
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		used, err = usageOf(tx)
 		return err
 	})
@@ -162,7 +162,7 @@ func getRegion(r *request) (any, error) {
 
 func listRegions(r *request) (any, error) {
 	var used usage
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		used, err = usageOf(tx)
 		return err
 	})

@@ -268,7 +268,7 @@ func (f *family) pathPool(r *request) (*pool, error) {
 
 func listPools(r *request) (any, error) {
 	answer := &containerpb.ListNodePoolsResponse{}
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		f, err := r.family(tx)
 		if err == nil {
 			answer.NodePools = f.shown().NodePools
@@ -280,7 +280,7 @@ func listPools(r *request) (any, error) {
 
 func getPool(r *request) (any, error) {
 	var shown *containerpb.NodePool
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		f, err := r.family(tx)
 		if err != nil {
 			return err

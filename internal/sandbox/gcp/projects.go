@@ -73,7 +73,7 @@ func service(tx *world.Tx, name string) (apiService, error) {
 
 func getService(r *request) (any, error) {
 	var found apiService
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		found, err = service(tx, r.vars["service"])
 		return err
 	})
@@ -86,7 +86,7 @@ func listServices(r *request) (any, error) {
 		return nil, invalid("The filter %q is neither state:ENABLED nor state:DISABLED.", wanted)
 	}
 	services := []document{}
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		all, err := world.List[apiService](tx, ref(kindService, ""))
 		for _, one := range all {
 			if wanted == "" || one.Enabled == (wanted == "state:ENABLED") {
@@ -110,7 +110,7 @@ func batchGetServices(r *request) (any, error) {
 		return nil, invalid("Between 1 and %d services can be asked for, not %d.", maxBatchGet, len(names))
 	}
 	var services []document
-	err := r.look(func(tx *world.Tx) error {
+	err := r.View(func(tx *world.Tx) error {
 		for _, name := range names {
 			one, err := service(tx, name[strings.LastIndexByte(name, '/')+1:])
 			if err != nil {
@@ -133,7 +133,7 @@ func batchEnableServices(r *request) (any, error) {
 		return nil, invalid("Between 1 and %d services can be enabled, not %d.", maxBatchEnable, n)
 	}
 	var o operation
-	err := r.commit(func(tx *world.Tx) (err error) {
+	err := r.Commit(func(tx *world.Tx) (err error) {
 		if o, err = r.newOperation(serviceUsage, global, "batchEnable"); err != nil {
 			return err
 		}
@@ -209,7 +209,7 @@ func (o operation) names() []string {
 
 func getServiceOperation(r *request) (any, error) {
 	var o operation
-	err := r.look(func(tx *world.Tx) (err error) {
+	err := r.View(func(tx *world.Tx) (err error) {
 		o, err = world.Get[operation](tx, ref(kindOperation, r.vars["operation"]))
 		if isNotFound(err) || err == nil && o.Service != serviceUsage {
 			err = notFound("Operation operations/%s was not found.", r.vars["operation"])

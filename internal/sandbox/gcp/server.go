@@ -72,6 +72,10 @@ func (r *request) answer() (any, error) {
 			return nil, err
 		}
 	}
+	// What is due has happened before the method looks, in a commit of its own: a refusal that tells of it must not undo it.
+	if err := r.View(func(tx *world.Tx) error { return settle(tx, r.At) }); err != nil {
+		return nil, err
+	}
 	return r.route.handle(r)
 }
 
@@ -147,26 +151,6 @@ func (r *request) target() string {
 		}
 	}
 	return strings.Join(names, "/")
-}
-
-// look looks at the state with all that is due by now.
-func (r *request) look(look func(*world.Tx) error) error {
-	return r.View(func(tx *world.Tx) error {
-		if err := settle(tx, r.At); err != nil {
-			return err
-		}
-		return look(tx)
-	})
-}
-
-// commit makes a change.
-func (r *request) commit(change func(*world.Tx) error) error {
-	return r.Commit(func(tx *world.Tx) error {
-		if err := settle(tx, r.At); err != nil {
-			return err
-		}
-		return change(tx)
-	})
 }
 
 // decode reads a JSON body into a struct of the official SDK, which knows all fields that there are.

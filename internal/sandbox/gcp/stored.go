@@ -187,6 +187,8 @@ type cluster struct {
 	// Operation is the one under way, Born the one that made it.
 	Operation string `json:"operation,omitempty"`
 	Born      string `json:"born"`
+	// Lacking is the service account of nodes that lacks what nodes need, if one does.
+	Lacking string `json:"lacking,omitempty"`
 }
 
 func (c cluster) path() string {

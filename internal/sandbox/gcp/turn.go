@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,8 +177,14 @@ func (f *family) advance(tx *world.Tx, now time.Time, status clusters.Status) er
 			f.cluster.State = stateDegraded
 		}
 	}
+	if lacking, policyErr := f.lacking(tx); policyErr != nil {
+		err = errors.Join(err, policyErr)
+	} else {
+		f.cluster.Lacking = lacking
+	}
 	c := f.cluster
-	if before.State == c.State && before.Message == c.Message && before.Endpoint == c.Endpoint && before.CA == c.CA && before.Operation == c.Operation {
+	if before.State == c.State && before.Message == c.Message && before.Endpoint == c.Endpoint && before.CA == c.CA && before.Operation == c.Operation &&
+		before.Lacking == c.Lacking {
 		return err
 	}
 	err = errors.Join(err, putCluster(tx, c))
@@ -185,6 +192,26 @@ func (f *family) advance(tx *world.Tx, now time.Time, status clusters.Status) er
 		err = errors.Join(err, tx.Record(c.became(before.State, o, now)))
 	}
 	return err
+}
+
+// nodeRoles are the predefined roles that have what nodes need.
+var nodeRoles = []string{"roles/container.defaultNodeServiceAccount", "roles/container.nodeServiceAccount", "roles/editor", "roles/owner"}
+
+// lacking is the first service account of the nodes that has none of them.
+func (f *family) lacking(tx *world.Tx) (string, error) {
+	p, err := world.Get[policy](tx, ref(kindPolicy, ProjectID))
+	if err != nil {
+		return "", err
+	}
+	for _, of := range f.pools {
+		email := cmp.Or(of.Doc.M.GetConfig().GetServiceAccount(), defaultAccount)
+		if !slices.ContainsFunc(p.Bindings, func(b binding) bool {
+			return slices.Contains(nodeRoles, b.Role) && slices.Contains(b.Members, "serviceAccount:"+email)
+		}) {
+			return email, nil
+		}
+	}
+	return "", nil
 }
 
 // became is the line of the ledger that tells of another state.

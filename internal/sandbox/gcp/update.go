@@ -21,7 +21,7 @@ import (
 // onCluster commits a change of a running cluster that takes a while, and answers with its operation.
 func (r *request) onCluster(kind containerpb.Operation_Type, takes time.Duration, change func(*world.Tx, *family, *operation) error) (any, error) {
 	var told *containerpb.Operation
-	err := r.commit(func(tx *world.Tx) error {
+	err := r.Commit(func(tx *world.Tx) error {
 		f, err := r.idleFamily(tx)
 		if err != nil {
 			return err

@@ -62,9 +62,14 @@ func (t *Tx) Record(effect Effect) error {
 
 // Effects returns the ledger's lines after the one with number since, oldest first, at most 10,000 of them.
 func (w *World) Effects(ctx context.Context, since int64) ([]Effect, error) {
+	return w.EffectsOf(ctx, "", since)
+}
+
+// EffectsOf is Effects, of one provider alone; "" is every provider's.
+func (w *World) EffectsOf(ctx context.Context, provider string, since int64) ([]Effect, error) {
 	effects := []Effect{}
 	err := w.View(ctx, func(t *Tx) error {
-		rows, err := t.tx.Query(`SELECT seq, doc FROM effect WHERE seq > ? ORDER BY seq LIMIT ?`, since, maxEffects)
+		rows, err := t.tx.Query(`SELECT seq, doc FROM effect WHERE seq > ? AND ? IN ('', provider) ORDER BY seq LIMIT ?`, since, provider, maxEffects)
 		if err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}

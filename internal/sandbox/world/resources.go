@@ -96,6 +96,14 @@ func Children[T any](t *Tx, ref Ref) ([]T, error) {
 	return scanAll[T](rows, err, ref.Kind)
 }
 
+// Mentioning reads the resources of a kind in whose documents the text is somewhere, without regard to case, oldest first. It saves
+// reading all of them to find those that refer to something. ref.ID is not looked at; the text has nothing that JSON escapes.
+func Mentioning[T any](t *Tx, ref Ref, text string) ([]T, error) {
+	rows, err := t.tx.Query(`SELECT doc FROM resource WHERE provider = ? AND kind = ? AND instr(lower(doc), lower(?)) > 0 ORDER BY serial`,
+		ref.Provider, ref.Kind, text)
+	return scanAll[T](rows, err, ref.Kind)
+}
+
 func scanAll[T any](rows *sql.Rows, err error, kind string) ([]T, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", kind, err)

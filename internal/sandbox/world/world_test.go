@@ -76,6 +76,25 @@ func TestFailedChangeLeavesNothing(t *testing.T) {
 	}))
 }
 
+func TestALedgerOfOneProviderIsNotHiddenByTheOthers(t *testing.T) {
+	w := open(t, t.TempDir())
+	must(t, w.Update(t.Context(), func(tx *world.Tx) error {
+		for range 10_000 { // as many as one answer has
+			if err := tx.Record(world.Effect{Provider: "p", Kind: world.Created}); err != nil {
+				return err
+			}
+		}
+		return tx.Record(world.Effect{Provider: "q", Kind: world.Created})
+	}))
+	for provider, want := range map[string]int{"p": 10_000, "q": 1, "": 10_000, "r": 0} {
+		effects, err := w.EffectsOf(t.Context(), provider, 0)
+		must(t, err)
+		if len(effects) != want {
+			t.Errorf("of %q there are %d lines, want %d", provider, len(effects), want)
+		}
+	}
+}
+
 func TestResources(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir)
@@ -90,6 +109,10 @@ func TestResources(t *testing.T) {
 		must(t, err)
 		if len(all) != 3 || all[0].Text != "b" || len(children) != 2 || children[1].Text != "a" {
 			t.Errorf("all %v, children %v", all, children)
+		}
+		found, err := world.Mentioning[thing](tx, world.Ref{Provider: "p", Kind: "k"}, `"TEXT":"b"`)
+		if err != nil || len(found) != 1 || found[0].Text != "b" {
+			t.Errorf("those that mention b are %v, %v", found, err)
 		}
 		if _, err := world.Get[thing](tx, world.Ref{Provider: "q", Kind: "k", ID: "a"}); !errors.Is(err, world.ErrNotFound) {
 			t.Errorf("another provider's: %v", err)

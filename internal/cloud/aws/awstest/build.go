@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long anything may take in an account of a test.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // Built is a region that was made.
 type Built struct {

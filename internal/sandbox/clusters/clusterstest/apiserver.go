@@ -215,7 +215,7 @@ func (a *apiServer) write(w http.ResponseWriter, r *http.Request, at key, body [
 	reply(w, http.StatusOK, given)
 }
 
-// put keeps an object, unless it is as it was, and says of workloads that they run.
+// put keeps an object, and says of workloads that they run.
 func (a *apiServer) put(at key, o map[string]any) map[string]any {
 	about := maps.Clone(asMap(o["metadata"]))
 	if at.namespace != "" {
