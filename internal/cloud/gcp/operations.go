@@ -92,8 +92,8 @@ func (w work) failure(kindName, what string) error {
 	return nil
 }
 
-// mayPass reports whether the failure of an operation is none of what was asked for (GCP's own trouble, another operation in the way).
-// The caller keeps the hint as long as it is told such a failure, so telling it would end in telling it for ever.
+// mayPass reports whether the failure of an operation is none of what was asked for (GCP's own trouble, another operation in the way): it is
+// asked for again at once. The caller brings the hint back after a Conflict, so one that was told would be told for ever.
 func mayPass(err error) bool {
 	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) || fault.Is(err, fault.Throttled)
 }
