@@ -243,6 +243,18 @@ func TestAMissingPermissionIsNamedBeforeAnythingIsMade(t *testing.T) {
 	}
 }
 
+// TestNodeGroupsAreRefusedToWhoCannotSeeTheirLinkedRole, as EKS does: "Failed to validate if SLR: AWSServiceRoleForAmazonEKSNodegroup already
+// exists due to missing permissions for 'iam:GetRole'".
+func TestNodeGroupsAreRefusedToWhoCannotSeeTheirLinkedRole(t *testing.T) {
+	t.Parallel()
+	blind := bytes.ReplaceAll(workerpolicy.Of("aws"), []byte(`"arn:*:iam::*:role/aws-service-role/eks-nodegroup.amazonaws.com/*"`), []byte(`"arn:*:iam::*:role/other"`))
+	p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": blind}}).Provider(t)
+	answer, err := p.Preflight(t.Context(), awstest.Region(), nil)
+	if err != nil || len(answer.Obstacles) != 1 || !strings.Contains(answer.Obstacles[0].Message, "iam:GetRole") {
+		t.Errorf("the preflight says %+v, %v", answer.Obstacles, err)
+	}
+}
+
 // TestAHolderThatDiedIsReplaced: a step made the lease, and died before it made anything, or was not told whether it did.
 func TestAHolderThatDiedIsReplaced(t *testing.T) {
 	for _, way := range []string{"lost-before", "5xx"} {

@@ -37,7 +37,8 @@ func questions(of, account string, want region.Spec) []question {
 			policies = append(policies, "arn:"+of+":iam::aws:policy/"+p)
 		}
 	}
-	linked = []string{"arn:" + of + ":iam::" + account + ":role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS"}
+	service := "arn:" + of + ":iam::" + account + ":role/aws-service-role/"
+	linked = []string{service + "eks.amazonaws.com/AWSServiceRoleForAmazonEKS"}
 	eks := "arn:" + of + ":eks:" + want.Location + ":" + account + ":"
 	cluster := clusterName(want.ClusterSpec(region.Net{}))
 	var all []question
@@ -50,6 +51,8 @@ func questions(of, account string, want region.Spec) []question {
 			q.resources, q.context = linked, map[string][]string{"iam:AWSServiceName": {"eks.amazonaws.com"}}
 		case action == "iam:AttachRolePolicy" || action == "iam:DetachRolePolicy":
 			q.resources, q.context = roles[:1], map[string][]string{"iam:PolicyARN": policies[:1]}
+		case action == "iam:GetRole": // EKS looks by it whether node groups have their linked role
+			q.resources = []string{roles[0], service + "eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup"}
 		case strings.HasPrefix(action, "iam:"):
 			q.resources = roles[:1]
 		case action == "eks:DescribeClusterVersions" || action == "eks:CreateCluster" || action == "eks:TagResource":
