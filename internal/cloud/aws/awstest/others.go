@@ -110,6 +110,24 @@ func (a Account) outlive(t *testing.T, c region.Cluster) string {
 	return aws.ToString(made.VolumeId)
 }
 
+// dropLeases removes what steps left that were not told what came of their requests, as if its time was over.
+func (a Account) dropLeases(t *testing.T) {
+	t.Helper()
+	client := a.SDK(t).EC2
+	all, err := client.DescribeLaunchTemplates(t.Context(), &ec2.DescribeLaunchTemplatesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range all.LaunchTemplates {
+		if !strings.HasSuffix(aws.ToString(l.LaunchTemplateName), leaseSuffix) {
+			continue
+		}
+		if _, err := client.DeleteLaunchTemplate(t.Context(), &ec2.DeleteLaunchTemplateInput{LaunchTemplateId: l.LaunchTemplateId}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // upgrade has the cluster upgraded to the next minor version, as EKS does when its version is supported no more.
 func (a Account) upgrade(t *testing.T, c region.Cluster) string {
 	t.Helper()
