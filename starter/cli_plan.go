@@ -192,7 +192,7 @@ func total(plan region.Plan) string {
 	if currency == "" {
 		return ""
 	}
-	return fmt.Sprintf("List prices: %s %s a month.", sum.FloatString(2), currency)
+	return fmt.Sprintf("Estimate from list prices: %s %s a month, without traffic.", sum.FloatString(2), currency)
 }
 
 func applyCommand() *cobra.Command {

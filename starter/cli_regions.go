@@ -99,7 +99,7 @@ func regionFacts(r client.RegionDetails, p region.Progress) [][]string {
 		{"name", spec.Key().String()}, {"provider", string(spec.Provider)}, {"region", spec.Location}, {"domain", spec.Domain},
 		{"status", string(r.Status)}, {"message", r.Message}, {"unserved", unserved(r.Unserved)},
 		{"stage", p.Stage}, {"waiting", p.Waiting}, {"api", r.Endpoints.API},
-		{"kubernetes", strings.TrimSpace(spec.Kubernetes.Version + " " + parenthesis(r.Cluster.Version))},
+		{"kubernetes", runs(spec.Kubernetes.Version, r.Cluster.Version)},
 		{"nodes", fmt.Sprintf("%d of %d ready, %s", r.Cluster.Nodes, spec.Kubernetes.Nodes.Count, spec.Kubernetes.Nodes.Size)},
 		{"cluster", strings.TrimSpace(r.Cluster.Name + " " + parenthesis(r.Cluster.ID))}, {"endpoint", r.Cluster.Endpoint},
 		{"network", strings.TrimSpace(r.Network.Name + " " + parenthesis(cmp.Or(r.Network.CIDR, spec.CIDR)))},
@@ -126,6 +126,14 @@ func networkPolicy(r region.Region) string {
 		return "NOT enforced: the pods of all projects reach each other"
 	}
 	return ""
+}
+
+// runs is a minor version that was asked for, and the patch that runs. EKS tells no patch: until the cluster was asked, there is none.
+func runs(wanted, version string) string {
+	if version == wanted {
+		return wanted
+	}
+	return strings.TrimSpace(wanted + " " + parenthesis(version))
 }
 
 func parenthesis(s string) string {

@@ -442,12 +442,22 @@ func TestPlansAddUpExactly(t *testing.T) {
 		want  string
 	}{
 		{nil, ""},
-		{[]region.Step{step("0.10", "USD"), step("0.20", "USD")}, "List prices: 0.30 USD a month."},
-		{[]region.Step{step("36.00", "USD"), step("", "")}, "List prices: 36.00 USD a month."},
+		{[]region.Step{step("0.10", "USD"), step("0.20", "USD")}, "Estimate from list prices: 0.30 USD a month, without traffic."},
+		{[]region.Step{step("36.00", "USD"), step("", "")}, "Estimate from list prices: 36.00 USD a month, without traffic."},
 		{[]region.Step{step("1.00", "USD"), step("1.00", "EUR")}, ""},
 	} {
 		if got := total(region.Plan{Steps: c.steps}); got != c.want {
 			t.Errorf("%v: %q, not %q", c.steps, got, c.want)
+		}
+	}
+}
+
+// EKS tells the minor version alone, until the cluster itself was asked.
+func TestAVersionIsNotToldTwice(t *testing.T) {
+	for runs, want := range map[string]string{"": "1.34", "1.34": "1.34", "1.34.2": "1.34 (1.34.2)"} {
+		shown := regionFacts(client.RegionDetails{Region: region.Region{Spec: region.Spec{Kubernetes: region.Kubernetes{Version: "1.34"}}, Cluster: region.Cluster{Version: runs}}}, region.Progress{})
+		if i := slices.IndexFunc(shown, func(fact []string) bool { return fact[0] == "kubernetes" }); i < 0 || shown[i][1] != want {
+			t.Errorf("a cluster that runs %q is shown as %v, want %q", runs, shown[i], want)
 		}
 	}
 }

@@ -41,7 +41,8 @@ type Obstacle struct {
 	Message string `json:"message"`
 }
 
-// Cost is what a provider lists for a month, as a decimal with two places ("36.00"). It is an estimate from list prices.
+// Cost is what a month costs by the provider's list prices, as a decimal with two places ("36.00"). It is an estimate, without traffic: but for
+// DigitalOcean's sizes, whose prices its API tells, it comes from tables that nobody has compared with the providers' lists.
 type Cost struct {
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`

@@ -1,8 +1,12 @@
 package aws_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -146,13 +150,57 @@ func TestTheWorkersPolicyIsEnough(t *testing.T) {
 	p := newAccount(t, sandbox.Config{Policies: workerpolicy.All()}).Provider(t)
 	spec := awstest.Region()
 	answer, err := p.Preflight(t.Context(), spec, nil)
-	if err != nil || len(answer.Obstacles) > 0 {
+	if err != nil || len(answer.Obstacles)+len(answer.Warnings) > 0 {
 		t.Fatalf("preflight says %+v, %v", answer, err)
 	}
 	b := awstest.Build(t, p, spec)
 	b.Spec.Kubernetes.Nodes.Count, b.Spec.Access = 3, []string{"203.0.113.0/24"}
 	b.Converge(t, p)
 	b.Remove(t, p)
+}
+
+// asRole has the account's user appear as a role that a machine assumed. STS tells such a role without its path.
+type asRole struct{ asked []string } // about whose permissions
+
+const workersRole = "arn:aws:iam::111122223333:role/platform/m3o-worker"
+
+func (a *asRole) RoundTrip(r *http.Request) (*http.Response, error) {
+	var data []byte
+	if r.Body != nil {
+		var err error
+		if data, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(data))
+	}
+	form, _ := url.ParseQuery(string(data)) // EKS's requests are no forms
+	answer := ""
+	switch {
+	case form.Get("Action") == "GetCallerIdentity":
+		answer = `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::111122223333:assumed-role/m3o-worker/i-0abc</Arn><Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`
+	case form.Get("Action") == "GetRole" && form.Get("RoleName") == "m3o-worker":
+		answer = `<GetRoleResponse><GetRoleResult><Role><RoleName>m3o-worker</RoleName><Path>/platform/</Path><Arn>` + workersRole + `</Arn></Role></GetRoleResult></GetRoleResponse>`
+	case form.Get("Action") == "SimulatePrincipalPolicy":
+		a.asked = append(a.asked, form.Get("PolicySourceArn"))
+		answer = `<SimulatePrincipalPolicyResponse><SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>`
+	default:
+		return http.DefaultTransport.RoundTrip(r)
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+}
+
+// TestAnAssumedRoleIsAskedAboutByItsOwnARN: IAM simulates the policies of roles, not of sessions, and knows a role by its whole path.
+func TestAnAssumedRoleIsAskedAboutByItsOwnARN(t *testing.T) {
+	t.Parallel()
+	account, seen := newAccount(t, sandbox.Config{}), &asRole{}
+	account.Transport = seen
+	answer, err := account.Provider(t).Preflight(t.Context(), awstest.Region(), nil)
+	if err != nil || len(answer.Obstacles)+len(answer.Warnings) > 0 {
+		t.Errorf("preflight says %+v, %+v, %v", answer.Obstacles, answer.Warnings, err)
+	}
+	if len(seen.asked) == 0 || slices.ContainsFunc(seen.asked, func(arn string) bool { return arn != workersRole }) {
+		t.Errorf("IAM was asked about %q, want %s", seen.asked, workersRole)
+	}
 }
 
 // without is the policy without one permission.
@@ -195,15 +243,33 @@ func TestAMissingPermissionIsNamedBeforeAnythingIsMade(t *testing.T) {
 	}
 }
 
-// TestAHolderThatDiedIsReplaced: a step made the lease, and died before it made anything.
+// TestNodeGroupsAreRefusedToWhoCannotSeeTheirLinkedRole, as EKS does: "Failed to validate if SLR: AWSServiceRoleForAmazonEKSNodegroup already
+// exists due to missing permissions for 'iam:GetRole'".
+func TestNodeGroupsAreRefusedToWhoCannotSeeTheirLinkedRole(t *testing.T) {
+	t.Parallel()
+	blind := bytes.ReplaceAll(workerpolicy.Of("aws"), []byte(`"arn:*:iam::*:role/aws-service-role/eks-nodegroup.amazonaws.com/*"`), []byte(`"arn:*:iam::*:role/other"`))
+	p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": blind}}).Provider(t)
+	answer, err := p.Preflight(t.Context(), awstest.Region(), nil)
+	if err != nil || len(answer.Obstacles) != 1 || !strings.Contains(answer.Obstacles[0].Message, "iam:GetRole") {
+		t.Errorf("the preflight says %+v, %v", answer.Obstacles, err)
+	}
+}
+
+// TestAHolderThatDiedIsReplaced: a step made the lease, and died before it made anything, or was not told whether it did.
 func TestAHolderThatDiedIsReplaced(t *testing.T) {
+	for _, way := range []string{"lost-before", "5xx"} {
+		t.Run(way, func(t *testing.T) { replacesAHolder(t, way) })
+	}
+}
+
+func replacesAHolder(t *testing.T, way string) {
 	t.Parallel()
 	account := newAccount(t, sandbox.Config{})
 	spec := awstest.Region()
-	account.Fault(t, "CreateVpc", "lost-before")
+	account.Fault(t, "CreateVpc", way)
 	p := account.Provider(t)
 	if _, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), ""); !fault.Is(err, fault.Unavailable) {
-		t.Fatalf("the answer was lost: %v", err)
+		t.Fatalf("nobody knows what came of it: %v", err)
 	}
 	if now, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), ""); err != nil || now.Ready || !strings.Contains(now.State, "lease") {
 		t.Errorf("nobody knows what became of it yet: %+v, %v", now, err)

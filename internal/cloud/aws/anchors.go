@@ -31,10 +31,10 @@ func (p *Provider) anchor(ctx context.Context, at *place, spec region.NetworkSpe
 	return "the VPC, its internet gateway and addresses were made", released
 }
 
-// unanswered says that nobody knows what came of a request.
+// unanswered says that nobody knows what came of a request: an internal error of EC2 does not say that nothing was made.
 func unanswered(err error) bool {
 	kind := fault.Of(err)
-	return statusOf(err) == 0 && (kind == fault.Unavailable || kind == fault.Unknown)
+	return kind == fault.Unavailable || kind == fault.Unknown
 }
 
 func (at *place) makeAnchors(ctx context.Context, held lease, spec region.NetworkSpec) error {

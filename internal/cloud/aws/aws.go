@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -29,14 +28,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cloud/outbound"
 	"github.com/m3o/platform/internal/fault"
 )
 
 // Limits of one call, and of a list: more pages than that is no list that we made.
 const (
-	callTimeout  = 40 * time.Second
-	maxBodyBytes = 32 << 20
-	maxPages     = 50
+	callTimeout = 40 * time.Second
+	maxPages    = 50
 )
 
 // Config says which account, and how to reach it.
@@ -77,18 +76,18 @@ func New(c Config) (*Provider, error) {
 	}
 	config := aws.Config{Credentials: held{c.Credentials}, AppID: "m3o",
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} }} // who asks knows how long it is worth it
-	if c.URL != "" {
-		base, err := url.Parse(c.URL)
-		if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-			return nil, fault.New(fault.Invalid, "%q is not the base URL of an API", c.URL)
-		}
-		config.BaseEndpoint = aws.String(strings.TrimSuffix(c.URL, "/"))
+	base, err := outbound.Base(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if base != "" {
+		config.BaseEndpoint = aws.String(base)
 	}
 	transport := c.Transport
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	config.HTTPClient = &http.Client{Timeout: callTimeout, Transport: answers{transport}}
+	config.HTTPClient = outbound.Client(callTimeout, whole{transport})
 	scale := 1.0
 	if c.Hour > 0 {
 		scale = c.Hour.Hours()
@@ -155,12 +154,12 @@ func (h held) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return found, fault.Wrap(fault.Denied, err, "the worker has no AWS credentials: give its machine a role, or renew the file that it reads them from")
 }
 
-// answers bounds every answer, and keeps requests whole until they end: the SDK closes a request's body when the answer begins, which
-// may be before the transport has seen the end of the body. The transport takes that for an error, and closes the connection.
-type answers struct{ next http.RoundTripper }
+// whole keeps requests whole until they end: the SDK closes a request's body when the answer begins, which may be before the transport has
+// seen the end of the body. The transport takes that for an error, and closes the connection.
+type whole struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		data, err := io.ReadAll(r.Body)
 		if err := errors.Join(err, r.Body.Close()); err != nil {
@@ -169,28 +168,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context()) // a RoundTripper must leave its request as it is
 		r.Body = io.NopCloser(bytes.NewReader(data))
 	}
-	response, err := a.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	response.Body = &bounded{ReadCloser: response.Body, left: maxBodyBytes}
-	return response, nil
-}
-
-var errTooLarge = errors.New("the answer is larger than any this program asks for")
-
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLarge
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
+	return w.next.RoundTrip(r)
 }
 
 // pager is a list of the SDK's.

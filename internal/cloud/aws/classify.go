@@ -48,6 +48,9 @@ var endings = []struct {
 // unready says that IAM's answer about a role that was just made has not come to EKS yet.
 var unready = regexp.MustCompile(`(?i)\brole\b.*\b(could not be assumed|cannot be assumed|can't be assumed|(does not|doesn't) exist|was not found|is not authorized to (be assumed|assume))`)
 
+// unpermitted says that EKS asked another service in the caller's name, and was refused.
+var unpermitted = regexp.MustCompile(`(?i)\bmissing permissions?\b|\bnot authorized to\b`)
+
 // quotas are the names by which the operator asks for more.
 var quotaNames = map[string]string{
 	"VpcLimitExceeded": vpcQuota.String(), "AddressLimitExceeded": addressQuota.String(), "NatGatewayLimitExceeded": natQuota.String(),
@@ -87,6 +90,9 @@ func (at *place) explain(err error, what string) error {
 
 func kindOf(err error, refusal smithy.APIError) fault.Kind {
 	code := refusal.ErrorCode()
+	if code == "InvalidRequestException" && unpermitted.MatchString(refusal.ErrorMessage()) {
+		return fault.Denied
+	}
 	for kind, listed := range codes {
 		if slices.Contains(listed, code) {
 			return kind
@@ -164,7 +170,7 @@ func (at *place) advice(kind fault.Kind, refusal smithy.APIError) string {
 		return "; ask for quota " + quotaNames[code] + " in " + at.location
 	case kind == fault.Quota:
 		return "; ask for a higher quota in " + at.location
-	case kind == fault.Denied && (strings.HasPrefix(code, "AccessDenied") || code == "UnauthorizedOperation"):
+	case kind == fault.Denied && (strings.HasPrefix(code, "AccessDenied") || code == "UnauthorizedOperation" || code == "InvalidRequestException"):
 		return "; give the worker the permission, as deploy/workers/aws/policy.json has it"
 	case kind == fault.Denied:
 		return "; renew the worker's credentials"

@@ -78,6 +78,8 @@ func TestAnswersOfEKSHaveAKind(t *testing.T) {
 		{400, "InvalidParameterException", "The role with name x-cluster could not be assumed because it does not exist or the trusted entity is not correct.", fault.Conflict},
 		{400, "InvalidParameterException", "unsupported Kubernetes version 1.99", fault.Invalid},
 		{400, "InvalidRequestException", "Cluster is not in ACTIVE state", fault.Conflict},
+		{400, "InvalidRequestException", "Failed to validate if SLR: AWSServiceRoleForAmazonEKSNodegroup already exists due to missing permissions for 'iam:GetRole'", fault.Denied},
+		{400, "InvalidRequestException", "You are not authorized to launch instances with this launch template. Encoded authorization failure message: abc", fault.Denied},
 		{403, "AccessDeniedException", "User: x is not authorized to perform: eks:CreateCluster", fault.Denied},
 		{403, "ExpiredTokenException", "The security token included in the request is expired", fault.Denied},
 		{429, "ThrottlingException", "Rate exceeded", fault.Throttled},

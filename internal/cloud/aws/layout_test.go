@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -116,5 +118,15 @@ func TestAccessThatEKSDoesNotTakeIsAnObstacle(t *testing.T) {
 	spec.Access = nil
 	if found := p.unopened(spec, 3); len(found) > 0 {
 		t.Errorf("everybody: %v", found)
+	}
+}
+
+// A session's token goes along with every request.
+func TestCredentialsAreNotSentInClear(t *testing.T) {
+	held := credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", "token")
+	for base, refused := range map[string]bool{"": false, "http://127.0.0.1:7702": false, "https://aws.example.com": false, "http://aws.example.com": true, "aws.example.com": true} {
+		if _, err := New(Config{Credentials: held, URL: base}); fault.Is(err, fault.Invalid) != refused {
+			t.Errorf("%q: %v", base, err)
+		}
 	}
 }

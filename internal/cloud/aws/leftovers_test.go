@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/m3o/platform/deploy/workers"
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/aws"
 	"github.com/m3o/platform/internal/cloud/aws/awstest"
@@ -38,7 +39,7 @@ func TestWhatRanInTheClusterLeavesNothing(t *testing.T) {
 	runner := clusterstest.New(20)
 	runner.Made(clusters.Inventory{LoadBalancers: []clusters.LoadBalancer{{UID: "0a1b2c3d-0000-4000-8000-00000000beef", Name: "m3o/gateway", IP: "127.0.0.1", Ports: []clusters.Port{{Protocol: "TCP", Port: 80, NodePort: 30080}}}},
 		Volumes: []clusters.Volume{{UID: "0a1b2c3d-0000-4000-8000-00000000cafe", Name: "m3o/data-etcd-0", SizeGiB: 5}}})
-	account := newAccount(t, sandbox.Config{Clusters: runner})
+	account := newAccount(t, sandbox.Config{Clusters: runner, Policies: workerpolicy.All()}) // which lets a worker delete no other disks
 	p := account.Provider(t)
 	b := awstest.Build(t, p, awstest.Region())
 	awstest.Until(t, func() (bool, error) {

@@ -7,8 +7,8 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// List prices in US dollars, on demand, without traffic: aws.amazon.com/{eks,ec2,vpc,ebs,elasticloadbalancing}/pricing, us-east-1, 2026-11.
-// They are for an estimate beforehand; the bill is AWS's.
+// List prices in US dollars, on demand, without traffic, of us-east-1, as they were remembered in November 2026: nobody has compared them
+// with aws.amazon.com/{eks,ec2,vpc,ebs,elasticloadbalancing}/pricing. They are for an estimate beforehand; the bill is AWS's.
 const (
 	hoursMonthly      = 730
 	clusterHourly     = 0.10 // a control plane in standard support
@@ -38,7 +38,7 @@ var hourly = map[string]float64{
 	"r6i.large": 0.126, "r6i.xlarge": 0.252, "r6i.2xlarge": 0.504, "r6i.4xlarge": 1.008,
 }
 
-// dearer is what a location costs beside us-east-1, by what an m5.large does there. EKS's own price is the same everywhere.
+// dearer is what a location costs beside us-east-1, by what an m5.large does there, remembered like the prices. EKS's own is the same everywhere.
 var dearer = map[string]float64{
 	"us-east-1": 1, "us-east-2": 1, "us-west-2": 1, "us-west-1": 1.17, "ca-central-1": 1.11, "eu-west-1": 1.11, "eu-west-2": 1.16, "eu-west-3": 1.17,
 	"eu-central-1": 1.20, "eu-north-1": 1.06, "eu-south-1": 1.17, "ap-southeast-1": 1.25, "ap-southeast-2": 1.25, "ap-northeast-1": 1.29, "ap-northeast-2": 1.23,

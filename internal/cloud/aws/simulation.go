@@ -23,8 +23,9 @@ type question struct {
 	context   map[string][]string
 }
 
-// ofOwn are the circumstances of what is the platform's, and of tagging what is made.
-var ofOwn = map[string][]string{"aws:RequestTag/managed-by": {"m3o"}, "aws:ResourceTag/managed-by": {"m3o"}, "ec2:CreateAction": {"CreateVpc"}}
+// ofOwn are the circumstances of what is the platform's, of disks as the driver in its clusters calls them, and of tagging what is made.
+var ofOwn = map[string][]string{"aws:RequestTag/managed-by": {"m3o"}, "aws:ResourceTag/managed-by": {"m3o"}, "aws:ResourceTag/Name": {"m3o-platform-region-dynamic-pvc"},
+	"ec2:CreateAction": {"CreateVpc"}}
 
 // questions are those about a region.
 func questions(of, account string, want region.Spec) []question {
@@ -36,7 +37,8 @@ func questions(of, account string, want region.Spec) []question {
 			policies = append(policies, "arn:"+of+":iam::aws:policy/"+p)
 		}
 	}
-	linked = []string{"arn:" + of + ":iam::" + account + ":role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS"}
+	service := "arn:" + of + ":iam::" + account + ":role/aws-service-role/"
+	linked = []string{service + "eks.amazonaws.com/AWSServiceRoleForAmazonEKS"}
 	eks := "arn:" + of + ":eks:" + want.Location + ":" + account + ":"
 	cluster := clusterName(want.ClusterSpec(region.Net{}))
 	var all []question
@@ -49,6 +51,8 @@ func questions(of, account string, want region.Spec) []question {
 			q.resources, q.context = linked, map[string][]string{"iam:AWSServiceName": {"eks.amazonaws.com"}}
 		case action == "iam:AttachRolePolicy" || action == "iam:DetachRolePolicy":
 			q.resources, q.context = roles[:1], map[string][]string{"iam:PolicyARN": policies[:1]}
+		case action == "iam:GetRole": // EKS looks by it whether node groups have their linked role
+			q.resources = []string{roles[0], service + "eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup"}
 		case strings.HasPrefix(action, "iam:"):
 			q.resources = roles[:1]
 		case action == "eks:DescribeClusterVersions" || action == "eks:CreateCluster" || action == "eks:TagResource":

@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -23,7 +22,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
@@ -37,9 +35,8 @@ import (
 
 // Limits of one call, and of a list: more pages than that is no list that this version looks through.
 const (
-	callTimeout  = time.Minute
-	maxBodyBytes = 32 << 20
-	maxPages     = 50
+	callTimeout = time.Minute
+	maxPages    = 50
 )
 
 // Config says which subscription, and how to reach it.
@@ -175,40 +172,4 @@ func every[T, P any](ctx context.Context, pager *runtime.Pager[P], items func(P)
 		all = append(all, items(page)...)
 	}
 	return all, nil
-}
-
-// transporter sends what the SDKs want sent, and bounds the answers. It follows no redirects: they would carry the token elsewhere.
-func transporter(next http.RoundTripper) policy.Transporter {
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	return &http.Client{Timeout: callTimeout, Transport: bounding{next},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-}
-
-type bounding struct{ next http.RoundTripper }
-
-func (b bounding) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := b.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	response.Body = &bounded{ReadCloser: response.Body, left: maxBodyBytes}
-	return response, nil
-}
-
-var errTooLarge = errors.New("the answer is larger than any this program asks for")
-
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLarge
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
 }

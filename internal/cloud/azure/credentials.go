@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/m3o/platform/internal/cloud/outbound"
 	"github.com/m3o/platform/internal/fault"
 )
 
@@ -45,7 +46,7 @@ func (e Endpoint) cloud() cloud.Configuration {
 
 // Options are those of every client of an Azure SDK: where Azure is, and that a call is made once.
 func (e Endpoint) Options(transport http.RoundTripper) policy.ClientOptions {
-	return policy.ClientOptions{Cloud: e.cloud(), Transport: transporter(transport), Retry: policy.RetryOptions{MaxRetries: -1},
+	return policy.ClientOptions{Cloud: e.cloud(), Transport: outbound.Client(callTimeout, transport), Retry: policy.RetryOptions{MaxRetries: -1},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "m3o"}}
 }
 

@@ -7,8 +7,9 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// List prices in US dollars, pay as you go, Linux, East US, as of November 2026 (azure.microsoft.com/pricing). Other locations are up to
-// 60 % dearer. Azure's own list (prices.azure.com) is another service, which workers need not reach.
+// List prices in US dollars, pay as you go, Linux, without traffic, of East US, as they were remembered in November 2026: nobody has compared
+// them with azure.microsoft.com/pricing. Other locations are up to 60 % dearer. Azure's own list (prices.azure.com) is another service, which
+// workers need not reach.
 const (
 	hoursMonthly   = 730
 	controlHourly  = 0.10  // an AKS cluster of the Standard tier

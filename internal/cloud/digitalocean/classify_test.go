@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/m3o/platform/internal/cloud/outbound"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -113,7 +114,7 @@ func TestAnswersThatMakeNoSenseAreUnavailable(t *testing.T) {
 		"half":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"vpcs":[{"id":"x"`)) },
 		"too large": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"vpcs":[`))
-			for range maxBodyBytes/4096 + 1 {
+			for range outbound.MaxBody/4096 + 1 {
 				if _, err := w.Write([]byte(strings.Repeat(" ", 4096))); err != nil {
 					return
 				}
@@ -124,6 +125,23 @@ func TestAnswersThatMakeNoSenseAreUnavailable(t *testing.T) {
 		if !fault.Is(err, fault.Unavailable) {
 			t.Errorf("%s: got %v of kind %s", name, err, fault.Of(err))
 		}
+	}
+}
+
+// A redirect is not followed: the token would go wherever it leads.
+func TestTheTokenStaysWithTheAPI(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s was asked with %q", r.Host, r.Header.Get("Authorization"))
+	}))
+	defer elsewhere.Close()
+	_, err := account(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	}).EnsureNetwork(t.Context(), network(), "")
+	if err == nil {
+		t.Error("a redirect is taken for an answer")
+	}
+	if _, err := New(Config{Token: "t", BaseURL: "http://api.example.com"}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("the token would be sent in clear: %v", err)
 	}
 }
 

@@ -8,26 +8,23 @@ package digitalocean
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/digitalocean/godo"
 
 	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cloud/outbound"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/rate"
 )
 
 // Limits of one call, and of a list: more pages than that is no list that we made.
 const (
-	callTimeout  = time.Minute
-	maxBodyBytes = 32 << 20
-	pageSize     = 200
-	maxPages     = 50
+	callTimeout = time.Minute
+	pageSize    = 200
+	maxPages    = 50
 )
 
 // Config says which account, and how to reach it.
@@ -84,11 +81,11 @@ func New(c Config) (*Provider, error) {
 		return nil, fault.New(fault.Invalid, "the DigitalOcean account has no token")
 	}
 	options := []godo.ClientOpt{godo.SetUserAgent("m3o")}
-	if c.BaseURL != "" {
-		base, err := url.Parse(c.BaseURL)
-		if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-			return nil, fault.New(fault.Invalid, "%q is not the base URL of an API", c.BaseURL)
-		}
+	base, err := outbound.Base(c.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if base != "" {
 		options = append(options, godo.SetBaseURL(c.BaseURL))
 	}
 	transport := c.Transport
@@ -98,7 +95,7 @@ func New(c Config) (*Provider, error) {
 	p := &Provider{egress: c.Egress}
 	p.lists.vpcs.serve, p.lists.clusters.serve, p.lists.loadBalancers.serve, p.lists.volumes.serve = c.Serve, c.Serve, c.Serve, c.Serve
 	// The client does not repeat calls by itself: who asks knows how long it is worth it.
-	api, err := godo.New(&http.Client{Timeout: callTimeout, Transport: authorized{token: c.Token, next: transport, changed: p.lists.forget}}, options...)
+	api, err := godo.New(outbound.Client(callTimeout, authorized{token: c.Token, next: transport, changed: p.lists.forget}), options...)
 	if err != nil {
 		return nil, fmt.Errorf("make a DigitalOcean client: %w", err)
 	}
@@ -106,7 +103,7 @@ func New(c Config) (*Provider, error) {
 	return p, nil
 }
 
-// authorized adds the token to every request and bounds every answer. After every request that may have changed something,
+// authorized adds the token to every request. After every request that may have changed something,
 // whatever came of it, it calls changed.
 type authorized struct {
 	token   string
@@ -121,27 +118,7 @@ func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method != http.MethodGet {
 		a.changed()
 	}
-	if err != nil {
-		return nil, err
-	}
-	response.Body = &bounded{ReadCloser: response.Body, left: maxBodyBytes}
-	return response, nil
-}
-
-var errTooLarge = errors.New("the answer is larger than any this program asks for")
-
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLarge
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
+	return response, err
 }
 
 // every reads a list to its end.

@@ -14,7 +14,8 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// The list price in cents of a load balancer a month, which the API does not tell. The control plane is free without high availability.
+// The list price in cents of a load balancer a month, which the API does not tell: as it was remembered in November 2026, not compared with
+// digitalocean.com/pricing. What sizes cost the API tells. The control plane is free without high availability.
 const loadBalancerMonthly = 12_00
 
 // Preflight asks the account for its limit, and the catalogue for version, place, size and price. What the region leaves out is

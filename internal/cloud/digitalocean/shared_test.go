@@ -37,7 +37,7 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func polled(t *testing.T, c *counting) *Provider {
 	t.Helper()
-	p, err := New(Config{Token: "t", BaseURL: "http://cloud.example", Transport: c, Serve: time.Second})
+	p, err := New(Config{Token: "t", BaseURL: "https://cloud.example", Transport: c, Serve: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,14 +23,9 @@ package gcp
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
-	"strings"
 	"time"
 
 	container "cloud.google.com/go/container/apiv1"
@@ -42,15 +37,15 @@ import (
 	"google.golang.org/api/serviceusage/v1"
 
 	"github.com/m3o/platform/internal/cloud"
+	"github.com/m3o/platform/internal/cloud/outbound"
 	"github.com/m3o/platform/internal/fault"
 )
 
 // Limits of one call, and of a list: more pages than that is no list that we made.
 const (
-	callTimeout  = time.Minute
-	maxBodyBytes = 32 << 20
-	pageSize     = 500
-	maxPages     = 20
+	callTimeout = time.Minute
+	pageSize    = 500
+	maxPages    = 20
 )
 
 // Config says which project, and how to reach it.
@@ -91,32 +86,21 @@ func New(c Config) (*Provider, error) {
 	case c.Tokens == nil:
 		return nil, fault.New(fault.Invalid, "the GCP project %s has no credentials", c.Project)
 	}
-	if c.URL != "" {
-		base, err := url.Parse(c.URL)
-		switch {
-		case err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-			return nil, fault.New(fault.Invalid, "%q is not the base URL of an API", c.URL)
-		case base.Scheme == "http" && !isLoopback(base.Hostname()):
-			return nil, fault.New(fault.Invalid, "%q would send access tokens in clear: write https, or an address of this machine", c.URL)
-		}
+	base, err := outbound.Base(c.URL)
+	if err != nil {
+		return nil, err
 	}
 	transport := c.Transport
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
 	// The clients do not repeat calls by themselves: who asks knows how long it is worth it.
-	client := &http.Client{Timeout: callTimeout, Transport: authorized{tokens: c.Tokens, next: transport},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }} // the token is for nobody else
+	client := outbound.Client(callTimeout, authorized{tokens: c.Tokens, next: transport})
 	p := &Provider{project: c.Project, egress: c.Egress, tokens: oauth2.ReuseTokenSourceWithExpiry(nil, c.Tokens, TokenMargin)}
-	if err := p.dial(client, strings.TrimSuffix(c.URL, "/")); err != nil {
+	if err := p.dial(client, base); err != nil {
 		return nil, fmt.Errorf("make the GCP clients: %w", err)
 	}
 	return p, nil
-}
-
-func isLoopback(host string) bool {
-	address := net.ParseIP(host)
-	return host == "localhost" || address != nil && address.IsLoopback()
 }
 
 // dial makes the clients of the services, which connect when they are used.
@@ -149,7 +133,7 @@ func (p *Provider) dial(client *http.Client, base string) error {
 	return nil
 }
 
-// authorized adds a token to every request and bounds every answer.
+// authorized adds a token to every request.
 type authorized struct {
 	tokens oauth2.TokenSource
 	next   http.RoundTripper
@@ -166,28 +150,7 @@ func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context()) // a RoundTripper must leave its request as it is
 	token.SetAuthHeader(r)
-	response, err := a.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	response.Body = &bounded{ReadCloser: response.Body, left: maxBodyBytes}
-	return response, nil
-}
-
-var errTooLarge = errors.New("the answer is larger than any this program asks for")
-
-type bounded struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLarge
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
+	return a.next.RoundTrip(r)
 }
 
 // every reads a list to its end. page returns the items of one page and the token of the next, "" after the last.

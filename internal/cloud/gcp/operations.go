@@ -82,21 +82,19 @@ func (w work) state() string {
 	return op.OperationType + " of " + kindAndName(op.TargetLink) + " " + op.Status
 }
 
-// failure of the last thing that was asked of what the link's end names, nil when none is known or it may be asked for again.
+// failure of the last thing that was asked of what the link's end names, nil when none is known, or another was in its way.
 func (w work) failure(kindName, what string) error {
 	for _, op := range w.failed {
-		if err := explainOperation(op, what); kindAndName(op.TargetLink) == kindName && !mayPass(err) {
+		if err := explainOperation(op, what); kindAndName(op.TargetLink) == kindName && !blocked(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// mayPass reports whether the failure of an operation is none of what was asked for (GCP's own trouble, another operation in the way).
-// The caller keeps the hint as long as it is told such a failure, so telling it would end in telling it for ever.
-func mayPass(err error) bool {
-	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) || fault.Is(err, fault.Throttled)
-}
+// blocked reports whether an operation failed since another was in its way. The caller waits for those and brings the hint back, so one that
+// was told would be told for ever; what it was for is asked for again.
+func blocked(failure error) bool { return fault.Is(failure, fault.Conflict) }
 
 // hinted looks at the operations of a hint. Those that GCP does not know (any more) say nothing.
 func (p *Provider) hinted(ctx context.Context, hint, location string) (work, error) {

@@ -9,9 +9,9 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// List prices on demand in US dollars, of us-central1, from cloud.google.com/compute/all-pricing, /kubernetes-engine/pricing and
-// /vpc/network-pricing as of November 2026. GCP's price API needs another permission and a page per SKU; for the estimate of a plan a
-// table does.
+// List prices on demand in US dollars, without traffic, of us-central1, as they were remembered in November 2026: nobody has compared them
+// with cloud.google.com/compute/all-pricing, /kubernetes-engine/pricing and /vpc/network-pricing. GCP's price API needs another permission and
+// a page per SKU; for the estimate of a plan a table does.
 const (
 	hours = 730 // a month's, as GCP counts
 
@@ -41,7 +41,8 @@ var familyRates = map[string]rates{
 // sharedRates are of types whose CPUs are shared.
 var sharedRates = map[string]float64{"e2-micro": 0.008376, "e2-small": 0.016751, "e2-medium": 0.033503}
 
-// dearer is by how much a place costs more than us-central1. Places that are not listed are counted as the most usual elsewhere.
+// dearer is by how much a place costs more than us-central1, remembered like the prices. Places that are not listed are counted as the most
+// usual elsewhere.
 var dearer = map[string]float64{
 	"us-central1": 1, "us-east1": 1, "us-east4": 1.126, "us-east5": 1, "us-west1": 1, "us-west2": 1.201, "us-west3": 1.201, "us-west4": 1.126, "us-south1": 1.18,
 	"northamerica-northeast1": 1.101, "northamerica-northeast2": 1.101, "southamerica-east1": 1.587,

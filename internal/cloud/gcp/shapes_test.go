@@ -180,7 +180,7 @@ func TestConfigurationsThatCannotBe(t *testing.T) {
 		`"" is not the id`:          {Tokens: tokens},
 		"has no credentials":        {Project: "acme-prod"},
 		"is not the base URL":       {Project: "acme-prod", Tokens: tokens, URL: "ftp://x"},
-		"send access tokens in cle": {Project: "acme-prod", Tokens: tokens, URL: "http://example.com"},
+		"send credentials in clear": {Project: "acme-prod", Tokens: tokens, URL: "http://example.com"},
 	} {
 		if _, err := New(c); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Message(err), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -18,6 +18,7 @@ var implied = map[string][]implication{
 		{action: "ec2:DescribeSubnets"}, {action: "ec2:DescribeVpcs"}},
 	"CreateNodegroup": {{action: "iam:PassRole", role: "nodeRole", to: "ec2.amazonaws.com"}, {action: "iam:GetRole", role: "nodeRole"},
 		{action: "iam:ListAttachedRolePolicies", role: "nodeRole"}, {action: "iam:CreateServiceLinkedRole", linked: "eks-nodegroup.amazonaws.com"},
+		{action: "iam:GetRole", linked: "eks-nodegroup.amazonaws.com"}, // EKS looks by the caller's right whether the linked role is there
 		{action: "ec2:DescribeSubnets"}, {action: "ec2:RunInstances", with: "launchTemplate"}, {action: "ec2:CreateTags", with: "launchTemplate", create: "RunInstances"}, {action: "ec2:DescribeLaunchTemplateVersions", with: "launchTemplate"}},
 	"CreateAddon": {{action: "iam:PassRole", role: "serviceAccountRoleArn", to: "eks.amazonaws.com", with: "serviceAccountRoleArn"},
 		{action: "iam:PassRole", role: "podIdentityAssociations", to: "pods.eks.amazonaws.com", with: "podIdentityAssociations"},
