@@ -22,7 +22,8 @@ const blockedLimit = time.Hour
 type pace struct{ poll, limit time.Duration }
 
 // converge takes steps until what they make is ready, and fails when it is broken. A step is told the operation that the last one
-// of it spoke of, in this attempt or the one before. A cloud that is down ends the attempt.
+// of it spoke of, in this attempt or the one before, but not after one that failed: an operation that ended badly is told once, and what
+// is asked for anew is another. A cloud that is down ends the attempt.
 func converge(ctx context.Context, p pace, what string, step func(context.Context, string) (region.Condition, error)) error {
 	w := p.watch(ctx)
 	w.retried = true
@@ -30,6 +31,7 @@ func converge(ctx context.Context, p pace, what string, step func(context.Contex
 	return named("ensure "+what, w.until(func() (string, bool, error) {
 		now, err := unbroken(ctx, w.now().Operation, step)
 		if err != nil {
+			w.told(err)
 			return "", false, w.unblocked(err)
 		}
 		w.blocked = false
@@ -48,6 +50,7 @@ func remove(ctx context.Context, p pace, what string, step func(context.Context,
 	return named("delete "+what, w.until(func() (string, bool, error) {
 		now, err := unbroken(ctx, w.now().Operation, step)
 		if err != nil {
+			w.told(err)
 			return "", false, passing(err)
 		}
 		w.note(now.State, now.Operation)
@@ -69,6 +72,13 @@ func unbroken[T any](ctx context.Context, operation string, step func(context.Co
 	within, end := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer end()
 	return step(within, operation)
+}
+
+// told forgets the operation of a step that failed, unless it is what is in the way, or nothing was asked about it.
+func (w *watch) told(err error) {
+	if !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Throttled) {
+		w.note(w.now().State, "")
+	}
 }
 
 // unblocked makes an operation that is in the way something to come back for, for so long.

@@ -296,6 +296,31 @@ func TestAnAttemptGoesOnWhereTheLastOneWas(t *testing.T) {
 	}
 }
 
+// failing is an adapter whose operation ended badly: whoever brings it is told so, every time.
+type failing struct{ cloud.Provider }
+
+func (f failing) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, operation string) (region.Net, error) {
+	if operation == "operation-1" {
+		return region.Net{}, fault.New(fault.Unavailable, "operation-1 failed: internal error, please try again")
+	}
+	return f.Provider.EnsureNetwork(ctx, spec, operation)
+}
+
+// An operation that ended badly is told once. The next attempt is without it, and asks anew.
+func TestAnOperationThatFailedIsNotHandedOn(t *testing.T) {
+	b := newBench(t)
+	b.Provider, b.past = failing{b.Provider}, &Seen{Operation: "operation-1"}
+	if kind, retried := kindOf(b.run("EnsureNetwork", b.Region.NetworkSpec(), nil)); kind != fault.Unavailable || !retried {
+		t.Errorf("the attempt ended with a fault of kind %s, tried again %t", kind, retried)
+	}
+	last := b.last()
+	if last.Operation != "" {
+		t.Fatalf("the next attempt is told %q", last.Operation)
+	}
+	b.past = &last
+	b.must(b.run("EnsureNetwork", b.Region.NetworkSpec(), nil))
+}
+
 // A cloud that is down ends the attempt: Temporal backs off, and whoever asks hears why at once.
 func TestACallThatFailsInPassingIsMadeAgain(t *testing.T) {
 	b := newBench(t)

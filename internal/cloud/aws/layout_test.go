@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -94,5 +95,26 @@ func TestAPIServersAreOpenToWhomTheyMustBe(t *testing.T) {
 	spec.Access = []string{"192.0.2.0/24"}
 	if some, err := p.allowed(spec); err != nil || !slices.Equal(some, []string{"192.0.2.0/24", "198.51.100.7/32", "203.0.113.9/32"}) {
 		t.Errorf("restricted: %v, %v", some, err)
+	}
+}
+
+func TestAccessThatEKSDoesNotTakeIsAnObstacle(t *testing.T) {
+	p, spec := &Provider{egress: []string{"198.51.100.7/32"}}, clusterless
+	for range maxAllowed - 2 {
+		spec.Access = append(spec.Access, fmt.Sprintf("203.0.113.%d/32", len(spec.Access)))
+	}
+	if found := p.unopened(spec, 1); len(found) > 0 {
+		t.Errorf("as many as EKS takes: %v", found)
+	}
+	if found := p.unopened(spec, 3); len(found) != 1 || !strings.Contains(found[0].Message, "42 ranges") {
+		t.Errorf("two more than EKS takes: %v", found)
+	}
+	spec.Access = []string{"10.1.0.0/16"}
+	if found := p.unopened(spec, 1); len(found) != 1 || !strings.Contains(found[0].Message, "10.1.0.0/16 is private") {
+		t.Errorf("a private range: %v", found)
+	}
+	spec.Access = nil
+	if found := p.unopened(spec, 3); len(found) > 0 {
+		t.Errorf("everybody: %v", found)
 	}
 }

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -47,7 +48,29 @@ func (p *Provider) preflight(ctx context.Context, want region.Spec, have *region
 	}
 	answer := s.judge(want, have)
 	answer.Warnings = append(answer.Warnings, p.shutOut(want)...)
+	answer.Obstacles = append(answer.Obstacles, p.unopened(want, exits(want, s.zones))...)
 	return answer, nil
+}
+
+// maxAllowed is how many ranges EKS lets reach an API server.
+const maxAllowed = 40
+
+// unopened says why EKS would not restrict its API server as is wanted.
+func (p *Provider) unopened(want region.Spec, exits int) []region.Obstacle {
+	all, err := p.allowed(want.ClusterSpec(region.Net{}))
+	if err != nil {
+		return []region.Obstacle{obstacle(fault.Invalid, "%s", fault.Message(err))}
+	}
+	var found []region.Obstacle
+	if len(want.Access) > 0 && len(all)+exits > maxAllowed {
+		found = append(found, obstacle(fault.Invalid, "access_cidrs, the workers' ranges and the region's own addresses are %d ranges, and EKS takes %d", len(all)+exits, maxAllowed))
+	}
+	for _, cidr := range all {
+		if netip.MustParsePrefix(cidr).Addr().IsPrivate() {
+			found = append(found, obstacle(fault.Invalid, "access_cidrs: %s is private, and EKS takes public ranges alone: nodes reach their API server inside the VPC anyway", cidr))
+		}
+	}
+	return found
 }
 
 // shutOut warns when the workers may not reach the API server.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,43 @@ func TestAHintTellsWhyANetworkVanished(t *testing.T) {
 	spec := region.Spec{Platform: "micro", Name: "ew1", Location: "europe-west1"}.NetworkSpec()
 	if _, err := p.EnsureNetwork(t.Context(), spec, "compute/global/operation-1"); !fault.Is(err, fault.Quota) || !strings.Contains(fault.Message(err), "NETWORKS") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What failed for no reason of its own is asked for again, although the hint stays the same as long as nothing new begins.
+func TestAPassingFailureIsNotToldForEver(t *testing.T) {
+	const things = "https://www.googleapis.com/compute/v1/projects/123/global/networks/m3o-micro-ew1"
+	network := `{"name":"m3o-micro-ew1","description":"` + region.Key{Platform: "micro", Name: "ew1"}.Owner() + `"}`
+	spec := region.Spec{Platform: "micro", Name: "ew1", Location: "europe-west1", Kubernetes: region.Kubernetes{Version: "1.34", Nodes: region.Nodes{Count: 1, Size: "e2-standard-2"}}}
+	for name, c := range map[string]struct {
+		failed string // how the hint's operation ended
+		there  string // the network
+		change string // is asked for
+		step   func(*Provider) (next string, err error)
+	}{
+		"make a network": {`{"name":"operation-1","status":"DONE","operationType":"insert","targetLink":"` + things + `","error":{"errors":[{"code":"INTERNAL_ERROR","message":"Internal error."}]}}`, "", "POST global/networks",
+			func(p *Provider) (string, error) {
+				now, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), "compute/global/operation-1")
+				return now.Operation, err
+			}},
+		"remove a network": {`{"name":"operation-1","status":"DONE","operationType":"delete","targetLink":"` + things + `","error":{"errors":[{"code":"BACKEND_ERROR","message":"Try again."}]}}`, network, "DELETE global/networks/m3o-micro-ew1",
+			func(p *Provider) (string, error) {
+				now, err := p.DeleteNetwork(t.Context(), spec.NetworkSpec(), "compute/global/operation-1")
+				return now.Operation, err
+			}},
+	} {
+		m := &memory{t: t, answers: map[string]string{"GET global/operations/operation-1": c.failed,
+			c.change: `{"name":"operation-2","status":"RUNNING","targetLink":"` + things + `"}`, "POST regions/europe-west1/addresses": `{"name":"operation-3","status":"RUNNING","region":"https://x/regions/europe-west1"}`}}
+		if c.there != "" {
+			m.answers["GET global/networks/m3o-micro-ew1"] = c.there
+		}
+		next, err := c.step(m.project())
+		if err != nil || !strings.HasPrefix(next, "compute/global/operation-2") || !slices.Contains(m.changes(), c.change) {
+			t.Errorf("%s: it goes on with %q after %v, %v", name, next, m.changes(), err)
+		}
+	}
+	if mayPass(explainStatus(&status.Status{Code: 8, Message: "Insufficient quota 'CPUS'"}, "create it")) || !mayPass(explainStatus(&status.Status{Code: 13, Message: "Internal error."}, "create it")) {
+		t.Error("a quota passes by itself, or GKE's own trouble does not")
 	}
 }
 

@@ -24,7 +24,7 @@ func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, o
 	switch {
 	case err != nil:
 		return region.Cluster{}, err
-	case failed != nil: // only the operation tells why there is no cluster
+	case failed != nil && !mayPass(failed): // only the operation tells why there is no cluster
 		return region.Cluster{}, failed
 	case running != nil && running.GetOperationType() == containerpb.Operation_CREATE_CLUSTER:
 		return region.Cluster{Name: clusterName(spec.Name), Condition: region.Condition{State: running.GetStatus().String(), Operation: operation}}, nil

@@ -68,7 +68,7 @@ func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec, o
 		case !there || !part.ours():
 			continue
 		}
-		if err := w.failure(part.kindName, "delete the "+part.what); err != nil && !fault.Is(err, fault.Conflict) {
+		if err := w.failure(part.kindName, "delete the "+part.what); err != nil {
 			return region.Removal{}, err
 		}
 		op, err := part.remove(ctx)

@@ -82,14 +82,20 @@ func (w work) state() string {
 	return op.OperationType + " of " + kindAndName(op.TargetLink) + " " + op.Status
 }
 
-// failure of the last thing that was asked of what the link's end names, nil when none is known.
+// failure of the last thing that was asked of what the link's end names, nil when none is known or it may be asked for again.
 func (w work) failure(kindName, what string) error {
 	for _, op := range w.failed {
-		if kindAndName(op.TargetLink) == kindName {
-			return explainOperation(op, what)
+		if err := explainOperation(op, what); kindAndName(op.TargetLink) == kindName && !mayPass(err) {
+			return err
 		}
 	}
 	return nil
+}
+
+// mayPass reports whether the failure of an operation is none of what was asked for (GCP's own trouble, another operation in the way).
+// The caller keeps the hint as long as it is told such a failure, so telling it would end in telling it for ever.
+func mayPass(err error) bool {
+	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) || fault.Is(err, fault.Throttled)
 }
 
 // hinted looks at the operations of a hint. Those that GCP does not know (any more) say nothing.

@@ -281,11 +281,8 @@ func (f *family) strand(tx *world.Tx, cloud *Cloud, n nodegroup) error {
 		left, err := cloud.newInterface(tx, s, "aws-K8S-"+i.ID)
 		left.Groups = i.Groups
 		left.Tags = tags{{"cluster.k8s.amazonaws.com/name", f.cluster.Shown.Name}, {"node.k8s.amazonaws.com/instance_id", i.ID}}
-		if err != nil {
-			return err
-		}
-		effect := world.Effect{Provider: Name, Kind: world.Created, Resource: kindInterface, ID: left.ID, Name: nameOf(left), Tags: left.Tags.texts(), Parent: left.VPC}
-		return errors.Join(put(tx, kindInterface, left), tx.Record(effect))
+		return errors.Join(err, put(tx, kindInterface, left), tx.Record(world.Effect{Provider: Name, Kind: world.Created, Resource: kindInterface, ID: left.ID,
+			Tags: left.Tags.texts(), Parent: left.VPC}))
 	}
 	return nil
 }

@@ -66,6 +66,23 @@ func (a *account) makeNetwork() network {
 	return n
 }
 
+// makeNetworkOnly makes a network without a way out, which a control plane can do without.
+func (a *account) makeNetworkOnly() network {
+	a.t.Helper()
+	ctx := a.t.Context()
+	made, err := a.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: sdk.String("10.60.0.0/16")})
+	a.must(err)
+	n := network{vpc: *made.Vpc.VpcId}
+	_, err = a.ec2.ModifyVpcAttribute(ctx, &ec2.ModifyVpcAttributeInput{VpcId: &n.vpc, EnableDnsHostnames: &ec2types.AttributeBooleanValue{Value: sdk.Bool(true)}})
+	a.must(err)
+	for i, cidr := range []string{"10.60.0.0/24", "10.60.1.0/24"} {
+		s, err := a.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: &n.vpc, CidrBlock: &cidr, AvailabilityZone: sdk.String(region + string("ab"[i]))})
+		a.must(err)
+		n.subnets = append(n.subnets, *s.Subnet.SubnetId)
+	}
+	return n
+}
+
 func (a *account) natState(id string) string {
 	a.t.Helper()
 	got, err := a.ec2.DescribeNatGateways(a.t.Context(), &ec2.DescribeNatGatewaysInput{NatGatewayIds: []string{id}})
