@@ -3,6 +3,7 @@ module github.com/m3o/platform
 go 1.26.8
 
 require (
+	cloud.google.com/go/compute v1.62.0
 	github.com/coder/websocket v1.8.15
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/digitalocean/godo v1.236.0

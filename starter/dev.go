@@ -52,7 +52,8 @@ func devCommand() *cobra.Command {
 			"Flags say all that there is to say: no settings come from the environment but M3O_DATA_DIR and where traces\n" +
 			"go (M3O_OTLP_ENDPOINT, and M3O_REGION_OTLP_ENDPOINT for gateways). The Go toolchain in PATH compiles\n" +
 			"services, and its own settings (go env) say where modules come from.\n\n" +
-			"Where user namespaces are refused, --kubeconfig takes clusters that you bring, one context per region, and --unjailed compiles without\n" +
+			"Where user namespaces are refused, --kubeconfig takes clusters that you bring, one context per region (of\n" +
+			"digitalocean: the other clouds' clusters ask their cloud whose a token is), and --unjailed compiles without\n" +
 			"them. Their nodes pull images from this machine over plain HTTP, which must be allowed to them, at --registry-address.",
 		Example: "  m3o dev\n  m3o dev --kubeconfig kind.yaml --registry-address 172.18.0.1 --unjailed",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDev(cmd, f) }}

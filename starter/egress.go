@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/m3o/platform/internal/region"
 )
 
 // maxEgress bounds M3O_EGRESS_CIDRS. With the 32 ranges that access_cidrs may have and the addresses of three NAT gateways they are 40,
@@ -26,6 +28,8 @@ func (b *base) egress() ([]string, error) {
 			return nil, misuse("M3O_EGRESS_CIDRS: %q is not an IPv4 range such as 203.0.113.7/32", text)
 		case prefix != prefix.Masked():
 			return nil, misuse("M3O_EGRESS_CIDRS: %q has host bits: write %q", text, prefix.Masked())
+		case !region.IsPublic(prefix):
+			return nil, misuse("M3O_EGRESS_CIDRS: %q is private: write what this worker is seen by outside, such as its NAT's address", text)
 		case prefix.Bits() == 0:
 			return nil, misuse("M3O_EGRESS_CIDRS: %q lets everybody in, whatever access_cidrs says: list what this worker is seen by", text)
 		case seen[text]:

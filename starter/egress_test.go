@@ -27,6 +27,7 @@ func TestWhatAWorkerIsSeenByIsASetting(t *testing.T) {
 		"203.0.113.7/32,":                `"" is not an IPv4 range`,
 		"2001:db8::/32":                  `"2001:db8::/32" is not an IPv4 range`,
 		"203.0.113.7/24":                 `"203.0.113.7/24" has host bits: write "203.0.113.0/24"`,
+		"10.1.2.3/32":                    `"10.1.2.3/32" is private: write what this worker is seen by outside`,
 		"0.0.0.0/0":                      `"0.0.0.0/0" lets everybody in`,
 		"203.0.113.7/32,203.0.113.7/32":  `"203.0.113.7/32" is listed twice`,
 		many:                             "6 ranges are more than 5",

@@ -74,7 +74,7 @@ type Settings struct {
 
 	Workers        string `env:"M3O_WORKERS" for:"cloud" say:"processes that share this cloud's limits, the replicas of its Deployment and those that a rollout adds to them (default 1)"`
 	Poll           string `env:"M3O_POLL" for:"cloud" say:"how often it is asked about what is on its way (default 5s)"`
-	Egress         string `env:"M3O_EGRESS_CIDRS" for:"cloud" say:"ranges that this worker is seen by outside, with commas: API servers that access_cidrs restricts let them in"`
+	Egress         string `env:"M3O_EGRESS_CIDRS" for:"cloud" say:"ranges that this worker is seen by outside, 5 at most, with commas: API servers that access_cidrs restricts let them in"`
 	Patience       string `env:"M3O_CLUSTER_LIMIT" for:"cloud" say:"how long it may take for a cluster (default 1h)"`
 	RegionTrace    string `env:"M3O_REGION_OTLP_ENDPOINT" for:"cloud" say:"the same as M3O_OTLP_ENDPOINT for the gateways of regions, as it is reached from there; empty: none are made"`
 	ImageEtcd      string `env:"M3O_IMAGE_ETCD" for:"cloud" say:"image of etcd in regions (default: the official one, by digest)"`

@@ -22,6 +22,17 @@ const maxAccessRanges = 32
 // privateRanges are those of RFC 1918.
 var privateRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}
 
+// sharedRange is that of carriers' NAT (RFC 6598).
+var sharedRange = netip.MustParsePrefix("100.64.0.0/10")
+
+// IsPublic reports whether somebody in the range can be seen by its addresses from outside. Clouds refuse others where they ask who may
+// reach an API server.
+func IsPublic(prefix netip.Prefix) bool {
+	at := prefix.Addr()
+	within := sharedRange.Contains(at) && prefix.Bits() >= sharedRange.Bits()
+	return !within && !at.IsPrivate() && !at.IsLoopback() && !at.IsLinkLocalUnicast() && !at.IsMulticast()
+}
+
 // occupant is what a provider uses a range for in every region.
 type occupant struct {
 	prefix netip.Prefix
@@ -103,6 +114,7 @@ func (s Spec) networkProblems(at string) []fault.Problem {
 			continue
 		}
 		c.Check(prefix == prefix.Masked(), here, "%q has host bits: write %q", text, prefix.Masked())
+		c.Check(IsPublic(prefix), here, "%q is private: the API server is reached from outside, where nobody is seen by such an address; write what the range is seen by there", text)
 		c.Check(prefix.Bits() > 0 || len(s.Access) == 1, here, "%q lets everybody in, whom the other ranges keep out: write it alone, or leave access_cidrs out", text)
 	}
 	return c.Problems()

@@ -89,6 +89,8 @@ func TestBadRanges(t *testing.T) {
 		"IPv6":                        {on("aws", `access_cidrs: ["2001:db8::/32"]`), at + `access_cidrs[0]: "2001:db8::/32" is not an IPv4 range`},
 		"access with bits":            {on("aws", "access_cidrs: [203.0.113.7/24]"), at + `access_cidrs[0]: "203.0.113.7/24" has host bits: write "203.0.113.0/24"`},
 		"access twice":                {on("aws", "access_cidrs: [203.0.113.0/24, 203.0.113.0/24]"), at + `access_cidrs[1]: "203.0.113.0/24" is listed twice`},
+		"the office's own addresses":  {on("aws", "access_cidrs: [10.20.0.0/16]"), at + `access_cidrs[0]: "10.20.0.0/16" is private: the API server is reached from outside`},
+		"a carrier's":                 {on("gcp", "access_cidrs: [100.64.7.0/24]"), at + `access_cidrs[0]: "100.64.7.0/24" is private`},
 		"everybody and some":          {on("aws", "access_cidrs: [203.0.113.0/24, 0.0.0.0/0]"), at + `access_cidrs[1]: "0.0.0.0/0" lets everybody in, whom the other ranges keep out`},
 		"more access than clouds can": {on("aws", "access_cidrs: "+ranges(33)), at + `access_cidrs: 33 ranges are more than 32`},
 		"access in a word":            {on("aws", "access_cidrs: 203.0.113.0/24"), at + `access_cidrs: must be a list, not a single value`},

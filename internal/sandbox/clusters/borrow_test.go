@@ -120,6 +120,20 @@ func TestBorrowedClusterKeepsWhatIsNotOurs(t *testing.T) {
 	}
 }
 
+// TestBorrowedClustersAskNobody: what a cloud says of tokens, a cluster that somebody brought does not hear, so its region says so.
+func TestBorrowedClustersAskNobody(t *testing.T) {
+	there := newAPIServer(t)
+	borrowed, err := clusters.NewContexts(kubeconfig(t, map[string]string{"kind-a": there.URL}, certificate(there)), nil, t.TempDir())
+	must(t, err)
+	must(t, borrowed.Apply(t.Context(), clusters.Wanted{ID: "c1", Name: "c1", Place: "kind-a", Authenticator: "http://127.0.0.1:1/review"}))
+	status, err := borrowed.Status(t.Context(), "c1")
+	must(t, err)
+	if status.Ready || !strings.Contains(status.Failed, "context kind-a") || !strings.Contains(status.Failed, "digitalocean alone") {
+		t.Errorf("it is %+v", status)
+	}
+	must(t, borrowed.Remove(t.Context(), "c1"))
+}
+
 func labelled(platform, name string) map[string]string {
 	return map[string]string{"app.kubernetes.io/managed-by": "m3o", cluster.LabelPlatform: platform, cluster.LabelRegion: name}
 }

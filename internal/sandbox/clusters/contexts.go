@@ -25,9 +25,10 @@ const (
 )
 
 // Contexts stands the contexts of a kubeconfig in for clusters, where the machine cannot run m3o-kube. A cluster takes a
-// whole context for itself. Its nodes are whatever the real cluster has: node pools have no effect there, and neither have the
-// version and the authenticator, as who may use it is its own affair. When the cloud's cluster is removed, the namespaces that its
-// owner made in the real one are removed with it (see belongs). All else there is somebody else's, and stays.
+// whole context for itself. Its nodes are whatever the real cluster has: node pools have no effect there, and neither has the
+// version. Who may use it is its own affair: one with an authenticator fails, as nobody whom that knows would be let in. When the cloud's
+// cluster is removed, the namespaces that its owner made in the real one are removed with it (see belongs). All else there is somebody
+// else's, and stays.
 type Contexts struct {
 	dir    string
 	config *api.Config
@@ -155,6 +156,10 @@ func (c *Contexts) Status(ctx context.Context, id string) (Status, error) {
 // look asks the real cluster.
 func (c *Contexts) look(ctx context.Context, w Wanted) Status {
 	status := Status{Alive: true}
+	if w.Authenticator != "" {
+		status.Failed = "the cluster of context " + w.Place + " does not ask the cloud whose a token is: with a kubeconfig, regions are on digitalocean alone"
+		return status
+	}
 	client, err := c.client(w.Place)
 	if err != nil {
 		status.Failed = err.Error()

@@ -21,8 +21,8 @@ import (
 	"cloud.google.com/go/container/apiv1/containerpb"
 )
 
-// gcpChecker is a transport that checks what passes through it against the discovery documents, and container's messages by strict
-// protojson as well: no unknown fields, enums by name or number.
+// gcpChecker is a transport that checks what passes through it against the discovery documents, and by strict protojson as well what has
+// messages: container's with no unknown fields and enums by name or number, Compute's with nothing lost on the way through computepb.
 type gcpChecker struct {
 	t       *testing.T
 	report  func(string)
@@ -139,11 +139,11 @@ func (c *gcpChecker) checkQuery(m discoveryMethod, r *http.Request) {
 	}
 }
 
-// checkBody looks at a body in the two ways that there are for it.
+// checkBody looks at a body by its schema, and by its message where the service has messages.
 func (c *gcpChecker) checkBody(m discoveryMethod, direction string, schema *discoverySchema, message proto.Message, body []byte) {
 	by := []string{"discovery"}
 	if message != nil && len(body) > 0 {
-		by = append(by, "protojson")
+		by = append(by, "containerpb")
 		fresh := message.ProtoReflect().New().Interface()
 		if err := protojson.Unmarshal(body, fresh); err != nil {
 			c.judge(m.ID, direction, "", err.Error())
@@ -170,21 +170,30 @@ func (c *gcpChecker) checkBody(m discoveryMethod, direction string, schema *disc
 		c.judge(m.ID, direction, "", "the description has no body for it")
 		return
 	}
+	if m.of.Name == "compute" && c.checkCompute(m, direction, *schema, body) {
+		by = append(by, "computepb")
+	}
 	for pointer, words := range m.of.deviants(*schema, value, "") {
 		c.judge(m.ID, direction, pointer, words)
 	}
+	c.checked(m, direction, by...)
+}
+
+// checked notes for the matrix how a body was checked.
+func (c *gcpChecker) checked(m discoveryMethod, what string, by ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.how[m.ID] == nil {
 		c.how[m.ID] = map[string]bool{}
 	}
 	for _, one := range by {
-		c.how[m.ID][direction+" by "+one] = true
+		c.how[m.ID][what+" by "+one] = true
 	}
 }
 
 // checkError looks at the form that errors of all services have.
 func (c *gcpChecker) checkError(m discoveryMethod, status int, body []byte) {
+	c.checked(m, "error", "hand")
 	var told struct {
 		Error *struct {
 			Code    int               `json:"code"`
@@ -249,5 +258,5 @@ func (c *gcpChecker) finish(operations []string) {
 		total += c.seen[operation]
 		c.t.Logf("%-62s %6d exchanges  %v  %v", operation, c.seen[operation], slices.Sorted(maps.Keys(c.codes[operation])), slices.Sorted(maps.Keys(c.how[operation])))
 	}
-	c.t.Logf("%d operations, %d exchanges agree with the discovery documents", len(operations), total)
+	c.t.Logf("%d operations, %d exchanges agree with the descriptions", len(operations), total)
 }

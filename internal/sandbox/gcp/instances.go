@@ -126,6 +126,10 @@ func (f *family) instance(p pool, n node) document {
 	for key, value := range config.GetResourceLabels() {
 		labels[key] = value
 	}
+	account := document{"email": config.GetServiceAccount()}
+	if scopes := config.GetOauthScopes(); len(scopes) > 0 {
+		account["scopes"] = scopes
+	}
 	return document{"kind": "compute#instance", "id": n.ID, "name": n.Name, "creationTimestamp": timestamp(n.Created), "status": status,
 		"zone": computeLink(in), "machineType": computeLink(in + "/machineTypes/" + config.GetMachineType()), "selfLink": computeLink(in + "/instances/" + n.Name),
 		"labels": labels, "labelFingerprint": fingerprint(labels), "fingerprint": fingerprint(document{"id": n.ID}),
@@ -137,7 +141,7 @@ func (f *family) instance(p pool, n node) document {
 		"networkInterfaces": []document{{"kind": "compute#networkInterface", "name": "nic0", "networkIP": n.Address, "stackType": "IPV4_ONLY",
 			"network": computeLink(c.Doc.M.GetNetworkConfig().GetNetwork()), "subnetwork": computeLink(c.Doc.M.GetNetworkConfig().GetSubnetwork()),
 			"fingerprint": fingerprint(document{"ip": n.Address})}},
-		"serviceAccounts": []document{{"email": config.GetServiceAccount(), "scopes": append([]string{}, config.GetOauthScopes()...)}},
+		"serviceAccounts": []document{account},
 		"scheduling":      document{"onHostMaintenance": "MIGRATE", "automaticRestart": true, "preemptible": false, "provisioningModel": "STANDARD"}}
 }
 
