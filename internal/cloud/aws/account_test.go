@@ -189,6 +189,41 @@ func (a *asRole) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
+// noQuota is Service Quotas without one quota.
+type noQuota struct{ code string }
+
+func (q noQuota) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("X-Amz-Target") == "ServiceQuotasV20190624.GetServiceQuota" {
+		data, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		if r.Body = io.NopCloser(bytes.NewReader(data)); strings.Contains(string(data), q.code) {
+			words := `{"__type":"NoSuchResourceException","Message":"The request failed because the specified service quota does not exist."}`
+			return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, Body: io.NopCloser(strings.NewReader(words)), Request: r}, nil
+		}
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestAQuotaThatAWSDoesNotListIsWarnedOf, and the plan can be made all the same.
+func TestAQuotaThatAWSDoesNotListIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	account := newAccount(t, sandbox.Config{})
+	account.Transport = noQuota{"L-1216C47A"}
+	p, spec := account.Provider(t), awstest.Region()
+	answer, err := p.Preflight(t.Context(), spec, nil)
+	if err != nil || len(answer.Obstacles) > 0 || len(answer.Warnings) != 1 || !strings.Contains(answer.Warnings[0], "how large the quota L-1216C47A (running on-demand standard instances, in vCPUs) is in us-east-1: whether there is room for 4 more") {
+		t.Errorf("the preflight says %+v, %q, %v", answer.Obstacles, answer.Warnings, err)
+	}
+	if len(answer.Draws) != 3 || slices.ContainsFunc(answer.Draws, func(d region.Draw) bool { return strings.Contains(d.Pool, "L-1216C47A") }) {
+		t.Errorf("the plan draws %+v, of quotas that are known alone", answer.Draws)
+	}
+	if same, err := p.Preflight(t.Context(), spec, &spec); err != nil || len(same.Warnings) > 0 {
+		t.Errorf("no node is added, and the warnings are %q, %v", same.Warnings, err)
+	}
+}
+
 // TestAnAssumedRoleIsAskedAboutByItsOwnARN: IAM simulates the policies of roles, not of sessions, and knows a role by its whole path.
 func TestAnAssumedRoleIsAskedAboutByItsOwnARN(t *testing.T) {
 	t.Parallel()
