@@ -132,7 +132,7 @@ func (p platform) specs(c *fault.Checker, at string) []placed {
 func (e entry) spec(p platform) Spec {
 	s := Spec{Platform: p.Name, Domain: p.Domain, Name: e.Name, Provider: Provider(e.Provider), Location: e.Region, Kubernetes: e.Kubernetes.spec(),
 		Control: e.Control, Resource: e.Resource, Network: e.Network, Unenforced: Permission(e.Unenforced),
-		CIDR: value(e.Net.cidr), NAT: NAT(value(e.Net.nat)), Access: value(e.Net.access)}
+		CIDR: value(e.Net.cidr), NAT: NAT(value(e.Net.nat)), Access: restricting(value(e.Net.access))}
 	if s.Provider == "do" {
 		s.Provider = DigitalOcean
 	}

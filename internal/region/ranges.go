@@ -134,6 +134,15 @@ func (w writtenNetwork) problems(at string) []fault.Problem {
 	return c.Problems()
 }
 
+// restricting are the ranges of access_cidrs as written, none where they are everything: a list that lets everybody in is the same as
+// one that is left out.
+func restricting(access []string) []string {
+	if len(access) == 1 && access[0] == "0.0.0.0/0" {
+		return nil
+	}
+	return access
+}
+
 // claim is a range that belongs to a region.
 type claim struct {
 	of     Key

@@ -49,6 +49,18 @@ func TestHowARegionIsReachedIsRead(t *testing.T) {
 	}
 }
 
+// Adapters send no list then, and warn of no worker that it could shut out.
+func TestAListThatLetsEverybodyInIsNone(t *testing.T) {
+	specs, err := region.ParsePlatform([]byte(on("aws", "access_cidrs: [0.0.0.0/0]")))
+	if err != nil || specs[0].Access != nil || specs[0].ClusterSpec(region.Net{}).Access != nil {
+		t.Fatalf("read %+v, %v", specs, err)
+	}
+	without, err := region.ParsePlatform([]byte(on("aws")))
+	if changes, _ := region.Differences(without[0], specs[0]); err != nil || len(changes) > 0 {
+		t.Errorf("from no list to it changes %q, %v", changes, err)
+	}
+}
+
 func TestEveryProviderMayBeNamed(t *testing.T) {
 	for _, p := range []region.Provider{region.AWS, region.GCP, region.Azure, region.DigitalOcean} {
 		specs, err := region.ParsePlatform([]byte("platforms:\n- name: micro\n  domain: micro.mu\n  regions:\n  - {provider: " + string(p) + ", region: there-1}\n"))

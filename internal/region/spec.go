@@ -28,7 +28,7 @@ type Spec struct {
 	// NAT says how many ways out the nodes have, where the cloud lets it be chosen.
 	NAT NAT `json:"nat,omitempty"`
 	// Access are the ranges that reach the API server from outside, beside the region's own nodes and its cloud's workers. None
-	// restricts nothing.
+	// restricts nothing; 0.0.0.0/0 in the file is none.
 	Access []string `json:"access_cidrs,omitempty"`
 }
 

@@ -160,7 +160,10 @@ func TestTheWorkersPolicyIsEnough(t *testing.T) {
 }
 
 // asRole has the account's user appear as a role that a machine assumed. STS tells such a role without its path.
-type asRole struct{ asked []string } // about whose permissions
+type asRole struct {
+	asked []string // about whose permissions
+	omits string   // an action that IAM's answers leave out
+}
 
 const workersRole = "arn:aws:iam::111122223333:role/platform/m3o-worker"
 
@@ -182,11 +185,87 @@ func (a *asRole) RoundTrip(r *http.Request) (*http.Response, error) {
 		answer = `<GetRoleResponse><GetRoleResult><Role><RoleName>m3o-worker</RoleName><Path>/platform/</Path><Arn>` + workersRole + `</Arn></Role></GetRoleResult></GetRoleResponse>`
 	case form.Get("Action") == "SimulatePrincipalPolicy":
 		a.asked = append(a.asked, form.Get("PolicySourceArn"))
-		answer = `<SimulatePrincipalPolicyResponse><SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>`
+		answer = a.allowing(form)
 	default:
 		return http.DefaultTransport.RoundTrip(r)
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+}
+
+// allowing is IAM's answer that all actions are allowed.
+func (a *asRole) allowing(form url.Values) string {
+	results := ""
+	for i := 1; form.Has(fmt.Sprintf("ActionNames.member.%d", i)); i++ {
+		if action := form.Get(fmt.Sprintf("ActionNames.member.%d", i)); action != a.omits {
+			results += "<member><EvalActionName>" + action + "</EvalActionName><EvalDecision>allowed</EvalDecision></member>"
+		}
+	}
+	return "<SimulatePrincipalPolicyResponse><SimulatePrincipalPolicyResult><EvaluationResults>" + results +
+		"</EvaluationResults><IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
+}
+
+// TestWhatIAMDoesNotAnswerIsNotKnown: neither allowed, nor denied.
+func TestWhatIAMDoesNotAnswerIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for omitted, named := range map[string]string{"ec2:CreateVpc": "ec2:CreateVpc", "iam:PassRole": "iam:PassRole to ec2.amazonaws.com, iam:PassRole to eks.amazonaws.com, iam:PassRole to pods.eks.amazonaws.com"} {
+		account := newAccount(t, sandbox.Config{})
+		account.Transport = &asRole{omits: omitted}
+		answer, err := account.Provider(t).Preflight(t.Context(), awstest.Region(), nil)
+		want := "whether the worker " + workersRole + " has the permission " + named + " is not known: IAM did not say"
+		if err != nil || len(answer.Obstacles) > 0 || !slices.Equal(answer.Warnings, []string{want}) {
+			t.Errorf("without an answer about %s: %+v, %q, %v", omitted, answer.Obstacles, answer.Warnings, err)
+		}
+	}
+}
+
+// TestRolesArePassedToEachServiceThatAssumesThem: a policy may allow some of them alone.
+func TestRolesArePassedToEachServiceThatAssumesThem(t *testing.T) {
+	t.Parallel()
+	before, after, _ := bytes.Cut(workerpolicy.Of("aws"), []byte(`"iam:PassedToService"`))
+	for _, service := range []string{"ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com"} {
+		others := bytes.Replace(after, []byte(`"`+service+`"`), []byte(`"other.amazonaws.com"`), 1)
+		policy := slices.Concat(before, []byte(`"iam:PassedToService"`), others)
+		p := newAccount(t, sandbox.Config{Policies: map[string][]byte{"aws": policy}}).Provider(t)
+		answer, err := p.Preflight(t.Context(), awstest.Region(), nil)
+		if err != nil || len(answer.Obstacles) != 1 || !strings.Contains(answer.Obstacles[0].Message, "lacks the permission iam:PassRole to "+service+" in the AWS account") {
+			t.Errorf("roles cannot be passed to %s: %+v, %v", service, answer.Obstacles, err)
+		}
+	}
+}
+
+// noQuota is Service Quotas without one quota.
+type noQuota struct{ code string }
+
+func (q noQuota) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("X-Amz-Target") == "ServiceQuotasV20190624.GetServiceQuota" {
+		data, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		if r.Body = io.NopCloser(bytes.NewReader(data)); strings.Contains(string(data), q.code) {
+			words := `{"__type":"NoSuchResourceException","Message":"The request failed because the specified service quota does not exist."}`
+			return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, Body: io.NopCloser(strings.NewReader(words)), Request: r}, nil
+		}
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestAQuotaThatAWSDoesNotListIsWarnedOf, and the plan can be made all the same.
+func TestAQuotaThatAWSDoesNotListIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	account := newAccount(t, sandbox.Config{})
+	account.Transport = noQuota{"L-1216C47A"}
+	p, spec := account.Provider(t), awstest.Region()
+	answer, err := p.Preflight(t.Context(), spec, nil)
+	if err != nil || len(answer.Obstacles) > 0 || len(answer.Warnings) != 1 || !strings.Contains(answer.Warnings[0], "how large the quota L-1216C47A (running on-demand standard instances, in vCPUs) is in us-east-1: whether there is room for 4 more") {
+		t.Errorf("the preflight says %+v, %q, %v", answer.Obstacles, answer.Warnings, err)
+	}
+	if len(answer.Draws) != 3 || slices.ContainsFunc(answer.Draws, func(d region.Draw) bool { return strings.Contains(d.Pool, "L-1216C47A") }) {
+		t.Errorf("the plan draws %+v, of quotas that are known alone", answer.Draws)
+	}
+	if same, err := p.Preflight(t.Context(), spec, &spec); err != nil || len(same.Warnings) > 0 {
+		t.Errorf("no node is added, and the warnings are %q, %v", same.Warnings, err)
+	}
 }
 
 // TestAnAssumedRoleIsAskedAboutByItsOwnARN: IAM simulates the policies of roles, not of sessions, and knows a role by its whole path.

@@ -225,6 +225,12 @@ func (s *survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	answer := region.Preflight{Kubernetes: want.Kubernetes}
 	for _, r := range s.rooms {
 		adds := r.adds(more)
+		if !r.known {
+			if adds > 0 {
+				answer.Warnings = append(answer.Warnings, fmt.Sprintf("AWS does not say how large the quota %s is in %s: whether there is room for %d more is known only when they are made", r.quota, s.at.location, adds))
+			}
+			continue
+		}
 		answer.Draws = append(answer.Draws, region.Draw{Pool: r.quota.pool(s.at.location), Adds: adds, Left: max(0, r.limit-r.used)})
 		if adds > 0 && r.used+adds > r.limit {
 			add(fault.Quota, "%d more exceed the limit of %d that the AWS account has in %s for %s: %d are used; ask for quota %s in %s", adds, r.limit, s.at.location, r.quota.name, r.used, r.quota, s.at.location)

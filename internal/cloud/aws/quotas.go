@@ -23,16 +23,20 @@ var (
 	natQuota     = quota{"vpc", "L-FE5A380F", "NAT gateways per availability zone"}
 )
 
-// quota is the account's, as applied.
-func (at *place) quota(ctx context.Context, q quota) (int, error) {
+// quota is the account's, as applied. Of some quotas Service Quotas has only AWS's default,
+// which is another call with another permission: those are not known.
+func (at *place) quota(ctx context.Context, q quota) (limit int, known bool, err error) {
 	found, err := at.quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{ServiceCode: aws.String(q.service), QuotaCode: aws.String(q.code)})
-	if err != nil {
-		return 0, at.explain(err, "describe the quota "+q.String())
+	err = at.explain(err, "describe the quota "+q.String())
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return 0, false, nil
+	case err != nil:
+		return 0, false, err
+	case found.Quota == nil || found.Quota.Value == nil:
+		return 0, false, nil
 	}
-	if found.Quota == nil || found.Quota.Value == nil {
-		return 0, fault.New(fault.Unavailable, "AWS does not say how large the quota %s is in %s", q, at.location)
-	}
-	return int(aws.ToFloat64(found.Quota.Value)), nil
+	return int(aws.ToFloat64(found.Quota.Value)), true, nil
 }
 
 // pool names a quota as plans do.

@@ -15,6 +15,7 @@ import (
 type room struct {
 	quota         quota
 	limit, used   int
+	known         bool // the limit is
 	perNode, once int
 }
 
@@ -62,7 +63,7 @@ func (s *survey) measure(ctx context.Context, want region.Spec) error {
 		rooms = append(rooms, network...)
 	}
 	for i := range rooms {
-		if rooms[i].limit, err = s.at.quota(ctx, rooms[i].quota); err != nil {
+		if rooms[i].limit, rooms[i].known, err = s.at.quota(ctx, rooms[i].quota); err != nil {
 			return err
 		}
 	}

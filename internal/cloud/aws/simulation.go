@@ -46,7 +46,8 @@ func questions(of, account string, want region.Spec) []question {
 		q := question{actions: []string{action}, resources: []string{"*"}, context: ofOwn}
 		switch {
 		case action == "iam:PassRole":
-			q.resources, q.context = roles[:1], map[string][]string{"iam:PassedToService": {"eks.amazonaws.com"}}
+			all = append(all, passing(roles)...)
+			continue
 		case action == "iam:CreateServiceLinkedRole":
 			q.resources, q.context = linked, map[string][]string{"iam:AWSServiceName": {"eks.amazonaws.com"}}
 		case action == "iam:AttachRolePolicy" || action == "iam:DetachRolePolicy":
@@ -60,6 +61,32 @@ func questions(of, account string, want region.Spec) []question {
 			q.resources = []string{eks + resourceOf(action, cluster, groupName(want.ClusterSpec(region.Net{})))}
 		}
 		all = merge(all, q)
+	}
+	return all
+}
+
+// passing asks of each service that assumes roles of a region whether one may be given to it.
+func passing(roles []string) []question {
+	var all []question
+	for i, w := range principals {
+		if !slices.ContainsFunc(principals[:i], func(other principal) bool { return other.assumes == w.assumes }) {
+			all = append(all, question{[]string{"iam:PassRole"}, roles[i : i+1], map[string][]string{passedTo: {w.assumes}}})
+		}
+	}
+	return all
+}
+
+// passedTo is the service that a role is given to, among the circumstances.
+const passedTo = "iam:PassedToService"
+
+// words name actions of the question, with the service where they depend on it.
+func (q question) words(actions []string) []string {
+	if len(q.context[passedTo]) == 0 {
+		return actions
+	}
+	var all []string
+	for _, action := range actions {
+		all = append(all, action+" to "+q.context[passedTo][0])
 	}
 	return all
 }
@@ -98,24 +125,29 @@ func allPermissions() []string {
 	return slices.Compact(all)
 }
 
-// lacking asks IAM which permissions the worker lacks. Who may not ask that is told so, and finds out later.
+// lacking asks IAM which permissions the worker lacks. Who may not ask that is told so, and finds out later, as who gets no answer does.
 func (at *place) lacking(ctx context.Context, want region.Spec, me string) (missing []string, unsure string, err error) {
 	of, _ := partition(at.location)
+	var silent []string
 	for _, q := range questions(of, accountOf(me), want) {
-		some, err := at.simulate(ctx, me, q)
+		denied, unanswered, err := at.simulate(ctx, me, q)
 		switch {
 		case fault.Is(err, fault.Denied):
 			return nil, fmt.Sprintf("whether the worker %s has all permissions is not known, since it lacks iam:SimulatePrincipalPolicy", me), nil
 		case err != nil:
 			return nil, "", err
 		}
-		missing = append(missing, some...)
+		missing, silent = append(missing, q.words(denied)...), append(silent, q.words(unanswered)...)
+	}
+	if slices.Sort(silent); len(silent) > 0 {
+		unsure = fmt.Sprintf("whether the worker %s has the permission %s is not known: IAM did not say", me, some(slices.Compact(silent)))
 	}
 	slices.Sort(missing)
-	return slices.Compact(missing), "", nil
+	return slices.Compact(missing), unsure, nil
 }
 
-func (at *place) simulate(ctx context.Context, me string, q question) ([]string, error) {
+// simulate has IAM answer a question: which of its actions are denied, and about which it said nothing.
+func (at *place) simulate(ctx context.Context, me string, q question) (denied, unanswered []string, err error) {
 	request := &iam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String(me), ActionNames: q.actions, ResourceArns: q.resources}
 	for _, key := range slices.Sorted(maps.Keys(q.context)) {
 		request.ContextEntries = append(request.ContextEntries, types.ContextEntry{ContextKeyName: aws.String(key), ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: q.context[key]})
@@ -123,13 +155,17 @@ func (at *place) simulate(ctx context.Context, me string, q question) ([]string,
 	results, err := every(ctx, iam.NewSimulatePrincipalPolicyPaginator(at.iam, request), func(page *iam.SimulatePrincipalPolicyOutput) []types.EvaluationResult {
 		return page.EvaluationResults
 	})
-	var denied []string
+	if err != nil {
+		return nil, nil, at.explain(err, "say what the worker may do")
+	}
+	unanswered = slices.Clone(q.actions)
 	for _, r := range results {
+		unanswered = slices.DeleteFunc(unanswered, func(action string) bool { return strings.EqualFold(action, aws.ToString(r.EvalActionName)) })
 		if r.EvalDecision != types.PolicyEvaluationDecisionTypeAllowed {
 			denied = append(denied, aws.ToString(r.EvalActionName))
 		}
 	}
-	return denied, at.explain(err, "say what the worker may do")
+	return denied, unanswered, nil
 }
 
 // accountOf is the account's number in an ARN.

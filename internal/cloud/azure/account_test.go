@@ -449,8 +449,8 @@ func TestPreflightSaysWhatALocationLacks(t *testing.T) {
 	if len(fine.Warnings) > 0 {
 		t.Errorf("nothing is restricted, and there are warnings: %v", fine.Warnings)
 	}
-	// Control plane 73.00, way out 36.50, one node 70.08 and its disk 9.28, load balancer with its address 21.90.
-	if fine.Monthly != (region.Cost{Amount: "210.76", Currency: "USD"}) {
+	// Control plane 73.00, way out 36.50, one node 87.60 and its disk 11.60, load balancer with its address 21.90.
+	if fine.Monthly != (region.Cost{Amount: "230.60", Currency: "USD"}) {
 		t.Errorf("it costs %+v", fine.Monthly)
 	}
 	restricted := func(r *region.Spec) { r.Access = []string{"192.0.2.0/24"} }

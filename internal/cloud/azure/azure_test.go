@@ -199,6 +199,22 @@ func TestLimitsAreThoseOfTheResourceManager(t *testing.T) {
 	}
 }
 
+func TestAPriceGoesByTheLocation(t *testing.T) {
+	of := func(location string) region.Preflight {
+		return azure.Judged(region.Spec{Location: location, Kubernetes: region.Kubernetes{Nodes: region.Nodes{Count: 2, Size: "Standard_D2s_v5"}}})
+	}
+	// Control plane 73.00, way out 36.50, and two nodes at 70.08 with disks at 9.28, times what the location's factor is.
+	for location, want := range map[string]string{"eastus": "268.22", "southeastasia": "307.90", "brazilsouth": "361.86", "atlantis": "307.90"} {
+		got := of(location)
+		if got.Monthly != (region.Cost{Amount: want, Currency: "USD"}) {
+			t.Errorf("in %s two nodes cost %+v, want %s", location, got.Monthly, want)
+		}
+		if warned := len(got.Warnings) == 1 && strings.Contains(got.Warnings[0], "no prices on record for atlantis"); warned != (location == "atlantis") || len(got.Warnings) > 1 {
+			t.Errorf("in %s the warnings are %q", location, got.Warnings)
+		}
+	}
+}
+
 func TestAWorkerThatItsTokenDoesNotNameIsGivenNothing(t *testing.T) {
 	p := offline(t)
 	spec := region.Spec{Platform: "micro", Name: "asia"}.TrustSpec(region.Cluster{}, region.Identity{})

@@ -23,5 +23,8 @@ func (p *Provider) Named(name string) map[string]string {
 		"identity": n.clusterIdentity, "nodes": n.nodesIdentity, "cluster": n.cluster, "dns": n.dnsPrefix}
 }
 
+// Judged is a preflight's answer where the location is known, and nothing of what it offers.
+func Judged(want region.Spec) region.Preflight { return survey{known: true}.judge(want, nil) }
+
 // Credential is a token source in the words of the SDK.
 type Credential = azcore.TokenCredential

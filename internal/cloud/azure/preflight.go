@@ -130,9 +130,9 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 		answer.Obstacles = append(answer.Obstacles, obstacle(fault.Invalid, "Azure has no location %q for this subscription%s; it has %s",
 			want.Location, region.DidYouMean(want.Location, s.places), some(s.places)))
 	}
-	price, priced := monthly(want, chosen)
-	if answer.Monthly = price; !priced && chosen != nil {
-		answer.Warnings = append(answer.Warnings, fmt.Sprintf("there is no price on record for %s: it is reckoned by its vCPUs", chosen.Name))
+	price, guesses := monthly(want, chosen)
+	if answer.Monthly = price; s.known {
+		answer.Warnings = append(answer.Warnings, guesses...)
 	}
 	return answer
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // List prices in US dollars, pay as you go, Linux, without traffic, of East US, as they were remembered in November 2026: nobody has compared
-// them with azure.microsoft.com/pricing. Other locations are up to 60 % dearer. Azure's own list (prices.azure.com) is another service, which
+// them with azure.microsoft.com/pricing. Azure's own list (prices.azure.com) is another service, which
 // workers need not reach.
 const (
 	hoursMonthly   = 730
@@ -32,19 +32,38 @@ var machineHourly = map[string]float64{
 	"standard_f2s_v2": 0.085, "standard_f4s_v2": 0.169, "standard_f8s_v2": 0.338,
 }
 
+// dearer is what machines and disks cost in a location beside East US, by what a D2s does there, remembered like the prices. The control
+// plane, gateways, addresses and load balancers are taken to cost the same everywhere.
+var dearer = map[string]float64{
+	"eastus": 1, "eastus2": 1, "westus2": 1, "westus3": 1, "northcentralus": 1, "centralus": 1.15, "southcentralus": 1.18, "westcentralus": 1.15, "westus": 1.20,
+	"canadacentral": 1.11, "canadaeast": 1.11, "mexicocentral": 1.10, "brazilsouth": 1.59, "northeurope": 1.11, "westeurope": 1.20, "uksouth": 1.16, "ukwest": 1.18,
+	"francecentral": 1.17, "germanywestcentral": 1.20, "swedencentral": 1.06, "norwayeast": 1.20, "switzerlandnorth": 1.32, "italynorth": 1.17, "polandcentral": 1.20,
+	"spaincentral": 1.16, "uaenorth": 1.22, "qatarcentral": 1.20, "israelcentral": 1.20, "southafricanorth": 1.24, "centralindia": 1.05, "southindia": 1.20,
+	"southeastasia": 1.25, "eastasia": 1.38, "japaneast": 1.29, "japanwest": 1.33, "koreacentral": 1.23, "australiaeast": 1.25, "australiasoutheast": 1.25,
+}
+
+// dearerElsewhere is of locations that the table lacks.
+const dearerElsewhere = 1.25
+
 // monthly is the list price of the region: control plane, way out, nodes with their disks, and the load balancer and address before
-// the entrypoints if there are any. known is false when the size has no price of its own.
-func monthly(want region.Spec, of *size) (c region.Cost, known bool) {
+// the entrypoints if there are any. guesses say what it is reckoned by where the size or the location has no price of its own.
+func monthly(want region.Spec, of *size) (c region.Cost, guesses []string) {
 	hourly, known := machineHourly[strings.ToLower(want.Kubernetes.Nodes.Size)]
 	if !known && of != nil {
 		hourly = cpuHourly * float64(of.cpus())
+		guesses = append(guesses, fmt.Sprintf("there is no price on record for %s: it is reckoned by its vCPUs", of.Name))
+	}
+	factor, known := dearer[want.Location]
+	if !known {
+		factor = dearerElsewhere
+		guesses = append(guesses, fmt.Sprintf("there are no prices on record for %s: nodes are reckoned at %g times what they cost in eastus", want.Location, factor))
 	}
 	total := (controlHourly + gatewayHourly + addressHourly) * hoursMonthly
-	total += float64(want.Kubernetes.Nodes.Count) * (hourly*hoursMonthly + osDiskMonthly)
+	total += float64(want.Kubernetes.Nodes.Count) * (hourly*hoursMonthly + osDiskMonthly) * factor
 	if len(want.Network) > 0 {
 		total += (balancerHourly + addressHourly) * hoursMonthly
 	}
-	return cost(total), known
+	return cost(total), guesses
 }
 
 func cost(dollars float64) region.Cost {

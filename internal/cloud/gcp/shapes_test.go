@@ -173,6 +173,17 @@ func TestRequestsAreCountedByService(t *testing.T) {
 	}
 }
 
+// A limit of no requests would hold them all back for ever.
+func TestASmallLimitAllowsSomethingOfEverything(t *testing.T) {
+	for _, requests := range []int{1, 60, 700} {
+		for _, l := range Limits(requests, time.Hour) {
+			if l.Requests < 1 {
+				t.Errorf("of %d requests an hour %s are %d in %s", requests, l.Name, l.Requests, l.Per)
+			}
+		}
+	}
+}
+
 func TestConfigurationsThatCannotBe(t *testing.T) {
 	tokens := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})
 	for want, c := range map[string]Config{

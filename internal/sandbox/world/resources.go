@@ -26,16 +26,18 @@ type Meta struct {
 	Parent string
 }
 
+// put numbers resources by their age.
+const put = `INSERT INTO resource (provider, kind, id, parent, name, doc, serial)
+	VALUES (?, ?, ?, ?, ?, ?, (SELECT COALESCE(MAX(serial), 0) + 1 FROM resource))
+	ON CONFLICT (provider, kind, id) DO UPDATE SET parent = excluded.parent, name = excluded.name, doc = excluded.doc`
+
 // Put writes a resource, new or not.
 func (t *Tx) Put(ref Ref, meta Meta, doc any) error {
 	data, err := json.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("write %s %s: %w", ref.Kind, ref.ID, err)
 	}
-	_, err = t.tx.Exec(`INSERT INTO resource (provider, kind, id, parent, name, doc, serial)
-		VALUES (?, ?, ?, ?, ?, ?, (SELECT COALESCE(MAX(serial), 0) + 1 FROM resource))
-		ON CONFLICT (provider, kind, id) DO UPDATE SET parent = excluded.parent, name = excluded.name, doc = excluded.doc`,
-		ref.Provider, ref.Kind, ref.ID, meta.Parent, meta.Name, string(data))
+	_, err = t.tx.Exec(put, ref.Provider, ref.Kind, ref.ID, meta.Parent, meta.Name, string(data))
 	if err != nil {
 		return fmt.Errorf("write %s %s: %w", ref.Kind, ref.ID, err)
 	}

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS resource (
 	parent TEXT NOT NULL, name TEXT NOT NULL, doc TEXT NOT NULL,
 	serial INTEGER NOT NULL, PRIMARY KEY (provider, kind, id));
 CREATE INDEX IF NOT EXISTS resource_parent ON resource (provider, kind, parent);
+CREATE INDEX IF NOT EXISTS resource_serial ON resource (serial);
 CREATE TABLE IF NOT EXISTS effect (seq INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL, doc TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS fault (id INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
 `
