@@ -24,14 +24,20 @@ const (
 	servicePart   = 120. / 1500
 )
 
+// fewest are the requests that workers can share: fewer than that in a sixtieth of a period are counted in the whole period.
+const fewest = 10
+
 // Limits are what the APIs allow a project that may ask Compute Engine so many requests in a period, Requests in Period by default: a
-// sixtieth of them in a sixtieth of it. The others follow in proportion, and none
-// is less than one request. They are told apart by path, since a sandbox serves all of
+// sixtieth of them in a sixtieth of it. The others follow in proportion. They are told apart by path, since a sandbox serves all of
 // them at one address.
 func Limits(requests int, period time.Duration) []rate.Limit {
 	limit := func(name string, part float64, of service) rate.Limit {
-		return rate.Limit{Name: name + " requests", Requests: max(1, int(part*float64(requests)/60)), Per: period / 60,
+		l := rate.Limit{Name: name + " requests", Requests: int(part * float64(requests) / 60), Per: period / 60,
 			Counts: func(r *http.Request) bool { return serviceOf(r) == of }}
+		if l.Requests < fewest {
+			l.Requests, l.Per = max(1, int(part*float64(requests))), period
+		}
+		return l
 	}
 	return []rate.Limit{
 		limit("Compute Engine", 1, computeService),

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/api/cloudresourcemanager/v1"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/rate"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -173,13 +174,20 @@ func TestRequestsAreCountedByService(t *testing.T) {
 	}
 }
 
-// A limit of no requests would hold them all back for ever.
-func TestASmallLimitAllowsSomethingOfEverything(t *testing.T) {
-	for _, requests := range []int{1, 60, 700} {
-		for _, l := range Limits(requests, time.Hour) {
-			if l.Requests < 1 {
-				t.Errorf("of %d requests an hour %s are %d in %s", requests, l.Name, l.Requests, l.Per)
-			}
+// Of an hour's few requests a minute has less than one for each worker, whom the limiter refuses that.
+func TestASmallLimitCanBeShared(t *testing.T) {
+	for requests, workers := range map[int]int{40: 1, 200: 2, 1000: 3, 5000: 3} {
+		limits := Limits(requests, time.Hour)
+		if _, err := rate.New(http.DefaultTransport, rate.Options{Provider: "GCP", Limits: limits, Workers: workers}); err != nil {
+			t.Errorf("%d requests an hour for %d workers: %v", requests, workers, err)
+		}
+		if l := limits[0]; float64(l.Requests)*time.Hour.Hours()/l.Per.Hours() > float64(requests) {
+			t.Errorf("of %d requests an hour %s are %d in %s", requests, l.Name, l.Requests, l.Per)
+		}
+	}
+	for _, l := range Limits(1, time.Hour) {
+		if l.Requests < 1 {
+			t.Errorf("%s are %d in %s", l.Name, l.Requests, l.Per)
 		}
 	}
 }
