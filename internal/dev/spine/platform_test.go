@@ -47,6 +47,8 @@ type platform struct {
 	ended  chan struct{}
 	api    string
 	log    *os.File
+	// furnished is what the sandbox had at the beginning, as inventory has it: accounts in use have things of their own.
+	furnished map[string]int
 }
 
 // program is what `make build` made.
@@ -87,6 +89,7 @@ func start(t *testing.T, s settings) *platform {
 	p.log = log
 	p.up()
 	t.Cleanup(p.down)
+	p.furnished = p.inventory()
 	return p
 }
 
@@ -405,23 +408,29 @@ func (p *platform) counted(kinds map[string]int, regions int) {
 	}
 }
 
-// nothingLeft fails the test if anything exists in the sandbox but the default VPCs, which were there before.
+// nothingLeft fails the test if anything exists in the sandbox that was not there before.
 func (p *platform) nothingLeft() {
 	p.t.Helper()
-	type thing struct {
-		ID, Name string
-		Default  bool
+	for one, n := range p.inventory() {
+		if n > p.furnished[one] {
+			p.t.Errorf("the sandbox still has %d of %s, and had %d", n, one, p.furnished[one])
+		}
 	}
+}
+
+// inventory counts what exists in the sandbox, by provider, kind, id and name: not all have all of these.
+func (p *platform) inventory() map[string]int {
+	p.t.Helper()
 	state := decode[struct {
-		Providers map[string]map[string][]thing
+		Providers map[string]map[string][]struct{ ID, Name string }
 	}](p.t, string(p.sandbox(http.MethodGet, "/_sandbox/state", "")))
-	for _, kinds := range state.Providers {
+	found := map[string]int{}
+	for provider, kinds := range state.Providers {
 		for kind, all := range kinds {
 			for _, one := range all {
-				if !one.Default {
-					p.t.Errorf("the sandbox still has the %s %s (%s)", kind, one.Name, one.ID)
-				}
+				found[fmt.Sprintf("%s's %s %s (%s)", provider, kind, one.Name, one.ID)]++
 			}
 		}
 	}
+	return found
 }
