@@ -86,6 +86,9 @@ func (c *chaos) bringUp(each int) {
 	for again := false; ; again = true {
 		steps := c.apply(c.file, false)
 		end := c.assassins(each)
+		if again { // until its owner has begun anew, a region is listed as it was
+			c.settle(5*time.Minute, func(l regionLine) bool { return l.Status != region.Failed })
+		}
 		found := c.settle(10*time.Minute, func(l regionLine) bool {
 			return isReady(l) || l.Status == region.Failed && !strings.HasSuffix(l.Message, region.Undoing)
 		})
