@@ -86,8 +86,8 @@ func (c *chaos) bringUp(each int) {
 	for again := false; ; again = true {
 		steps := c.apply(c.file, false)
 		end := c.assassins(each)
-		if again { // until its owner has begun anew, a region is listed as it was
-			c.settle(5*time.Minute, func(l regionLine) bool { return l.Status != region.Failed })
+		if again {
+			c.begun()
 		}
 		found := c.settle(10*time.Minute, func(l regionLine) bool {
 			return isReady(l) || l.Status == region.Failed && !strings.HasSuffix(l.Message, region.Undoing)
@@ -109,6 +109,24 @@ func (c *chaos) bringUp(each int) {
 			return
 		case again:
 			c.t.Fatalf("failed twice: %+v", found)
+		}
+	}
+}
+
+// begun waits until no region is listed as the attempt before left it.
+func (c *chaos) begun() {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		failed := ""
+		for name, l := range c.regions() {
+			if l.Status == region.Failed {
+				failed = name
+			}
+		}
+		if failed == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s was applied again five minutes ago, and has not begun", failed)
 		}
 	}
 }
