@@ -45,7 +45,7 @@ func (a *cloudAccount) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (a *cloudAccount) provider(t *testing.T) *digitalocean.Provider {
 	t.Helper()
-	p, err := digitalocean.New(digitalocean.Config{Token: "t", BaseURL: "http://cloud.example", Transport: a, Serve: time.Second})
+	p, err := digitalocean.New(digitalocean.Config{Token: "t", BaseURL: "https://cloud.example", Transport: a, Serve: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

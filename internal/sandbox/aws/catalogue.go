@@ -70,9 +70,6 @@ type instanceType struct {
 	burstable    bool
 }
 
-// pods is how many pods a node has room for: as many as it has addresses, by the VPC CNI's formula.
-func (i instanceType) pods() int { return i.interfaces*(i.perInterface-1) + 2 }
-
 var instanceTypes = []instanceType{
 	{"t3.small", 2, 2048, "x86_64", 3, 4, true}, {"t3.medium", 2, 4096, "x86_64", 3, 6, true}, {"t3.large", 2, 8192, "x86_64", 3, 12, true}, {"t3.xlarge", 4, 16384, "x86_64", 4, 15, true},
 	{"t3a.medium", 2, 4096, "x86_64", 3, 6, true}, {"t3a.large", 2, 8192, "x86_64", 3, 12, true},

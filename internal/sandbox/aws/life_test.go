@@ -17,9 +17,9 @@ import (
 
 // network is a VPC as clusters want it: two zones, a public and a private subnet in each, one way out.
 type network struct {
-	vpc, gateway, address, nat, public, private string
-	subnets                                     []string // public ones first
-	tables                                      []string
+	vpc, gateway, address, nat string
+	subnets                    []string // public ones first
+	tables                     []string
 }
 
 func named(kind ec2types.ResourceType, name string, more ...ec2types.Tag) []ec2types.TagSpecification {

@@ -95,15 +95,6 @@ func (t tags) texts() []string {
 	return texts
 }
 
-// asMap are the tags as EKS has them.
-func (t tags) asMap() map[string]string {
-	m := map[string]string{}
-	for _, one := range t {
-		m[one.Key] = one.Value
-	}
-	return m
-}
-
 func tagsOf(m map[string]string) tags {
 	t := tags{}
 	for _, key := range slices.Sorted(maps.Keys(m)) {

@@ -49,15 +49,28 @@ func whereFor(t *testing.T, aws client, url string) []string {
 	return nil
 }
 
-// plugins is where the machine has Terraform's providers, for want of their registry.
-const plugins = "/opt/tf-plugins"
+// mirrors are where machines have Terraform's providers, for want of their registry: the folders that Terraform looks at by itself
+// (https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories), and those of programs of their own.
+var mirrors = []string{"/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins", "/opt/*"}
+
+// mirror is the first of them that has the AWS provider, "" if none has.
+func mirror() string {
+	for _, folder := range mirrors {
+		found, err := filepath.Glob(filepath.Join(folder, "registry.terraform.io", "hashicorp", "aws"))
+		if err == nil && len(found) > 0 {
+			return filepath.Dir(filepath.Dir(filepath.Dir(found[0])))
+		}
+	}
+	return ""
+}
 
 // importVPC has Terraform take the region's VPC over, as it would be described by whoever made it by hand: nothing is to be changed.
 func (s *sandboxed) importVPC(region *made) {
 	const what = "import the VPC with an empty plan"
 	found := s.find("terraform", what)
-	if _, err := os.Stat(plugins); err != nil && len(found) > 0 {
-		s.note("terraform's AWS provider in "+plugins, what, notThere)
+	plugins := mirror()
+	if plugins == "" && len(found) > 0 {
+		s.note("terraform's AWS provider in "+strings.Join(mirrors, ", "), what, notThere)
 		return
 	}
 	dir := filepath.Join(s.home, "terraform")
