@@ -21,6 +21,8 @@ import (
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
+	"github.com/m3o/platform/internal/sandbox/world"
 )
 
 func TestARegionLiesInThreeZones(t *testing.T) {
@@ -91,6 +93,17 @@ func TestAControlPlaneDoesNotWaitForTheWayOut(t *testing.T) {
 	seen.mu.Unlock()
 	if want := []string{"ec2:CreateRoute", "eks:CreateCluster", "ec2:CreateRoute", "eks:CreateNodegroup"}; !slices.Equal(order, want) {
 		t.Errorf("asked for were %v, want %v", order, want)
+	}
+	took := map[string]bool{}
+	lines, err := sandboxtest.Effects(account.Control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range lines {
+		took[e.Resource] = took[e.Resource] || e.Kind == world.Created && e.ReadyAt != nil && e.ReadyAt.After(*e.RequestedAt)
+	}
+	if !took["natgateway"] || !took["role"] {
+		t.Errorf("the ledger does not say how long NAT gateways and roles took: %v", took)
 	}
 	deleteNATs(t, account)
 	awstest.Until(t, func() (bool, error) {
