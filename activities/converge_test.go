@@ -1,8 +1,10 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -29,6 +31,7 @@ import (
 type bench struct {
 	cloudtest.Harness
 	t      *testing.T
+	poll   time.Duration
 	cancel func() // the activity at work
 
 	mu    sync.Mutex
@@ -80,7 +83,7 @@ func (b *bench) run(name string, in, out any) error {
 	if b.past != nil {
 		env.SetHeartbeatDetails(*b.past)
 	}
-	const poll = 20 * time.Millisecond
+	poll := cmp.Or(b.poll, 20*time.Millisecond)
 	for _, a := range []any{&Networks{Cloud: b.Provider, Poll: poll}, &Identities{Cloud: b.Provider, Poll: poll}, &Clusters{Cloud: b.Provider, Poll: poll, Limit: time.Minute}} {
 		env.RegisterActivity(a)
 	}
@@ -319,6 +322,34 @@ func TestAnOperationThatFailedIsNotHandedOn(t *testing.T) {
 	}
 	b.past = &last
 	b.must(b.run("EnsureNetwork", b.Region.NetworkSpec(), nil))
+}
+
+// changing is an adapter whose network is in another state at each of the first looks.
+type changing struct {
+	cloud.Provider
+	looks []time.Time
+}
+
+func (c *changing) EnsureNetwork(context.Context, region.NetworkSpec, string) (region.Net, error) {
+	c.looks = append(c.looks, time.Now())
+	return region.Net{Condition: region.Condition{State: fmt.Sprint("state ", min(len(c.looks), 3)), Ready: len(c.looks) == 9}}, nil
+}
+
+// After news the next look comes soon, then ever later: what has just begun may be over in a second.
+func TestNewsAreFollowedByALookSoon(t *testing.T) {
+	b := newBench(t)
+	const poll = 160 * time.Millisecond
+	c := &changing{}
+	b.Provider, b.poll = c, poll
+	b.must(b.run("EnsureNetwork", b.Region.NetworkSpec(), nil))
+	for i, least := range []time.Duration{poll / 16, poll / 16, poll / 16, poll / 8, poll / 4, poll / 2, poll, poll} {
+		if waited := c.looks[i+1].Sub(c.looks[i]); waited < least {
+			t.Errorf("look %d came %s after the one before, want %s at least", i+2, waited, least)
+		}
+	}
+	if all := c.looks[8].Sub(c.looks[0]); all >= 8*poll {
+		t.Errorf("nine looks took %s: as long as without news", all)
+	}
 }
 
 // A cloud that is down ends the attempt: Temporal backs off, and whoever asks hears why at once.

@@ -37,9 +37,10 @@ type watch struct {
 	end         context.CancelFunc
 	done        chan struct{}
 
-	since   time.Time // when the present look began
-	blocked bool      // another operation was in the way of the last look
-	retried bool      // what fails in passing ends the attempt: Temporal backs off, and says at once why
+	since   time.Time     // when the present look began
+	soon    time.Duration // after news: until the next look
+	blocked bool          // another operation was in the way of the last look
+	retried bool          // what fails in passing ends the attempt: Temporal backs off, and says at once why
 	mu      sync.Mutex
 	seen    Seen
 }
@@ -76,13 +77,18 @@ func (w *watch) now() Seen {
 	return w.seen
 }
 
-// note keeps the provider's word and hint for the next step, and tells them at once when they are new.
+// soonest is the part of the poll interval after which something is looked at that has just changed.
+const soonest = 16
+
+// note keeps the provider's word and hint for the next step, and tells them at once when they are new. What has just begun may be over in
+// a second, and what was just made may be all that the next step needs: the next looks come sooner.
 func (w *watch) note(state, operation string) {
 	w.mu.Lock()
 	news := w.seen.State != state || w.seen.Operation != operation
 	w.seen.State, w.seen.Operation = state, operation
 	w.mu.Unlock()
 	if news {
+		w.soon = w.poll / soonest
 		activity.RecordHeartbeat(context.WithoutCancel(w.activity), w.now())
 	}
 }
@@ -108,7 +114,7 @@ func (w *watch) until(look func() (waitsFor string, done bool, err error)) error
 // next waits until the next look. It fails when the limit is over, with what was seen last. The looking itself counts: a
 // server that drops packets makes it long.
 func (w *watch) next(reason string) error {
-	if err := pause(w.activity, w.poll); err != nil {
+	if err := pause(w.activity, w.interval()); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -126,6 +132,16 @@ func (w *watch) next(reason string) error {
 		return fault.New(fault.Failed, "it took longer than %s; last seen: %s", w.limit.Round(time.Second), reason)
 	}
 	return nil
+}
+
+// interval is how long until the next look: exponential after news, at most the poll interval.
+func (w *watch) interval() time.Duration {
+	if w.soon <= 0 || w.soon >= w.poll {
+		return w.poll
+	}
+	d := w.soon
+	w.soon *= 2
+	return d
 }
 
 // retry waits until the next look after one that failed in passing. It returns what is for good, and what names its own

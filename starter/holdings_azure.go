@@ -23,7 +23,7 @@ type azureSettings struct {
 	URL             string `env:"M3O_AZURE_URL" say:"base URL of the Resource Manager and of the authority, by HTTPS; empty: the real ones"`
 	CAFile          string `env:"M3O_AZURE_CA_FILE" say:"file with the authority (PEM) of that URL's certificate; empty: those that the machine trusts"`
 	Limit           string `env:"M3O_AZURE_LIMIT" say:"reads that the identity may make, and in how long (default 90000/1h), counted in parts of 10s of an hour; writes, deletions and what AKS counts follow in proportion"`
-	Settle          string `env:"M3O_AZURE_SETTLE" say:"how old a new role is when Azure's services are taken to see it (default 1m)"`
+	Settle          string `env:"M3O_AZURE_SETTLE" say:"how old a new role is when Azure's services are taken to see it (default 30s)"`
 }
 
 // sandboxedAzure are the settings of the subscription in the sandbox.

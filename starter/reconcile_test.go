@@ -194,6 +194,9 @@ func manySpecs(provider region.Provider, kubernetes region.Kubernetes, n int) []
 	for i := range specs {
 		specs[i] = region.Spec{Platform: "micro", Domain: "micro.mu", Name: fmt.Sprintf("r%04d", i), Provider: provider, Location: locations[provider],
 			Kubernetes: kubernetes, Resource: []region.Part{region.Etcd, region.NATS}, Unenforced: region.Allow}
+		if provider == region.AWS && i%2 == 1 { // an account has five VPCs in a location
+			specs[i].Location = "eu-west-1"
+		}
 	}
 	if n == 1 { // DigitalOcean has no room for a thousand of the size that plans give, and chooses
 		specs[0].CIDR = "10.1.0.0/16"

@@ -68,7 +68,8 @@ type Provider interface {
 
 // Networks makes and removes private networks: subnets, routes, and the way out for nodes without addresses of their own.
 type Networks interface {
-	// EnsureNetwork takes one step towards the network of the spec.
+	// EnsureNetwork takes one step towards the network of the spec. It is Ready when a cluster can be made in it: what only nodes need of it
+	// may come later, and EnsureCluster waits for that.
 	EnsureNetwork(ctx context.Context, spec region.NetworkSpec, operation string) (region.Net, error)
 	// DeleteNetwork takes one step towards its end. While something still lives in it that is not its own it is not
 	// gone, or a Conflict.

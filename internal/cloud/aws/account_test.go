@@ -9,13 +9,20 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
 	"github.com/m3o/platform/deploy/workers"
+	"github.com/m3o/platform/internal/cloud/aws"
 	"github.com/m3o/platform/internal/cloud/aws/awstest"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
+	"github.com/m3o/platform/internal/sandbox/world"
 )
 
 func TestARegionLiesInThreeZones(t *testing.T) {
@@ -51,6 +58,81 @@ func TestEachZoneCanHaveItsOwnWayOut(t *testing.T) {
 		t.Errorf("nodes are seen by %v", b.Network.Egress)
 	}
 	b.Remove(t, p)
+}
+
+// sequence notes the operations that are asked for, in order.
+type sequence struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (s *sequence) RoundTrip(request *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.all = append(s.all, awstest.Operation(request))
+	s.mu.Unlock()
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+// A control plane needs no way out, and is made while the NAT gateway is. Nodes do not join without: they are asked for when they have one.
+func TestAControlPlaneDoesNotWaitForTheWayOut(t *testing.T) {
+	t.Parallel()
+	account, seen := newAccount(t, sandbox.Config{TimeScale: 5 * sandboxScale}), &sequence{}
+	account.Transport = seen
+	p := account.Provider(t)
+	b := awstest.Build(t, p, awstest.Region())
+	if !strings.Contains(b.Network.State, "pending") {
+		t.Errorf("the network was ready when it was %q", b.Network.State)
+	}
+	seen.mu.Lock()
+	var order []string
+	for _, operation := range seen.all {
+		if slices.Contains([]string{"ec2:CreateRoute", "eks:CreateCluster", "eks:CreateNodegroup"}, operation) {
+			order = append(order, operation)
+		}
+	}
+	seen.mu.Unlock()
+	if want := []string{"ec2:CreateRoute", "eks:CreateCluster", "ec2:CreateRoute", "eks:CreateNodegroup"}; !slices.Equal(order, want) {
+		t.Errorf("asked for were %v, want %v", order, want)
+	}
+	took := map[string]bool{}
+	lines, err := sandboxtest.Effects(account.Control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range lines {
+		took[e.Resource] = took[e.Resource] || e.Kind == world.Created && e.ReadyAt != nil && e.ReadyAt.After(*e.RequestedAt)
+	}
+	if !took["natgateway"] || !took["role"] {
+		t.Errorf("the ledger does not say how long NAT gateways and roles took: %v", took)
+	}
+	deleteNATs(t, account)
+	awstest.Until(t, func() (bool, error) {
+		now, err := p.EnsureNetwork(t.Context(), b.Spec.NetworkSpec(), "")
+		if now.Ready && now.State != "available" {
+			t.Errorf("with nodes in it the network is ready when it is %q", now.State)
+		}
+		return now.Ready, err
+	})
+	b.Remove(t, p)
+}
+
+// deleteNATs deletes the NAT gateways of the account, as somebody might by hand.
+func deleteNATs(t *testing.T, account awstest.Account) {
+	t.Helper()
+	held, err := aws.FromFile(account.Credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := ec2.NewFromConfig(sdk.Config{Credentials: held, Region: awstest.Location, BaseEndpoint: &account.URL})
+	all, err := client.DescribeNatGateways(t.Context(), &ec2.DescribeNatGatewaysInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range all.NatGateways {
+		if _, err := client.DeleteNatGateway(t.Context(), &ec2.DeleteNatGatewayInput{NatGatewayId: g.NatGatewayId}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestTheAccessListConverges(t *testing.T) {

@@ -23,7 +23,7 @@ const clusterNameLimit = 100
 func clusterName(spec region.ClusterSpec) string { return region.CutName(clusterNameLimit, spec.Name) }
 
 // EnsureCluster takes one step towards the EKS cluster of the spec's name and owner, with its add-ons and its node group: the
-// control plane; then what nodes need to take pods, and the nodes; then the add-ons that run on them. Its version is AWS's to change:
+// control plane; then what nodes need to take pods, the network's way out, and the nodes; then the add-ons that run on them. Its version is AWS's to change:
 // EKS upgrades control planes whose version is supported no more.
 func (p *Provider) EnsureCluster(ctx context.Context, spec region.ClusterSpec, _ string) (region.Cluster, error) {
 	made, err := p.ensureCluster(ctx, spec)

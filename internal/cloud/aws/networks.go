@@ -27,7 +27,9 @@ const everywhere = "0.0.0.0/0"
 const changesAtOnce = 10
 
 // EnsureNetwork takes one step towards a VPC with a private and a public subnet in each of its zones, an internet gateway, and one
-// NAT gateway, or one in each zone. Nodes live in the private subnets, load balancers and NAT gateways in the public ones.
+// NAT gateway, or one in each zone. Nodes live in the private subnets, load balancers and NAT gateways in the public ones. While no
+// instance is there that would need them, it is ready before its NAT gateways are: a control plane needs none, and EnsureCluster
+// waits for them before it asks for nodes.
 func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, _ string) (region.Net, error) {
 	made, err := p.ensureNetwork(ctx, spec)
 	return made, unlisted(err)
@@ -53,6 +55,9 @@ func (p *Provider) ensureNetwork(ctx context.Context, spec region.NetworkSpec) (
 		return region.Net{}, err
 	}
 	condition, err := n.grow(ctx)
+	if err == nil && n.opening && n.changes == 0 {
+		condition.Ready, err = n.isEmpty(ctx)
+	}
 	if err != nil {
 		return region.Net{}, err
 	}
@@ -64,7 +69,8 @@ type network struct {
 	at      *place
 	spec    region.NetworkSpec
 	zones   []string
-	changes int // of this step
+	changes int  // of this step
+	opening bool // NAT gateways are all that it waits for
 
 	vpc       *types.Vpc
 	gateways  []types.InternetGateway
@@ -240,6 +246,16 @@ func (n *network) grow(ctx context.Context) (region.Condition, error) {
 			return region.Condition{State: "the VPC is being furnished"}, nil
 		}
 	}
+	condition, err := n.open(ctx)
+	if err == nil && !condition.Broken && n.changes > 0 {
+		return region.Condition{State: "the VPC is being furnished"}, nil // the next step sees whether all of it is there
+	}
+	return condition, err
+}
+
+// open has the private subnets lead out by the NAT gateways that are available, and is ready when all are. Route tables are there before.
+func (n *network) open(ctx context.Context) (region.Condition, error) {
+	condition := region.Condition{Ready: true, State: string(n.vpc.State)}
 	for _, zone := range n.exits() {
 		nat := n.nat(zone)
 		switch {
@@ -249,16 +265,16 @@ func (n *network) grow(ctx context.Context) (region.Condition, error) {
 			return region.Condition{Broken: true, State: string(nat.State), Reason: fmt.Sprintf("the NAT gateway %s in %s failed: %s %s; remove the region, or delete the gateway and apply again",
 				aws.ToString(nat.NatGatewayId), zone, aws.ToString(nat.FailureCode), aws.ToString(nat.FailureMessage))}, nil
 		case nat.State != types.NatGatewayStateAvailable:
-			return region.Condition{State: "the NAT gateway is " + string(nat.State)}, nil
+			n.opening, condition = true, region.Condition{State: "the NAT gateway is " + string(nat.State)}
 		}
 	}
-	if err := n.growWaysOut(ctx); err != nil {
-		return region.Condition{}, err
-	}
-	if n.changes > 0 {
-		return region.Condition{State: "the VPC is being furnished"}, nil // the next step sees whether all of it is there
-	}
-	return region.Condition{Ready: true, State: string(n.vpc.State)}, nil
+	return condition, n.growWaysOut(ctx)
+}
+
+// isEmpty reports whether no instance lives in the VPC.
+func (n *network) isEmpty(ctx context.Context) (bool, error) {
+	all, err := n.at.instances(ctx, filter("vpc-id", aws.ToString(n.vpc.VpcId)), filter("instance-state-name", "pending", "running"))
+	return len(all) == 0, err
 }
 
 // growNames has instances find each other, and the cluster's private endpoint, by name.
@@ -335,10 +351,12 @@ func (n *network) growWayIn(ctx context.Context) error {
 	return n.growTable(ctx, routes{name: networkName(n.spec) + "-public", gateway: aws.ToString(gateway.InternetGatewayId), subnets: n.subnetsOf(true, n.zones...)})
 }
 
-// growWaysOut has the private subnets reach the world through a NAT gateway.
+// growWaysOut has the private subnets reach the world through a NAT gateway, as soon as EC2 takes a route to it.
 func (n *network) growWaysOut(ctx context.Context) error {
 	for _, zone := range n.exits() {
-		r := routes{name: networkName(n.spec) + "-private", nat: aws.ToString(n.nat(zone).NatGatewayId), subnets: n.subnetsOf(false, n.zones...)}
+		nat := n.nat(zone)
+		r := routes{name: networkName(n.spec) + "-private", nat: aws.ToString(nat.NatGatewayId), later: nat.State != types.NatGatewayStateAvailable,
+			subnets: n.subnetsOf(false, n.zones...)}
 		if n.spec.NAT == region.PerZoneNAT {
 			r.name, r.subnets = r.name+"-"+zone, n.subnetsOf(false, zone)
 		}

@@ -35,6 +35,9 @@ func (f *furnishing) growNodes(ctx context.Context) (region.Condition, error) {
 	found, err := f.at.eks.DescribeNodegroup(ctx, &eks.DescribeNodegroupInput{ClusterName: f.cluster.Name, NodegroupName: aws.String(name)})
 	err = f.at.explain(err, "find the node group "+name)
 	if fault.Is(err, fault.NotFound) {
+		if out, err := f.openNetwork(ctx); err != nil || !out.Ready {
+			return out, err
+		}
 		return f.createNodes(ctx)
 	}
 	if err != nil {
@@ -55,6 +58,25 @@ func (f *furnishing) growNodes(ctx context.Context) (region.Condition, error) {
 		return region.Condition{State: string(types.NodegroupStatusUpdating)}, f.scale(ctx, group, count)
 	}
 	return now, f.shortage(group)
+}
+
+// openNetwork finishes what EnsureNetwork left to the NAT gateways: without a way out nodes do not join.
+func (f *furnishing) openNetwork(ctx context.Context) (region.Condition, error) {
+	spec := region.NetworkSpec{Owner: f.spec.Owner, Provider: f.spec.Provider, Name: f.spec.Name, Location: f.spec.Location, CIDR: f.spec.Network.CIDR, Tags: f.spec.Tags}
+	n, err := f.at.anchors(ctx, spec)
+	if err != nil {
+		return region.Condition{}, err
+	}
+	if !n.anchored() {
+		return region.Condition{}, fault.New(fault.Failed, "the network %s lacks its VPC, its internet gateway or its address: apply the region again", networkName(spec))
+	}
+	if err := n.lookInside(ctx); err != nil {
+		return region.Condition{}, err
+	}
+	if slices.ContainsFunc(n.zones[1:], func(zone string) bool { return n.nat(zone) != nil }) {
+		n.spec.NAT = region.PerZoneNAT
+	}
+	return n.open(ctx)
 }
 
 // quotaWords say that a quota keeps instances from being launched. Once it is raised, the node group goes on by itself.

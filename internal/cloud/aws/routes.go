@@ -14,6 +14,7 @@ import (
 // routes are a route table that is to be: its way to the world, by an internet gateway or a NAT gateway, and the subnets that use it.
 type routes struct {
 	name, gateway, nat string
+	later              bool // the NAT gateway takes no route yet
 	subnets            []types.Subnet
 }
 
@@ -23,8 +24,10 @@ func (n *network) growTable(ctx context.Context, want routes) error {
 	if err != nil || table == nil {
 		return err
 	}
-	if err := n.growRoute(ctx, table, want); err != nil {
-		return err
+	if !want.later {
+		if err := n.growRoute(ctx, table, want); err != nil {
+			return err
+		}
 	}
 	for _, s := range want.subnets {
 		if n.routed(aws.ToString(s.SubnetId)) || !n.change() {

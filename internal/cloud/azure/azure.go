@@ -51,7 +51,7 @@ type Config struct {
 
 // Settle is what role assignments usually take to be seen. Microsoft promises ten minutes; AKS refuses a cluster whose roles it does not
 // see, and is asked again.
-const Settle = time.Minute
+const Settle = 30 * time.Second
 
 // Provider is one subscription.
 type Provider struct {

@@ -12,8 +12,7 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// EnsureNetwork makes the network, its address, its subnetwork and its router, in the order in which they need each other: each
-// when what it needs is done.
+// EnsureNetwork makes the network and its address, then its subnetwork and its router: each when what it needs is done.
 func (p *Provider) EnsureNetwork(ctx context.Context, spec region.NetworkSpec, operation string) (region.Net, error) {
 	n, err := p.networkOf(spec)
 	if err != nil {
@@ -104,7 +103,7 @@ type network struct {
 type part struct {
 	what     string // for messages: "network m3o-micro-ew1"
 	kindName string // the end of its links: "networks/m3o-micro-ew1"
-	apart    bool   // what follows does not need it at once
+	apart    bool   // does not need what the same step began before it
 	find     func(context.Context) (bool, error)
 	ours     func() bool
 	create   func(context.Context) (*compute.Operation, error)

@@ -87,7 +87,7 @@ func (n *network) subnetworkPart() *part {
 
 func (n *network) routerPart() *part {
 	p, name, at := n.provider, networkName(n.spec.Name), n.spec.Location
-	return &part{what: "router " + name, kindName: "routers/" + name,
+	return &part{what: "router " + name, kindName: "routers/" + name, apart: true, // its NAT is for whatever subnetworks there are
 		find: func(ctx context.Context) (there bool, err error) {
 			n.foundRouter, there, err = found(p.compute.Routers.Get(p.project, at, name).Context(ctx).Do())
 			return there, err

@@ -386,7 +386,11 @@ func (x *exchange) addNAT(tx *world.Tx, n *nat, s subnet, a address) error {
 			return err
 		}
 	}
-	return errors.Join(put(tx, kindNAT, *n), start(tx, kindNAT, n.ID, to, t), x.record(tx, world.Created, kindNAT, n.ID, n.Tags.name(n.ID), n.Tags))
+	effect := x.Effect(world.Created, kindNAT, n.ID, n.Tags.name(n.ID))
+	if effect.Tags = n.Tags.texts(); to == "available" && !t.Spoiled() {
+		effect.ReadyAt = &t.Due
+	}
+	return errors.Join(put(tx, kindNAT, *n), start(tx, kindNAT, n.ID, to, t), tx.Record(effect))
 }
 
 // housed gives a NAT gateway its network interface, and that the address.

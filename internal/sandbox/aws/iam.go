@@ -128,13 +128,20 @@ func createRole(x *exchange) (any, error) {
 		if len(others) >= maxRoles {
 			return x.overQuota()
 		}
-		return errors.Join(putRole(tx, r), x.record(tx, world.Created, kindRole, r.Name, r.Name, r.Tags))
+		return errors.Join(putRole(tx, r), x.recordRole(tx, world.Created, r))
 	})
 	return wire.Fields{"Role": r.wire(true)}, err
 }
 
 // seen is when other services see what IAM was just told about a role.
 func (x *exchange) seen(name string) time.Time { return x.World.Clock.Due(x.At, roleSight, name) }
+
+// recordRole says in the ledger what became of a role, and when others see that.
+func (x *exchange) recordRole(tx *world.Tx, change string, r role) error {
+	effect := x.Effect(change, kindRole, r.Name, r.Name)
+	effect.Tags, effect.ReadyAt = r.Tags.texts(), &r.Seen
+	return tx.Record(effect)
+}
 
 func checkNewRole(r role) error {
 	if !roleName.MatchString(r.Name) {
@@ -203,7 +210,7 @@ func (x *exchange) editRole(how func(*role) error) (any, error) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(putRole(tx, r), x.record(tx, world.Updated, kindRole, r.Name, r.Name, r.Tags))
+		return errors.Join(putRole(tx, r), x.recordRole(tx, world.Updated, r))
 	})
 }
 

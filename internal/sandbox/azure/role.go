@@ -17,6 +17,9 @@ import (
 // minutes at most; half a minute is what one sees.
 const grantTime = 30 * time.Second
 
+// believedSooner is by how much sooner the directory is taken to know a principal whose type the caller says.
+const believedSooner = 3
+
 // role is a built-in role definition.
 type role struct {
 	id, name string
@@ -201,7 +204,9 @@ func (r *request) assign(tx *world.Tx, p map[string]any, definition role) (reply
 	defaults(properties, map[string]any{"condition": nil, "conditionVersion": nil, "delegatedManagedIdentityResourceId": nil, "description": nil})
 	one := &resource{GUID: uuid.NewString(), ID: r.assignmentID(), Type: typeAssignment, Name: r.params["name"], State: succeeded, CreatedAt: r.At, Body: map[string]any{"properties": properties}}
 	one.touch(r.At)
-	return reply{status: http.StatusCreated, body: one.assignment()}, add(tx, one, r.asked())
+	why, spread := r.asked(), r.At.Add(r.cloud.World.Clock.Scaled(grantTime))
+	why.ReadyAt = &spread
+	return reply{status: http.StatusCreated, body: one.assignment()}, add(tx, one, why)
 }
 
 // knowsPrincipal says whether the directory knows a principal already: what was just made is not everywhere yet. A caller who says that
@@ -216,7 +221,7 @@ func (r *request) knowsPrincipal(tx *world.Tx, principal, typ string) error {
 	}
 	after := replicationTime
 	if strings.EqualFold(typ, "ServicePrincipal") {
-		after /= 3
+		after /= believedSooner
 	}
 	if identity != nil && !r.At.Before(identity.CreatedAt.Add(r.cloud.World.Clock.Scaled(after))) {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/sandbox/azure"
+	"github.com/m3o/platform/internal/sandbox/world"
 )
 
 const (
@@ -27,6 +28,11 @@ func TestDirectoryIsLate(t *testing.T) {
 	principal := identity.at("properties", "principalId")
 	s.refused(http.StatusBadRequest, "PrincipalNotFound", http.MethodPut, rg+assignments+one, assignment(principal, "ServicePrincipal"))
 	s.eventually("PrincipalNotFound", http.MethodPut, rg+assignments+one, assignment(principal, "ServicePrincipal"))
+	for _, e := range made[[]world.Effect](t)(s.world.Effects(t.Context(), 0))[1:] { // the group is there at once
+		if e.ReadyAt == nil || !e.ReadyAt.After(*e.RequestedAt) {
+			t.Errorf("the ledger does not say when others see it: %+v", e)
+		}
+	}
 	s.refused(http.StatusBadRequest, "PrincipalNotFound", http.MethodPut, onID+"/control"+assignments+two, assignment(principal, ""))
 	s.eventually("PrincipalNotFound", http.MethodPut, onID+"/control"+assignments+two, assignment(principal, ""))
 	s.refused(http.StatusBadRequest, "PrincipalNotFound", http.MethodPut, rg+assignments+two, assignment(subscription, "ServicePrincipal"))

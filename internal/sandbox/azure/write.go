@@ -161,7 +161,12 @@ func (r *request) replace(tx *world.Tx, group *resource, body map[string]any, ol
 	if old == nil {
 		effect = world.Created
 	}
-	if err := errors.Join(put(tx, one), tx.Record(one.effect(effect, r.asked()))); err != nil {
+	why := r.asked()
+	if one.Type == typeIdentity && old == nil {
+		known := r.At.Add(r.cloud.World.Clock.Scaled(replicationTime / believedSooner))
+		why.ReadyAt = &known
+	}
+	if err := errors.Join(put(tx, one), tx.Record(one.effect(effect, why))); err != nil {
 		return reply{}, err
 	}
 	return r.show(tx, one, status)

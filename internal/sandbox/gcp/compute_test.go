@@ -9,6 +9,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/m3o/platform/internal/sandbox/gcp"
+	"github.com/m3o/platform/internal/sandbox/world"
 )
 
 func TestNetworkIsMadeAndRemovedByOperations(t *testing.T) {
@@ -24,6 +25,9 @@ func TestNetworkIsMadeAndRemovedByOperations(t *testing.T) {
 	refused(t, err, http.StatusBadRequest, "resourceNotReady", "is not ready")
 	ended := p.done(o, nil)
 	equal(t, "progress", ended.Progress, 100)
+	if last := p.ledger()[len(p.ledger())-1]; last.Kind != world.Updated || last.Resource != "network" || last.ReadyAt == nil || !last.ReadyAt.After(*last.RequestedAt) {
+		t.Errorf("the ledger does not say how long it took: %+v", last)
+	}
 	_, err = p.compute.Networks.Insert("m3o-sandbox", network("n")).Do()
 	refused(t, err, http.StatusConflict, "alreadyExists", "The resource 'projects/m3o-sandbox/global/networks/n' already exists")
 	p.done(p.compute.Subnetworks.Insert("m3o-sandbox", place, subnetwork("s", "n")).Do())

@@ -121,7 +121,9 @@ func createAccount(r *request) (any, error) {
 			return &refusal{status: 429, code: "RESOURCE_EXHAUSTED", reason: "quotaExceeded", message: fmt.Sprintf(
 				"Maximum number of service accounts on project reached: quota SERVICE_ACCOUNTS is %d.", maxAccounts)}
 		}
-		return errors.Join(putAccount(tx, made), tx.Record(r.Effect(world.Created, kindAccount, made.UniqueID, asked.AccountId)))
+		effect := r.Effect(world.Created, kindAccount, made.UniqueID, asked.AccountId)
+		effect.ReadyAt = &made.Settled
+		return errors.Join(putAccount(tx, made), tx.Record(effect))
 	})
 	return made.shown(), err
 }

@@ -104,17 +104,22 @@ func (o operation) finish(tx *world.Tx) error {
 	if o.Type == "insert" {
 		ends = o.Transition.Fail != ""
 	}
-	if !ends {
-		if o.Pending != nil && o.Transition.Fail == "" {
-			found.Doc = o.Pending
-		}
-		found.Busy, found.Fresh = "", false
-		return putResource(tx, found)
-	}
 	of, _ := collectionNamed(found.Collection)
 	asked, ended := o.Transition.RequestedAt, o.Transition.Due
-	return errors.Join(tx.Delete(found.key()), tx.Record(world.Effect{Provider: Name, Operation: o.Transition.Operation, Kind: world.Deleted,
-		Resource: of.ledger, ID: found.ID, Name: found.Name, Key: o.Transition.Key, RequestedAt: &asked, ReadyAt: &ended}))
+	effect := world.Effect{Provider: Name, Operation: o.Transition.Operation, Kind: world.Deleted,
+		Resource: of.ledger, ID: found.ID, Name: found.Name, Key: o.Transition.Key, RequestedAt: &asked, ReadyAt: &ended}
+	if ends {
+		return errors.Join(tx.Delete(found.key()), tx.Record(effect))
+	}
+	found.Busy, found.Fresh = "", false
+	if o.Transition.Fail != "" {
+		return putResource(tx, found)
+	}
+	if o.Pending != nil {
+		found.Doc = o.Pending
+	}
+	effect.Kind = world.Updated
+	return errors.Join(putResource(tx, found), tx.Record(effect))
 }
 
 func operationOfRequest(tx *world.Tx, request, kind string) (operation, bool, error) {
