@@ -138,7 +138,7 @@ func TestAGCPWorkersSettingsAreChecked(t *testing.T) {
 		`"" is not the id of a GCP project`:     {CredentialsFile: file(fmt.Sprintf(key, ""))},
 		`"Acme" is not the id of a GCP project`: {CredentialsFile: good, Project: "Acme"},
 		"is not the base URL of an API":         {CredentialsFile: good, URL: "nonsense"},
-		"would send credentials in clear":     {CredentialsFile: good, URL: "http://example.com"},
+		"would send credentials in clear":       {CredentialsFile: good, URL: "http://example.com"},
 	} {
 		_, err := openGCP(&base{signals: signals}, s)
 		if err == nil || !strings.Contains(err.Error(), want) {
