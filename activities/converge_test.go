@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +22,7 @@ import (
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 )
 
 // bench is the cloud's activities over DigitalOcean's adapter and a sandbox of its own, whose clusters are only numbers.
@@ -42,32 +40,11 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002, DropletLimit: 20, Clusters: clusterstest.New(20),
-		Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
-	go func() { done <- sandbox.Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case err := <-done:
-		done <- nil
-		t.Fatalf("the sandbox does not start: %v", err)
-		return nil
-	case at := <-ready:
-		token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		account := digitaloceantest.Account{URL: at.Providers["digitalocean"], Control: at.Control, Token: strings.TrimSpace(string(token))}
-		b := &bench{Harness: account.Harness(t), t: t, wire: func(string) cloudtest.Passage { return cloudtest.Passes }}
-		b.Provider = b.Wired(t, func(call string) cloudtest.Passage { return b.wire(call) })
-		return b
-	}
+	at := sandboxtest.Start(t, sandbox.Config{DropletLimit: 20})
+	account := digitaloceantest.Open(t, at.Providers["digitalocean"], at.Control, at.Credentials("digitalocean"))
+	b := &bench{Harness: account.Harness(t), t: t, wire: func(string) cloudtest.Passage { return cloudtest.Passes }}
+	b.Provider = b.Wired(t, func(call string) cloudtest.Passage { return b.wire(call) })
+	return b
 }
 
 // run does one attempt of an activity, as a worker would.

@@ -2,24 +2,20 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
-	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
-func awsBase(t *testing.T, log io.Writer, told config.Settings) *base {
+// baseOf is what a worker with these settings is opened on; it logs there.
+func baseOf(t *testing.T, log io.Writer, told config.Settings) *base {
 	t.Helper()
 	signals, err := telemetry.Setup(t.Context(), telemetry.Settings{Log: log})
 	if err != nil {
@@ -29,22 +25,10 @@ func awsBase(t *testing.T, log io.Writer, told config.Settings) *base {
 }
 
 func TestAWSIsReachedByItsSettings(t *testing.T) {
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	go func() {
-		done <- sandbox.Run(ctx, sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.01, Clusters: clusterstest.New(1),
-			Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }})
-	}()
-	defer func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	at := <-ready
+	at := sandboxedCloud(t, "aws")
 	var log bytes.Buffer
-	settings := awsSettings{URL: at.Providers["aws"], CredentialsFile: sandbox.CredentialsFile(dir, "aws"), Hour: (36 * time.Second).String()}
-	provider, err := openAWS(awsBase(t, &log, config.Settings{}), settings)
+	settings := awsSettings{URL: at.URL, CredentialsFile: at.Credentials, Hour: at.Hour.String()}
+	provider, err := openAWS(baseOf(t, &log, config.Settings{}), settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +40,7 @@ func TestAWSIsReachedByItsSettings(t *testing.T) {
 	if strings.Contains(log.String(), "first try") {
 		t.Errorf("the sandbox's keys are warned of: %s", log.String())
 	}
-	if provider, err = openAWS(awsBase(t, io.Discard, config.Settings{Egress: "198.51.100.7/32"}), settings); err != nil {
+	if provider, err = openAWS(baseOf(t, io.Discard, config.Settings{Egress: "198.51.100.7/32"}), settings); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := provider.Preflight(t.Context(), want, nil); err != nil || len(p.Warnings) > 0 {
@@ -77,13 +61,13 @@ func TestWhatIsWrongWithAWSsSettingsIsNamed(t *testing.T) {
 		"no profile default":                 {CredentialsFile: none},
 		`"ftp://x" is not the base URL`:      {CredentialsFile: keys, URL: "ftp://x"},
 	} {
-		_, err := openAWS(awsBase(t, io.Discard, config.Settings{}), settings)
+		_, err := openAWS(baseOf(t, io.Discard, config.Settings{}), settings)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "verysecret") {
 			t.Errorf("want %q, got %v (kind %s)", want, err, fault.Of(err))
 		}
 	}
 	var log bytes.Buffer
-	if _, err := openAWS(awsBase(t, &log, config.Settings{}), awsSettings{CredentialsFile: keys}); err != nil || !strings.Contains(log.String(), "M3O_AWS_CREDENTIALS_FILE") {
+	if _, err := openAWS(baseOf(t, &log, config.Settings{}), awsSettings{CredentialsFile: keys}); err != nil || !strings.Contains(log.String(), "M3O_AWS_CREDENTIALS_FILE") {
 		t.Errorf("keys in a file are not warned of: %q, %v", log.String(), err)
 	}
 }

@@ -2,50 +2,22 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/m3o/platform/internal/config"
-	"github.com/m3o/platform/internal/dev"
 	"github.com/m3o/platform/internal/region"
-	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
-	"github.com/m3o/platform/internal/telemetry"
 )
-
-func azureBase(t *testing.T, log io.Writer, told config.Settings) *base {
-	t.Helper()
-	signals, err := telemetry.Setup(t.Context(), telemetry.Settings{Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &base{settings: told, signals: signals}
-}
 
 // TestAzureIsReachedByItsSettings: the sandbox speaks HTTPS by an authority of its own.
 func TestAzureIsReachedByItsSettings(t *testing.T) {
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	go func() {
-		done <- sandbox.Run(ctx, sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.01, Clusters: clusterstest.New(1),
-			Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }})
-	}()
-	defer func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	at := <-ready
-	settings := sandboxedAzure(dev.SandboxCloud{URL: at.Providers["azure"], Credentials: sandbox.CredentialsFile(dir, "azure"), CA: sandbox.AuthorityFile(dir), Hour: 36 * time.Second})
+	at := sandboxedCloud(t, "azure")
+	settings := sandboxedAzure(at)
 	var log bytes.Buffer
-	provider, err := openAzure(azureBase(t, &log, config.Settings{}), settings)
+	provider, err := openAzure(baseOf(t, &log, config.Settings{}), settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +29,7 @@ func TestAzureIsReachedByItsSettings(t *testing.T) {
 		t.Errorf("the sandbox's secret is warned of: %s", log.String())
 	}
 	settings.CAFile = ""
-	if provider, err = openAzure(azureBase(t, io.Discard, config.Settings{}), settings); err != nil {
+	if provider, err = openAzure(baseOf(t, io.Discard, config.Settings{}), settings); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := provider.Preflight(t.Context(), want, nil); err == nil || !strings.Contains(err.Error(), "certificate") {
@@ -89,16 +61,16 @@ func TestAzuresSettingsAreChecked(t *testing.T) {
 		`M3O_AZURE_LIMIT: "many"`:                         whole(func(s *azureSettings) { s.Limit = "many" }),
 		`M3O_AZURE_SETTLE: "soon"`:                        whole(func(s *azureSettings) { s.Settle = "soon" }),
 	} {
-		_, err := openAzure(azureBase(t, io.Discard, config.Settings{}), s)
+		_, err := openAzure(baseOf(t, io.Discard, config.Settings{}), s)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if _, err := openAzure(azureBase(t, io.Discard, config.Settings{Egress: "everywhere"}), whole(func(*azureSettings) {})); err == nil || !strings.Contains(err.Error(), "M3O_EGRESS_CIDRS") {
+	if _, err := openAzure(baseOf(t, io.Discard, config.Settings{Egress: "everywhere"}), whole(func(*azureSettings) {})); err == nil || !strings.Contains(err.Error(), "M3O_EGRESS_CIDRS") {
 		t.Errorf("got %v", err)
 	}
 	var log bytes.Buffer
-	if _, err := openAzure(azureBase(t, &log, config.Settings{}), whole(func(*azureSettings) {})); err != nil || !strings.Contains(log.String(), "first try") {
+	if _, err := openAzure(baseOf(t, &log, config.Settings{}), whole(func(*azureSettings) {})); err != nil || !strings.Contains(log.String(), "first try") {
 		t.Errorf("a secret in a file is not warned of: %v, %s", err, log.String())
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -11,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,33 +25,15 @@ import (
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 	"github.com/m3o/platform/internal/telemetry"
 )
 
 // sandboxedCloud is a running sandbox's cloud, as `m3o dev` tells a worker of it.
 func sandboxedCloud(t *testing.T, provider string) dev.SandboxCloud {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	go func() {
-		done <- sandbox.Run(ctx, sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.01, Clusters: clusterstest.New(1),
-			Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case err := <-done:
-		done <- nil
-		t.Fatalf("the sandbox does not start: %v", err)
-		return dev.SandboxCloud{}
-	case at := <-ready:
-		return dev.SandboxCloud{URL: at.Providers[provider], Credentials: sandbox.CredentialsFile(dir, provider), Hour: 36 * time.Second}
-	}
+	at := sandboxtest.Start(t, sandbox.Config{TimeScale: 0.01})
+	return dev.SandboxCloud{URL: at.Providers[provider], Credentials: at.Credentials(provider), CA: sandbox.AuthorityFile(at.Dir), Hour: 36 * time.Second}
 }
 
 // A worker of Google Cloud holds a project by the key in a file, and asks Google's token endpoint where the file says.

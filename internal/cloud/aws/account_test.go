@@ -427,7 +427,7 @@ func replacesAHolder(t *testing.T, way string) {
 	t.Parallel()
 	account := newAccount(t, sandbox.Config{})
 	spec := awstest.Region()
-	account.Fault(t, "CreateVpc", way)
+	account.Fault(t, "CreateVpc", way, 0)
 	p := account.Provider(t)
 	if _, err := p.EnsureNetwork(t.Context(), spec.NetworkSpec(), ""); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("nobody knows what came of it: %v", err)

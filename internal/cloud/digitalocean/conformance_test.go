@@ -2,9 +2,6 @@ package digitalocean_test
 
 import (
 	"cmp"
-	"context"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +9,7 @@ import (
 	"github.com/m3o/platform/internal/cloud/cloudtest"
 	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 )
 
 // sandboxScale makes a cluster's five minutes two thirds of a second.
@@ -42,28 +39,7 @@ func accountInUse(t *testing.T) digitaloceantest.Account {
 // newAccount is the account of a sandbox of its own, whose clusters are only numbers.
 func newAccount(t *testing.T, config sandbox.Config) digitaloceantest.Account {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config.Dir, config.RunDir, config.BasePort, config.DropletLimit = dir, t.TempDir(), sandbox.AnyPort, 20
-	config.TimeScale = cmp.Or(config.TimeScale, sandboxScale)
-	config.Clusters, config.Logger, config.Ready = clusterstest.New(20), slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }
-	go func() { done <- sandbox.Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case err := <-done:
-		done <- nil
-		t.Fatalf("the sandbox does not start: %v", err)
-		return digitaloceantest.Account{}
-	case at := <-ready:
-		token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return digitaloceantest.Account{URL: at.Providers["digitalocean"], Control: at.Control, Token: strings.TrimSpace(string(token))}
-	}
+	config.DropletLimit, config.TimeScale = 20, cmp.Or(config.TimeScale, sandboxScale)
+	at := sandboxtest.Start(t, config)
+	return digitaloceantest.Open(t, at.Providers["digitalocean"], at.Control, at.Credentials("digitalocean"))
 }

@@ -2,14 +2,12 @@ package gcp_test
 
 import (
 	"cmp"
-	"context"
-	"log/slog"
 	"testing"
 
 	"github.com/m3o/platform/internal/cloud/cloudtest"
 	"github.com/m3o/platform/internal/cloud/gcp/gcptest"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 )
 
 // sandboxScale makes a cluster's five minutes a third of a second.
@@ -22,27 +20,7 @@ func TestGCPIsAProvider(t *testing.T) {
 // newAccount is the project of a sandbox of its own, whose clusters are only numbers unless the config says what else.
 func newAccount(t *testing.T, config sandbox.Config) gcptest.Account {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := cmp.Or(config.Dir, t.TempDir()), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config.Dir, config.RunDir, config.BasePort = dir, t.TempDir(), sandbox.AnyPort
 	config.TimeScale = cmp.Or(config.TimeScale, sandboxScale)
-	if config.Clusters == nil && config.KubeBinary == "" {
-		config.Clusters = clusterstest.New(20)
-	}
-	config.Logger, config.Ready = slog.New(slog.DiscardHandler), func(e sandbox.Endpoints) { ready <- e }
-	go func() { done <- sandbox.Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case err := <-done:
-		done <- nil
-		t.Fatalf("the sandbox does not start: %v", err)
-		return gcptest.Account{}
-	case at := <-ready:
-		return gcptest.Open(t, at.Providers["gcp"], at.Control, sandbox.CredentialsFile(dir, "gcp"))
-	}
+	at := sandboxtest.Start(t, config)
+	return gcptest.Open(t, at.Providers["gcp"], at.Control, at.Credentials("gcp"))
 }

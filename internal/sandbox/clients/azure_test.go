@@ -3,28 +3,20 @@
 package clients
 
 import (
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/m3o/platform/internal/cloud/azure"
 	"github.com/m3o/platform/internal/cloud/azure/azuretest"
 	"github.com/m3o/platform/internal/sandbox"
 )
 
 // useAzure has az show the region's cluster and write a kubeconfig.
 func useAzure(t *testing.T, s *sandboxed) {
-	data, err := os.ReadFile(s.credentials())
-	must(t, err)
-	secret, err := azure.ParseSecret(data)
-	must(t, err)
-	authority, err := os.ReadFile(sandbox.AuthorityFile(s.dir))
-	must(t, err)
 	times, err := strconv.ParseFloat(scale, 64)
 	must(t, err)
-	h := azuretest.Account{URL: s.at.Providers[s.cloud], Control: s.at.Control, Secret: secret, Authority: authority, Scale: times}.Harness(t)
+	h := azuretest.Open(t, s.at.Providers[s.cloud], s.at.Control, s.credentials(), sandbox.AuthorityFile(s.dir), times).Harness(t)
 	region := build(t, h.Provider, h.Region)
 	kubeconfig := filepath.Join(s.home, "kubeconfig")
 	at := []string{"--resource-group", segment(region.cluster.ID, "resourceGroups"), "--name", region.cluster.Name}

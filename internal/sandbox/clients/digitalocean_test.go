@@ -4,7 +4,6 @@ package clients
 
 import (
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
@@ -12,9 +11,7 @@ import (
 
 // useDigitalOcean has python3-digitalocean, which Debian has, read the account.
 func useDigitalOcean(t *testing.T, s *sandboxed) {
-	token, err := os.ReadFile(s.credentials())
-	must(t, err)
-	h := digitaloceantest.Account{URL: s.at.Providers[s.cloud], Control: s.at.Control, Token: strings.TrimSpace(string(token))}.Harness(t)
+	h := digitaloceantest.Open(t, s.at.Providers[s.cloud], s.at.Control, s.credentials()).Harness(t)
 	region := build(t, h.Provider, h.Region)
 	region.expose(t, h.Provider)
 	script, err := os.ReadFile("testdata/digitalocean.py")

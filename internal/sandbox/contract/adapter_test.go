@@ -3,8 +3,6 @@
 package contract
 
 import (
-	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +16,7 @@ import (
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/cloud/digitalocean/digitaloceantest"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 )
 
 // adapterCalls are what our adapter calls of the SDK, and the operations that it means.
@@ -148,23 +146,6 @@ func TestAdapterCallsAreKnown(t *testing.T) {
 // newAccount is the account of a sandbox of its own; unused is one that has no default VPCs yet.
 func newAccount(t *testing.T, unused bool) digitaloceantest.Account {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002, DropletLimit: 20, NewAccount: unused,
-		Clusters: clusterstest.New(20), Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
-	go func() { done <- sandbox.Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	select {
-	case err := <-done:
-		done <- err
-		t.Fatalf("the sandbox does not start: %v", err)
-		return digitaloceantest.Account{}
-	case at := <-ready:
-		token, err := os.ReadFile(sandbox.CredentialsFile(dir, "digitalocean"))
-		must(t, err)
-		return digitaloceantest.Account{URL: at.Providers["digitalocean"], Control: at.Control, Token: strings.TrimSpace(string(token))}
-	}
+	at := sandboxtest.Start(t, sandbox.Config{DropletLimit: 20, NewAccount: unused})
+	return digitaloceantest.Open(t, at.Providers["digitalocean"], at.Control, at.Credentials("digitalocean"))
 }

@@ -3,8 +3,6 @@
 package contract
 
 import (
-	"context"
-	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/m3o/platform/internal/sandbox"
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 )
 
 // awsDeviations are where the official SDK or the sandbox differ from the models of 2024, and why that is right.
@@ -41,18 +40,8 @@ const awsScale = 0.002
 // newAWSAccount is the account of a sandbox of its own.
 func newAWSAccount(t *testing.T, runner clusters.Runner) awstest.Account {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	go func() {
-		done <- sandbox.Run(ctx, sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: awsScale, Clusters: runner,
-			Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }})
-	}()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	at := <-ready
-	return awstest.Account{URL: at.Providers["aws"], Control: at.Control, Credentials: sandbox.CredentialsFile(dir, "aws"), Hour: time.Duration(awsScale * float64(time.Hour))}
+	at := sandboxtest.Start(t, sandbox.Config{TimeScale: awsScale, Clusters: runner})
+	return awstest.Account{URL: at.Providers["aws"], Control: at.Control, Credentials: at.Credentials("aws"), Hour: time.Duration(awsScale * float64(time.Hour))}
 }
 
 // TestAWSAdapter runs the adapter's conformance suite through the check, lost answers and all.

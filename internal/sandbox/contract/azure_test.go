@@ -3,9 +3,7 @@
 package contract
 
 import (
-	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,11 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	cloudazure "github.com/m3o/platform/internal/cloud/azure"
 	"github.com/m3o/platform/internal/cloud/azure/azuretest"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
 	"github.com/m3o/platform/internal/sandbox"
-	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 )
 
 // azureCalls are what our adapter calls, by its clients and paths, and the operations that it means.
@@ -115,29 +112,8 @@ func TestAzureCallsAreKnown(t *testing.T) {
 // newAzureAccount is the subscription of a sandbox of its own.
 func newAzureAccount(t *testing.T) azuretest.Account {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002,
-		Clusters: clusterstest.New(20), Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
-	go func() { done <- sandbox.Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	select {
-	case err := <-done:
-		done <- err
-		t.Fatalf("the sandbox does not start: %v", err)
-		return azuretest.Account{}
-	case at := <-ready:
-		data, err := os.ReadFile(sandbox.CredentialsFile(dir, "azure"))
-		must(t, err)
-		secret, err := cloudazure.ParseSecret(data)
-		must(t, err)
-		authority, err := os.ReadFile(sandbox.AuthorityFile(dir))
-		must(t, err)
-		return azuretest.Account{URL: at.Providers["azure"], Control: at.Control, Secret: secret, Authority: authority, Scale: config.TimeScale}
-	}
+	at := sandboxtest.Start(t, sandbox.Config{})
+	return azuretest.Open(t, at.Providers["azure"], at.Control, at.Credentials("azure"), sandbox.AuthorityFile(at.Dir), at.Scale)
 }
 
 // spoiled has the body of answers changed on their way.

@@ -3,7 +3,6 @@
 package contract
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 	"github.com/m3o/platform/internal/sandbox/gcp"
+	"github.com/m3o/platform/internal/sandbox/sandboxtest"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -355,21 +355,6 @@ func TestTheGCPCheckNotices(t *testing.T) {
 // newGCPAccount is the project of a sandbox of its own.
 func newGCPAccount(t *testing.T, runner *clusterstest.Runner) gcptest.Account {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	dir, ready, done := t.TempDir(), make(chan sandbox.Endpoints, 1), make(chan error, 1)
-	config := sandbox.Config{Dir: dir, RunDir: t.TempDir(), BasePort: sandbox.AnyPort, TimeScale: 0.002,
-		Clusters: runner, Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
-	go func() { done <- sandbox.Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		must(t, <-done)
-	})
-	select {
-	case err := <-done:
-		done <- err
-		t.Fatalf("the sandbox does not start: %v", err)
-		return gcptest.Account{}
-	case at := <-ready:
-		return gcptest.Open(t, at.Providers["gcp"], at.Control, sandbox.CredentialsFile(dir, "gcp"))
-	}
+	at := sandboxtest.Start(t, sandbox.Config{Clusters: runner})
+	return gcptest.Open(t, at.Providers["gcp"], at.Control, at.Credentials("gcp"))
 }

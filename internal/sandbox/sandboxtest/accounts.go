@@ -1,5 +1,5 @@
-// Package sandboxtest reads the ledger of a running sandbox for tests: whether everything was made once and deleted once, whichever
-// cloud it was. Only tests import it.
+// Package sandboxtest starts sandboxes for tests, and reads the ledger of a running one: whether everything was made once and deleted once,
+// whichever cloud it was. Only tests import it.
 package sandboxtest
 
 import (

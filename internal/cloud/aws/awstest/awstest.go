@@ -6,9 +6,6 @@
 package awstest
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +16,7 @@ import (
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/aws"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/cloudtest/sandboxed"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -91,11 +89,6 @@ var operations = map[cloudtest.Call]string{
 	cloudtest.DescribeLimit: "GetServiceQuota",
 }
 
-var ways = map[cloudtest.Way]string{
-	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostBefore: "lost-before",
-	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
-}
-
 // breakOnce has the next step reach the call that it breaks: a step that was not told what came of a request leaves its lease, which others
 // wait for.
 func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
@@ -103,13 +96,17 @@ func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
 	if b.Call == cloudtest.CreateNetwork {
 		a.dropLeases(t)
 	}
-	a.Fault(t, operations[b.Call], ways[b.Way])
+	a.control().Break(t, operations, b)
 }
 
-// Fault has the operation misbehave once.
-func (a Account) Fault(t *testing.T, operation, fault string) {
+// Fault has the operation misbehave once, after so many calls of it.
+func (a Account) Fault(t *testing.T, operation, fault string, after int) {
 	t.Helper()
-	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "aws", "operation": operation, "fault": fault, "times": 1})
+	a.control().Fault(t, operation, fault, after)
+}
+
+func (a Account) control() sandboxed.Control {
+	return sandboxed.Control{URL: a.Control, Provider: "aws"}
 }
 
 // kinds are the sandbox's words for what the suite counts. What it does not count comes and goes by itself: instances and their
@@ -123,39 +120,8 @@ const leaseSuffix = "-lease"
 
 func (a Account) effects(t *testing.T) []cloudtest.Effect {
 	t.Helper()
-	var effects []cloudtest.Effect
-	lines := json.NewDecoder(bytes.NewReader(a.ask(t, http.MethodGet, "/_sandbox/effects", nil)))
-	for lines.More() {
-		var e struct{ Kind, Resource, ID, Name string }
-		if err := lines.Decode(&e); err != nil {
-			t.Fatal(err)
-		}
-		if kind, seen := kinds[e.Resource]; seen && !strings.HasSuffix(e.Name, leaseSuffix) {
-			effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})
-		}
-	}
-	return effects
-}
-
-// ask sends a request to a control route.
-func (a Account) ask(t *testing.T, method, path string, body any) []byte {
-	t.Helper()
-	data, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), method, a.Control+path, bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := (&http.Client{Timeout: limit}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
-	if err != nil || answer.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s %v: %s", method, path, answer.Status, err, text)
-	}
-	return text
+	return a.control().Effects(t, func(line sandboxed.Line) (cloudtest.Kind, bool) {
+		kind, counts := kinds[line.Resource]
+		return kind, counts && !strings.HasSuffix(line.Name, leaseSuffix)
+	})
 }

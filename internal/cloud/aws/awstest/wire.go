@@ -1,7 +1,6 @@
 package awstest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/cloudtest/sandboxed"
 )
 
 func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
@@ -19,17 +19,9 @@ func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
 	if a.Transport == nil {
 		a.Transport = http.DefaultTransport
 	}
-	a.Transport = wire{w, a.Transport}
+	a.Transport = sandboxed.Wire{Judge: w, Next: a.Transport, Call: Operation, Refuse: refuse}
 	return a.Provider(t)
 }
-
-// wire has requests pass, or not.
-type wire struct {
-	judge cloudtest.Wire
-	next  http.RoundTripper
-}
-
-var errCut = errors.New("the connection was cut")
 
 // Operation is what a request of the SDK's asks for: "ec2:CreateVpc".
 func Operation(r *http.Request) string {
@@ -41,25 +33,11 @@ func Operation(r *http.Request) string {
 	return prefix + ":" + middleware.GetOperationName(r.Context())
 }
 
-// RoundTrip implements http.RoundTripper.
-func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	operation := Operation(r)
-	switch w.judge(operation) {
-	case cloudtest.CutBefore:
-		return nil, errCut
-	case cloudtest.CutAfter:
-		answer, err := w.next.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 32<<20)) // it was done when the answer is whole
-		return nil, errors.Join(errCut, err, answer.Body.Close())
-	case cloudtest.Refused:
-		return refused(r, operation, refusals{ec2: "RequestLimitExceeded", query: "Throttling", rest: "ThrottlingException", status: http.StatusTooManyRequests}), nil
-	case cloudtest.Expired:
-		return refused(r, operation, refusals{ec2: "RequestExpired", query: "ExpiredToken", rest: "ExpiredTokenException", status: http.StatusForbidden}), nil
+func refuse(r *http.Request, passage cloudtest.Passage) *http.Response {
+	if passage == cloudtest.Expired {
+		return refused(r, Operation(r), refusals{ec2: "RequestExpired", query: "ExpiredToken", rest: "ExpiredTokenException", status: http.StatusForbidden})
 	}
-	return w.next.RoundTrip(r)
+	return refused(r, Operation(r), refusals{ec2: "RequestLimitExceeded", query: "Throttling", rest: "ThrottlingException", status: http.StatusTooManyRequests})
 }
 
 // refusals are the codes of one refusal: AWS's protocols have words of their own.

@@ -6,14 +6,12 @@
 package azuretest
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,6 +20,7 @@ import (
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/azure"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/cloudtest/sandboxed"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -35,6 +34,25 @@ type Account struct {
 	Scale     float64      // what the sandbox's times are multiplied by
 	// Transport carries the adapter's requests over the one that trusts the authority; nil for that one.
 	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+// Open is the subscription of a running sandbox: the URLs of its API and of the control routes, the files with the credentials and with the
+// authority's certificate, and what the sandbox's times are multiplied by.
+func Open(t *testing.T, url, control, credentials, authority string, scale float64) Account {
+	t.Helper()
+	data, err := os.ReadFile(credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := azure.ParseSecret(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := os.ReadFile(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Account{URL: url, Control: control, Secret: secret, Authority: signer, Scale: scale}
 }
 
 const limit = 10 * time.Second
@@ -97,40 +115,23 @@ func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
 		if before != nil {
 			next = before(next)
 		}
-		return wire{w, next}
+		return sandboxed.Wire{Judge: w, Next: next, Call: call, Refuse: refused} // requests for tokens too
 	}
 	return a.Provider(t)
 }
 
-// wire has requests pass, or not, those for tokens too.
-type wire struct {
-	judge cloudtest.Wire
-	next  http.RoundTripper
+var anID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// call names a request: "GET /subscriptions/{id}/resourcegroups/…".
+func call(r *http.Request) string {
+	return r.Method + " " + anID.ReplaceAllString(strings.ToLower(r.URL.Path), "{id}")
 }
 
-var (
-	errCut = errors.New("the connection was cut")
-	anID   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
-)
-
-// RoundTrip implements http.RoundTripper.
-func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	switch w.judge(r.Method + " " + anID.ReplaceAllString(strings.ToLower(r.URL.Path), "{id}")) {
-	case cloudtest.CutBefore:
-		return nil, errCut
-	case cloudtest.CutAfter:
-		answer, err := w.next.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 32<<20)) // it was done when the answer is whole
-		return nil, errors.Join(errCut, err, answer.Body.Close())
-	case cloudtest.Refused:
-		return refuse(r, http.StatusTooManyRequests, "SubscriptionRequestsThrottled", "Number of requests for subscription exceeded the limit."), nil
-	case cloudtest.Expired:
-		return refuse(r, http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."), nil
+func refused(r *http.Request, passage cloudtest.Passage) *http.Response {
+	if passage == cloudtest.Expired {
+		return refuse(r, http.StatusUnauthorized, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
 	}
-	return w.next.RoundTrip(r)
+	return refuse(r, http.StatusTooManyRequests, "SubscriptionRequestsThrottled", "Number of requests for subscription exceeded the limit.")
 }
 
 // refuse answers as the Resource Manager does, or the authority.
@@ -154,20 +155,19 @@ var operations = map[cloudtest.Call]string{
 	cloudtest.DescribeLimit: "Usage_List",
 }
 
-var ways = map[cloudtest.Way]string{
-	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostBefore: "lost-before",
-	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
-}
-
 func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
 	t.Helper()
-	a.Fault(t, operations[b.Call], ways[b.Way], 0)
+	a.control().Break(t, operations, b)
 }
 
 // Fault has the operation misbehave once, after so many calls of it.
 func (a Account) Fault(t *testing.T, operation, fault string, after int) {
 	t.Helper()
-	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "azure", "operation": operation, "fault": fault, "times": 1, "after": after})
+	a.control().Fault(t, operation, fault, after)
+}
+
+func (a Account) control() sandboxed.Control {
+	return sandboxed.Control{URL: a.Control, Provider: "azure"}
 }
 
 // kinds are the suite's words for Azure's types. The others count by their own; what AKS makes by itself does not count.
@@ -179,44 +179,11 @@ var kinds = map[string]cloudtest.Kind{
 
 func (a Account) effects(t *testing.T) []cloudtest.Effect {
 	t.Helper()
-	var effects []cloudtest.Effect
-	lines := json.NewDecoder(bytes.NewReader(a.ask(t, http.MethodGet, "/_sandbox/effects", nil)))
-	for lines.More() {
-		var e struct{ Kind, Resource, ID, Name string }
-		if err := lines.Decode(&e); err != nil {
-			t.Fatal(err)
-		}
-		kind, seen := kinds[e.Resource]
-		if !seen {
-			continue
-		}
-		if kind == cloudtest.Network && strings.HasPrefix(e.Name, "nodes-") { // AKS makes it, and removes it
+	return a.control().Effects(t, func(line sandboxed.Line) (cloudtest.Kind, bool) {
+		kind, counts := kinds[line.Resource]
+		if kind == cloudtest.Network && strings.HasPrefix(line.Name, "nodes-") { // AKS makes it, and removes it
 			kind = "node group"
 		}
-		effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})
-	}
-	return effects
-}
-
-// ask sends a request to a control route.
-func (a Account) ask(t *testing.T, method, path string, body any) []byte {
-	t.Helper()
-	data, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), method, a.Control+path, bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := (&http.Client{Timeout: limit}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
-	if err != nil || answer.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s %v: %s", method, path, answer.Status, err, text)
-	}
-	return text
+		return kind, counts
+	})
 }

@@ -6,12 +6,10 @@
 package digitaloceantest
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/cloudtest/sandboxed"
 	"github.com/m3o/platform/internal/cloud/digitalocean"
 	"github.com/m3o/platform/internal/region"
 )
@@ -32,6 +31,16 @@ type Account struct {
 	Token   string
 	// Transport carries the adapter's requests; nil for http.DefaultTransport.
 	Transport http.RoundTripper
+}
+
+// Open is the account of a running sandbox: the URLs of its API and of the control routes, and the file with the token.
+func Open(t *testing.T, url, control, tokenFile string) Account {
+	t.Helper()
+	token, err := os.ReadFile(tokenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Account{URL: url, Control: control, Token: strings.TrimSpace(string(token))}
 }
 
 const limit = 10 * time.Second
@@ -54,44 +63,25 @@ func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
 	if a.Transport == nil {
 		a.Transport = http.DefaultTransport
 	}
-	a.Transport = wire{w, a.Transport}
+	a.Transport = sandboxed.Wire{Judge: w, Next: a.Transport, Call: call, Refuse: refuse}
 	return a.provider(t, a.Token)
 }
 
-// wire has requests pass, or not.
-type wire struct {
-	judge cloudtest.Wire
-	next  http.RoundTripper
+var anID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// call names a request: "GET /v2/vpcs/{id}".
+func call(r *http.Request) string {
+	return r.Method + " " + anID.ReplaceAllString(r.URL.Path, "{id}")
 }
 
-var (
-	errCut = errors.New("the connection was cut")
-	anID   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
-)
-
-// RoundTrip implements http.RoundTripper.
-func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	refuse := func(status int, id, message, after string) (*http.Response, error) {
-		body := fmt.Sprintf(`{"id":%q,"message":%q,"request_id":"wire"}`, id, message)
-		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}, "Retry-After": {after}},
-			Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+func refuse(r *http.Request, passage cloudtest.Passage) *http.Response {
+	status, id, message, after := http.StatusTooManyRequests, "too_many_requests", "API Rate limit exceeded.", "1"
+	if passage == cloudtest.Expired {
+		status, id, message, after = http.StatusUnauthorized, "unauthorized", "Unable to authenticate you", "0"
 	}
-	switch w.judge(r.Method + " " + anID.ReplaceAllString(r.URL.Path, "{id}")) {
-	case cloudtest.CutBefore:
-		return nil, errCut
-	case cloudtest.CutAfter:
-		answer, err := w.next.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 32<<20)) // it was done when the answer is whole
-		return nil, errors.Join(errCut, err, answer.Body.Close())
-	case cloudtest.Refused:
-		return refuse(http.StatusTooManyRequests, "too_many_requests", "API Rate limit exceeded.", "1")
-	case cloudtest.Expired:
-		return refuse(http.StatusUnauthorized, "unauthorized", "Unable to authenticate you", "0")
-	}
-	return w.next.RoundTrip(r)
+	body := fmt.Sprintf(`{"id":%q,"message":%q,"request_id":"wire"}`, id, message)
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}, "Retry-After": {after}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
 func (a Account) provider(t *testing.T, token string) cloud.Provider {
@@ -114,39 +104,29 @@ var operations = map[cloudtest.Call]string{
 	cloudtest.DescribeLimit: "account_get",
 }
 
-var ways = map[cloudtest.Way]string{
-	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostBefore: "lost-before",
-	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
-}
-
 func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
 	t.Helper()
-	a.Fault(t, operations[b.Call], ways[b.Way], 0)
+	a.control().Break(t, operations, b)
 }
 
 // Fault has the operation misbehave once, after so many calls of it.
 func (a Account) Fault(t *testing.T, operation, fault string, after int) {
 	t.Helper()
-	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "digitalocean", "operation": operation,
-		"fault": fault, "times": 1, "after": after})
+	a.control().Fault(t, operation, fault, after)
+}
+
+func (a Account) control() sandboxed.Control {
+	return sandboxed.Control{URL: a.Control, Provider: "digitalocean"}
 }
 
 var kinds = map[string]cloudtest.Kind{"vpc": cloudtest.Network, "kubernetes_cluster": cloudtest.Cluster}
 
 func (a Account) effects(t *testing.T) []cloudtest.Effect {
 	t.Helper()
-	var effects []cloudtest.Effect
-	lines := json.NewDecoder(bytes.NewReader(a.ask(t, http.MethodGet, "/_sandbox/effects", nil)))
-	for lines.More() {
-		var e struct{ Kind, Resource, Name string }
-		if err := lines.Decode(&e); err != nil {
-			t.Fatal(err)
-		}
-		if kind, seen := kinds[e.Resource]; seen {
-			effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})
-		}
-	}
-	return effects
+	return a.control().Effects(t, func(line sandboxed.Line) (cloudtest.Kind, bool) {
+		kind, counts := kinds[line.Resource]
+		return kind, counts
+	})
 }
 
 // foreign makes something with the SDK, as another user of the account would.
@@ -211,27 +191,4 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+string(b))
 	return http.DefaultTransport.RoundTrip(r)
-}
-
-// ask sends a request to a control route.
-func (a Account) ask(t *testing.T, method, path string, body any) []byte {
-	t.Helper()
-	data, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), method, a.Control+path, bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := (&http.Client{Timeout: limit}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
-	if err != nil || answer.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s %v: %s", method, path, answer.Status, err, text)
-	}
-	return text
 }

@@ -6,7 +6,6 @@
 package gcptest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +29,7 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cloud/cloudtest"
+	"github.com/m3o/platform/internal/cloud/cloudtest/sandboxed"
 	"github.com/m3o/platform/internal/cloud/gcp"
 	"github.com/m3o/platform/internal/region"
 )
@@ -100,42 +100,25 @@ func (a Account) wired(t *testing.T, w cloudtest.Wire) cloud.Provider {
 	if a.Transport == nil {
 		a.Transport = http.DefaultTransport
 	}
-	a.Transport = wire{w, a.Transport}
+	a.Transport = sandboxed.Wire{Judge: w, Next: a.Transport, Call: call, Refuse: refused}
 	return a.Provider(t)
 }
 
-// wire has requests pass, or not.
-type wire struct {
-	judge cloudtest.Wire
-	next  http.RoundTripper
+var anOperation = regexp.MustCompile(`/operation-[-0-9a-z]+`)
+
+// call names a request: "GET /v1/projects/…/operations/{operation}".
+func call(r *http.Request) string {
+	return r.Method + " " + anOperation.ReplaceAllString(r.URL.Path, "/{operation}")
 }
 
-var (
-	errCut      = errors.New("the connection was cut")
-	anOperation = regexp.MustCompile(`/operation-[-0-9a-z]+`)
-)
-
-// RoundTrip implements http.RoundTripper.
-func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	switch w.judge(r.Method + " " + anOperation.ReplaceAllString(r.URL.Path, "/{operation}")) {
-	case cloudtest.CutBefore:
-		return nil, errCut
-	case cloudtest.CutAfter:
-		answer, err := w.next.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 32<<20)) // it was done when the answer is whole
-		return nil, errors.Join(errCut, err, answer.Body.Close())
-	case cloudtest.Refused:
-		if strings.HasPrefix(r.URL.Path, "/compute/") {
-			return refuse(r, http.StatusForbidden, "", "rateLimitExceeded", "Rate Limit Exceeded"), nil
-		}
-		return refuse(r, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", "Quota exceeded for quota metric 'requests' and limit 'Requests per minute'."), nil
-	case cloudtest.Expired:
-		return refuse(r, http.StatusUnauthorized, "UNAUTHENTICATED", "authError", "Request had invalid authentication credentials."), nil
+func refused(r *http.Request, passage cloudtest.Passage) *http.Response {
+	switch {
+	case passage == cloudtest.Expired:
+		return refuse(r, http.StatusUnauthorized, "UNAUTHENTICATED", "authError", "Request had invalid authentication credentials.")
+	case strings.HasPrefix(r.URL.Path, "/compute/"):
+		return refuse(r, http.StatusForbidden, "", "rateLimitExceeded", "Rate Limit Exceeded")
 	}
-	return w.next.RoundTrip(r)
+	return refuse(r, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", "Quota exceeded for quota metric 'requests' and limit 'Requests per minute'.")
 }
 
 func refuse(r *http.Request, status int, name, reason, message string) *http.Response {
@@ -155,21 +138,19 @@ var operations = map[cloudtest.Call]string{
 	cloudtest.DescribeLimit: "compute.regions.get",
 }
 
-var ways = map[cloudtest.Way]string{
-	cloudtest.Throttled: "throttle", cloudtest.Failing: "5xx", cloudtest.LostBefore: "lost-before",
-	cloudtest.Denied: "denied", cloudtest.Quota: "quota", cloudtest.Slow: "slow", cloudtest.Stuck: "stuck", cloudtest.Late: "late",
-}
-
 func (a Account) breakOnce(t *testing.T, b cloudtest.Breakage) {
 	t.Helper()
-	a.Fault(t, operations[b.Call], ways[b.Way], 0)
+	a.control().Break(t, operations, b)
 }
 
 // Fault has the operation misbehave once, after so many calls of it.
 func (a Account) Fault(t *testing.T, operation, fault string, after int) {
 	t.Helper()
-	a.ask(t, http.MethodPost, "/_sandbox/faults", map[string]any{"provider": "gcp", "operation": operation,
-		"fault": fault, "times": 1, "after": after})
+	a.control().Fault(t, operation, fault, after)
+}
+
+func (a Account) control() sandboxed.Control {
+	return sandboxed.Control{URL: a.Control, Provider: "gcp"}
 }
 
 // kinds are what the suite counts of the ledger. Names of node pools, and of what GKE makes by itself, are no project's own.
@@ -178,18 +159,10 @@ var kinds = map[string]cloudtest.Kind{"network": cloudtest.Network, "service_acc
 
 func (a Account) effects(t *testing.T) []cloudtest.Effect {
 	t.Helper()
-	var effects []cloudtest.Effect
-	lines := json.NewDecoder(bytes.NewReader(a.ask(t, http.MethodGet, "/_sandbox/effects", nil)))
-	for lines.More() {
-		var e struct{ Kind, Resource, Name string }
-		if err := lines.Decode(&e); err != nil {
-			t.Fatal(err)
-		}
-		if kind, seen := kinds[e.Resource]; seen {
-			effects = append(effects, cloudtest.Effect{Change: e.Kind, Kind: kind, Name: e.Name})
-		}
-	}
-	return effects
+	return a.control().Effects(t, func(line sandboxed.Line) (cloudtest.Kind, bool) {
+		kind, counts := kinds[line.Resource]
+		return kind, counts
+	})
 }
 
 // foreign makes something with the SDKs, as another user of the project would.
@@ -312,31 +285,8 @@ type Request struct {
 func (a Account) Requests(t *testing.T) []Request {
 	t.Helper()
 	var answer struct{ Requests []Request }
-	if err := json.Unmarshal(a.ask(t, http.MethodGet, "/_sandbox/requests?n=1000", nil), &answer); err != nil {
+	if err := json.Unmarshal(a.control().Ask(t, http.MethodGet, "/_sandbox/requests?n=1000", nil), &answer); err != nil {
 		t.Fatal(err)
 	}
 	return answer.Requests
-}
-
-// ask sends a request to a control route.
-func (a Account) ask(t *testing.T, method, path string, body any) []byte {
-	t.Helper()
-	data, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), method, a.Control+path, bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := (&http.Client{Timeout: limit}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
-	if err != nil || answer.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s %v: %s", method, path, answer.Status, err, text)
-	}
-	return text
 }
