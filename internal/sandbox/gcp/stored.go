@@ -13,6 +13,7 @@ import (
 
 	"cloud.google.com/go/container/apiv1/containerpb"
 
+	"github.com/m3o/platform/internal/sandbox/fleet"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -247,15 +248,7 @@ type family struct {
 func ref(kind, id string) world.Ref { return world.Ref{Provider: Name, Kind: kind, ID: id} }
 
 func loadFamily(tx *world.Tx, id string) (*family, error) {
-	c, err := world.Get[cluster](tx, ref(kindCluster, id))
-	if err != nil {
-		return nil, err
-	}
-	pools, err := world.Children[pool](tx, ref(kindPool, id))
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := world.Children[node](tx, ref(kindNode, id))
+	c, pools, nodes, err := fleet.Load[cluster, pool, node](tx, ref(kindCluster, id), ref(kindPool, id), ref(kindNode, id))
 	if err != nil {
 		return nil, err
 	}
