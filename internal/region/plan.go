@@ -41,6 +41,11 @@ type Obstacle struct {
 	Message string `json:"message"`
 }
 
+// NewObstacle is an obstacle of that kind, in these words.
+func NewObstacle(kind fault.Kind, format string, args ...any) Obstacle {
+	return Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
+}
+
 // Cost is what a month costs by the provider's list prices, as a decimal with two places ("36.00"). It is an estimate, without traffic: but for
 // DigitalOcean's sizes, whose prices its API tells, it comes from tables that nobody has compared with the providers' lists.
 type Cost struct {

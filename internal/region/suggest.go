@@ -1,6 +1,9 @@
 package region
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // DidYouMean asks, in brackets and after a space, whether the candidate closest to what was written was meant; it is "" when
 // none is close enough to be a slip.
@@ -43,4 +46,13 @@ func edits(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// Some lists names, of which there may be many, in a sentence: a dozen, and how many more there are.
+func Some(names []string) string {
+	const shown = 12
+	if len(names) > shown {
+		return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
+	}
+	return strings.Join(names, ", ")
 }

@@ -12,7 +12,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -194,13 +193,4 @@ func every[Item, Page, Option any](ctx context.Context, pages pager[Page, Option
 		return all, nil
 	}
 	return nil, fault.New(fault.Failed, "the AWS account lists more than %d pages of one kind: that is more than this version can look through", maxPages)
-}
-
-// some lists names, of which there may be many, in a sentence.
-func some(names []string) string {
-	const shown = 12
-	if len(names) > shown {
-		return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
-	}
-	return strings.Join(names, ", ")
 }

@@ -177,25 +177,18 @@ func subnetsIn(network region.Net, zones []string) []string {
 	return ids
 }
 
-// allowed are the ranges that reach the API server from outside: all, unless the spec restricts them. To those come the network's own
-// addresses, and where the workers are.
+// allowed are the ranges that reach the API server from outside, in EKS's words: all, unless the spec restricts them.
 func (p *Provider) allowed(spec region.ClusterSpec) ([]string, error) {
-	if len(spec.Access) == 0 {
+	all := spec.Admitted(p.egress)
+	if all == nil {
 		return []string{everywhere}, nil
 	}
-	all := slices.Concat(spec.Access, p.egress)
-	for _, address := range spec.Network.Egress {
-		all = append(all, address+"/32")
-	}
-	for i, written := range all {
-		cidr, err := netip.ParsePrefix(written)
-		if err != nil || !cidr.Addr().Is4() {
-			return nil, fault.New(fault.Invalid, "access_cidrs: %q is not a range of IPv4 addresses, which is all that EKS takes", written)
+	for _, text := range all {
+		if cidr, err := netip.ParsePrefix(text); err != nil || !cidr.Addr().Is4() {
+			return nil, fault.New(fault.Invalid, "access_cidrs: %q is not a range of IPv4 addresses, which is all that EKS takes", text)
 		}
-		all[i] = cidr.Masked().String()
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	return all, nil
 }
 
 // openTo has the API server reached from where it is to be, and reports whether that changed.

@@ -173,7 +173,7 @@ func (at *place) sweep(ctx context.Context, spec region.ClusterSpec, stranger bo
 			return region.Removal{}, err
 		}
 	}
-	return region.Removal{State: "the cluster left " + some(names)}, nil
+	return region.Removal{State: "the cluster left " + region.Some(names)}, nil
 }
 
 // remove removes what a cluster left.

@@ -33,7 +33,7 @@ func (p *Provider) DeleteNetwork(ctx context.Context, spec region.NetworkSpec, _
 		return region.Removal{}, err
 	}
 	if len(users) > 0 {
-		return region.Removal{State: "the VPC is used by " + some(users)}, nil
+		return region.Removal{State: "the VPC is used by " + region.Some(users)}, nil
 	}
 	if err := n.lookInside(ctx); err != nil {
 		return region.Removal{}, err
@@ -99,7 +99,7 @@ func (n *network) blame(ctx context.Context, conflict error) error {
 	for _, g := range l.found {
 		names = append(names, g.String())
 	}
-	return fault.Wrap(fault.Conflict, conflict, "%s; there are still %s: delete them if nobody needs them", fault.Message(conflict), some(names))
+	return fault.Wrap(fault.Conflict, conflict, "%s; there are still %s: delete them if nobody needs them", fault.Message(conflict), region.Some(names))
 }
 
 func (n *network) shrinkNATs(ctx context.Context) (state string, err error) {

@@ -22,7 +22,7 @@ func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region
 	answer, err := p.preflight(ctx, want, have)
 	if fault.Is(err, fault.Denied) {
 		cost, _ := monthly(want, size{name: want.Kubernetes.Nodes.Size}, 1)
-		return region.Preflight{Kubernetes: want.Kubernetes, Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost}, nil
+		return region.Preflight{Kubernetes: want.Kubernetes, Obstacles: []region.Obstacle{region.NewObstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost}, nil
 	}
 	return answer, err
 }
@@ -47,7 +47,7 @@ func (p *Provider) preflight(ctx context.Context, want region.Spec, have *region
 		return region.Preflight{}, err
 	}
 	answer := s.judge(want, have)
-	answer.Warnings = append(answer.Warnings, p.shutOut(want)...)
+	answer.Warnings = append(answer.Warnings, want.AccessWarnings(p.egress)...)
 	answer.Obstacles = append(answer.Obstacles, p.unopened(want, exits(want, s.zones))...)
 	return answer, nil
 }
@@ -59,26 +59,18 @@ const maxAllowed = 40
 func (p *Provider) unopened(want region.Spec, exits int) []region.Obstacle {
 	all, err := p.allowed(want.ClusterSpec(region.Net{}))
 	if err != nil {
-		return []region.Obstacle{obstacle(fault.Invalid, "%s", fault.Message(err))}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "%s", fault.Message(err))}
 	}
 	var found []region.Obstacle
 	if len(want.Access) > 0 && len(all)+exits > maxAllowed {
-		found = append(found, obstacle(fault.Invalid, "access_cidrs, the workers' ranges and the region's own addresses are %d ranges, and EKS takes %d", len(all)+exits, maxAllowed))
+		found = append(found, region.NewObstacle(fault.Invalid, "access_cidrs, the workers' ranges and the region's own addresses are %d ranges, and EKS takes %d", len(all)+exits, maxAllowed))
 	}
 	for _, cidr := range all {
 		if netip.MustParsePrefix(cidr).Addr().IsPrivate() {
-			found = append(found, obstacle(fault.Invalid, "access_cidrs: %s is private, and EKS takes public ranges alone: nodes reach their API server inside the VPC anyway", cidr))
+			found = append(found, region.NewObstacle(fault.Invalid, "access_cidrs: %s is private, and EKS takes public ranges alone: nodes reach their API server inside the VPC anyway", cidr))
 		}
 	}
 	return found
-}
-
-// shutOut warns when the workers may not reach the API server.
-func (p *Provider) shutOut(want region.Spec) []string {
-	if len(want.Access) == 0 || len(p.egress) > 0 {
-		return nil
-	}
-	return []string{"access_cidrs restricts who reaches the API server, and M3O_EGRESS_CIDRS does not say where the workers are: they reach it only if access_cidrs has their addresses"}
 }
 
 // place says why a location cannot have a region, nil when it can.
@@ -94,7 +86,7 @@ func (at *place) place(ctx context.Context, location string) (*region.Obstacle, 
 			if open {
 				return nil, nil
 			}
-			o := obstacle(fault.Invalid, "the AWS account has not enabled the Region %s: enable it, and ask again when that is done", location)
+			o := region.NewObstacle(fault.Invalid, "the AWS account has not enabled the Region %s: enable it, and ask again when that is done", location)
 			return &o, nil
 		}
 		if open {
@@ -102,7 +94,7 @@ func (at *place) place(ctx context.Context, location string) (*region.Obstacle, 
 		}
 	}
 	slices.Sort(names)
-	o := obstacle(fault.Invalid, "AWS has no Region %q%s; the account can use %s", location, region.DidYouMean(location, names), strings.Join(names, ", "))
+	o := region.NewObstacle(fault.Invalid, "AWS has no Region %q%s; the account can use %s", location, region.DidYouMean(location, names), strings.Join(names, ", "))
 	return &o, nil
 }
 
@@ -205,7 +197,7 @@ func (s *survey) describeSize(ctx context.Context, name string) error {
 func (s *survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	var found []region.Obstacle
 	add := func(kind fault.Kind, format string, args ...any) {
-		found = append(found, obstacle(kind, format, args...))
+		found = append(found, region.NewObstacle(kind, format, args...))
 	}
 	if len(s.lacking) > 0 {
 		add(fault.Denied, "the worker lacks the permission %s in the AWS account: give it the policy of deploy/workers/aws", strings.Join(s.lacking, ", "))
@@ -262,8 +254,4 @@ func (s *survey) more(want region.Spec, have *region.Spec) int {
 		had = max(had, have.Kubernetes.Nodes.Count)
 	}
 	return max(0, want.Kubernetes.Nodes.Count-had)
-}
-
-func obstacle(kind fault.Kind, format string, args ...any) region.Obstacle {
-	return region.Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
 }

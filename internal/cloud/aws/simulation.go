@@ -140,7 +140,7 @@ func (at *place) lacking(ctx context.Context, want region.Spec, me string) (miss
 		missing, silent = append(missing, q.words(denied)...), append(silent, q.words(unanswered)...)
 	}
 	if slices.Sort(silent); len(silent) > 0 {
-		unsure = fmt.Sprintf("whether the worker %s has the permission %s is not known: IAM did not say", me, some(slices.Compact(silent)))
+		unsure = fmt.Sprintf("whether the worker %s has the permission %s is not known: IAM did not say", me, region.Some(slices.Compact(silent)))
 	}
 	slices.Sort(missing)
 	return slices.Compact(missing), unsure, nil

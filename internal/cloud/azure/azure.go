@@ -58,7 +58,7 @@ type Provider struct {
 	subscription string
 	endpoint     Endpoint
 	credential   azcore.TokenCredential
-	egress       []netip.Prefix
+	egress       []string
 	settle       time.Duration
 
 	raw         *arm.Client // for the few calls whose SDK would cost more than it tells
@@ -90,13 +90,11 @@ func New(c Config) (*Provider, error) {
 	if err := c.Endpoint.check(); err != nil {
 		return nil, err
 	}
-	p := &Provider{subscription: c.Subscription, endpoint: c.Endpoint, credential: c.Credential, settle: c.Settle}
+	p := &Provider{subscription: c.Subscription, endpoint: c.Endpoint, credential: c.Credential, settle: c.Settle, egress: c.Egress}
 	for _, text := range c.Egress {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
+		if _, err := netip.ParsePrefix(text); err != nil {
 			return nil, fault.New(fault.Invalid, "%q is not an address range like 203.0.113.0/24", text)
 		}
-		p.egress = append(p.egress, prefix.Masked())
 	}
 	return p, p.connect(&arm.ClientOptions{ClientOptions: c.Endpoint.Options(c.Transport), DisableRPRegistration: true})
 }

@@ -1,9 +1,6 @@
 package azure
 
 import (
-	"net/netip"
-	"slices"
-
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 
 	"github.com/m3o/platform/internal/region"
@@ -46,7 +43,7 @@ func (p *Provider) body(spec region.ClusterSpec, n names, version string, zones 
 		SupportPlan:       ptr(armcontainerservice.KubernetesSupportPlanKubernetesOfficial),
 		AgentPoolProfiles: []*nodePool{firstPool(first)},
 	}
-	if ranges := p.ranges(spec); len(ranges) > 0 {
+	if ranges := spec.Admitted(p.egress); len(ranges) > 0 {
 		properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{AuthorizedIPRanges: pointers(ranges)}
 	}
 	return cluster{
@@ -107,41 +104,12 @@ func writablePool(p armcontainerservice.ManagedClusterAgentPoolProfileProperties
 	return &p
 }
 
-// ranges are those that reach the API server: none restricts nothing. The nodes come by the NAT gateway's address, and the workers by
-// theirs.
-func (p *Provider) ranges(spec region.ClusterSpec) []string {
-	if len(spec.Access) == 0 {
-		return nil
-	}
-	var all []string
-	for _, text := range slices.Concat(spec.Access, spec.Network.Egress) {
-		all = append(all, canonicalRange(text))
-	}
-	for _, prefix := range p.egress {
-		all = append(all, prefix.String())
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// canonicalRange writes a range or an address as one range; what is neither stays, for Azure to refuse by its words.
-func canonicalRange(text string) string {
-	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return prefix.Masked().String()
-	}
-	if at, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(at, at.BitLen()).String()
-	}
-	return text
-}
-
 func rangesOf(c *cluster) []string {
 	var all []string
 	if profile := c.Properties.APIServerAccessProfile; profile != nil {
 		for _, text := range profile.AuthorizedIPRanges {
-			all = append(all, canonicalRange(of(text)))
+			all = append(all, of(text))
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return region.Ranges(all)
 }

@@ -103,7 +103,7 @@ func (p *Provider) converge(ctx context.Context, spec region.ClusterSpec, n name
 	case isStopped(c):
 		return n.region(c, region.Condition{State: "Stopped", Broken: true,
 			Reason: fmt.Sprintf("somebody stopped the cluster: az aks start -g %s -n %s", n.group, n.cluster)}), nil
-	case !slices.Equal(rangesOf(c), p.ranges(spec)):
+	case !slices.Equal(rangesOf(c), spec.Admitted(p.egress)):
 		return p.restrict(ctx, spec, n, c)
 	case pool == nil || int(of(pool.Count)) != spec.Nodes.Count:
 		return p.scale(ctx, spec, n, c, pool)
@@ -142,7 +142,7 @@ func (p *Provider) restrict(ctx context.Context, spec region.ClusterSpec, n name
 	if c.Properties.APIServerAccessProfile == nil {
 		c.Properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{}
 	}
-	c.Properties.APIServerAccessProfile.AuthorizedIPRanges = append([]*string{}, pointers(p.ranges(spec))...) // none is said, too
+	c.Properties.APIServerAccessProfile.AuthorizedIPRanges = append([]*string{}, pointers(spec.Admitted(p.egress))...) // none is said, too
 	watching, kept := watched(ctx)
 	_, err := p.clusters.BeginCreateOrUpdate(watching, n.group, n.cluster, writable(*c),
 		&armcontainerservice.ManagedClustersClientBeginCreateOrUpdateOptions{IfMatch: c.ETag})

@@ -14,7 +14,7 @@ var (
 
 func (p *Provider) IsOurs(operation string) bool { return p.isOurs(operation) }
 
-func (p *Provider) Ranges(spec region.ClusterSpec) []string { return p.ranges(spec) }
+func (p *Provider) Ranges(spec region.ClusterSpec) []string { return spec.Admitted(p.egress) }
 
 // Named are the names of what is made for a region of that name.
 func (p *Provider) Named(name string) map[string]string {

@@ -20,7 +20,7 @@ var defaultSizes = []string{"Standard_D2s_v5", "Standard_D2as_v5", "Standard_D2s
 func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
 	s, err := p.survey(ctx, want)
 	if fault.Is(err, fault.Denied) {
-		return region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost(0), Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}}, nil
+		return region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost(0), Obstacles: []region.Obstacle{region.NewObstacle(fault.Denied, "%s", fault.Message(err))}}, nil
 	}
 	if err != nil {
 		return region.Preflight{}, err
@@ -31,7 +31,7 @@ func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region
 
 // survey is what a subscription says of itself, and what a location offers.
 type survey struct {
-	egress       bool // the workers' ranges are known
+	egress       []string // the workers' ranges
 	missing      []string
 	unregistered []string
 	places       []string
@@ -44,7 +44,7 @@ type survey struct {
 }
 
 func (p *Provider) survey(ctx context.Context, want region.Spec) (s survey, err error) {
-	s.egress = len(p.egress) > 0
+	s.egress = p.egress
 	roles, err := p.permissions(ctx)
 	if err != nil {
 		return s, err
@@ -118,17 +118,15 @@ func (s survey) sizeOf(name string) int {
 func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	answer := region.Preflight{Kubernetes: want.Kubernetes}
 	for _, namespace := range s.unregistered {
-		answer.Obstacles = append(answer.Obstacles, obstacle("unsupported", "the subscription does not use %s yet: az provider register --namespace %s", namespace, namespace))
+		answer.Obstacles = append(answer.Obstacles, region.NewObstacle("unsupported", "the subscription does not use %s yet: az provider register --namespace %s", namespace, namespace))
 	}
-	if len(want.Access) > 0 && !s.egress {
-		answer.Warnings = append(answer.Warnings, "M3O_EGRESS_CIDRS is not set: the Azure workers reach the region's API server only if access_cidrs has the addresses that they are seen by")
-	}
+	answer.Warnings = append(answer.Warnings, want.AccessWarnings(s.egress)...)
 	var chosen *size
 	if s.known {
 		chosen = s.judgePlace(want, have, &answer)
 	} else {
-		answer.Obstacles = append(answer.Obstacles, obstacle(fault.Invalid, "Azure has no location %q for this subscription%s; it has %s",
-			want.Location, region.DidYouMean(want.Location, s.places), some(s.places)))
+		answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Invalid, "Azure has no location %q for this subscription%s; it has %s",
+			want.Location, region.DidYouMean(want.Location, s.places), region.Some(s.places)))
 	}
 	price, guesses := monthly(want, chosen)
 	if answer.Monthly = price; s.known {
@@ -142,7 +140,7 @@ func (s survey) judgePlace(want region.Spec, have *region.Spec, answer *region.P
 	k := want.Kubernetes
 	if k.Version != "" && (have == nil || have.Kubernetes.Version != k.Version) {
 		if _, err := s.versions.newest(k.Version, want.Location); err != nil {
-			answer.Obstacles = append(answer.Obstacles, obstacle(fault.Invalid, "%s", fault.Message(err)))
+			answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
 	i := s.sizeOf(k.Nodes.Size)
@@ -161,7 +159,7 @@ func (s survey) judgePlace(want region.Spec, have *region.Spec, answer *region.P
 		}
 	}
 	if len(short) > 0 {
-		answer.Obstacles = append(answer.Obstacles, obstacle(fault.Quota, "%s: ask for a higher limit in the portal's Quotas page, or by `az quota update`", strings.Join(short, "; ")))
+		answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Quota, "%s: ask for a higher limit in the portal's Quotas page, or by `az quota update`", strings.Join(short, "; ")))
 	}
 	return chosen
 }
@@ -176,13 +174,13 @@ func (s survey) judgeSize(name, at string, chosen *size) []region.Obstacle {
 	}
 	switch {
 	case name == "":
-		return []region.Obstacle{obstacle(fault.Invalid, "none of the usual sizes can be had in %s: name a size in kubernetes.nodes.size", at)}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "none of the usual sizes can be had in %s: name a size in kubernetes.nodes.size", at)}
 	case chosen == nil:
-		return []region.Obstacle{obstacle(fault.Invalid, "Azure has no machines of size %q in %s%s; it has %s", name, at, region.DidYouMean(name, offered), some(offered))}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "Azure has no machines of size %q in %s%s; it has %s", name, at, region.DidYouMean(name, offered), region.Some(offered))}
 	case chosen.refused() != "":
-		return []region.Obstacle{obstacle(fault.Invalid, "this subscription cannot have machines of size %q in %s (%s): choose another size, or ask Azure for access to it", name, at, chosen.refused())}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "this subscription cannot have machines of size %q in %s (%s): choose another size, or ask Azure for access to it", name, at, chosen.refused())}
 	case chosen.cpus() < 2 || chosen.capability("MemoryGB") < 4:
-		return []region.Obstacle{obstacle(fault.Invalid, "machines of size %q are too small for AKS: it needs 2 vCPUs and 4 GiB at least", name)}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "machines of size %q are too small for AKS: it needs 2 vCPUs and 4 GiB at least", name)}
 	}
 	return nil
 }
@@ -221,17 +219,4 @@ func (s survey) addresses(want region.Spec) int {
 		return 2
 	}
 	return 1
-}
-
-func obstacle(kind fault.Kind, format string, args ...any) region.Obstacle {
-	return region.Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
-}
-
-// some lists names, of which there are many, in a sentence.
-func some(list []string) string {
-	const shown = 12
-	if len(list) > shown {
-		return strings.Join(list[:shown], ", ") + fmt.Sprintf(" and %d more", len(list)-shown)
-	}
-	return strings.Join(list, ", ")
 }

@@ -60,7 +60,7 @@ func (p *Provider) createCluster(ctx context.Context, spec region.ClusterSpec) e
 		HA:        godo.PtrTo(false),
 		NodePools: []*godo.KubernetesNodePoolCreateRequest{poolRequest(spec)},
 	}
-	if allowed := p.firewall(spec); allowed != nil {
+	if allowed := spec.Admitted(p.egress); allowed != nil {
 		request.ControlPlaneFirewall = firewallRequest(allowed)
 	}
 	_, _, err = p.api.Kubernetes.Create(ctx, request)
@@ -99,7 +99,7 @@ func (p *Provider) adjust(ctx context.Context, spec region.ClusterSpec, c *clust
 	case c.broken():
 		return c.region(), nil
 	}
-	if allowed := p.firewall(spec); !c.Firewall.isAs(allowed) {
+	if allowed := spec.Admitted(p.egress); !c.Firewall.isAs(allowed) {
 		_, _, err := p.api.Kubernetes.Update(ctx, c.ID, &godo.KubernetesClusterUpdateRequest{Name: c.Name, ControlPlaneFirewall: firewallRequest(allowed)})
 		if err != nil {
 			return region.Cluster{}, explain(err, "restrict who reaches the API server of the Kubernetes cluster "+c.Name)

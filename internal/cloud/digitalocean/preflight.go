@@ -26,16 +26,14 @@ func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region
 		seen.vpcs, err = p.vpcs(ctx)
 	}
 	if fault.Is(err, fault.Denied) {
-		return region.Preflight{Obstacles: []region.Obstacle{obstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost(0)}, nil
+		return region.Preflight{Obstacles: []region.Obstacle{region.NewObstacle(fault.Denied, "%s", fault.Message(err))}, Monthly: cost(0)}, nil
 	}
 	if err != nil {
 		return region.Preflight{}, err
 	}
 	want.Kubernetes = want.Kubernetes.Or(seen.mine.kubernetes()).Or(seen.defaults(want.Location))
 	answer := seen.judge(want, have)
-	if want.Access != nil && len(p.egress) == 0 {
-		answer.Warnings = append(answer.Warnings, "M3O_EGRESS_CIDRS is not set: the DigitalOcean workers reach the region's API server only if access_cidrs has the addresses that they are seen by")
-	}
+	answer.Warnings = append(answer.Warnings, want.AccessWarnings(p.egress)...)
 	return answer, nil
 }
 
@@ -106,11 +104,11 @@ const droplets = "droplets"
 func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	var found []region.Obstacle
 	if s.account.Status == "locked" {
-		found = append(found, obstacle(fault.Denied, "the DigitalOcean account is locked: %s", s.account.StatusMessage))
+		found = append(found, region.NewObstacle(fault.Denied, "the DigitalOcean account is locked: %s", s.account.StatusMessage))
 	}
 	if v := want.Kubernetes.Version; v != "" && (have == nil || have.Kubernetes.Version != v) {
 		if _, err := newest(s.options.Versions, v); err != nil {
-			found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
+			found = append(found, region.NewObstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
 	found = append(found, s.overlaps(want)...)
@@ -122,7 +120,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 		found = append(found, problems...)
 	}
 	if limit := s.account.DropletLimit; more > 0 && s.used+more > limit {
-		found = append(found, obstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
+		found = append(found, region.NewObstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
 	}
 	return region.Preflight{Kubernetes: want.Kubernetes, Obstacles: found, Monthly: monthly(want, size),
 		Draws: []region.Draw{{Pool: droplets, Adds: max(0, more), Left: max(0, s.account.DropletLimit-s.used)}}}
@@ -146,7 +144,7 @@ func (s survey) overlaps(want region.Spec) []region.Obstacle {
 	}
 	for _, v := range s.vpcs {
 		if has, err := netip.ParsePrefix(v.IPRange); err == nil && has.Overlaps(wanted) && !describes(v, want.Key()) {
-			return []region.Obstacle{obstacle(fault.Invalid, "cidr %s of region %s overlaps %s of the VPC %s (%s), which the DigitalOcean account has already: choose another", want.CIDR, want.Key(), v.IPRange, v.Name, v.ID)}
+			return []region.Obstacle{region.NewObstacle(fault.Invalid, "cidr %s of region %s overlaps %s of the VPC %s (%s), which the DigitalOcean account has already: choose another", want.CIDR, want.Key(), v.IPRange, v.Name, v.ID)}
 		}
 	}
 	return nil
@@ -160,7 +158,7 @@ func (s survey) place(want region.Spec) []region.Obstacle {
 	if slices.Contains(slugs, want.Location) {
 		return nil
 	}
-	return []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, region.DidYouMean(want.Location, slugs), strings.Join(slugs, ", "))}
+	return []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, region.DidYouMean(want.Location, slugs), strings.Join(slugs, ", "))}
 }
 
 // size returns the node size that is wanted, nil when there is none such. Where it is to be had matters in a known place alone.
@@ -173,26 +171,13 @@ func (s survey) size(want region.Spec, known bool) (*godo.Size, []region.Obstacl
 	i := slices.IndexFunc(s.sizes, func(size godo.Size) bool { return size.Slug == slug })
 	switch {
 	case slug == "":
-		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of %s or more in %s now: name a size in kubernetes.nodes.size", leastNode, want.Location)}
+		return nil, []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of %s or more in %s now: name a size in kubernetes.nodes.size", leastNode, want.Location)}
 	case i < 0 || !slices.Contains(slugs, slug):
-		return nil, []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, region.DidYouMean(slug, slugs), some(slugs))}
+		return nil, []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, region.DidYouMean(slug, slugs), region.Some(slugs))}
 	case known && (!s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location)):
-		return &s.sizes[i], []region.Obstacle{obstacle(fault.Invalid, "DigitalOcean has no nodes of size %q in %s now; it has them in %s", slug, want.Location, strings.Join(s.sizes[i].Regions, ", "))}
+		return &s.sizes[i], []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of size %q in %s now; it has them in %s", slug, want.Location, strings.Join(s.sizes[i].Regions, ", "))}
 	}
 	return &s.sizes[i], nil
-}
-
-func obstacle(kind fault.Kind, format string, args ...any) region.Obstacle {
-	return region.Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
-}
-
-// some lists slugs, of which there are many, in a sentence.
-func some(slugs []string) string {
-	const shown = 12
-	if len(slugs) > shown {
-		return strings.Join(slugs[:shown], ", ") + fmt.Sprintf(" and %d more", len(slugs)-shown)
-	}
-	return strings.Join(slugs, ", ")
 }
 
 // monthly is the list price of the nodes, and of the load balancer before the entrypoints if there are any.

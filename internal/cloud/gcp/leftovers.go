@@ -305,5 +305,5 @@ func (p *Provider) sweep(ctx context.Context, spec region.ClusterSpec) (region.R
 			return region.Removal{}, err
 		}
 	}
-	return region.Removal{State: "the cluster left " + some(named)}, nil
+	return region.Removal{State: "the cluster left " + region.Some(named)}, nil
 }

@@ -18,28 +18,21 @@ import (
 // Preflight asks the project what the worker's identity may do and which services are enabled; if that is as it should be, for place,
 // version, size and quotas. What is refused for want of permission is an obstacle like the others.
 func (p *Provider) Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error) {
-	answer := region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost(0), Warnings: p.warnings(want)}
+	answer := region.Preflight{Kubernetes: want.Kubernetes, Monthly: cost(0), Warnings: want.AccessWarnings(p.egress)}
 	obstacles, err := p.standing(ctx)
 	if err == nil && len(obstacles) == 0 {
 		var seen survey
 		if seen, err = p.survey(ctx, want); err == nil {
 			answer = seen.judge(want, have)
-			answer.Warnings = append(answer.Warnings, p.warnings(want)...)
+			answer.Warnings = append(answer.Warnings, want.AccessWarnings(p.egress)...)
 			return answer, nil
 		}
 	}
 	if fault.Is(err, fault.Denied) {
-		obstacles, err = append(obstacles, obstacle(fault.Denied, "%s", fault.Message(err))), nil
+		obstacles, err = append(obstacles, region.NewObstacle(fault.Denied, "%s", fault.Message(err))), nil
 	}
 	answer.Obstacles = obstacles
 	return answer, err
-}
-
-func (p *Provider) warnings(want region.Spec) []string {
-	if len(want.Access) > 0 && len(p.egress) == 0 {
-		return []string{"access_cidrs restricts who reaches the API server, and the GCP worker does not know its own addresses: it reaches it only if access_cidrs has them, or M3O_EGRESS_CIDRS is set"}
-	}
-	return nil
 }
 
 // standing says what keeps the worker's identity from anything at all: permissions, and services that are not enabled.
@@ -53,7 +46,7 @@ func (p *Provider) standing(ctx context.Context) ([]region.Obstacle, error) {
 		missing = append(missing, slices.DeleteFunc(slices.Clone(some), func(permission string) bool { return slices.Contains(held.Permissions, permission) })...)
 	}
 	if len(missing) > 0 {
-		return []region.Obstacle{obstacle(fault.Denied, "the worker's service account lacks in the GCP project %s: %s; grant it the role of deploy/workers/gcp/policy.json", p.project, strings.Join(missing, ", "))}, nil
+		return []region.Obstacle{region.NewObstacle(fault.Denied, "the worker's service account lacks in the GCP project %s: %s; grant it the role of deploy/workers/gcp/policy.json", p.project, strings.Join(missing, ", "))}, nil
 	}
 	var names []string
 	for _, s := range services {
@@ -70,7 +63,7 @@ func (p *Provider) standing(ctx context.Context) ([]region.Obstacle, error) {
 		}
 	}
 	if len(disabled) > 0 {
-		return []region.Obstacle{obstacle(fault.Denied, "the GCP project %s has not enabled %s; run `gcloud services enable %s --project %s`",
+		return []region.Obstacle{region.NewObstacle(fault.Denied, "the GCP project %s has not enabled %s; run `gcloud services enable %s --project %s`",
 			p.project, strings.Join(disabled, ", "), strings.Join(disabled, " "), p.project)}, nil
 	}
 	return nil, nil
@@ -180,15 +173,15 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	want.Kubernetes = s.want
 	answer := region.Preflight{Kubernetes: s.want, Monthly: cost(0)}
 	if s.region == nil {
-		answer.Obstacles = []region.Obstacle{obstacle(fault.Invalid, "GCP has no region %q%s; it has %s", want.Location, region.DidYouMean(want.Location, s.regions), some(s.regions))}
+		answer.Obstacles = []region.Obstacle{region.NewObstacle(fault.Invalid, "GCP has no region %q%s; it has %s", want.Location, region.DidYouMean(want.Location, s.regions), region.Some(s.regions))}
 		return answer
 	}
 	if s.region.Status == "DOWN" {
-		answer.Obstacles = append(answer.Obstacles, obstacle(fault.Invalid, "the GCP region %s is down", want.Location))
+		answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Invalid, "the GCP region %s is down", want.Location))
 	}
 	if v := s.want.Version; v != "" && (have == nil || have.Kubernetes.Version != v) && (s.mine == nil || region.Minor(s.mine.GetCurrentMasterVersion()) != v) {
 		if _, err := s.versions.newest(v); err != nil {
-			answer.Obstacles = append(answer.Obstacles, obstacle(fault.Invalid, "%s", fault.Message(err)))
+			answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Invalid, "%s", fault.Message(err)))
 		}
 	}
 	more := s.more(want, have)
@@ -229,8 +222,8 @@ func (s survey) size(location string) []region.Obstacle {
 	if len(s.machine.zones) > 0 {
 		return nil
 	}
-	return []region.Obstacle{obstacle(fault.Invalid, "GCP has no machines of type %q in %s%s; it has %s", s.machine.name, location,
-		region.DidYouMean(s.machine.name, s.machines), some(s.machines))}
+	return []region.Obstacle{region.NewObstacle(fault.Invalid, "GCP has no machines of type %q in %s%s; it has %s", s.machine.name, location,
+		region.DidYouMean(s.machine.name, s.machines), region.Some(s.machines))}
 }
 
 // room checks what the region's range and access list can hold.
@@ -239,28 +232,15 @@ func (s survey) room(want region.Spec) []region.Obstacle {
 	parts, err := divide(want.CIDR)
 	switch {
 	case err != nil:
-		found = append(found, obstacle(fault.Invalid, "%s", fault.Message(err)))
+		found = append(found, region.NewObstacle(fault.Invalid, "%s", fault.Message(err)))
 	case want.Kubernetes.Nodes.Count > parts.mostNodes():
-		found = append(found, obstacle(fault.Invalid, "cidr: %s has addresses for the pods of %d nodes, and %d are wanted: write a larger range", cmp.Or(want.CIDR, defaultCIDR), parts.mostNodes(), want.Kubernetes.Nodes.Count))
+		found = append(found, region.NewObstacle(fault.Invalid, "cidr: %s has addresses for the pods of %d nodes, and %d are wanted: write a larger range", cmp.Or(want.CIDR, defaultCIDR), parts.mostNodes(), want.Kubernetes.Nodes.Count))
 	}
 	if n := len(want.Access); n > mostAccess {
-		found = append(found, obstacle(fault.Invalid, "access_cidrs: GKE takes %d ranges with the region's and the workers' own, and there are %d", mostAccess, n))
+		found = append(found, region.NewObstacle(fault.Invalid, "access_cidrs: GKE takes %d ranges with the region's and the workers' own, and there are %d", mostAccess, n))
 	}
 	return found
 }
 
 // mostAccess is how many ranges GKE lets into an API server.
 const mostAccess = 100
-
-func obstacle(kind fault.Kind, format string, args ...any) region.Obstacle {
-	return region.Obstacle{Kind: string(kind), Message: fmt.Sprintf(format, args...)}
-}
-
-// some lists names, of which there may be many, in a sentence.
-func some(names []string) string {
-	const shown = 12
-	if len(names) > shown {
-		return strings.Join(names[:shown], ", ") + fmt.Sprintf(" and %d more", len(names)-shown)
-	}
-	return strings.Join(names, ", ")
-}

@@ -70,5 +70,5 @@ func exceeded(draws []region.Draw, more int) []region.Obstacle {
 	if more > 0 {
 		what = fmt.Sprintf("the region with %d more nodes needs", more)
 	}
-	return []region.Obstacle{obstacle(fault.Quota, "%s %s%s", what, strings.Join(short, ", and "), moreQuota)}
+	return []region.Obstacle{region.NewObstacle(fault.Quota, "%s %s%s", what, strings.Join(short, ", and "), moreQuota)}
 }

@@ -103,20 +103,10 @@ func (p *Provider) accessList(spec region.ClusterSpec) *containerpb.MasterAuthor
 	}
 	no := false
 	config := &containerpb.MasterAuthorizedNetworksConfig{Enabled: true, GcpPublicCidrsAccessEnabled: &no}
-	for _, cidr := range p.allowed(spec) {
+	for _, cidr := range spec.Admitted(p.egress) {
 		config.CidrBlocks = append(config.CidrBlocks, &containerpb.MasterAuthorizedNetworksConfig_CidrBlock{CidrBlock: cidr})
 	}
 	return config
-}
-
-// allowed are the ranges of an access list, each once, in order.
-func (p *Provider) allowed(spec region.ClusterSpec) []string {
-	all := slices.Concat(spec.Access, p.egress)
-	for _, address := range spec.Network.Egress {
-		all = append(all, address+"/32")
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // sameAccess reports whether a cluster lets in whom it is to let in.
