@@ -55,8 +55,6 @@ func Open(t *testing.T, url, control, credentials, authority string, scale float
 	return Account{URL: url, Control: control, Secret: secret, Authority: signer, Scale: scale}
 }
 
-const limit = 10 * time.Second
-
 // Location is where the harness's region is.
 const Location = "southeastasia"
 
