@@ -20,6 +20,15 @@ const (
 	ByKey  Access = "key"
 )
 
+// Protocol says what a service's program speaks on its port.
+type Protocol string
+
+// The protocols. gRPC without TLS is H2C.
+const (
+	HTTP Protocol = "http" // HTTP/1.1
+	H2C  Protocol = "h2c"  // HTTP/2 without TLS
+)
+
 // Status is where a release is, over all and in each region.
 type Status string
 
@@ -42,6 +51,7 @@ type ServiceStatus string
 // The statuses of a service.
 const (
 	Running  ServiceStatus = "running"
+	Degraded ServiceStatus = "degraded" // released, and not well now in some region: Service.Regions says how
 	Starting ServiceStatus = "starting"
 	Broken   ServiceStatus = "failed"
 	Killing  ServiceStatus = "deleting"
@@ -62,29 +72,51 @@ func (k Key) Namespace() string { return Namespace(k.Project) }
 // Namespace is the Kubernetes namespace of a project.
 func Namespace(project string) string { return "project-" + project }
 
-// Spec is what runs: everything about a release but its image.
+// Spec is what runs: everything about a release but its image. Of a Request, what has its zero value is not named.
 type Spec struct {
-	Access   Access            `json:"access"`
-	Port     int               `json:"port"`             // the port the program listens on; it is also told by $PORT
-	Replicas int               `json:"replicas"`         // in each region
-	Health   string            `json:"health,omitempty"` // path of an HTTP health check; empty: a connection is enough
-	Env      map[string]string `json:"env,omitempty"`    // plain settings; secrets do not belong here
-	Args     []string          `json:"args,omitempty"`
+	Access    Access            `json:"access"`
+	Preflight Access            `json:"preflight,omitempty"` // who may send CORS preflights; as Access when left out
+	Port      int               `json:"port"`                // the port the program listens on; it is also told by $PORT
+	Protocol  Protocol          `json:"protocol,omitempty"`  // what it speaks there; HTTP when left out
+	Replicas  int               `json:"replicas"`            // in each region
+	Health    string            `json:"health,omitempty"`    // path of an HTTP health check; empty: a connection is enough
+	Start     Duration          `json:"start,omitempty"`     // until when an instance must be ready; DefaultStart when left out
+	Timeout   Duration          `json:"timeout,omitempty"`   // how long an exchange may stand still; the gateway's own when left out
+	MaxBody   int64             `json:"max_body,omitempty"`  // bytes of a request's body; the gateway's own when left out
+	Env       map[string]string `json:"env,omitempty"`       // plain settings; secrets do not belong here
+	Args      []string          `json:"args,omitempty"`
 }
 
 // Origin is where the image comes from: exactly one of Source and Image.
 type Origin struct {
 	Source  string `json:"source,omitempty"`  // digest of an uploaded source, "sha256:<hex>"
 	Package string `json:"package,omitempty"` // main package in the source, "." by default
+	Build   Build  `json:"build,omitzero"`    // how the source is built
 	Image   string `json:"image,omitempty"`   // reference of an image that exists
 }
 
-// Request is what a developer asks for.
+// Build is how a source is built, and what of it the image holds beside the program.
+type Build struct {
+	Tags    []string          `json:"tags,omitempty"`    // build tags, as go build -tags takes them
+	Set     map[string]string `json:"set,omitempty"`     // values of string variables by "importpath.name", as -ldflags -X sets them
+	Include []string          `json:"include,omitempty"` // patterns of files of the package's folder that come along; empty: all that are packed but Go's own
+	Exclude []string          `json:"exclude,omitempty"` // patterns of those that do not, in the form of .gitignore
+}
+
+// Request is what a developer asks for. What it does not name stays as the release has it that it follows.
 type Request struct {
-	Service Key    `json:"service"`
-	Origin  Origin `json:"origin"`
-	Spec    Spec   `json:"spec"`
-	By      string `json:"by"`
+	Service Key      `json:"service"`
+	Origin  Origin   `json:"origin"`
+	Spec    Spec     `json:"spec"`
+	File    *InFile  `json:"file,omitempty"`  // nil: no manifest was read, and what one said before stays
+	Reset   []string `json:"reset,omitempty"` // settings that go back to their default, by name: "replicas", "env.LEVEL"
+	By      string   `json:"by"`
+}
+
+// InFile names the settings that the manifest of a source says: "replicas", "env.LEVEL". What it said for the release before and says no
+// more goes back to its default.
+type InFile struct {
+	Settings []string `json:"settings,omitempty"`
 }
 
 // Release is one numbered attempt.
@@ -97,6 +129,8 @@ type Release struct {
 	Status    Status    `json:"status"`
 	Message   string    `json:"message,omitempty"`
 	RollsBack int       `json:"rolls_back_to,omitempty"` // the release whose image and spec this one repeats
+	Follows   int       `json:"follows,omitempty"`       // the release whose settings it keeps where the request named none
+	InFile    []string  `json:"in_file,omitempty"`       // settings that the manifest of its source says
 	By        string    `json:"by"`
 	Regions   []Placed  `json:"regions"`
 	Version   int64     `json:"version"`
@@ -129,6 +163,8 @@ type Placed struct {
 	Status  Status `json:"status"`
 	URL     string `json:"url,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Health is how the service is there now, as the region's gateway told last; nil where it has not told.
+	Health *Health `json:"health,omitempty"`
 }
 
 // Service is what the read model knows of one service.
@@ -166,6 +202,9 @@ const (
 
 // DefaultPort is what $PORT says when the request names no port.
 const DefaultPort = 8080
+
+// DefaultStart is until when an instance must be ready when the request does not say.
+const DefaultStart = Duration(2 * time.Minute)
 
 var (
 	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
