@@ -34,9 +34,10 @@ func (a *Services) apply(ctx context.Context, in release.Placement) error {
 }
 
 // AwaitService returns when the region runs the release and nothing else of the service, or why it never will. It only
-// reads; its heartbeats say what it waits for.
+// reads; its heartbeats say what it waits for. To say why an instance is not ready takes several calls, so what takes long is looked at less often.
 func (a *Services) AwaitService(ctx context.Context, in release.Placement) error {
 	w := watching(ctx, a.Poll)
+	w.eases = true
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
 		rollout, err := a.rollout(ctx, in)

@@ -209,7 +209,7 @@ func (d *deploy) place(ctx workflow.Context, p release.Placement) error {
 	if err := workflow.ExecuteActivity(apply, services.ApplyService, p).Get(ctx, nil); err != nil {
 		return err
 	}
-	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit)
+	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit+p.Release.Spec.Deadline())
 	if err := workflow.ExecuteActivity(wait, services.AwaitService, p).Get(ctx, nil); err != nil {
 		return err
 	}
