@@ -168,6 +168,9 @@ func rollbackCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, args[0])
+			if err := s.tellChanges(args[0], ordered.Release); err != nil {
+				return err
+			}
 			return s.follow(args[0], ordered.Release, false)
 		})}
 	cmd.Flags().IntVar(&to, "to", 0, "number of the release (default: the one before the current)")
