@@ -100,7 +100,7 @@ var layers = map[string][]string{
 	"internal/rate":            {"internal/fault"},
 	"internal/cloud":           {"internal/fault", "internal/region", "internal/rate", "internal/cloud"},
 	"internal/cluster":         {"internal/fault", "internal/region", "internal/release"},
-	"internal/gateway":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
+	"internal/gateway":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/cluster/words", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},

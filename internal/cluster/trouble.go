@@ -12,15 +12,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/m3o/platform/internal/cluster/words"
 )
 
 // How much of a program's last words is shown, and how often it must have been started again to be given up: the second
 // time comes after some ten seconds, in which whatever it waited for could have come up.
 const (
-	lastLines   = 20
-	lastBytes   = 4 << 10
-	enoughEnds  = 2
-	longestWord = 1200
+	lastLines  = 20
+	lastBytes  = 4 << 10
+	enoughEnds = 2
 )
 
 // trouble is why pods are not ready, in words, and whether waiting longer can help.
@@ -92,8 +93,8 @@ func (c *Client) waits(ctx context.Context, pod *corev1.Pod, status *corev1.Cont
 	case "InvalidImageName":
 		return trouble{words: fmt.Sprintf("%q is not the name of an image", status.Image), certain: true}, nil
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull", "RegistryUnavailable", "SignatureValidationFailed":
-		words := c.pullWords(ctx, pod, w.Message)
-		return trouble{words: fmt.Sprintf("the image %s cannot be pulled: %s", imageOf(pod, status.Name), words), certain: hopeless(words)}, nil
+		said := c.pullWords(ctx, pod, w.Message)
+		return trouble{words: fmt.Sprintf("the image %s cannot be pulled: %s", imageOf(pod, status.Name), said), certain: hopeless(said)}, nil
 	case "CrashLoopBackOff":
 		if last := status.LastTerminationState.Terminated; last != nil {
 			return c.ended(ctx, pod, status, last, true)
@@ -126,24 +127,11 @@ func hopeless(words string) bool {
 
 // ended explains a program that ended: how, how often, and what it said last.
 func (c *Client) ended(ctx context.Context, pod *corev1.Pod, status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, previous bool) (trouble, error) {
-	words := fmt.Sprintf("the program ends with exit code %d", t.ExitCode)
-	switch {
-	case t.Reason == "OOMKilled":
-		words = "the program takes more memory than the " + limitOf(pod, status.Name) + " it may have, and was killed"
-	case t.Reason == "StartError" || t.Reason == "ContainerCannotRun":
-		words = "the program cannot be started: " + t.Message
-	case t.Signal != 0:
-		words = fmt.Sprintf("the program was ended by signal %d", t.Signal)
-	case t.ExitCode == 0:
-		words = "the program ends by itself (exit code 0); a service must keep running"
-	}
-	if status.RestartCount > 0 {
-		words += fmt.Sprintf(" (started %d times)", status.RestartCount+1)
-	}
+	text := words.Ended(pod, status, t)
 	if said := c.lastWords(ctx, pod, status.Name, previous); said != "" {
-		words += "; its last words:\n" + said
+		text += "; its last words:\n" + said
 	}
-	return trouble{words: short(words), certain: status.RestartCount >= enoughEnds}, nil
+	return trouble{words: short(text), certain: status.RestartCount >= enoughEnds}, nil
 }
 
 // unready explains a container that runs and is not ready, by what its probe met.
@@ -152,23 +140,7 @@ func (c *Client) unready(ctx context.Context, pod *corev1.Pod, status *corev1.Co
 		return c.ended(ctx, pod, status, last, true)
 	}
 	said := strings.TrimPrefix(c.said(ctx, pod, "Unhealthy", "Readiness probe"), "Readiness probe failed: ")
-	number, path := probeOf(pod, status.Name)
-	at := fmt.Sprintf("port %d", number)
-	if path != "" {
-		at = path + " on " + at
-	}
-	switch {
-	case said == "":
-		return trouble{words: "it runs, and nobody has seen it ready yet"}, nil
-	case strings.Contains(said, "connection refused"):
-		return trouble{words: fmt.Sprintf("nothing answers on port %d", number)}, nil
-	case strings.Contains(said, "statuscode"):
-		_, code, _ := strings.Cut(said, "statuscode: ")
-		return trouble{words: fmt.Sprintf("%s answers with status %s", at, strings.TrimSpace(code))}, nil
-	case strings.Contains(said, "deadline exceeded"), strings.Contains(said, "i/o timeout"):
-		return trouble{words: at + " does not answer in time"}, nil
-	}
-	return trouble{words: short("it is not ready: " + said)}, nil
+	return trouble{words: words.Unready(pod, status.Name, said)}, nil
 }
 
 // lastWords are the last log lines of the container, or of its previous run. They are a courtesy: without them the rest
@@ -237,42 +209,5 @@ func imageOf(pod *corev1.Pod, container string) string {
 	return ""
 }
 
-func limitOf(pod *corev1.Pod, container string) string {
-	for _, c := range pod.Spec.Containers {
-		if c.Name == container {
-			return c.Resources.Limits.Memory().String()
-		}
-	}
-	return "memory"
-}
-
-// probeOf is the port and the path that the container's readiness is asked at.
-func probeOf(pod *corev1.Pod, container string) (int32, string) {
-	for _, c := range pod.Spec.Containers {
-		if c.Name != container || c.ReadinessProbe == nil {
-			continue
-		}
-		path, name := "", ""
-		switch probe := c.ReadinessProbe; {
-		case probe.HTTPGet != nil:
-			path, name = probe.HTTPGet.Path, probe.HTTPGet.Port.StrVal
-		case probe.TCPSocket != nil:
-			name = probe.TCPSocket.Port.StrVal
-		}
-		for _, p := range c.Ports {
-			if p.Name == name {
-				return p.ContainerPort, path
-			}
-		}
-	}
-	return 0, ""
-}
-
-// short keeps a reason readable; the end of a log matters more than its beginning.
-func short(text string) string {
-	text = strings.TrimSpace(text)
-	if len(text) <= longestWord {
-		return text
-	}
-	return strings.ToValidUTF8(text[:longestWord/3]+" … "+text[len(text)-2*longestWord/3:], "")
-}
+// short keeps a reason readable.
+func short(text string) string { return words.Short(text) }

@@ -41,21 +41,6 @@ func TestAddressWords(t *testing.T) {
 	}
 }
 
-// A reason that is too long keeps its beginning and more of its end, and stays text.
-func TestShort(t *testing.T) {
-	long := "begin " + strings.Repeat("é", longestWord) + " end"
-	got := short(long)
-	if len(got) > longestWord+10 || !strings.HasPrefix(got, "begin ") || !strings.HasSuffix(got, " end") || !strings.Contains(got, " … ") {
-		t.Errorf("got %d bytes: %q", len(got), got)
-	}
-	if strings.ToValidUTF8(got, "?") != got {
-		t.Error("a character was cut in two")
-	}
-	if short(" as it is\n") != "as it is" {
-		t.Error("a short reason is changed")
-	}
-}
-
 func TestHopeless(t *testing.T) {
 	for _, words := range []string{`registry/x:1: not found`, "MANIFEST_UNKNOWN: manifest unknown", "pull access denied", "unauthorized: authentication required"} {
 		if !hopeless(words) {
