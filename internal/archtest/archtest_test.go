@@ -102,6 +102,7 @@ var layers = map[string][]string{
 	"internal/cluster":         {"internal/fault", "internal/region", "internal/release"},
 	"internal/gateway":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/cluster/words", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/watch":           {"internal/fault", "internal/region", "internal/release", "internal/store", "internal/ticket"},
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it
