@@ -40,16 +40,3 @@ func TestAddressWords(t *testing.T) {
 		}
 	}
 }
-
-func TestHopeless(t *testing.T) {
-	for _, words := range []string{`registry/x:1: not found`, "MANIFEST_UNKNOWN: manifest unknown", "pull access denied", "unauthorized: authentication required"} {
-		if !hopeless(words) {
-			t.Errorf("%q would be tried for ever", words)
-		}
-	}
-	for _, words := range []string{"dial tcp 10.0.0.1:443: i/o timeout", "connection refused", "503 Service Unavailable", "TLS handshake timeout", "429 Too Many Requests"} {
-		if hopeless(words) {
-			t.Errorf("%q would be given up at once", words)
-		}
-	}
-}

@@ -10,8 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/m3o/platform/internal/cluster/words"
 	"github.com/m3o/platform/internal/gateway/health"
+	"github.com/m3o/platform/internal/gateway/mirror"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/ticket"
@@ -43,18 +43,18 @@ func (g *Gateway) reportInstances(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, g.reporter.Page(r.Context(), after))
 }
 
-// meetTimeout is that of the kubelet's own probe, less what a report has no time for.
+// meetTimeout is shorter than the kubelet's own: a report has less time.
 const meetTimeout = 1500 * time.Millisecond
 
-// meets tries what the kubelet's probe of a pod does, and returns what it met in the probe's words.
+// meets tries what the kubelet's probe of a pod does, and returns what it met in the kubelet's words.
 func (g *Gateway) meets(ctx context.Context, pod *corev1.Pod) string {
 	ctx, cancel := context.WithTimeout(ctx, meetTimeout)
 	defer cancel()
-	number, path := words.Probe(pod, pod.Spec.Containers[0].Name)
+	number, path := asked(pod)
 	if number == 0 || pod.Status.PodIP == "" {
 		return ""
 	}
-	err := g.table.Probe(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(number))), path)
+	err := g.table.Probe(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(number)), path)
 	switch {
 	case err == nil:
 		return ""
@@ -62,7 +62,22 @@ func (g *Gateway) meets(ctx context.Context, pod *corev1.Pod) string {
 		return "context deadline exceeded"
 	}
 	if _, status, answered := strings.Cut(err.Error(), path+" answered "); answered {
-		return "statuscode: " + status
+		code, _, _ := strings.Cut(status, " ")
+		return "HTTP probe failed with statuscode: " + code
 	}
 	return err.Error()
+}
+
+// asked is the port and the path that the readiness of a service's program is asked at. The path is empty where a connection is enough.
+func asked(pod *corev1.Pod) (number int, path string) {
+	c := pod.Spec.Containers[0]
+	if c.ReadinessProbe != nil && c.ReadinessProbe.HTTPGet != nil {
+		path = c.ReadinessProbe.HTTPGet.Path
+	}
+	for _, p := range c.Ports {
+		if p.Name == mirror.PortName {
+			return int(p.ContainerPort), path
+		}
+	}
+	return 0, path
 }

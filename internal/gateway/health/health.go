@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/m3o/platform/internal/cluster/words"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -41,7 +40,7 @@ type Reporter struct {
 	Suspended func() []string
 	// LastWords reads the end of the log of a pod's program, of the run before the one that is on with previous.
 	LastWords func(ctx context.Context, pod *corev1.Pod, previous bool) string
-	// Meets says what the pod's readiness is met with now, in the words of the kubelet's probe; "" for an answer.
+	// Meets says what the pod's readiness probe meets now, in the words of the kubelet; "" for an answer that is one.
 	Meets func(ctx context.Context, pod *corev1.Pod) string
 	Now   func() time.Time
 
@@ -91,6 +90,7 @@ func reported(key release.Key, pods []*corev1.Pod, now time.Time) (release.Repor
 	one, byPod := release.Reported{Service: key}, map[string]*corev1.Pod{}
 	for _, pod := range pods {
 		if i, there := stateOf(pod, now); there {
+			why(context.Background(), &i, pod, mute{})
 			one.Instances = append(one.Instances, i)
 			byPod[i.Name] = pod
 		}
@@ -117,31 +117,11 @@ func (r *Reporter) answer(ctx context.Context, services []release.Reported, aske
 	for _, q := range asked {
 		i := &services[q.service].Instances[q.instance]
 		group.Go(func() error {
-			r.ask(ctx, i, q.pod, now)
+			why(ctx, i, q.pod, &witness{reporter: r, now: now})
 			return nil
 		})
 	}
 	_ = group.Wait() // what nobody answers is left out
-}
-
-func (r *Reporter) ask(ctx context.Context, i *release.Instance, pod *corev1.Pod, now time.Time) {
-	status, id := statusOf(pod), string(pod.UID)+" "
-	if i.Message == "" && status.State.Running != nil {
-		i.Message = r.heard.get(ctx, id+"met", now, rememberNothing, func() string { return words.Unready(pod, status.Name, r.Meets(ctx, pod)) })
-	}
-	// A program that ended has its last words in the run before, as soon as the next one is there or waits for its turn.
-	last := status.LastTerminationState.Terminated
-	ended := i.State == release.InstanceRestarting || i.Unsteady
-	previous := ended && status.State.Terminated == nil && last != nil
-	read := func() string { return r.LastWords(ctx, pod, previous) }
-	switch {
-	case previous:
-		i.Said = r.heard.get(ctx, id+last.ContainerID, now, rememberEnded, read)
-	case ended:
-		i.Said = r.heard.get(ctx, id+status.ContainerID, now, rememberEnded, read)
-	case status.State.Running != nil:
-		i.Said = r.heard.get(ctx, id+"runs", now, rememberRunning, read)
-	}
 }
 
 // heard remembers answers: last words of a run that has ended do not change, others are asked for again after a while.
@@ -155,6 +135,7 @@ type answer struct {
 	until time.Time
 }
 
+// How long answers are remembered.
 const (
 	rememberEnded   = time.Hour
 	rememberRunning = 20 * time.Second

@@ -96,13 +96,13 @@ func TestTheStateOfAnInstance(t *testing.T) {
 			s.RestartCount, s.LastTerminationState.Terminated = 1, ended("OOMKilled", 137, 2*time.Second, time.Minute)
 			runningSince(s, time.Second)
 			ready(p, false, 2*time.Second)
-		}, release.InstanceRestarting, true, "more memory than the 512Mi"},
-		"stopped answering": {func(p *corev1.Pod, _ *corev1.ContainerStatus) { ready(p, false, 7*time.Second) }, release.InstanceUnready, true, ""},
+		}, release.InstanceRestarting, true, "more memory than the 512 MiB"},
+		"stopped answering": {func(p *corev1.Pod, _ *corev1.ContainerStatus) { ready(p, false, 7*time.Second) }, release.InstanceUnready, true, "was not ready when its cluster asked it last"},
 		"stopped after a crash": {func(p *corev1.Pod, s *corev1.ContainerStatus) {
 			s.RestartCount, s.LastTerminationState.Terminated = 1, ended("Error", 1, time.Minute, time.Minute)
 			runningSince(s, 50*time.Second)
 			ready(p, false, 7*time.Second)
-		}, release.InstanceUnready, true, ""},
+		}, release.InstanceUnready, true, "was not ready when its cluster asked it last"},
 		"is being set up": {func(p *corev1.Pod, s *corev1.ContainerStatus) {
 			waits(s, "ContainerCreating")
 			ready(p, false, time.Hour)
@@ -110,20 +110,25 @@ func TestTheStateOfAnInstance(t *testing.T) {
 		"starts": {func(p *corev1.Pod, s *corev1.ContainerStatus) {
 			runningSince(s, time.Minute)
 			ready(p, false, time.Hour)
-		}, release.InstanceStarting, true, ""},
-		"its image is gone": {func(p *corev1.Pod, s *corev1.ContainerStatus) { waits(s, "ErrImagePull"); ready(p, false, time.Hour) }, release.InstanceStarting, true, "ErrImagePull"},
+		}, release.InstanceStarting, true, "not been seen ready yet"},
+		"its image is gone": {func(p *corev1.Pod, s *corev1.ContainerStatus) { waits(s, "ErrImagePull"); ready(p, false, time.Hour) }, release.InstanceStarting, true, "cannot be pulled"},
 		"filled its volume": {func(p *corev1.Pod, s *corev1.ContainerStatus) {
 			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "its volumes hold more than 1Gi"
 			ready(p, false, 9*time.Second)
-		}, release.InstanceRestarting, true, "Evicted its volumes hold more"},
+		}, release.InstanceRestarting, true, "volumes hold more"},
 		"was asked to go": {func(p *corev1.Pod, s *corev1.ContainerStatus) {
 			p.DeletionTimestamp = &metav1.Time{Time: noon}
 			s.State = corev1.ContainerState{Terminated: ended("Error", 1, 0, time.Minute)}
 		}, release.InstanceEnding, true, ""},
 	} {
-		i, there := stateOf(instance(c.change), noon)
-		if !there || i.State != c.state || i.Unsteady == c.steady || !strings.Contains(i.Message, c.words) || c.words == "" && i.Message != "" || i.Release != 3 {
-			t.Errorf("%s: %t %+v", name, there, i)
+		one, _ := reported(release.Key{}, []*corev1.Pod{instance(c.change)}, noon)
+		if len(one.Instances) != 1 {
+			t.Errorf("%s: %+v", name, one)
+			continue
+		}
+		i := one.Instances[0]
+		if i.State != c.state || i.Unsteady == c.steady || !strings.Contains(i.Message, c.words) || c.words == "" && i.Message != "" || i.Release != 3 {
+			t.Errorf("%s: %+v", name, i)
 		}
 	}
 	gone := instance(func(p *corev1.Pod, _ *corev1.ContainerStatus) {
@@ -199,9 +204,9 @@ func TestTheLastWordsOfACrashAreReadOnce(t *testing.T) {
 
 func TestWhatRunsAndDoesNotAnswerIsTriedOut(t *testing.T) {
 	for met, want := range map[string]string{
-		"dial tcp 10.0.0.1:8080: connect: connection refused": "nothing answers on port 8080",
-		"statuscode: 500 Internal Server Error":               "/healthz on port 8080 answers with status 500",
-		"context deadline exceeded":                           "/healthz on port 8080 does not answer in time",
+		"dial tcp 10.0.0.1:8080: connect: connection refused": "nothing answers on port 8080 any more",
+		"HTTP probe failed with statuscode: 500":              "/healthz on port 8080 answers with status 500",
+		"context deadline exceeded":                           "/healthz on port 8080 does not answer within 3 seconds",
 	} {
 		s := newSite(instance(func(p *corev1.Pod, _ *corev1.ContainerStatus) { ready(p, false, 7*time.Second) }))
 		s.met, s.said = met, "busy"
@@ -243,6 +248,7 @@ func TestThoseThatAreNotWellComeFirst(t *testing.T) {
 		}))
 	}
 	s := newSite(pods...)
+	s.met = "context deadline exceeded"
 	one := s.Page(t.Context(), release.Key{}).Services[0]
 	if len(one.Instances) != perService || one.Left != 40 || one.Instances[8].State != release.InstanceUnready || one.Instances[9].State != release.InstanceReady {
 		t.Errorf("%d listed, %d left", len(one.Instances), one.Left)

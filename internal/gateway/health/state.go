@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/m3o/platform/internal/cluster/words"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -23,7 +22,7 @@ const (
 // evictedFor is how long a pod that was ended for good counts: another one takes its place.
 const evictedFor = time.Minute
 
-// stateOf says where an instance is, and why, from what Kubernetes reports alone. False: the pod is no instance any more.
+// stateOf says where an instance is, from what Kubernetes reports of its pod. False: the pod is no instance any more.
 func stateOf(pod *corev1.Pod, now time.Time) (release.Instance, bool) {
 	i := release.Instance{Name: pod.Name, Since: pod.CreationTimestamp.Time, State: release.InstanceStarting}
 	i.Release, _ = strconv.Atoi(pod.Labels[release.LabelRelease]) // without the label: of no release
@@ -32,55 +31,23 @@ func stateOf(pod *corev1.Pod, now time.Time) (release.Instance, bool) {
 		i.Restarts = int(status.RestartCount)
 	}
 	ready, since := condition(pod, corev1.PodReady)
+	there := true
 	switch {
 	case pod.DeletionTimestamp != nil:
 		i.State, i.Since = release.InstanceEnding, pod.DeletionTimestamp.Time
 	case pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded:
 		i.State, i.Since = release.InstanceRestarting, latest(since, endOf(status))
-		i.Message = words.Short("its pod was ended: " + pod.Status.Reason + " " + pod.Status.Message)
-		return i, now.Sub(i.Since) < evictedFor
+		there = now.Sub(i.Since) < evictedFor
 	case ready == corev1.ConditionTrue:
 		i.State, i.Since = release.InstanceReady, latest(since, endOf(status))
-		if i.Unsteady = status != nil && now.Sub(i.Since) < steadyAfter(status); i.Unsteady {
-			i.Message = words.Short(words.Ended(pod, status, status.LastTerminationState.Terminated))
-		}
-	case status != nil:
-		explain(&i, pod, status, since)
-	default:
-		i.Message = unplaced(pod)
+		i.Unsteady = status != nil && now.Sub(i.Since) < steadyAfter(status)
+	case status != nil && status.State.Running != nil && since.After(status.State.Running.StartedAt.Time):
+		i.State, i.Since = release.InstanceUnready, since
+	case !endOf(status).IsZero():
+		i.State, i.Since = release.InstanceRestarting, endOf(status)
 	}
 	i.Since = i.Since.UTC()
-	return i, true
-}
-
-// explain says why a pod is not ready whose container Kubernetes tells of.
-func explain(i *release.Instance, pod *corev1.Pod, status *corev1.ContainerStatus, since time.Time) {
-	last, waiting, running := status.LastTerminationState.Terminated, status.State.Waiting, status.State.Running
-	if status.State.Terminated != nil {
-		last = status.State.Terminated
-	}
-	wasReady := running != nil && since.After(running.StartedAt.Time)
-	switch {
-	case wasReady:
-		i.State, i.Since = release.InstanceUnready, since
-	case last != nil:
-		i.State, i.Since = release.InstanceRestarting, last.FinishedAt.Time
-		i.Message = words.Short(words.Ended(pod, status, last))
-	case waiting != nil && !slices.Contains([]string{"ContainerCreating", "PodInitializing", ""}, waiting.Reason):
-		i.Message = words.Short("the container cannot be started: " + waiting.Reason + ": " + waiting.Message)
-	case running == nil:
-		i.Message = unplaced(pod)
-	}
-}
-
-// unplaced says why a pod has no container yet.
-func unplaced(pod *corev1.Pod) string {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return words.Short("no node takes it: " + c.Message)
-		}
-	}
-	return "its pod is being set up"
+	return i, there
 }
 
 // statusOf is that of the service's own container, the first.

@@ -165,10 +165,14 @@ func slim(object any) (any, error) {
 			containers[i].Name = c.Name
 			if ours { // what its state is told by
 				containers[i].Image, containers[i].Ports, containers[i].ReadinessProbe = c.Image, c.Ports, c.ReadinessProbe
-				containers[i].Resources.Limits = c.Resources.Limits
+				containers[i].Resources.Limits, containers[i].VolumeMounts = c.Resources.Limits, c.VolumeMounts
 			}
 		}
-		pod.Spec = corev1.PodSpec{Containers: containers, NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork}
+		var volumes []corev1.Volume
+		if ours {
+			volumes = pod.Spec.Volumes
+		}
+		pod.Spec = corev1.PodSpec{Containers: containers, Volumes: volumes, NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork}
 	}
 	return object, nil
 }

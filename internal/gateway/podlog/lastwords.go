@@ -6,14 +6,12 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/m3o/platform/internal/cluster/words"
 )
 
-// How much of a log its end is: as many lines as a panic takes to say what it is about, and no more bytes than are read at once.
+// How much of a log its end is: as many lines as a panic takes to say what it is about.
 const (
 	lastLines = 20
-	lastBytes = 64 << 10
+	lastBytes = 4 << 10
 )
 
 // LastWords are the end of the log of a pod's program, or of its run before, as text of some twenty lines; "" when it cannot be read.
@@ -25,5 +23,5 @@ func (s *Streamer) LastWords(ctx context.Context, pod *corev1.Pod, previous bool
 	}
 	defer stream.Close()
 	text, _ := io.ReadAll(io.LimitReader(stream, lastBytes)) // what came before an error is still worth showing
-	return words.Short(strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\x00", "\uFFFD"))
+	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\x00", "\uFFFD"))
 }

@@ -1,4 +1,4 @@
-package words
+package diagnosis
 
 import (
 	"strings"
@@ -17,5 +17,18 @@ func TestShort(t *testing.T) {
 	}
 	if Short(" as it is\n") != "as it is" {
 		t.Error("a short reason is changed")
+	}
+}
+
+func TestHopeless(t *testing.T) {
+	for _, words := range []string{`registry/x:1: not found`, "MANIFEST_UNKNOWN: manifest unknown", "pull access denied", "unauthorized: authentication required"} {
+		if !hopeless(words) {
+			t.Errorf("%q would be tried for ever", words)
+		}
+	}
+	for _, words := range []string{"dial tcp 10.0.0.1:443: i/o timeout", "connection refused", "503 Service Unavailable", "TLS handshake timeout", "429 Too Many Requests"} {
+		if hopeless(words) {
+			t.Errorf("%q would be given up at once", words)
+		}
 	}
 }
