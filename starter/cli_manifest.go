@@ -40,6 +40,8 @@ type manifest struct {
 	Health   string            `yaml:"health"`
 	Env      map[string]string `yaml:"env"`
 	Args     []string          `yaml:"args"`
+
+	unnamed bool // the name is only that of the source's folder
 }
 
 var manifestFields = []string{"name", "package", "access", "port", "replicas", "health", "env", "args"}
@@ -48,6 +50,9 @@ var manifestFields = []string{"name", "package", "access", "port", "replicas", "
 func readManifest(dir string) (manifest, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return manifest{}, misuse("%s is a file: name the folder that holds the source", dir)
+	}
+	if err := checkManifestName(dir); err != nil {
+		return manifest{}, err
 	}
 	path := filepath.Join(dir, manifestFile)
 	info, err := os.Stat(path)

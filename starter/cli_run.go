@@ -2,16 +2,12 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/client"
-	"github.com/m3o/platform/internal/source"
 )
 
 type runFlags struct {
@@ -56,13 +52,14 @@ func (s *session) run(f *runFlags, args []string) error {
 	if f.image == "" {
 		dir = args[0]
 	}
-	m, err := s.manifest(f, dir)
+	m, err := s.manifest(f, dir, f.pkg)
 	if err != nil {
 		return err
 	}
 	request := m.request()
-	if request.Image = f.image; dir != "" {
-		if request.Source, err = s.upload(dir, m.Package); err != nil {
+	request.Image = f.image
+	if dir != "" {
+		if m, request, err = s.send(f, dir, m); err != nil {
 			return err
 		}
 	}
@@ -77,6 +74,30 @@ func (s *session) run(f *runFlags, args []string) error {
 	return s.follow(m.Name, ordered.Release, dir != "")
 }
 
+// send uploads the source in the folder, once it is known to hold a program, and returns how that is to run.
+func (s *session) send(f *runFlags, dir string, m manifest) (manifest, client.ReleaseRequest, error) {
+	p, err := s.openSource(dir, m.Package, nil)
+	if err != nil {
+		return m, client.ReleaseRequest{}, err
+	}
+	defer p.close()
+	if p.chosen != "" {
+		if m, err = s.manifest(f, dir, p.chosen); err != nil {
+			return m, client.ReleaseRequest{}, err
+		}
+	}
+	p.tell(s, dir)
+	if m.unnamed {
+		if err := s.mayReplace(m.Name, p.program.ImportPath); err != nil {
+			return m, client.ReleaseRequest{}, err
+		}
+	}
+	request := m.request()
+	request.Package, request.Module = p.program.Package, p.program.ImportPath
+	request.Source, err = s.upload(p)
+	return m, request, err
+}
+
 func (s *session) printOrdered(o client.Ordered) error {
 	if s.json {
 		return printJSON(s.out, o)
@@ -85,12 +106,13 @@ func (s *session) printOrdered(o client.Ordered) error {
 	return err
 }
 
-// manifest is how the service is to run: what the source says, and what the flags say.
-func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
+// manifest is how the service is to run: what the source says, and what the flags say. The program lies in the folder pkg below dir, or
+// where the manifest in dir says.
+func (s *session) manifest(f *runFlags, dir, pkg string) (manifest, error) {
 	var m manifest
 	var err error
 	if dir != "" {
-		if m, err = readManifest(dir); err != nil {
+		if m, err = s.sourceManifest(dir, pkg); err != nil {
 			return m, err
 		}
 	}
@@ -98,35 +120,13 @@ func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
 		return m, err
 	}
 	if m.Name == "" && dir != "" {
-		whole, err := filepath.Abs(dir)
-		if err != nil {
+		m.unnamed = true
+		if m.Name, err = folderName(dir); err != nil {
 			return m, err
 		}
-		m.Name = filepath.Base(whole)
 	}
 	if m.Name == "" {
 		return m, misuse("name the service: --name shop")
 	}
 	return m, m.check(cmp.Or(s.api.Project, account.DefaultProject), f.image)
-}
-
-// upload packs a folder and sends it, unless the API has it already. It returns the source's digest.
-func (s *session) upload(dir, pkg string) (string, error) {
-	if err := source.CheckGo(dir, pkg); err != nil {
-		return "", fmt.Errorf("%s: %w", dir, err)
-	}
-	file, err := os.CreateTemp("", "m3o-source-*.tar.gz")
-	if err != nil {
-		return "", fmt.Errorf("pack the source: %w", err)
-	}
-	defer os.Remove(file.Name())
-	stats, err := source.Pack(dir, file, source.Limits{})
-	if err := errors.Join(err, file.Close()); err != nil {
-		return "", err
-	}
-	fmt.Fprintf(s.err, "Packed %d files, %d kB, %s.\n", stats.Files, (stats.Packed+999)/1000, stats.Digest[:19])
-	if err := s.api.PutSource(s.ctx(), stats.Digest, file.Name()); err != nil {
-		return "", fmt.Errorf("upload the source: %w", err)
-	}
-	return stats.Digest, nil
 }

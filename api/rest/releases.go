@@ -16,6 +16,7 @@ import (
 type ReleaseRequest struct {
 	Source   string            `json:"source,omitempty" doc:"Digest of an uploaded source."`
 	Package  string            `json:"package,omitempty" doc:"Main package in the source; \".\" when left out."`
+	Module   string            `json:"module,omitempty" doc:"Import path of the main package, by which programs are told apart."`
 	Image    string            `json:"image,omitempty" doc:"Reference of an image that exists."`
 	Access   release.Access    `json:"access,omitempty" enum:"public,key" doc:"Who may call it; key when left out."`
 	Port     int               `json:"port,omitempty" doc:"Port the program listens on; told by $PORT; 8080 when left out."`
@@ -27,7 +28,7 @@ type ReleaseRequest struct {
 
 func (r ReleaseRequest) request(key release.Key, by string) release.Request {
 	return release.Request{Service: key, By: by,
-		Origin: release.Origin{Source: r.Source, Package: r.Package, Image: r.Image},
+		Origin: release.Origin{Source: r.Source, Package: r.Package, Module: r.Module, Image: r.Image},
 		Spec:   release.Spec{Access: r.Access, Port: r.Port, Replicas: r.Replicas, Health: r.Health, Env: r.Env, Args: r.Args},
 	}.WithDefaults()
 }
@@ -47,6 +48,7 @@ func (a *API) registerReleases() {
 	typed(a, "list-releases", http.MethodGet, "/v1/services/{name}/releases", "List a service's releases", account.ReadServices, 200, a.listReleases)
 	typed(a, "get-release", http.MethodGet, "/v1/services/{name}/releases/{number}", "Show a release", account.ReadServices, 200, a.getRelease)
 	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", "Read a build's log; with ?follow=true to its end", account.ReadServices, false, a.buildLog)
+	typed(a, "list-builders", http.MethodGet, "/v1/builders", "List what sources are built with: one builder for each architecture", account.ReadServices, 200, a.listBuilders)
 	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", "Upload a source under its digest", account.WriteServices, false, a.putSource)
 }
 

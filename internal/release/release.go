@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/module"
+
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -91,6 +93,7 @@ type Spec struct {
 type Origin struct {
 	Source  string `json:"source,omitempty"`  // digest of an uploaded source, "sha256:<hex>"
 	Package string `json:"package,omitempty"` // main package in the source, "." by default
+	Module  string `json:"module,omitempty"`  // import path of that package, by which programs are told apart; empty: not known
 	Build   Build  `json:"build,omitzero"`    // how the source is built
 	Image   string `json:"image,omitempty"`   // reference of an image that exists
 }
@@ -198,6 +201,7 @@ const (
 	MaxArgs     = 100
 	MaxArgBytes = 32 << 10
 	maxImage    = 512
+	maxModule   = 1024
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -209,7 +213,6 @@ const DefaultStart = Duration(2 * time.Minute)
 var (
 	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	gopath  = regexp.MustCompile(`^(\.|(\./)?[A-Za-z0-9][-_.A-Za-z0-9]*(/[A-Za-z0-9_][-_.A-Za-z0-9]*)*)$`)
 )
 
 // WithDefaults fills in what the developer left out.
@@ -257,9 +260,17 @@ func (k Key) check(c *fault.Checker) {
 func (o Origin) check(c *fault.Checker) {
 	c.Check((o.Source == "") != (o.Image == ""), "origin", "name either a source or an image")
 	c.Check(o.Source == "" || digest.MatchString(o.Source), "origin.source", "%.80q is not a digest of the form sha256:<64 hex digits>", o.Source)
-	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "origin.package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Package == "" || isFolder(o.Package), "origin.package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Module == "" || len(o.Module) <= maxModule && module.CheckImportPath(o.Module) == nil, "origin.module", "%.80q is not an import path", o.Module)
 	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "origin.image",
 		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
+}
+
+// isFolder reports whether a package's folder has a name that files of Go modules may have. Braces mark other things where sources are
+// built.
+func isFolder(name string) bool {
+	name = strings.TrimPrefix(name, "./")
+	return name == "." || module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
 }
 
 func (s Spec) check(c *fault.Checker) {

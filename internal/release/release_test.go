@@ -66,6 +66,8 @@ func TestBadRequests(t *testing.T) {
 		"both":                       {func(r *release.Request) { r.Origin.Image = "x" }, "origin: name either a source or an image"},
 		"a source that is no digest": {func(r *release.Request) { r.Origin.Source = "main.go" }, `origin.source: "main.go" is not a digest`},
 		"a digest of another kind":   {func(r *release.Request) { r.Origin.Source = "sha512:" + strings.Repeat("a", 64) }, "is not a digest"},
+		"a package with braces":      {func(r *release.Request) { r.Origin.Package = "{out}" }, "is not a folder inside the source"},
+		"a module with spaces":       {func(r *release.Request) { r.Origin.Module = "a b" }, `origin.module: "a b" is not an import path`},
 		"a package outside":          {func(r *release.Request) { r.Origin.Package = "../other" }, `origin.package: "../other" is not a folder inside the source`},
 		"a package that climbs":      {func(r *release.Request) { r.Origin.Package = "cmd/../../other" }, "is not a folder inside the source"},
 		"a package at the root":      {func(r *release.Request) { r.Origin.Package = "/etc" }, "is not a folder inside the source"},
@@ -116,7 +118,7 @@ func TestEverythingThatIsWrongIsSaidAtOnceAndAlwaysInOneOrder(t *testing.T) {
 }
 
 func TestPackagesInsideASource(t *testing.T) {
-	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b"} {
+	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b", "_test-like", "a+b/~x", "cmd/a..b", "ünï/日本", "with space", ".hidden/x", "a@b"} {
 		r := asked().WithDefaults()
 		r.Origin.Package = p
 		if err := r.Validate(); err != nil {
