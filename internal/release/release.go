@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/module"
+
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -92,6 +94,7 @@ type Spec struct {
 type Origin struct {
 	Source  string `json:"source,omitempty"`  // digest of an uploaded source, "sha256:<hex>"
 	Package string `json:"package,omitempty"` // main package in the source, "." by default
+	Module  string `json:"module,omitempty"`  // import path of that package, by which programs are told apart; empty: not known
 	Build   Build  `json:"build,omitzero"`    // how the source is built
 	Image   string `json:"image,omitempty"`   // reference of an image that exists
 }
@@ -200,6 +203,7 @@ const (
 	MaxArgs     = 100
 	MaxArgBytes = 32 << 10
 	maxImage    = 512
+	maxModule   = 1024
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -219,7 +223,6 @@ func (s Spec) Deadline() time.Duration { return time.Duration(cmp.Or(s.Start, De
 var (
 	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	gopath  = regexp.MustCompile(`^(\.|(\./)?[A-Za-z0-9][-_.A-Za-z0-9]*(/[A-Za-z0-9_][-_.A-Za-z0-9]*)*)$`)
 )
 
 // Validate says everything that is wrong with the request by itself, at once. Fields are called as the API's body and m3o.yaml call them.
@@ -251,10 +254,18 @@ func (k Key) check(c *fault.Checker) {
 func (o Origin) check(c *fault.Checker) {
 	c.Check((o.Source == "") != (o.Image == ""), "source", "name either a source or an image")
 	c.Check(o.Source == "" || digest.MatchString(o.Source), "source", "%.80q is not a digest of the form sha256:<64 hex digits>", o.Source)
-	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Package == "" || isFolder(o.Package), "package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Module == "" || len(o.Module) <= maxModule && module.CheckImportPath(o.Module) == nil, "module", "%.80q is not an import path", o.Module)
 	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "image",
 		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
 	o.Build.check(c)
+}
+
+// isFolder reports whether a package's folder has a name that files of Go modules may have. Braces mark other things where sources are
+// built.
+func isFolder(name string) bool {
+	name = strings.TrimPrefix(name, "./")
+	return name == "." || module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
 }
 
 func (s Spec) check(c *fault.Checker) {

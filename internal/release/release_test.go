@@ -66,6 +66,8 @@ func TestBadRequests(t *testing.T) {
 		"both":                       {func(r *release.Request) { r.Origin.Image = "x" }, "source: name either a source or an image"},
 		"a source that is no digest": {func(r *release.Request) { r.Origin.Source = "main.go" }, `source: "main.go" is not a digest`},
 		"a digest of another kind":   {func(r *release.Request) { r.Origin.Source = "sha512:" + strings.Repeat("a", 64) }, "is not a digest"},
+		"a package with braces":      {func(r *release.Request) { r.Origin.Package = "{out}" }, "is not a folder inside the source"},
+		"a module with spaces":       {func(r *release.Request) { r.Origin.Module = "a b" }, `module: "a b" is not an import path`},
 		"a package outside":          {func(r *release.Request) { r.Origin.Package = "../other" }, `package: "../other" is not a folder inside the source`},
 		"a package that climbs":      {func(r *release.Request) { r.Origin.Package = "cmd/../../other" }, "is not a folder inside the source"},
 		"a package at the root":      {func(r *release.Request) { r.Origin.Package = "/etc" }, "is not a folder inside the source"},
@@ -77,7 +79,7 @@ func TestBadRequests(t *testing.T) {
 		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "port: -1 is not a port"},
 		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "replicas: 51 is not between 1 and 50"},
 		"a start too soon":           {func(r *release.Request) { r.Spec.Start = release.Duration(9 * time.Second) }, "start: 9s is not between 10s and 30m"},
-		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h0m0s is not between 10s and 30m"},
+		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h is not between 10s and 30m"},
 		"a health that is no path":   {func(r *release.Request) { r.Spec.Health = "healthz" }, `health: "healthz" is not a path`},
 		"too many arguments":         {func(r *release.Request) { r.Spec.Args = make([]string, 101) }, "args: 101 arguments are more than 100"},
 		"arguments too large":        {func(r *release.Request) { r.Spec.Args = []string{strings.Repeat("x", 40000)} }, "args: 40000 bytes are more than 32768"},
@@ -118,7 +120,7 @@ func TestEverythingThatIsWrongIsSaidAtOnceAndAlwaysInOneOrder(t *testing.T) {
 }
 
 func TestPackagesInsideASource(t *testing.T) {
-	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b"} {
+	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b", "_test-like", "a+b/~x", "cmd/a..b", "ünï/日本", "with space", ".hidden/x", "a@b"} {
 		r := asked()
 		r.Origin.Package = p
 		if err := r.Validate(); err != nil {
