@@ -101,19 +101,38 @@ func TestPodsSayWhatTheirReleaseAsksOfGateways(t *testing.T) {
 		t.Errorf("annotations %v, want %v", plain, want)
 	}
 	r.Number, r.Spec.Access, r.Spec.Preflight, r.Spec.Protocol = 2, release.ByKey, release.Public, release.H2C
-	r.Spec.Timeout, r.Spec.MaxBody, r.Spec.Health = release.Duration(15*time.Minute), 150<<20, "/up"
+	r.Spec.Timeout, r.Spec.MaxBody = release.Duration(15*time.Minute), 150<<20
 	d := applyService(t, r)
 	want := map[string]string{release.LabelAccess: "key", release.LabelPreflight: "public", release.MarkProtocol: "h2c",
 		release.MarkTimeout: "15m0s", release.MarkMaxBody: "157286400"}
 	if got := d.Spec.Template.Annotations; !maps.Equal(got, want) {
 		t.Errorf("annotations %v, want %v", got, want)
 	}
-	if h := d.Spec.Template.Spec.Containers[0].ReadinessProbe.HTTPGet.HTTPHeaders; len(h) != 1 || h[0].Name != "X-Forwarded-Proto" || h[0].Value != "https" {
-		t.Errorf("a program that sends callers to https is asked for its health with %v", h)
-	}
 	s, err := admin.CoreV1().Services("project-asking").Get(t.Context(), "hello", metav1.GetOptions{})
 	if err != nil || s.Labels[release.LabelPreflight] != "public" {
 		t.Errorf("service %+v, %v", s.Labels, err)
+	}
+	r.Number, r.Spec = 3, release.Spec{Access: release.Public, Port: 9090, Replicas: 1, Health: "/up"}
+	d = applyService(t, r)
+	if h := d.Spec.Template.Spec.Containers[0].ReadinessProbe.HTTPGet.HTTPHeaders; len(h) != 1 || h[0].Name != "X-Forwarded-Proto" || h[0].Value != "https" {
+		t.Errorf("a program that sends callers to https is asked for its health with %v", h)
+	}
+}
+
+// How long a program may take to start is the release's to say; what speaks HTTP/2 alone is not asked for its health by kubelets, which
+// do not.
+func TestServiceMayTakeItsTimeToStart(t *testing.T) {
+	r := hello("slow", 1)
+	if d := applyService(t, r); *d.Spec.ProgressDeadlineSeconds != 120 {
+		t.Errorf("it fails after %d s by default", *d.Spec.ProgressDeadlineSeconds)
+	}
+	r.Spec.Start, r.Spec.Protocol, r.Spec.Health = release.Duration(10*time.Minute), release.H2C, "/healthz"
+	d := applyService(t, r)
+	if *d.Spec.ProgressDeadlineSeconds != 600 {
+		t.Errorf("it fails after %d s, not after 10 minutes", *d.Spec.ProgressDeadlineSeconds)
+	}
+	if p := d.Spec.Template.Spec.Containers[0].ReadinessProbe; p.TCPSocket == nil || p.HTTPGet != nil {
+		t.Errorf("a kubelet asks %+v", p.ProbeHandler)
 	}
 }
 
