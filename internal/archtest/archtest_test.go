@@ -90,7 +90,7 @@ var layers = map[string][]string{
 	"internal/lineage":         {},
 	"internal/telemetry":       {"internal/lineage"},
 	"internal/region":          {"internal/fault", "internal/answer"},
-	"internal/release":         {"internal/fault", "internal/answer", "internal/region"},
+	"internal/release":         {"internal/fault", "internal/answer", "internal/region", "internal/account"},
 	"internal/secret":          {"internal/fault"},
 	"internal/ticket":          {"internal/fault", "internal/secret"},
 	"internal/blob":            {"internal/fault"},

@@ -42,6 +42,8 @@ type World struct {
 	Remove    func(service string) error // why a kill fails
 	Progress  release.Progress           // what every service says that it is at
 
+	Registered map[string][]string // services that registered themselves, by the region's name
+
 	Store *store.Store
 	URL   string
 
