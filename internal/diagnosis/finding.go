@@ -77,11 +77,11 @@ type patient struct {
 func (p patient) examine() Finding {
 	for _, c := range p.pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return Finding{Words: p.homeless(c.Message)}
+			return Finding{Words: Unplaced(p.pod, c.Message)}
 		}
 	}
 	if p.pod.Status.Phase == corev1.PodFailed {
-		return Finding{Words: p.evicted()}
+		return Finding{Words: Evicted(p.pod)}
 	}
 	for i := range p.pod.Status.ContainerStatuses {
 		status := &p.pod.Status.ContainerStatuses[i]
@@ -135,7 +135,7 @@ func (p patient) pulls(status *corev1.ContainerStatus, message string) Finding {
 		message += " (the registry speaks plain HTTP, which this node must be allowed for it)"
 	}
 	name := status.Image
-	if c := p.container(status.Name); c != nil && c.Image != "" {
+	if c := containerOf(p.pod, status.Name); c != nil && c.Image != "" {
 		name = c.Image
 	}
 	return Finding{Words: "the image " + name + " cannot be pulled: " + Short(message), Certain: hopeless(message)}
@@ -147,10 +147,10 @@ func hopeless(words string) bool {
 		"access denied", "denied:", "does not exist", "no matching manifest", "no match for platform", "403 forbidden")
 }
 
-// container is the container's spec, nil when the pod does not say.
-func (p patient) container(name string) *corev1.Container {
-	for i := range p.pod.Spec.Containers {
-		if c := &p.pod.Spec.Containers[i]; c.Name == name {
+// containerOf is the container's spec, nil when the pod does not say.
+func containerOf(pod *corev1.Pod, name string) *corev1.Container {
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; c.Name == name {
 			return c
 		}
 	}

@@ -15,29 +15,30 @@ func (p patient) unready(status *corev1.ContainerStatus) Finding {
 	if last != nil && (said == "" || status.RestartCount >= EnoughEnds) {
 		return p.ended(status, last, true)
 	}
-	return Finding{Words: p.probed(status.Name, said)}
+	words := p.witness.LastWords(p.ctx, p.pod, status.Name, false)
+	return Finding{Words: Unready(p.pod, status.Name, said, words) + lastWords(words)}
 }
 
-// probed explains what a readiness probe met.
-func (p patient) probed(container, said string) string {
-	asked := p.probe(container)
+// Unready says why a program that runs is not ready, by what its readiness probe met in the kubelet's words ("": nothing yet), and what
+// helps, as far as its last words tell. They themselves are not in it.
+func Unready(pod *corev1.Pod, container, met, said string) string {
+	asked := probeOf(pod, container)
 	switch {
-	case said == "":
+	case met == "":
 		return "the program runs, and has not been seen ready yet"
-	case strings.Contains(said, "connection refused"):
-		return p.silent(container, asked)
-	case redirectsToHTTPS(said):
+	case strings.Contains(met, "connection refused"):
+		return asked.silent(said)
+	case redirectsToHTTPS(met):
 		return asked.String() + " redirects to https, which the platform speaks for the program: answer the health check without redirecting"
-	case strings.Contains(said, "statuscode"):
-		_, code, _ := strings.Cut(said, "statuscode: ")
-		return asked.answers(strings.TrimSpace(code)) + lastWords(p.witness.LastWords(p.ctx, p.pod, container, false))
-	case holdsAny(said, "malformed HTTP", "server gave HTTP response to HTTPS", "HTTP/1.x transport connection broken"):
+	case strings.Contains(met, "statuscode"):
+		_, code, _ := strings.Cut(met, "statuscode: ")
+		return asked.answers(strings.TrimSpace(code))
+	case holdsAny(met, "malformed HTTP", "server gave HTTP response to HTTPS", "HTTP/1.x transport connection broken"):
 		return asked.String() + " does not answer in HTTP/1.1: serve it, leave the health path out, or say --protocol h2c if that is what it speaks"
-	case holdsAny(said, "deadline exceeded", "i/o timeout", "Client.Timeout"):
-		return asked.String() + " does not answer within 3 seconds: answer the health check without waiting for others" +
-			lastWords(p.witness.LastWords(p.ctx, p.pod, container, false))
+	case holdsAny(met, "deadline exceeded", "i/o timeout", "Client.Timeout"):
+		return asked.String() + " does not answer within 3 seconds: answer the health check without waiting for others"
 	}
-	return "it is not ready: " + said
+	return "it is not ready: " + met
 }
 
 // redirectsToHTTPS recognises the kubelet's own words: it asks in plain HTTP, follows a redirect to the same host, and meets a program
@@ -76,37 +77,41 @@ func (a probe) answers(status string) string {
 	return words + ": answer the health check with 200"
 }
 
-// probe is the port and the path that the container's readiness is asked at.
-func (p patient) probe(container string) probe {
-	c := p.container(container)
+// Probe is the port and the path that the container's readiness is asked at. The path is empty where a connection is enough, the port 0
+// when the pod does not say.
+func Probe(pod *corev1.Pod, container string) (port int32, path string) {
+	c := containerOf(pod, container)
 	if c == nil || c.ReadinessProbe == nil {
-		return probe{}
+		return 0, ""
 	}
-	var at probe
 	name := ""
 	switch asks := c.ReadinessProbe; {
 	case asks.HTTPGet != nil:
-		at.path, name = asks.HTTPGet.Path, asks.HTTPGet.Port.StrVal
+		path, name = asks.HTTPGet.Path, asks.HTTPGet.Port.StrVal
 	case asks.TCPSocket != nil:
 		name = asks.TCPSocket.Port.StrVal
 	}
-	for _, port := range c.Ports {
-		if port.Name == name {
-			at.port = port.ContainerPort
+	for _, p := range c.Ports {
+		if p.Name == name {
+			port = p.ContainerPort
 		}
 	}
-	return at
+	return port, path
+}
+
+func probeOf(pod *corev1.Pod, container string) probe {
+	port, path := Probe(pod, container)
+	return probe{port, path}
 }
 
 // silent explains a program that takes no connection on its port. Only the program itself can say where it listens instead: what
 // addresses its last words name is the best that there is.
-func (p patient) silent(container string, asked probe) string {
+func (a probe) silent(said string) string {
 	words := "nothing answers on its port yet"
-	if asked.port != 0 {
-		words = fmt.Sprintf("nothing answers on port %d yet", asked.port)
+	if a.port != 0 {
+		words = fmt.Sprintf("nothing answers on port %d yet", a.port)
 	}
-	said := p.witness.LastWords(p.ctx, p.pod, container, false)
-	return words + ": " + elsewhere(said, asked.port) + lastWords(said)
+	return words + ": " + elsewhere(said, a.port)
 }
 
 var (
