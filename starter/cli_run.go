@@ -17,7 +17,7 @@ import (
 type runFlags struct {
 	name, pkg, health, image string
 	port, replicas           int
-	public, detach           bool
+	public, detach, verbose  bool
 	env, args                []string
 }
 
@@ -42,6 +42,7 @@ func runCommand() *cobra.Command {
 	flags.StringArrayVar(&f.args, "arg", nil, "an argument of the program; may be repeated")
 	flags.StringVar(&f.image, "image", "", "bring out this image instead of a source")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "on a terminal, print the build's log as it comes")
 	completeFlag(cmd, "name", serviceNames)
 	return cmd
 }
@@ -49,6 +50,7 @@ func runCommand() *cobra.Command {
 // run brings out a release of a folder or of an image.
 func (s *session) run(f *runFlags, args []string) error {
 	s.patient()
+	s.verbose = f.verbose
 	if (len(args) == 0) == (f.image == "") {
 		return misuse("name either a source folder or an --image: %s", s.cmd.UseLine())
 	}

@@ -241,7 +241,7 @@ func (i imageBuilder) BuildImage(ctx context.Context, in release.BuildInput) (re
 		return release.Image{}, err
 	}
 	log := &lateLog{open: func() (io.WriteCloser, error) { return i.blobs.Append(ctx, in.LogName()) }}
-	result, err := i.builder.Build(ctx, build.Input{Service: in.Service, Source: in.Origin.Source, Package: in.Origin.Package,
+	result, err := i.builder.Build(ctx, build.Input{Service: in.Service, Source: in.Origin.Source, Package: in.Origin.Package, Build: in.Origin.Build,
 		Open: func(ctx context.Context) (io.ReadCloser, error) { return i.blobs.Get(ctx, name, 0, -1) }}, log)
 	if err := errors.Join(err, log.close()); err != nil {
 		return release.Image{}, err

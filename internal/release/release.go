@@ -269,6 +269,7 @@ func (o Origin) check(c *fault.Checker) {
 	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "origin.package", "%.80q is not a folder inside the source", o.Package)
 	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "origin.image",
 		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
+	o.Build.check(c)
 }
 
 func (s Spec) check(c *fault.Checker) {
