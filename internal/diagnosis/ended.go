@@ -13,20 +13,23 @@ import (
 // ended explains a program that ended: how, how often, what it said last, and what helps.
 func (p patient) ended(status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, previous bool) Finding {
 	said := p.witness.LastWords(p.ctx, p.pod, status.Name, previous)
-	return Finding{Words: Ended(p.pod, status, t, said) + lastWords(said), Certain: status.RestartCount >= EnoughEnds}
+	found := ended(p.pod, status, t, said)
+	found.Said, found.Certain = said, status.RestartCount >= EnoughEnds
+	return found
 }
 
 // Ended says how a container's program ended and how often it was started, with what helps, as far as its last words tell. They themselves
 // are not in it.
 func Ended(pod *corev1.Pod, status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, said string) string {
-	words := end(pod, status.Name, t)
+	return ended(pod, status, t, said).Words()
+}
+
+func ended(pod *corev1.Pod, status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, said string) Finding {
+	found := Finding{Cause: end(pod, status.Name, t), Help: help(pod, status.Name, said)}
 	if status.RestartCount > 0 {
-		words += fmt.Sprintf(" (started %d times)", status.RestartCount+1)
+		found.Cause += fmt.Sprintf(" (started %d times)", status.RestartCount+1)
 	}
-	if help := help(pod, status.Name, said); help != "" {
-		words += ": " + help
-	}
-	return words
+	return found
 }
 
 // end is how a program ended.
@@ -53,13 +56,6 @@ func signalOf(t *corev1.ContainerStateTerminated) syscall.Signal {
 		return syscall.Signal(n)
 	}
 	return syscall.Signal(t.Signal)
-}
-
-func lastWords(said string) string {
-	if said == "" {
-		return ""
-	}
-	return "; its last words:\n" + said
 }
 
 // A port below 1024 is open to a program when it is the service's; any other that it asks for is not.

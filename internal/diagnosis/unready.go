@@ -16,29 +16,35 @@ func (p patient) unready(status *corev1.ContainerStatus) Finding {
 		return p.ended(status, last, true)
 	}
 	words := p.witness.LastWords(p.ctx, p.pod, status.Name, false)
-	return Finding{Words: Unready(p.pod, status.Name, said, words) + lastWords(words)}
+	found := unready(p.pod, status.Name, said, words)
+	found.Said = words
+	return found
 }
 
 // Unready says why a program that runs is not ready, by what its readiness probe met in the kubelet's words ("": nothing yet), and what
 // helps, as far as its last words tell. They themselves are not in it.
 func Unready(pod *corev1.Pod, container, met, said string) string {
+	return unready(pod, container, met, said).Words()
+}
+
+func unready(pod *corev1.Pod, container, met, said string) Finding {
 	asked := probeOf(pod, container)
 	switch {
 	case met == "":
-		return "the program runs, and has not been seen ready yet"
+		return Finding{Cause: "the program runs, and has not been seen ready yet"}
 	case strings.Contains(met, "connection refused"):
 		return asked.silent(said)
 	case redirectsToHTTPS(met):
-		return asked.String() + " redirects to https, which the platform speaks for the program: answer the health check without redirecting"
+		return Finding{Cause: asked.String() + " redirects to https, which the platform speaks for the program", Help: "answer the health check without redirecting"}
 	case strings.Contains(met, "statuscode"):
 		_, code, _ := strings.Cut(met, "statuscode: ")
 		return asked.answers(strings.TrimSpace(code))
 	case holdsAny(met, "malformed HTTP", "server gave HTTP response to HTTPS", "HTTP/1.x transport connection broken"):
-		return asked.String() + " does not answer in HTTP/1.1: serve it, leave the health path out, or say --protocol h2c if that is what it speaks"
+		return Finding{Cause: asked.String() + " does not answer in HTTP/1.1", Help: "serve it, leave the health path out, or say --protocol h2c if that is what it speaks"}
 	case holdsAny(met, "deadline exceeded", "i/o timeout", "Client.Timeout"):
-		return asked.String() + " does not answer within 3 seconds: answer the health check without waiting for others"
+		return Finding{Cause: asked.String() + " does not answer within 3 seconds", Help: "answer the health check without waiting for others"}
 	}
-	return "it is not ready: " + met
+	return Finding{Cause: "it is not ready: " + met}
 }
 
 // redirectsToHTTPS recognises the kubelet's own words: it asks in plain HTTP, follows a redirect to the same host, and meets a program
@@ -64,17 +70,17 @@ func (a probe) String() string {
 }
 
 // answers explains a status that is no success.
-func (a probe) answers(status string) string {
-	words := fmt.Sprintf("%s answers with status %s", a, status)
+func (a probe) answers(status string) Finding {
+	found := Finding{Cause: fmt.Sprintf("%s answers with status %s", a, status), Help: "answer the health check with 200"}
 	switch {
 	case status == "404" || status == "405":
-		return words + ": say with --health a path that answers GET with 200"
+		found.Help = "say with --health a path that answers GET with 200"
 	case status == "401" || status == "403":
-		return words + ": the health check brings no credentials, so answer it without"
+		found.Help = "the health check brings no credentials, so answer it without"
 	case strings.HasPrefix(status, "5"):
-		return words + ": it says that it is not well"
+		found.Help = "it says that it is not well"
 	}
-	return words + ": answer the health check with 200"
+	return found
 }
 
 // Probe is the port and the path that the container's readiness is asked at. The path is empty where a connection is enough, the port 0
@@ -106,12 +112,12 @@ func probeOf(pod *corev1.Pod, container string) probe {
 
 // silent explains a program that takes no connection on its port. Only the program itself can say where it listens instead: what
 // addresses its last words name is the best that there is.
-func (a probe) silent(said string) string {
-	words := "nothing answers on its port yet"
+func (a probe) silent(said string) Finding {
+	found := Finding{Cause: "nothing answers on its port", Help: elsewhere(said, a.port)}
 	if a.port != 0 {
-		words = fmt.Sprintf("nothing answers on port %d yet", a.port)
+		found.Cause = fmt.Sprintf("nothing answers on port %d", a.port)
 	}
-	return words + ": " + elsewhere(said, a.port)
+	return found
 }
 
 var (
