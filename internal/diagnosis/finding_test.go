@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -94,6 +95,10 @@ func TestFindings(t *testing.T) {
 			"/up on port 8080 redirects to https, which the platform speaks for the program: answer the health check without redirecting"},
 		"health in time": {pod("/up", runs()), told{warning: `Readiness probe failed: Get "http://10.1.2.3:8080/up": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`}, false,
 			"/up on port 8080 does not answer within 3 seconds: answer the health check without waiting for others"},
+		"on another address": {pod("", runs()), told{now: "listening on [::]:8080", warning: refused}, false,
+			"nothing answers on port 8080: it may listen on IPv6 alone, or on one address: listen on all addresses (0.0.0.0); its last words:\nlistening on [::]:8080"},
+		"HTTP/2 alone": {pod("/up", runs()), told{warning: `(combined from similar events): Readiness probe failed: Get "http://10.1.2.3:8080/up": read tcp 10.1.0.1:46212->10.1.2.3:8080: read: connection reset by peer`}, false,
+			"/up on port 8080 does not answer in HTTP/1.1: serve it, leave the health path out, or say --protocol h2c if that is what it speaks"},
 		"no HTTP": {pod("/up", runs()), told{warning: `Readiness probe failed: Get "http://10.1.2.3:8080/up": net/http: HTTP/1.x transport connection broken: malformed HTTP response "INFO {}"`}, false,
 			"/up on port 8080 does not answer in HTTP/1.1: serve it, leave the health path out, or say --protocol h2c if that is what it speaks"},
 		"ended once":  {pod("", loops(1, 2, "Error")), told{before: "panic: no database"}, false, "the program ends with exit code 2 (started 2 times); its last words:\npanic: no database"},
@@ -126,7 +131,7 @@ func TestFindings(t *testing.T) {
 // Whoever runs a region is not told how to write the program of one of its parts, but which nodes it takes.
 func TestOperatorsAreToldWhatIsTheirs(t *testing.T) {
 	for want, p := range map[string]corev1.Pod{
-		"nothing answers on port 8080; its last words:\nstarting":                                                                                            pod("", runs()),
+		"nothing answers on port 8080; its last words:\nstarting": pod("", runs()),
 		"none of the 1 nodes has room for an instance (0.05 CPU, 64 MiB): 1 lack CPU: make the nodes larger or more of them (kubernetes.nodes in platform.yaml)": unplaced("0/1 nodes are available: 1 Insufficient cpu."),
 	} {
 		if got := diagnosis.Of(t.Context(), &p, told{now: "starting", warning: refused}).OperatorWords(); got != want {
@@ -135,14 +140,19 @@ func TestOperatorsAreToldWhatIsTheirs(t *testing.T) {
 	}
 }
 
-// A restart is told while the program runs again, until its probe has said something new.
+// A restart is told while the program has just begun to run again; later, what its probe met is.
 func TestARestartIsTold(t *testing.T) {
 	again := runs()
+	again.State.Running.StartedAt = metav1.Now()
 	again.RestartCount, again.LastTerminationState.Terminated = 1, &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
 	p := pod("", again)
 	want := "the program ends with exit code 1 (started 2 times); its last words:\nlost the database"
-	if found := diagnosis.Of(t.Context(), &p, told{before: "lost the database"}); found.Words() != want || found.Certain {
+	if found := diagnosis.Of(t.Context(), &p, told{before: "lost the database", warning: refused}); found.Words() != want || found.Certain {
 		t.Errorf("%+v", found)
+	}
+	p.Status.ContainerStatuses[0].State.Running.StartedAt = metav1.NewTime(time.Now().Add(-time.Minute))
+	if found := diagnosis.Of(t.Context(), &p, told{before: "lost the database", warning: refused}); found.Cause != "nothing answers on port 8080" || found.Certain {
+		t.Errorf("a minute later: %+v", found)
 	}
 }
 
@@ -214,10 +224,10 @@ func TestWorst(t *testing.T) {
 // Of a pod whose spec was cut down the same is said, with fewer figures.
 func TestAPodWithoutItsSpec(t *testing.T) {
 	for want, p := range map[string]corev1.Pod{
-		"nothing answers on its port: it names port 3000": pod("", runs()),
-		"took more memory than an instance may use":           pod("", loops(2, 137, "OOMKilled")),
-		"it wrote more than the 256 MiB that /tmp may hold":   ended(`Usage of EmptyDir volume "tmp" exceeds the limit "256Mi". `),
-		"none of the 1 nodes has room for an instance: 1":     unplaced("0/1 nodes are available: 1 Insufficient cpu."),
+		"nothing answers on its port: it names port 3000":   pod("", runs()),
+		"took more memory than an instance may use":         pod("", loops(2, 137, "OOMKilled")),
+		"it wrote more than the 256 MiB that /tmp may hold": ended(`Usage of EmptyDir volume "tmp" exceeds the limit "256Mi". `),
+		"none of the 1 nodes has room for an instance: 1":   unplaced("0/1 nodes are available: 1 Insufficient cpu."),
 	} {
 		p.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "hello"}}}
 		if found := diagnosis.Of(t.Context(), &p, told{now: "listening on :3000", warning: refused}); !strings.Contains(found.Words(), want) {

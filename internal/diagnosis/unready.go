@@ -4,17 +4,21 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
+// settling is how long a program that was started again is known by how it ended before: what is said of its probe may be older.
+const settling = 10 * time.Second
+
 // unready explains a container that runs and is not ready, by what its probe met.
 func (p patient) unready(status *corev1.ContainerStatus) Finding {
-	said := strings.TrimPrefix(p.witness.Warning(p.ctx, p.pod, "Unhealthy", "Readiness probe"), "Readiness probe failed: ")
-	last := status.LastTerminationState.Terminated
-	if last != nil && (said == "" || status.RestartCount >= EnoughEnds) {
+	last, running := status.LastTerminationState.Terminated, status.State.Running
+	if last != nil && (status.RestartCount >= EnoughEnds || running == nil || time.Since(running.StartedAt.Time) < settling) {
 		return p.ended(status, last, true)
 	}
+	_, said, _ := strings.Cut(p.witness.Warning(p.ctx, p.pod, "Unhealthy", "Readiness probe"), "Readiness probe failed: ")
 	words := p.witness.LastWords(p.ctx, p.pod, status.Name, false)
 	found := unready(p.pod, status.Name, said, words)
 	found.Said = words
@@ -39,7 +43,7 @@ func unready(pod *corev1.Pod, container, met, said string) Finding {
 	case strings.Contains(met, "statuscode"):
 		_, code, _ := strings.Cut(met, "statuscode: ")
 		return asked.answers(strings.TrimSpace(code))
-	case holdsAny(met, "malformed HTTP", "server gave HTTP response to HTTPS", "HTTP/1.x transport connection broken"):
+	case holdsAny(met, "malformed HTTP", "HTTP/1.x transport connection broken", "connection reset by peer", ": EOF"):
 		return Finding{Cause: asked.String() + " does not answer in HTTP/1.1", Help: "serve it, leave the health path out, or say --protocol h2c if that is what it speaks"}
 	case holdsAny(met, "deadline exceeded", "i/o timeout", "Client.Timeout"):
 		return Finding{Cause: asked.String() + " does not answer within 3 seconds", Help: "answer the health check without waiting for others"}
@@ -139,6 +143,7 @@ func elsewhere(said string, port int32) string {
 		if last := all[len(all)-1][1]; last != wanted {
 			return fmt.Sprintf("it names port %s: listen on $PORT, or deploy with --port %s", last, last)
 		}
+		return "it may listen on IPv6 alone, or on one address: listen on all addresses (0.0.0.0)"
 	}
 	return "listen on $PORT on all addresses (0.0.0.0), or say with --port where it listens; if it needs longer, say so with --start"
 }
