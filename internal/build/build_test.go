@@ -117,10 +117,10 @@ func programIn(t *testing.T, reference string) []byte {
 	img, err := remote.Image(ref)
 	must(err)
 	layers, err := img.Layers()
-	if err != nil || len(layers) != 1 {
+	if err != nil || len(layers) < 2 {
 		t.Fatalf("%d layers, %v", len(layers), err)
 	}
-	return fileIn(layers[0], "app")
+	return fileIn(layers[len(layers)-1], "app/main")
 }
 
 // says runs the program.
@@ -185,14 +185,26 @@ func digestOf(r Result) string { return r.Reference[strings.Index(r.Reference, "
 
 func TestKeysDiffer(t *testing.T) {
 	seen := map[string]bool{}
-	for _, k := range [][4]string{{"a", ".", "go1", "amd64"}, {"b", ".", "go1", "amd64"}, {"a", "x", "go1", "amd64"}, {"a", ".", "go2", "amd64"}, {"a", ".", "go1", "arm64"}} {
-		seen[Key(k[0], k[1], k[2], k[3])] = true
+	for _, k := range []struct {
+		source, pkg string
+		build       release.Build
+		version     string
+		arch        string
+	}{
+		{"a", ".", release.Build{}, "go1", "amd64"}, {"b", ".", release.Build{}, "go1", "amd64"}, {"a", "x", release.Build{}, "go1", "amd64"},
+		{"a", ".", release.Build{}, "go2", "amd64"}, {"a", ".", release.Build{}, "go1", "arm64"},
+		{"a", ".", release.Build{Tags: []string{"x"}}, "go1", "amd64"}, {"a", ".", release.Build{Set: map[string]string{"main.a": "x"}}, "go1", "amd64"},
+		{"a", ".", release.Build{Set: map[string]string{"main.a": "y"}}, "go1", "amd64"},
+		{"a", ".", release.Build{Include: []string{"x"}}, "go1", "amd64"}, {"a", ".", release.Build{Exclude: []string{"x"}}, "go1", "amd64"},
+	} {
+		key := Key(k.source, k.pkg, k.build, k.version, k.arch)
+		if seen[key] {
+			t.Errorf("%+v has the key of another build", k)
+		}
+		seen[key] = true
 	}
-	if len(seen) != 5 {
-		t.Errorf("%d keys", len(seen))
-	}
-	if Key("a", "./x", "go1", "amd64") != Key("a", "x", "go1", "amd64") {
-		t.Error("one package has two keys")
+	if Key("a", "./x", release.Build{Tags: []string{"b", "a", "b"}}, "go1", "amd64") != Key("a", "x", release.Build{Tags: []string{"a", "b"}}, "go1", "amd64") {
+		t.Error("one build has two keys")
 	}
 }
 
@@ -225,6 +237,8 @@ func TestOtherLayoutsAreBuilt(t *testing.T) {
 		"a nested module":       {map[string]string{"readme": "x", "services/a/go.mod": gomod, "services/a/main.go": print}, "services/a", "it runs\n"},
 		"a workspace": {map[string]string{"go.work": "go 1.24\n\nuse ./a\nuse ./lib\n", "a/go.mod": "module example.com/a\n\ngo 1.24\n", "a/main.go": use,
 			"lib/go.mod": "module example.com/lib\n\ngo 1.24\n", "lib/lib.go": lib}, "a", "from the library\n"},
+		"a workspace below": {map[string]string{"deep/go.work": "go 1.24\n\nuse ./a+b/_x\nuse ./lib\n", "deep/a+b/_x/go.mod": "module example.com/a\n\ngo 1.24\n", "deep/a+b/_x/main.go": use,
+			"deep/lib/go.mod": "module example.com/lib\n\ngo 1.24\n", "deep/lib/lib.go": lib}, "deep/a+b/_x", "from the library\n"},
 		"a replaced module": {map[string]string{"go.mod": "module example.com/a\n\ngo 1.24\n\nrequire example.com/lib v1.0.0\n\nreplace example.com/lib => ./lib\n",
 			"main.go": use, "lib/go.mod": "module example.com/lib\n\ngo 1.24\n", "lib/lib.go": lib}, ".", "from the library\n"},
 		"a toolchain line that names another Go": {map[string]string{"go.mod": gomod + "\ntoolchain go1.99.0\n", "main.go": print}, ".", "it runs\n"},
@@ -252,8 +266,8 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 		"a mistake in another package": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/x\"\n\nfunc main() {}\n", "x/x.go": "package x\n\nvar x int = \"text\"\n"}, ".", fault.Failed,
 			[]string{"x/x.go:3:13: cannot use \"text\""}},
 		"no main function":            {map[string]string{"go.mod": gomod, "main.go": "package main\n"}, ".", fault.Failed, []string{"function main is undeclared"}},
-		"a package that is not there": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/none\"\n\nfunc main() {}\n"}, ".", fault.Failed, []string{"example.com/app/none"}},
-		"a newer Go":                  {map[string]string{"go.mod": "module x\n\ngo 1.99\n", "main.go": print}, ".", fault.Failed, []string{"requires go >= 1.99", "running go 1."}},
+		"a package that is not there": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/none\"\n\nfunc main() {}\n"}, ".", fault.Invalid, []string{"main.go imports example.com/app/none"}},
+		"a newer Go":                  {map[string]string{"go.mod": "module x\n\ngo 1.99\n", "main.go": print}, ".", fault.Invalid, []string{"go.mod needs Go 1.99, and services are built with Go 1."}},
 		"no main package":             {map[string]string{"go.mod": gomod, "x.go": "package x\n", "cmd/a/main.go": print}, ".", fault.Invalid, []string{"found main packages in ./cmd/a"}},
 		"no module":                   {map[string]string{"main.go": print}, ".", fault.Invalid, []string{"no go.mod"}},
 		"cgo":                         {map[string]string{"go.mod": gomod, "main.go": "package main\n\n// #cgo LDFLAGS: -evil\nimport \"C\"\n\nfunc main() {}\n"}, ".", fault.Invalid, []string{"without cgo"}},

@@ -17,10 +17,10 @@ import (
 )
 
 // compile makes the program and returns its path.
-func (b *Builder) compile(ctx context.Context, pkg string, w *work, c caches, log io.Writer) (string, error) {
-	args := append([]string{"build"}, buildFlags...)
+func (b *Builder) compile(ctx context.Context, in Input, w *work, c caches, log io.Writer) (string, error) {
+	args := append([]string{"build"}, goFlags(in.Build)...)
 	args = append(args, "-o", outMark+"/app", ".")
-	if err := b.runGo(ctx, w, c, pkg, args, log); err != nil {
+	if err := b.runGo(ctx, w, c, in.Package, args, log); err != nil {
 		return "", err
 	}
 	program := filepath.Join(w.private, "out", "app")
@@ -63,12 +63,15 @@ func (f folders) replacer(proxy string) *strings.Replacer {
 }
 
 // resolved puts what the marks stand for in their place. A source's paths are not part of the strings, but for the
-// package, which cannot hold a brace.
+// package, which cannot hold a brace; arguments that do not begin with a mark are as they are, for they may hold what users set.
 func (j job) resolved(f folders, proxy string) job {
 	r := f.replacer(proxy)
 	out := job{dir: r.Replace(j.dir), folders: j.folders}
 	for _, a := range j.args {
-		out.args = append(out.args, r.Replace(a))
+		if strings.HasPrefix(a, "{") {
+			a = r.Replace(a)
+		}
+		out.args = append(out.args, a)
 	}
 	for _, e := range j.env {
 		out.env = append(out.env, r.Replace(e))
@@ -88,19 +91,18 @@ func (b *Builder) settings(workspace string) []string {
 	}
 }
 
-// workspace honours a go.work at the top of the source, and none elsewhere: the go command would look for one in the
-// folders above.
-func workspace(w *work) string {
-	if info, err := os.Lstat(filepath.Join(w.source, "go.work")); err == nil && info.Mode().IsRegular() {
-		return sourceMark + "/go.work"
+// goWork is the go.work in force, which the go command would look for above the source too.
+func (w *work) goWork() string {
+	if w.workspace == "" {
+		return "off"
 	}
-	return "off"
+	return sourceMark + "/" + w.workspace
 }
 
 // runGo runs the go command in the package's folder, so that a module nested in the source is found too.
 func (b *Builder) runGo(ctx context.Context, w *work, c caches, pkg string, args []string, log io.Writer) error {
 	j := job{
-		args: append([]string{gorootMark + "/bin/go"}, args...), dir: path.Join(sourceMark, pkg), env: b.settings(workspace(w)),
+		args: append([]string{gorootMark + "/bin/go"}, args...), dir: path.Join(sourceMark, pkg), env: b.settings(w.goWork()),
 		folders: folders{source: w.source, private: w.private, goroot: b.config.GoRoot, build: c.build, modules: c.modules},
 	}
 	if err := w.handOver(); err != nil {

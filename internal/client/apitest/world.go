@@ -4,9 +4,11 @@
 package apitest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -170,4 +172,12 @@ func File(names ...string) string {
 		text += fmt.Sprintf("  - {name: %s, provider: do, region: %s, kubernetes: {version: \"1.34\", nodes: {count: 1, size: s-2vcpu-4gb}}, resource: [etcd, nats], network: [api]}\n", n, n)
 	}
 	return text
+}
+
+// AddBuilder has a builder say what it is, as one does when it starts.
+func (w *World) AddBuilder(b release.Builder) {
+	content, err := json.Marshal(b)
+	w.must(err)
+	_, err = w.blobs.Put(context.Background(), b.BlobName(), bytes.NewReader(content))
+	w.must(err)
 }
