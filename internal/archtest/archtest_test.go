@@ -87,6 +87,8 @@ var layers = map[string][]string{
 	"internal/account":         {"internal/fault"},
 	"internal/config":          {},
 	"internal/hosts":           {},
+	"internal/machine":         {},
+	"internal/workshop":        {"internal/machine"},
 	"internal/lineage":         {},
 	"internal/telemetry":       {"internal/lineage"},
 	"internal/region":          {"internal/fault", "internal/answer"},
@@ -108,7 +110,7 @@ var layers = map[string][]string{
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it
 	"internal/sandbox":         {"internal/fault", "internal/hosts", "internal/sandbox/..."},
-	"internal/dev":             {"internal/fault", "internal/hosts", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/dev/..."},
+	"internal/dev":             {"internal/fault", "internal/hosts", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/machine", "internal/dev/..."},
 	"internal/kube":            {"internal/kube/..."},
 	"internal/archtest":        {},
 	"internal/tools":           {},
