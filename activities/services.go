@@ -24,7 +24,7 @@ func (a *Services) ApplyService(ctx context.Context, in release.Placement) error
 	defer w.close()
 	err := w.until(func() (string, bool, error) { return "", true, a.apply(ctx, in) })
 	if err != nil {
-		return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Key(), err))
+		return failUsers(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Key(), err))
 	}
 	return nil
 }
@@ -34,9 +34,10 @@ func (a *Services) apply(ctx context.Context, in release.Placement) error {
 }
 
 // AwaitService returns when the region runs the release and nothing else of the service, or why it never will. It only
-// reads; its heartbeats say what it waits for.
+// reads; its heartbeats say what it waits for. To say why an instance is not ready takes several calls, so what takes long is looked at less often.
 func (a *Services) AwaitService(ctx context.Context, in release.Placement) error {
 	w := watchingIn(ctx, in.Region.Key().String(), a.Poll)
+	w.eases = true
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
 		rollout, err := a.rollout(ctx, in)
@@ -46,7 +47,7 @@ func (a *Services) AwaitService(ctx context.Context, in release.Placement) error
 		return rollout.Reason, rollout.Done, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Key(), err))
+		return failUsers(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Key(), err))
 	}
 	return nil
 }

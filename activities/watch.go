@@ -42,6 +42,7 @@ type watch struct {
 	soon    time.Duration // after news: until the next look
 	blocked bool          // another operation was in the way of the last look
 	retried bool          // what fails in passing ends the attempt: Temporal backs off, and says at once why
+	eases   bool          // a look costs more than most: what takes long is looked at once a second
 	mu      sync.Mutex
 	seen    Seen
 }
@@ -150,8 +151,17 @@ func (w *watch) tell(reason string) {
 	}
 }
 
+// Of what eases: after how long a wait, and how seldom.
+const (
+	easesAfter = 15 * time.Second
+	easedPoll  = time.Second
+)
+
 // interval is how long until the next look: exponential after news, at most the poll interval.
 func (w *watch) interval() time.Duration {
+	if w.eases && w.now().Waited > easesAfter {
+		return max(w.poll, easedPoll)
+	}
 	if w.soon <= 0 || w.soon >= w.poll {
 		return w.poll
 	}

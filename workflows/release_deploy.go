@@ -214,7 +214,7 @@ func (d *deploy) place(ctx workflow.Context, i int, r release.Release) error {
 		return err
 	}
 	d.at[i] = release.PlaceInstances
-	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit)
+	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit+p.Release.Spec.Deadline())
 	if err := workflow.ExecuteActivity(wait, services.AwaitService, p).Get(ctx, nil); err != nil {
 		return err
 	}

@@ -66,14 +66,14 @@ type Started struct {
 
 func (a *API) registerRegions() {
 	typed(a, "list-regions", http.MethodGet, "/v1/regions", "List the regions", account.ReadRegions, 200, a.listRegions)
-	typed(a, "get-region", http.MethodGet, "/v1/regions/{name}", "Show a region", account.ReadRegions, 200, a.getRegion)
+	typed(a, "get-region", http.MethodGet, "/v1/regions/{name}", "Show a region", account.ReadRegions, 200, a.getRegion, http.StatusConflict)
 	typed(a, "get-region-progress", http.MethodGet, "/v1/regions/{name}/progress", "Show where a region's operation is",
-		account.ReadRegions, 200, a.getRegionProgress)
+		account.ReadRegions, 200, a.getRegionProgress, http.StatusConflict)
 	typed(a, "retry-region", http.MethodPost, "/v1/regions/{name}/retry", "Go on with a bootstrap that waits or failed",
-		account.WriteRegions, 202, a.retryRegion)
-	typed(a, "delete-region", http.MethodDelete, "/v1/regions/{name}", "Take a region down", account.WriteRegions, 202, a.deleteRegion)
+		account.WriteRegions, 202, a.retryRegion, mayRefuse...)
+	typed(a, "delete-region", http.MethodDelete, "/v1/regions/{name}", "Take a region down", account.WriteRegions, 202, a.deleteRegion, mayRefuse...)
 	typed(a, "get-region-kubeconfig", http.MethodPost, "/v1/regions/{name}/kubeconfig",
-		"Make a kubeconfig of the caller's own, sealed to his one-time key", account.InspectRegions, 200, a.getKubeconfig)
+		"Make a kubeconfig of the caller's own, sealed to his one-time key", account.InspectRegions, 200, a.getKubeconfig, mayRefuse...)
 }
 
 func (a *API) listRegions(ctx context.Context, in *struct {
