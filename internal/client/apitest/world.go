@@ -39,6 +39,7 @@ type World struct {
 	Place     func(regionName string, r release.Release) error
 	Remove    func(service string) error // why a kill fails
 	Progress  release.Progress           // what every service says that it is at
+	Lines     int                        // how many lines every instance has printed; 3 when it is 0
 
 	Store *store.Store
 	URL   string
