@@ -140,6 +140,12 @@ func (w *watch) next(reason string) error {
 	return nil
 }
 
+// Of what eases: after how long a wait, and how seldom.
+const (
+	easesAfter = 15 * time.Second
+	easedPoll  = time.Second
+)
+
 // tell says what is waited for, at once when it is new.
 func (w *watch) tell(reason string) {
 	w.mu.Lock()
@@ -150,12 +156,6 @@ func (w *watch) tell(reason string) {
 		activity.RecordHeartbeat(context.WithoutCancel(w.activity), w.now())
 	}
 }
-
-// Of what eases: after how long a wait, and how seldom.
-const (
-	easesAfter = 15 * time.Second
-	easedPoll  = time.Second
-)
 
 // interval is how long until the next look: exponential after news, at most the poll interval.
 func (w *watch) interval() time.Duration {

@@ -6,19 +6,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/client"
+	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
 )
 
 type runFlags struct {
-	name, pkg, health, image string
-	port, replicas           int
-	public, detach, verbose  bool
-	env, args                []string
+	name, image     string
+	detach, verbose bool
+	settings        settingFlags
 }
 
 func runCommand() *cobra.Command {
@@ -28,23 +29,28 @@ func runCommand() *cobra.Command {
 			"that exists. Waits until the release answers everywhere; if it fails in one region, every region goes back to what ran before.\n" +
 			"Leave with Ctrl-C: the work goes on.\n\n" +
 			"Excluded are the files that .gitignore names, also that of folders above, up to the root of the git repository; .m3oignore adds to it.\n" +
-			"How a source wants to run it may say in " + manifestFile + ": name, package, access, port, replicas, health, env, args. Flags win.",
+			"How a source wants to run it may say in " + manifestFile + ": name, " + strings.Join(settingFields(), ", ") + ".\n" +
+			"Flags win over it. What neither says stays as the newest release has it that has not failed. What was said in " + manifestFile + " and is\n" +
+			"no more goes back to its default, and so does what --reset names.",
 		Example: "  m3o run deploy/examples/hello\n  m3o run . --name api --package ./cmd/server --public --env LEVEL=debug\n  m3o run --image registry.example.com/shop@sha256:… --name shop --port 3000",
 		RunE:    action(func(s *session, args []string) error { return s.run(&f, args) })}
 	flags := cmd.Flags()
 	flags.StringVar(&f.name, "name", "", "name of the service (default: the folder's)")
-	flags.StringVar(&f.pkg, "package", "", "folder of the main package in the source (default: .)")
-	flags.IntVar(&f.port, "port", 0, "port the program listens on; it is told by $PORT (default 8080)")
-	flags.IntVar(&f.replicas, "replicas", 0, "instances in each region (default 1)")
-	flags.StringVar(&f.health, "health", "", "path of an HTTP health check (default: a connection is enough)")
-	flags.BoolVar(&f.public, "public", false, "let everybody call it (default: only with a key)")
-	flags.StringArrayVar(&f.env, "env", nil, "a setting NAME=VALUE, no secrets; may be repeated")
-	flags.StringArrayVar(&f.args, "arg", nil, "an argument of the program; may be repeated")
+	f.settings.declare(cmd)
 	flags.StringVar(&f.image, "image", "", "bring out this image instead of a source")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "on a terminal, print the build's log as it comes")
 	completeFlag(cmd, "name", serviceNames)
 	return cmd
+}
+
+// settingFields are what m3o.yaml may say beside the service's name.
+func settingFields() []string {
+	names := make([]string, 0, len(manifestFields))
+	for _, f := range manifestFields[1:] {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 // run brings out a release of a folder or of an image.
@@ -62,17 +68,23 @@ func (s *session) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	request := m.request()
-	if request.Image = f.image; dir != "" {
-		if request.Source, err = s.upload(dir, m.Package); err != nil {
+	if m.Image = f.image; dir != "" {
+		pkg, err := s.keptPackage(&m)
+		if err != nil {
+			return err
+		}
+		if m.Source, err = s.upload(dir, pkg); err != nil {
 			return err
 		}
 	}
-	ordered, err := s.api.CreateRelease(s.ctx(), m.Name, request)
+	ordered, err := s.api.CreateRelease(s.ctx(), m.Name, m.ReleaseRequest)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, m.Name)
+	if err := s.tellChanges(m.Name, ordered.Release); err != nil {
+		return err
+	}
 	if f.detach {
 		return s.printOrdered(ordered)
 	}
@@ -81,7 +93,10 @@ func (s *session) run(f *runFlags, args []string) error {
 
 func (s *session) printOrdered(o client.Ordered) error {
 	if s.json {
-		return printJSON(s.out, o)
+		return printJSON(s.out, struct {
+			client.Ordered
+			Changes []release.Change `json:"changes,omitempty"`
+		}{o, s.changes})
 	}
 	_, err := fmt.Fprintf(s.out, "Look at it with `m3o status %s`.\n", o.Service)
 	return err
@@ -96,8 +111,11 @@ func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
 			return m, err
 		}
 	}
-	if err := m.override(s.cmd, f); err != nil {
+	if err := m.override(s.cmd, &f.settings); err != nil {
 		return m, err
+	}
+	if s.cmd.Flags().Changed("name") {
+		m.Name = f.name
 	}
 	if m.Name == "" && dir != "" {
 		whole, err := filepath.Abs(dir)
