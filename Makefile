@@ -71,10 +71,23 @@ lint: ## Vet, staticcheck, workflowcheck, formatting
 	$(TOOL) staticcheck $(EMBED) ./...
 	$(TOOL) workflowcheck ./workflows
 
+# The linter's Node program is pinned by its package-lock.json. It is one package, and is fetched when that file changes.
+OPENAPI := internal/tools/openapi
+
+lint-openapi: $(OPENAPI)/node_modules/.installed ## Lint the OpenAPI document (needs Node 20.19 or newer)
+	@mkdir -p bin
+	$(TEST) -run TestTheDocumentIsValidAndComplete ./api/rest -document $(CURDIR)/bin/openapi.json
+	cd $(OPENAPI) && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true NODE_NO_WARNINGS=1 node_modules/.bin/redocly lint ../../../bin/openapi.json
+
+$(OPENAPI)/node_modules/.installed: $(OPENAPI)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node 20.19 or newer"; exit 1; }
+	cd $(OPENAPI) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 vulnerabilities: ## Look our dependencies up in the vulnerability database (needs it)
 	$(TOOL) govulncheck $(EMBED) ./...
 
-check: lint test ## What must pass before a change lands
+check: lint lint-openapi test ## What must pass before a change lands
 
 record: ## Record the histories that workflows are replayed against
 	$(TEST) $(EMBED),record -count=1 -v -run TestRecordHistories ./workflows
@@ -105,5 +118,5 @@ bench-clouds: ## Measure regions on all clouds over simulated clusters: make ben
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint vulnerabilities check record chaos-spine chaos-clouds bench bench-spine bench-clouds clean
+.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint lint-openapi vulnerabilities check record chaos-spine chaos-clouds bench bench-spine bench-clouds clean
 .DEFAULT_GOAL := help

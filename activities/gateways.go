@@ -54,7 +54,7 @@ type releaseReport struct {
 // VerifyRelease returns when the region's gateway reaches every wanted instance of the release, or why it does not. It
 // only reads; the activity's deadline bounds the wait.
 func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) error {
-	w := watching(ctx, a.Poll)
+	w := watchingIn(ctx, in.Region.Key().String(), a.Poll)
 	defer w.close()
 	wanted := in.Release.Spec.Replicas
 	err := w.until(func() (string, bool, error) {

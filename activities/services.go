@@ -20,7 +20,7 @@ type Services struct {
 // ApplyService makes the region run the release. It is server-side apply: repeating it changes nothing. It does not wait
 // for instances, but it does for a cluster that is away for the moment.
 func (a *Services) ApplyService(ctx context.Context, in release.Placement) error {
-	w := watching(ctx, a.Poll)
+	w := watchingIn(ctx, in.Region.Key().String(), a.Poll)
 	defer w.close()
 	err := w.until(func() (string, bool, error) { return "", true, a.apply(ctx, in) })
 	if err != nil {
@@ -34,9 +34,10 @@ func (a *Services) apply(ctx context.Context, in release.Placement) error {
 }
 
 // AwaitService returns when the region runs the release and nothing else of the service, or why it never will. It only
-// reads; its heartbeats say what it waits for.
+// reads; its heartbeats say what it waits for. To say why an instance is not ready takes several calls, so what takes long is looked at less often.
 func (a *Services) AwaitService(ctx context.Context, in release.Placement) error {
-	w := watching(ctx, a.Poll)
+	w := watchingIn(ctx, in.Region.Key().String(), a.Poll)
+	w.eases = true
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
 		rollout, err := a.rollout(ctx, in)

@@ -23,6 +23,7 @@ type Seen struct {
 	Waited    time.Duration `json:"waited"`
 	Blocked   time.Duration `json:"blocked,omitempty"` // how much of that, without a break, another operation was in the way
 	Reason    string        `json:"reason"`
+	Region    string        `json:"region,omitempty"`    // the full name of the region that a deploy looks at
 	Tries     int           `json:"tries,omitempty"`     // of what is tried a number of times
 	State     string        `json:"state,omitempty"`     // the provider's word
 	Operation string        `json:"operation,omitempty"` // the provider's hint for its next step
@@ -41,16 +42,21 @@ type watch struct {
 	soon    time.Duration // after news: until the next look
 	blocked bool          // another operation was in the way of the last look
 	retried bool          // what fails in passing ends the attempt: Temporal backs off, and says at once why
+	eases   bool          // a look costs more than most: what takes long is looked at once a second
 	mu      sync.Mutex
 	seen    Seen
 }
 
 // watching begins a watch whose limit is the activity's start-to-close timeout, less the slack. Close ends it.
-func watching(ctx context.Context, poll time.Duration) *watch {
+func watching(ctx context.Context, poll time.Duration) *watch { return watchingIn(ctx, "", poll) }
+
+// watchingIn begins a watch whose heartbeats name a region.
+func watchingIn(ctx context.Context, region string, poll time.Duration) *watch {
 	w := &watch{activity: ctx, poll: poll, limit: activity.GetInfo(ctx).StartToCloseTimeout - Slack, done: make(chan struct{}), since: time.Now()}
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &w.seen) // details of another shape begin at zero
 	}
+	w.seen.Region = region
 	w.open, w.end = context.WithCancel(context.WithoutCancel(ctx))
 	go w.beat()
 	return w
@@ -114,6 +120,7 @@ func (w *watch) until(look func() (waitsFor string, done bool, err error)) error
 // next waits until the next look. It fails when the limit is over, with what was seen last. The looking itself counts: a
 // server that drops packets makes it long.
 func (w *watch) next(reason string) error {
+	w.tell(reason)
 	if err := pause(w.activity, w.interval()); err != nil {
 		return err
 	}
@@ -127,15 +134,34 @@ func (w *watch) next(reason string) error {
 		w.seen.Blocked = 0
 	}
 	w.since = now
-	w.seen.Reason = reason
 	if w.seen.Waited > w.limit {
 		return fault.New(fault.Failed, "it took longer than %s; last seen: %s", w.limit.Round(time.Second), reason)
 	}
 	return nil
 }
 
+// Of what eases: after how long a wait, and how seldom.
+const (
+	easesAfter = 15 * time.Second
+	easedPoll  = time.Second
+)
+
+// tell says what is waited for, at once when it is new.
+func (w *watch) tell(reason string) {
+	w.mu.Lock()
+	news := w.seen.Reason != reason
+	w.seen.Reason = reason
+	w.mu.Unlock()
+	if news {
+		activity.RecordHeartbeat(context.WithoutCancel(w.activity), w.now())
+	}
+}
+
 // interval is how long until the next look: exponential after news, at most the poll interval.
 func (w *watch) interval() time.Duration {
+	if w.eases && w.now().Waited > easesAfter {
+		return max(w.poll, easedPoll)
+	}
 	if w.soon <= 0 || w.soon >= w.poll {
 		return w.poll
 	}

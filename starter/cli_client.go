@@ -229,6 +229,7 @@ type session struct {
 	api       *client.Client
 	out, err  io.Writer
 	json      bool
+	verbose   bool // a build's log is shown as it comes, on a terminal too
 	tokenFrom string
 	again     string                // how to look at what is left behind on Ctrl-C
 	changes   []release.Change      // of settings, by the release that was asked for

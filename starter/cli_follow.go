@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
-	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -38,6 +37,7 @@ type releasedRegion struct {
 func (s *session) follow(name string, number int, builds bool) error {
 	s.again = "m3o status " + name
 	b, done := s.board()
+	b.stages, b.verbose = deployStages(builds), s.verbose
 	ctx, cancel := context.WithCancel(s.ctx())
 	defer cancel()
 	logged := make(chan struct{})
@@ -57,25 +57,24 @@ func (s *session) follow(name string, number int, builds bool) error {
 	}
 	cancel()
 	<-logged
+	if err == nil && r.Status == release.Failed {
+		b.showLog()
+	}
 	done()
 	if err != nil {
 		return err
 	}
-	return s.printReleased(r)
+	return s.printReleased(r, b)
 }
 
 func (s *session) awaitRelease(name string, number int, b *board) (release.Release, error) {
-	began, waits := time.Now(), waiting{version: -1}
+	began, asks := time.Now(), asking{}
 	for {
 		r, err := s.api.Release(s.ctx(), name, number)
 		if err != nil {
 			return r, err
 		}
-		rows := releaseRows(r)
-		if why := waits.why(s, r); why != "" {
-			rows = append(rows, boardRow{name: "waits for", detail: why})
-		}
-		b.show(rows)
+		b.show(deployRows(r, asks.progress(s, r), b.stages))
 		if r.Status.Ended() {
 			return r, nil
 		}
@@ -85,30 +84,26 @@ func (s *session) awaitRelease(name string, number int, b *board) (release.Relea
 	}
 }
 
-// askWhyAfter is how long a release may stay as it is before it is asked what it waits for, and how often it is asked.
-const askWhyAfter = 3 * time.Second
+// askEvery is how often a service's owner is asked how a deploy comes along.
+const askEvery = time.Second
 
-// waiting is what a release was seen to wait for.
-type waiting struct {
+// asking is what a service's owner said last.
+type asking struct {
 	version int64
-	asked   time.Time // or seen to move on
-	words   string
+	asked   time.Time
+	said    release.Progress
 }
 
-// why says what keeps a release that has stayed as it is for a while, "" when nothing is known of that.
-func (w *waiting) why(s *session, r release.Release) string {
-	switch {
-	case r.Version != w.version || r.Status.Ended():
-		*w = waiting{version: r.Version, asked: time.Now()}
-	case time.Since(w.asked) > askWhyAfter:
-		p := s.progress(r.Service.Name)
-		w.words = obstacle(p)
-		if p.Release != r.Number && p.Release != 0 {
-			w.words = fmt.Sprintf("its turn, after release %d", p.Release)
-		}
-		w.asked = time.Now()
+// progress is how the release comes along, asked anew when it moved on or a while has passed.
+func (a *asking) progress(s *session, r release.Release) release.Progress {
+	if r.Status.Ended() {
+		return release.Progress{}
 	}
-	return w.words
+	if r.Version != a.version || time.Since(a.asked) >= askEvery {
+		a.said = s.progress(r.Service.Name)
+		a.version, a.asked = r.Version, time.Now()
+	}
+	return a.said
 }
 
 // progress is what a service's owner says that it is at. It is told besides, so that nobody waits long for an owner that is away.
@@ -122,34 +117,11 @@ func (s *session) progress(name string) release.Progress {
 	return p
 }
 
-// obstacle is what a service's work waits for, as far as it is more than work itself.
-func obstacle(p release.Progress) string {
-	if strings.HasPrefix(p.Waiting, region.WaitsFor) {
-		return ""
-	}
-	return p.Waiting
-}
-
-// releaseRows are the regions of a release, and before there are any the release itself.
-func releaseRows(r release.Release) []boardRow {
-	if len(r.Regions) == 0 || !slices.ContainsFunc(r.Regions, func(p release.Placed) bool { return p.Status != release.Pending }) {
-		return []boardRow{{name: fmt.Sprintf("release %d", r.Number), status: string(r.Status), done: r.Status.Ended()}}
-	}
-	rows, labels := make([]boardRow, len(r.Regions)), labelsOf(r.Regions)
-	for i, p := range r.Regions {
-		rows[i] = boardRow{name: labels.label(p.Region), status: string(p.Status), detail: p.Message, done: p.Status.Ended()}
-		if p.Status == release.Ready {
-			rows[i].detail = p.URL
-		}
-	}
-	return rows
-}
-
 // followBuild shows the log of a release's build, from the moment there is one. Without it the release's own message tells
 // how the build ended, so a log that cannot be had is no failure.
 func (s *session) followBuild(ctx context.Context, name string, number int, b *board) {
 	for {
-		err := s.api.BuildLog(ctx, name, number, true, b)
+		err := s.api.BuildLog(ctx, name, number, true, b.logWriter())
 		if !fault.Is(err, fault.NotFound) {
 			if err != nil && ctx.Err() == nil {
 				fmt.Fprintf(b, "m3o: the build's log broke off: %s\n", fault.Message(err))
@@ -165,7 +137,7 @@ func (s *session) followBuild(ctx context.Context, name string, number int, b *b
 }
 
 // printReleased prints how a release ended. One that does not run is a failure.
-func (s *session) printReleased(r release.Release) error {
+func (s *session) printReleased(r release.Release, b *board) error {
 	answer := released{Service: r.Service.Name, Project: r.Service.Project, Release: r.Number, Image: r.Image, Status: r.Status,
 		Message: r.Message, Changes: s.changes, Regions: []releasedRegion{}}
 	labels := labelsOf(r.Regions)
@@ -180,10 +152,12 @@ func (s *session) printReleased(r release.Release) error {
 		for i, p := range r.Regions {
 			rows[i] = []string{labels.label(p.Region), string(p.Status), dash(p.URL), p.Message}
 		}
-		fmt.Fprintf(s.err, "Release %d of %s is ready.\n", r.Number, r.Service.Name)
+		if !b.live { // on a terminal the table says so
+			fmt.Fprintf(s.err, "Release %d of %s is ready after %s.\n", r.Number, r.Service.Name, b.took())
+		}
 		err = table(s.out, []string{"region", "status", "url", "message"}, rows)
 	}
-	return errors.Join(err, releaseFailure(r))
+	return errors.Join(err, releaseFailure(r, b))
 }
 
 // came reports whether a release came to run: one that was replaced since did, too.
@@ -192,12 +166,17 @@ func came(r release.Release) bool {
 	return r.Status == release.Ready || r.Status == release.Superseded && ran
 }
 
-func releaseFailure(r release.Release) error {
+// releaseFailure is why a release does not run. What the log above says already is not said again.
+func releaseFailure(r release.Release, b *board) error {
 	if came(r) {
 		return nil
 	}
 	word := map[release.Status]string{release.Failed: "failed", release.RolledBack: "was rolled back", release.Superseded: "was superseded"}[r.Status]
-	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, word, r.Message)}
+	message := r.Message
+	if first, rest, found := strings.Cut(message, "\n"); found && b.hasShown(rest) {
+		message = strings.TrimSuffix(first, ":") + ": see above"
+	}
+	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, word, message)}
 	for _, p := range r.Regions {
 		if p.Message != "" && !strings.Contains(r.Message, p.Message) {
 			lines = append(lines, "  "+p.Message)

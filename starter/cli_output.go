@@ -20,16 +20,6 @@ var onTerminal = func(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is how many columns a terminal has.
-func width(stream any) int {
-	if f, ok := behind(stream).(*os.File); ok {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			return w
-		}
-	}
-	return 80
-}
-
 // printJSON writes one JSON value.
 func printJSON(w io.Writer, value any) error { return encodeJSON(w, value, "  ") }
 

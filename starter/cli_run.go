@@ -17,9 +17,9 @@ import (
 )
 
 type runFlags struct {
-	name, image string
-	detach      bool
-	settings    settingFlags
+	name, image     string
+	detach, verbose bool
+	settings        settingFlags
 }
 
 func runCommand() *cobra.Command {
@@ -39,6 +39,7 @@ func runCommand() *cobra.Command {
 	f.settings.declare(cmd)
 	flags.StringVar(&f.image, "image", "", "bring out this image instead of a source")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "on a terminal, print the build's log as it comes")
 	completeFlag(cmd, "name", serviceNames)
 	return cmd
 }
@@ -55,6 +56,7 @@ func settingFields() []string {
 // run brings out a release of a folder or of an image.
 func (s *session) run(f *runFlags, args []string) error {
 	s.patient()
+	s.verbose = f.verbose
 	if (len(args) == 0) == (f.image == "") {
 		return misuse("name either a source folder or an --image: %s", s.cmd.UseLine())
 	}

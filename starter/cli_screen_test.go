@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,13 +37,10 @@ func calm(t *testing.T, what, text string) {
 	}
 }
 
-// drawn takes out how the board draws in place.
-func drawn(text string) string {
-	for _, lines := range []string{"1", "2", "3"} {
-		text = strings.ReplaceAll(text, "\x1b["+lines+"A\x1b[J", "")
-	}
-	return text
-}
+// redrawing is how the board draws in place.
+var redrawing = regexp.MustCompile(`\x1b\[\d+A\x1b\[J`)
+
+func drawn(text string) string { return redrawing.ReplaceAllString(text, "") }
 
 func TestForeignTextDoesNotCommandTheTerminal(t *testing.T) {
 	w := twoRegions(t)

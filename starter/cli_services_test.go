@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,21 +63,29 @@ func TestRunBringsAFolderToEveryRegion(t *testing.T) {
 	}
 }
 
-// A release that does not come along says what it waits for; one that moves does not bother anybody with that.
+// A release that waits says at once for what, in the row of what waits.
 func TestAReleaseThatWaitsSaysForWhat(t *testing.T) {
 	w := twoRegions(t)
-	w.Progress = release.Progress{Release: 1, Stage: "rollout", Waiting: "AwaitService, attempt 3: no node has room"}
-	var once sync.Once
-	w.Place = func(string, release.Release) error {
-		once.Do(func() { time.Sleep(askWhyAfter + time.Second) })
-		return nil
+	w.Progress = release.Progress{Release: 1, Stage: release.StageImage, Waiting: "waits for a builder: 2 builds are before it"}
+	w.Place = func(string, release.Release) error { time.Sleep(lasts + askEvery); return nil }
+	c := onScreen(t, "run", program(t, "hello")).must(t)
+	if !strings.Contains(c.errs, "release 1    build      waits for a builder: 2 builds are before it") {
+		t.Errorf("nobody is told: %q", c.errs)
 	}
-	if c := m3o("run", program(t, "hello")).must(t); !strings.Contains(c.errs, "no node has room") {
-		t.Errorf("nobody is told: %s", c.errs)
+	w.Progress = release.Progress{Release: 2, Stage: release.StageRollout, Regions: []release.Placing{
+		{Region: "micro/lon1", Status: release.Deploying, Stage: release.PlaceInstances, Waiting: "no node has room"},
+		{Region: "micro/nyc3", Status: release.Ready}}}
+	c = m3o("run", "hello").must(t)
+	for _, line := range []string{"\nlon1         instances  no node has room  ", "\nnyc3         ready  "} {
+		if !strings.Contains(c.errs, line) {
+			t.Errorf("%q is not said: %s", line, c.errs)
+		}
 	}
-	if c := m3o("run", "hello").must(t); strings.Contains(c.errs, "no node has room") {
-		t.Errorf("told without need: %s", c.errs)
+	w.Progress, w.Place = release.Progress{Release: 1}, nil
+	if c := m3o("run", "hello").must(t); !strings.Contains(c.errs, "release 3    pending    waits for its turn, after release 1") {
+		t.Errorf("nobody is told of the release before it: %s", c.errs)
 	}
+	w.Progress = release.Progress{Release: 1, Stage: "rollout", Waiting: "no node has room"}
 	w.Progress.Release = 2
 	if c := m3o("status", "hello").must(t); !strings.Contains(c.out, "release 2, rollout") || !strings.Contains(c.out, "no node has room") {
 		t.Errorf("the status is %s", c.out)

@@ -13,7 +13,7 @@ import (
 	"github.com/m3o/platform/workers"
 )
 
-var update = flag.Bool("update", false, "write testdata/registered.golden anew")
+var update = flag.Bool("update", false, "write the golden files in testdata anew")
 
 // registered lists what the table serves: queue, kind, name, and for workflows how their runs move to new code.
 func registered() []string {

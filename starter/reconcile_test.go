@@ -132,13 +132,12 @@ func (in task) reconcile(ctx context.Context, at workers.CloudActivities, spec r
 			return err
 		}
 	}
+	if in.Make {
+		return in.until(ctx, spec, func() (region.Condition, error) {
+			return region.Condition{Ready: true}, in.furnish(ctx, at, spec)
+		})
+	}
 	return at.Parts.Connections.Do(ctx, spec, func(c *cluster.Client) error {
-		if in.Make {
-			if err := c.ApplyFoundations(ctx, spec); err != nil {
-				return err
-			}
-			return c.ApplyParts(ctx, spec, at.Parts.Wanted)
-		}
 		if _, lacks, err := c.Verify(ctx, spec); err != nil || len(lacks) > 0 {
 			return fmt.Errorf("verify %s: %v %w", spec.Key(), lacks, err)
 		}
@@ -147,6 +146,16 @@ func (in task) reconcile(ctx context.Context, at workers.CloudActivities, spec r
 			err = fmt.Errorf("%s has drifted: %v", spec.Key(), drift)
 		}
 		return err
+	})
+}
+
+// furnish applies what a region holds.
+func (in task) furnish(ctx context.Context, at workers.CloudActivities, spec region.Spec) error {
+	return at.Parts.Connections.Do(ctx, spec, func(c *cluster.Client) error {
+		if err := c.ApplyFoundations(ctx, spec); err != nil {
+			return err
+		}
+		return c.ApplyParts(ctx, spec, at.Parts.Wanted)
 	})
 }
 

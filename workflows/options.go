@@ -87,7 +87,7 @@ const (
 	partsLimit    = 20 * time.Minute // images pulled, volumes bound, everything ready
 	gatewayLimit  = 10 * time.Minute // the load balancer answers from outside
 	applyLimit    = 10 * time.Minute // a cluster that is away for the moment is back
-	rolloutLimit  = 10 * time.Minute // a release's instances are ready
+	rolloutLimit  = 10 * time.Minute // a release's instances are ready, beyond what the last of them may take to start
 	verifyLimit   = 5 * time.Minute  // the gateway sees them
 	buildLimit    = 15 * time.Minute // compiling and pushing
 	sweepLimit    = 30 * time.Minute // leftovers that a cloud removes late

@@ -46,6 +46,7 @@ type deploy struct {
 	stage  string
 	places []region.Region
 	placed []release.Placed // in the order of places
+	at     []release.PlaceStage
 	others []release.Placed // where the release runs already, with only
 
 	overtaken *release.Overtaken
@@ -71,9 +72,9 @@ func (d *deploy) run(ctx workflow.Context) (release.Outcome, error) {
 		// It begins when it is recorded; the others go on meanwhile.
 		afterRecord bool
 	}{
-		{"find regions", d.findPlaces, true}, // a region that closes must see the release before the release sees the region
-		{"image", d.makeImage, false},
-		{"rollout", d.rollOut, false},
+		{release.StageRegions, d.findPlaces, true}, // a region that closes must see the release before the release sees the region
+		{release.StageImage, d.makeImage, false},
+		{release.StageRollout, d.rollOut, false},
 	} {
 		d.stage = stage.name
 		recorded := d.startRecord(ctx)
@@ -164,7 +165,7 @@ func (d *deploy) makeImage(ctx workflow.Context) error {
 
 // rollOut brings the release to all regions in parallel, and fails with every region's reason when one fails.
 func (d *deploy) rollOut(ctx workflow.Context) error {
-	d.each(ctx, release.Deploying, func(ctx workflow.Context, i int) error { return d.place(ctx, d.placement(i, d.release)) })
+	d.each(ctx, release.Deploying, func(ctx workflow.Context, i int) error { return d.place(ctx, i, d.release) })
 	var reasons []string
 	for _, p := range d.placed {
 		if p.Status == release.Failed {
@@ -180,6 +181,7 @@ func (d *deploy) rollOut(ctx workflow.Context) error {
 // each does something in every region at once, and keeps the results.
 func (d *deploy) each(ctx workflow.Context, during release.Status, do func(workflow.Context, int) error) {
 	group := workflow.NewWaitGroup(ctx)
+	d.at = make([]release.PlaceStage, len(d.places))
 	for i := range d.places {
 		d.placed[i].Status, d.placed[i].Message = during, ""
 		group.Add(1)
@@ -203,16 +205,20 @@ func (d *deploy) keepResult(i int, err error) {
 }
 
 // place makes one region run a release, and returns when the region's gateway reaches it.
-func (d *deploy) place(ctx workflow.Context, p release.Placement) error {
+func (d *deploy) place(ctx workflow.Context, i int, r release.Release) error {
+	p := d.placement(i, r)
 	name, cloud := p.Region.Name, queue.Cloud(p.Region.Provider)
+	d.at[i] = release.PlaceApply
 	apply := watching(ctx, cloud, fmt.Sprintf("Apply release %d in %s", p.Release.Number, name), applyLimit)
 	if err := workflow.ExecuteActivity(apply, services.ApplyService, p).Get(ctx, nil); err != nil {
 		return err
 	}
-	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit)
+	d.at[i] = release.PlaceInstances
+	wait := looking(ctx, cloud, "Wait for instances in "+name, rolloutLimit+p.Release.Spec.Deadline())
 	if err := workflow.ExecuteActivity(wait, services.AwaitService, p).Get(ctx, nil); err != nil {
 		return err
 	}
+	d.at[i] = release.PlaceGateway
 	verify := looking(ctx, queue.Flows, "Reach it through the gateway of "+name, verifyLimit)
 	return workflow.ExecuteActivity(verify, gateways.VerifyRelease, p).Get(ctx, nil)
 }
@@ -227,7 +233,7 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 	if temporal.IsCanceledError(ctx.Err()) {
 		return release.Outcome{}, why
 	}
-	touched := d.stage == "rollout"
+	touched := d.stage == release.StageRollout
 	d.release.Message = words(why)
 	if touched && d.stays() {
 		return d.leave(ctx)
@@ -237,7 +243,7 @@ func (d *deploy) fail(ctx workflow.Context, why error) (release.Outcome, error) 
 		d.release.Status = d.endsAs(release.Failed)
 		return d.end(ctx)
 	}
-	d.stage = "roll back"
+	d.stage = release.StageRollback
 	if err := d.record(ctx); err != nil {
 		return release.Outcome{}, err
 	}
@@ -304,7 +310,7 @@ func (d *deploy) rollBack(ctx workflow.Context, i int) error {
 	if d.before == nil {
 		return deleteService(ctx, spec, d.release.Service).Get(ctx, nil)
 	}
-	return d.place(ctx, d.placement(i, *d.before))
+	return d.place(ctx, i, *d.before)
 }
 
 func (d *deploy) record(ctx workflow.Context) error { return d.startRecord(ctx).Get(ctx, nil) }
@@ -335,7 +341,15 @@ func (d *deploy) describe(ctx workflow.Context) {
 }
 
 func (d *deploy) report() (release.Progress, error) {
-	return release.Progress{Release: d.release.Number, Stage: d.stage, Regions: d.placed}, nil
+	p := release.Progress{Release: d.release.Number, Stage: d.stage}
+	for i, placed := range d.placed {
+		at := release.Placing{Region: placed.Region, Status: placed.Status, Message: placed.Message}
+		if placed.Status == release.Deploying {
+			at.Stage = d.at[i]
+		}
+		p.Regions = append(p.Regions, at)
+	}
+	return p, nil
 }
 
 // listPlaces are the regions that take services of the project now.

@@ -35,7 +35,7 @@ func kept(t *testing.T, s *stage) {
 	for deadline := time.Now().Add(20 * time.Second); !said && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		p, err := s.flows.RegionProgress(s.ctx, spec.Key())
 		s.must("ask what it waits for", err)
-		said = strings.Contains(p.Waiting, "EnsureNetwork, attempt") && strings.HasSuffix(p.Waiting, ": DigitalOcean answered 503")
+		said = strings.HasPrefix(p.Waiting, "DigitalOcean answered 503 (retried")
 	}
 	if !said {
 		t.Error("nobody hears what the region waits for")

@@ -11,8 +11,9 @@ import (
 
 func (a *API) registerAccount() {
 	typed(a, "whoami", http.MethodGet, "/v1/whoami", "Show who calls", account.Known, 200, a.whoami)
-	typed(a, "login-by-code", http.MethodPost, "/v1/login", "Exchange the code of an invitation for a token", account.Anyone, 201, a.loginByCode)
-	a.plain("logout", http.MethodPost, "/v1/logout", "Revoke the token that the request carries, or end the browser's session", account.Known, true, a.logout)
+	typed(a, "login-by-code", http.MethodPost, "/v1/login", "Exchange the code of an invitation for a token", account.Anyone, 201, a.loginByCode,
+		http.StatusUnauthorized, http.StatusConflict, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable)
+	a.plain("logout", http.MethodPost, "/v1/logout", "Revoke the token that the request carries, or end the browser's session", account.Known, true, shape{status: http.StatusNoContent, about: "It is good no more."}, a.logout)
 	typed(a, "list-audit", http.MethodGet, "/v1/audit", "List who changed what, newest first", account.ReadAudit, 200, a.listAudit)
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -69,14 +68,7 @@ func (a *API) Handler() http.Handler {
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
 	a.logins = newLogins()
 	a.strangers.say = rate.Sometimes{First: 1, Interval: time.Minute}
-	config := huma.DefaultConfig("M3O Platform", a.Version)
-	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below, behind the guard
-	config.CreateHooks = nil                                             // no $schema links in answers
-	config.Transformers = append(config.Transformers, discreet)
-	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
-	config.Info.Description = "Micro as a service on every cloud. Every request but health and login needs a bearer token."
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
-	a.huma = humago.New(a.mux, config)
+	a.huma = humago.New(a.mux, a.configuration())
 	a.registerRegions()
 	a.registerPlans()
 	a.registerServices()
@@ -98,6 +90,12 @@ func schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	switch t {
+	case reflect.TypeFor[huma.ErrorModel]():
+		return "Problem"
+	case reflect.TypeFor[huma.ErrorDetail]():
+		return "ProblemDetail"
+	}
 	noun := path.Base(t.PkgPath())
 	if !slices.Contains([]string{"region", "release"}, noun) {
 		return name
@@ -111,25 +109,22 @@ func schemaName(t reflect.Type, hint string) string {
 // Routes lists every route with its permission; Handler must have been called.
 func (a *API) Routes() []Route { return a.routes }
 
-// declare notes a route. There is none without a permission.
-func (a *API) declare(id, method, path string, need account.Permission) Route {
-	if need == "" {
-		panic("rest: the route " + id + " declares no permission")
+// declare notes a route, and what it refuses beyond what follows from it. There is none without a permission.
+func (a *API) declare(r Route) Route {
+	if r.Permission == "" {
+		panic("rest: the route " + r.Action + " declares no permission")
 	}
-	r := Route{Method: method, Path: path, Action: id, Permission: need, About: about(id, path, need)}
+	r.About = about(r.Action, r.Path, r.Permission)
 	a.routes = append(a.routes, r)
 	return r
 }
 
-// typed registers a route whose request and answer are JSON. This and plain are the only ways to register one.
-func typed[I, O any](a *API, id, method, path, summary string, need account.Permission, status int, handler func(context.Context, *I) (*O, error)) {
-	r := a.declare(id, method, path, need)
-	o := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
-		Middlewares: huma.Middlewares{a.enforce(r)}, Extensions: map[string]any{"x-permission": string(need)}, BodyReadTimeout: a.BodyWait}
-	if need != account.Anyone {
-		o.Security = []map[string][]string{{"token": {}}}
-	}
-	huma.Register(a.huma, o, handler)
+// typed registers a route whose request and answer are JSON. This and plain are the only ways to register one. refuses are the
+// statuses of problem documents that do not follow from the permission, the path, the parameters and the body.
+func typed[I, O any](a *API, id, method, path, summary string, need account.Permission, status int, handler func(context.Context, *I) (*O, error), refuses ...int) {
+	r := a.declare(Route{Method: method, Path: path, Action: id, Permission: need, typed: true, refuses: refuses})
+	huma.Register(a.huma, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
+		Middlewares: huma.Middlewares{a.enforce(r)}, BodyReadTimeout: a.BodyWait}, handler)
 }
 
 // enforce is guard for typed routes.
@@ -142,28 +137,13 @@ func (a *API) enforce(route Route) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// plain registers a route that huma does not type.
-func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, handler http.HandlerFunc) {
-	r := a.declare(id, method, path, need)
+// plain registers a route that huma does not type. cookies says whether a browser's session is as good as a token.
+func (a *API) plain(id, method, path, summary string, need account.Permission, cookies bool, s shape, handler http.HandlerFunc) {
+	r := a.declare(Route{Method: method, Path: path, Action: id, Permission: need, cookies: cookies, refuses: s.refuses})
 	a.mux.Handle(method+" "+path, a.guard(r, cookies, punctual(handler)))
 	if method != http.MethodOptions {
-		a.huma.OpenAPI().AddOperation(describe(id, method, path, summary, need))
+		a.huma.OpenAPI().AddOperation(describe(r, summary, s))
 	}
-}
-
-var placeholder = regexp.MustCompile(`\{([a-z]+)\}`)
-
-// describe is what the document says of a plain route.
-func describe(id, method, path, summary string, need account.Permission) *huma.Operation {
-	o := &huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Extensions: map[string]any{"x-permission": string(need)},
-		Responses: map[string]*huma.Response{"default": {Description: "The answer, or a problem document (RFC 9457)"}}}
-	if need != account.Anyone {
-		o.Security = []map[string][]string{{"token": {}}}
-	}
-	for _, name := range placeholder.FindAllStringSubmatch(path, -1) {
-		o.Parameters = append(o.Parameters, &huma.Param{Name: name[1], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
-	}
-	return o
 }
 
 // nowhere answers what no route does.

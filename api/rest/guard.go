@@ -19,6 +19,10 @@ type Route struct {
 	Method, Path, Action string
 	Permission           account.Permission
 	About                About
+
+	typed   bool  // whether huma reads its parameters and body
+	cookies bool  // whether a browser's session is as good as a token
+	refuses []int // statuses that do not follow from the rest
 }
 
 // About says how the guard finds out where the permission must be held.

@@ -131,16 +131,21 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
-		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.NotFoundHandler(), Ready: func(*http.Request) error { return nil },
+		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
 	for _, c := range change {
 		c(s.api)
 	}
 	s.apply(lon1())
-	s.server = httptest.NewServer(s.api.Handler())
+	s.server = httptest.NewServer(s.described(s.api.Handler()))
 	t.Cleanup(func() { s.server.CloseClientConnections(); s.server.Close(); must(t, db.Close()) })
 	return s
+}
+
+func someMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	_, _ = io.WriteString(w, "up 1\n")
 }
 
 func must(t *testing.T, err error) {

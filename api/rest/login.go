@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"html/template"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -44,6 +45,11 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.setCookie(w, r, value)
+	if a.TemporalUI == "" { // there is nowhere to go on to
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "You are logged in.\n") // a caller who went away
+		return
+	}
 	http.Redirect(w, r, a.TemporalUI, http.StatusSeeOther)
 }
 

@@ -21,10 +21,10 @@ type PlanRequest struct {
 }
 
 func (a *API) registerPlans() {
-	typed(a, "create-plan", http.MethodPost, "/v1/plans", "Make and store a plan", account.WriteRegions, 201, a.createPlan)
+	typed(a, "create-plan", http.MethodPost, "/v1/plans", "Make and store a plan", account.WriteRegions, 201, a.createPlan, mayRefuse...)
 	typed(a, "get-plan", http.MethodGet, "/v1/plans/{id}", "Show a plan", account.ReadRegions, 200, a.getPlan)
 	typed(a, "apply-plan", http.MethodPost, "/v1/plans/{id}/apply", "Carry out a plan, if the world has not moved",
-		account.WriteRegions, 202, a.applyPlan)
+		account.WriteRegions, 202, a.applyPlan, mayRefuse...)
 }
 
 func (a *API) createPlan(ctx context.Context, in *struct {

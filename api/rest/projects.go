@@ -33,9 +33,9 @@ type ProjectView struct {
 
 func (a *API) registerProjects() {
 	typed(a, "list-projects", http.MethodGet, "/v1/projects", "List the projects that the caller may read", account.Known, 200, a.listProjects)
-	typed(a, "create-project", http.MethodPost, "/v1/projects", "Make a project on a platform", account.CreateProjects, 201, a.createProject)
+	typed(a, "create-project", http.MethodPost, "/v1/projects", "Make a project on a platform", account.CreateProjects, 201, a.createProject, http.StatusNotFound, http.StatusConflict)
 	typed(a, "get-project", http.MethodGet, "/v1/projects/{project}", "Show a project", account.ReadProjects, 200, a.getProject)
-	typed(a, "delete-project", http.MethodDelete, "/v1/projects/{project}", "Remove a project with everything that belongs to it", account.DeleteProjects, 202, a.deleteProject)
+	typed(a, "delete-project", http.MethodDelete, "/v1/projects/{project}", "Remove a project with everything that belongs to it", account.DeleteProjects, 202, a.deleteProject, mayRefuse...)
 	typed(a, "suspend-project", http.MethodPut, "/v1/projects/{project}/suspensions/{reason}", "Suspend a project for a reason", account.SuspendProjects, 200,
 		func(ctx context.Context, in *struct {
 			SuspensionPath
@@ -44,11 +44,11 @@ func (a *API) registerProjects() {
 			}
 		}) (*Body[account.Project], error) {
 			return a.suspend(ctx, in.SuspensionPath, in.Body.Message, false)
-		})
+		}, mayRefuse...)
 	typed(a, "unsuspend-project", http.MethodDelete, "/v1/projects/{project}/suspensions/{reason}", "Lift a reason for which a project is suspended", account.SuspendProjects, 200,
 		func(ctx context.Context, in *SuspensionPath) (*Body[account.Project], error) {
 			return a.suspend(ctx, *in, "", true)
-		})
+		}, mayRefuse...)
 }
 
 func (a *API) listProjects(ctx context.Context, _ *struct{}) (*Body[List[account.Project]], error) {

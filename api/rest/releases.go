@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
@@ -84,11 +86,21 @@ type ReleasePath struct {
 }
 
 func (a *API) registerReleases() {
-	typed(a, "create-release", http.MethodPost, "/v1/services/{name}/releases", "Bring out a new release", account.WriteServices, 202, a.createRelease)
+	typed(a, "create-release", http.MethodPost, "/v1/services/{name}/releases", "Bring out a new release", account.WriteServices, 202, a.createRelease, mayRefuse...)
 	typed(a, "list-releases", http.MethodGet, "/v1/services/{name}/releases", "List a service's releases", account.ReadServices, 200, a.listReleases)
 	typed(a, "get-release", http.MethodGet, "/v1/services/{name}/releases/{number}", "Show a release", account.ReadServices, 200, a.getRelease)
-	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", "Read a build's log; with ?follow=true to its end", account.ReadServices, false, a.buildLog)
-	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", "Upload a source under its digest", account.WriteServices, false, a.putSource)
+	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", "Read a build's log", account.ReadServices, false, shape{about: "The log so far, or to its end.",
+		gives:  textOf("text/plain", "Lines as the build prints them."),
+		params: []*huma.Param{inQuery("follow", "Stay until the build ends.", &huma.Schema{Type: huma.TypeBoolean})}}, a.buildLog)
+	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", "Upload a source under its digest", account.WriteServices, false, shape{status: http.StatusCreated,
+		takes: map[string]*huma.Schema{"application/gzip": {Type: huma.TypeString, Format: "binary", Description: "The archive (tar.gz) with that digest."}},
+		about: "The source is there.", gives: jsonOf(sourceSchema()), refuses: []int{http.StatusInsufficientStorage}}, a.putSource)
+}
+
+func sourceSchema() *huma.Schema {
+	s := object("digest", "Digest of what is in the archive.", "bytes", "")
+	s.Properties["bytes"] = &huma.Schema{Type: huma.TypeInteger, Description: "Size of the archive."}
+	return s
 }
 
 func (a *API) createRelease(ctx context.Context, in *struct {

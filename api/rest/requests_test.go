@@ -10,9 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
-
-	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -369,32 +366,3 @@ func TestAnUploadWithoutEndIsStopped(t *testing.T) {
 }
 
 // The document.
-
-func TestTheDocumentIsValidAndComplete(t *testing.T) {
-	s := newSite(t)
-	r := s.do("GET", "/v1/openapi.json", nil, as("admin"))
-	r.ok(t, 200, nil)
-	loader := openapi3.NewLoader()
-	doc, err := loader.LoadFromData([]byte(r.body))
-	must(t, err)
-	if err := doc.Validate(loader.Context, openapi3.AllowExtraSiblingFields("description")); err != nil {
-		t.Errorf("the document is not valid: %v", err)
-	}
-	for _, route := range s.api.Routes() {
-		if route.Method == "OPTIONS" {
-			continue
-		}
-		item := doc.Paths.Find(route.Path)
-		if item == nil || item.GetOperation(route.Method) == nil {
-			t.Errorf("%s %s is not in the document", route.Method, route.Path)
-			continue
-		}
-		o := item.GetOperation(route.Method)
-		if o.OperationID != route.Action || o.Summary == "" || o.Extensions["x-permission"] != string(route.Permission) {
-			t.Errorf("%s %s is described as %q %q, permission %v", route.Method, route.Path, o.OperationID, o.Summary, o.Extensions["x-permission"])
-		}
-		if rest.OpenRoutes[route.Action] != (o.Security == nil || len(*o.Security) == 0) {
-			t.Errorf("%s %s: the document says that it wants a token: %t", route.Method, route.Path, o.Security != nil)
-		}
-	}
-}

@@ -48,7 +48,7 @@ func TestARouteWithoutPermissionIsRefused(t *testing.T) {
 			t.Error("it was registered")
 		}
 	}()
-	(&API{mux: http.NewServeMux()}).plain("leak", "GET", "/leak", "Leak", "", false, http.NotFound)
+	(&API{mux: http.NewServeMux()}).plain("leak", "GET", "/leak", "Leak", "", false, shape{}, http.NotFound)
 }
 
 // registrars are the functions that may register a route: the first two demand a permission, the third says what is nowhere.

@@ -39,10 +39,10 @@ func (a *API) registerServices() {
 	typed(a, "list-services", http.MethodGet, "/v1/services", "List the services", account.ReadServices, 200, a.listServices)
 	typed(a, "get-service", http.MethodGet, "/v1/services/{name}", "Show a service", account.ReadServices, 200, a.getService)
 	typed(a, "get-service-progress", http.MethodGet, "/v1/services/{name}/progress", "Show where a service's deploy is",
-		account.ReadServices, 200, a.getServiceProgress)
-	typed(a, "kill-service", http.MethodDelete, "/v1/services/{name}", "Remove a service everywhere", account.WriteServices, 202, a.killService)
+		account.ReadServices, 200, a.getServiceProgress, http.StatusConflict)
+	typed(a, "kill-service", http.MethodDelete, "/v1/services/{name}", "Remove a service everywhere", account.WriteServices, 202, a.killService, mayRefuse...)
 	typed(a, "rollback-service", http.MethodPost, "/v1/services/{name}/rollback", "Bring out an earlier release again",
-		account.WriteServices, 202, a.rollbackService)
+		account.WriteServices, 202, a.rollbackService, mayRefuse...)
 	typed(a, "create-call-ticket", http.MethodPost, "/v1/services/{name}/call-tickets", "Permit calls to a service for a minute",
 		account.CallServices, 201, a.permit(ticket.Call))
 	typed(a, "create-log-ticket", http.MethodPost, "/v1/services/{name}/log-tickets", "Permit reading a service's logs for a minute",

@@ -31,7 +31,7 @@ func (a *API) registerTokens() {
 	typed(a, "create-token", http.MethodPost, "/v1/tokens", "Make a token for the caller", account.WriteTokens, 201, func(ctx context.Context, in *struct{ Body TokenRequest }) (*Body[NewToken], error) {
 		p := caller(ctx)
 		return a.makeToken(ctx, in.Body, account.TokenSpec{Owner: p.ID, Kind: p.Kind}, p.Subject)
-	})
+	}, http.StatusNotFound, http.StatusConflict)
 	typed(a, "revoke-token", http.MethodDelete, "/v1/tokens/{token}", "Revoke a token of the caller", account.WriteTokens, 204, func(ctx context.Context, in *TokenPath) (*Nothing, error) {
 		return done(ctx, a.Identity.RevokeToken(ctx, caller(ctx).ID, in.Token, caller(ctx).Subject))
 	})

@@ -36,21 +36,21 @@ func (a *API) registerUsers() {
 		items, err := a.Identity.Users(ctx)
 		return listed(ctx, items, err)
 	})
-	typed(a, "invite-user", http.MethodPost, "/v1/users", "Invite a user: make a code to hand over", account.WriteUsers, 201, a.inviteUser)
-	typed(a, "renew-invitation", http.MethodPost, "/v1/users/{user}/invitation", "Make a new code for a user; the one before is void", account.WriteUsers, 201, a.renewInvitation)
-	typed(a, "suspend-user", http.MethodPost, "/v1/users/{user}/suspend", "Suspend a user", account.WriteUsers, 200, a.moveUser(account.Suspended))
-	typed(a, "unsuspend-user", http.MethodPost, "/v1/users/{user}/unsuspend", "Make a suspended user active again", account.WriteUsers, 200, a.moveUser(account.Active))
+	typed(a, "invite-user", http.MethodPost, "/v1/users", "Invite a user: make a code to hand over", account.WriteUsers, 201, a.inviteUser, http.StatusConflict)
+	typed(a, "renew-invitation", http.MethodPost, "/v1/users/{user}/invitation", "Make a new code for a user; the one before is void", account.WriteUsers, 201, a.renewInvitation, http.StatusConflict)
+	typed(a, "suspend-user", http.MethodPost, "/v1/users/{user}/suspend", "Suspend a user", account.WriteUsers, 200, a.moveUser(account.Suspended), http.StatusConflict)
+	typed(a, "unsuspend-user", http.MethodPost, "/v1/users/{user}/unsuspend", "Make a suspended user active again", account.WriteUsers, 200, a.moveUser(account.Active), http.StatusConflict)
 	typed(a, "remove-user", http.MethodDelete, "/v1/users/{user}", "Remove a user with tokens, sessions and roles", account.WriteUsers, 204, func(ctx context.Context, in *UserPath) (*Nothing, error) {
 		return done(ctx, a.Identity.RemoveUser(ctx, in.User, caller(ctx).Subject))
-	})
+	}, http.StatusConflict)
 	typed(a, "list-user-tokens", http.MethodGet, "/v1/users/{user}/tokens", "List a user's tokens", account.ReadUsers, 200, a.listUserTokens)
 	typed(a, "revoke-user-token", http.MethodDelete, "/v1/users/{user}/tokens/{token}", "Revoke a token of a user", account.WriteUsers, 204, a.revokeUserToken)
 	typed(a, "grant-platform-role", http.MethodPut, "/v1/users/{user}/roles/{role}", "Give a user a role on the platform", account.WriteRoles, 204, func(ctx context.Context, in *UserRolePath) (*Nothing, error) {
 		return done(ctx, a.Identity.Grant(ctx, "", in.User, in.Role, caller(ctx).Subject))
-	})
+	}, http.StatusConflict)
 	typed(a, "revoke-platform-role", http.MethodDelete, "/v1/users/{user}/roles/{role}", "Take a role on the platform from a user", account.WriteRoles, 204, func(ctx context.Context, in *UserRolePath) (*Nothing, error) {
 		return done(ctx, a.Identity.Revoke(ctx, "", in.User, in.Role, caller(ctx).Subject))
-	})
+	}, http.StatusConflict)
 }
 
 // mayInvite says why a caller may not hand out an invitation: its code makes a token of every scope.

@@ -99,9 +99,11 @@ var layers = map[string][]string{
 	"internal/build":           {"internal/fault", "internal/image", "internal/source", "internal/blob", "internal/release", "internal/region"},
 	"internal/rate":            {"internal/fault"},
 	"internal/cloud":           {"internal/fault", "internal/region", "internal/rate", "internal/cloud"},
-	"internal/cluster":         {"internal/fault", "internal/region", "internal/release"},
-	"internal/gateway":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
+	"internal/diagnosis":       {},
+	"internal/cluster":         {"internal/fault", "internal/region", "internal/release", "internal/diagnosis"},
+	"internal/gateway":         {"internal/fault", "internal/diagnosis", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/watch":           {"internal/fault", "internal/region", "internal/release", "internal/store", "internal/ticket"},
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it

@@ -48,13 +48,15 @@ type Limits struct {
 	Cache     int64         // of a project's caches, which are emptied when they are over; 8 GiB
 	Download  int64         // modules fetched in one build; 2 GiB
 	Program   int64         // size of the program; 512 MiB
+	Files     int           // that come along with the program; 10,000
+	FileBytes int64         // their size; 256 MiB
 }
 
 func (l Limits) withDefaults() Limits {
 	for _, d := range []struct {
 		value *int64
 		to    int64
-	}{{&l.Memory, 4 << 30}, {&l.Disk, 2 << 30}, {&l.Cache, 8 << 30}, {&l.Download, 2 << 30}, {&l.Program, 512 << 20}} {
+	}{{&l.Memory, 4 << 30}, {&l.Disk, 2 << 30}, {&l.Cache, 8 << 30}, {&l.Download, 2 << 30}, {&l.Program, 512 << 20}, {&l.FileBytes, 256 << 20}} {
 		if *d.value <= 0 {
 			*d.value = d.to
 		}
@@ -65,6 +67,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Processes <= 0 {
 		l.Processes = 512
 	}
+	if l.Files <= 0 {
+		l.Files = 10_000
+	}
 	return l
 }
 
@@ -73,6 +78,7 @@ type Input struct {
 	Service release.Key // whose image it is: the repository's path and the caches' owner
 	Source  string      // digest
 	Package string      // main package in the source, "." by default
+	Build   release.Build
 	Open    func(context.Context) (io.ReadCloser, error)
 }
 
@@ -86,7 +92,8 @@ type Result struct {
 // Builder builds. It may build several sources at one time, and shares that time between projects.
 type Builder struct {
 	config   Config
-	version  string        // of the toolchain, "go1.26.8"
+	version  string // of the toolchain, "go1.26.8"
+	zones    map[string][]byte
 	warming  chan struct{} // one place: for whoever makes what builds share
 	compiles *places
 	resolves *places
@@ -114,7 +121,11 @@ func New(config Config) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{config: config, version: version, warming: make(chan struct{}, 1),
+	zoned, err := readZones(config.GoRoot)
+	if err != nil {
+		return nil, err
+	}
+	b := &Builder{config: config, version: version, zones: zoned, warming: make(chan struct{}, 1),
 		compiles: newPlaces("compile", cmp.Or(config.AtOnce, buildsAtOnce)), resolves: newPlaces("ask for an image", resolvesAtOnce),
 		waits: resolveTime}
 	for _, dir := range []string{b.path("work"), b.path("cache")} {
@@ -152,7 +163,7 @@ func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, e
 	if err := in.validate(); err != nil {
 		return Result{}, err
 	}
-	key := Key(in.Source, in.Package, b.version, b.config.Arch)
+	key := Key(in.Source, in.Package, in.Build, b.version, b.config.Arch)
 	repository, tag := b.config.Registry+"/"+in.Service.Project+"/"+in.Service.Name, image.BuildTag+key
 	reference, found, err := b.config.Client.Has(ctx, repository+":"+tag)
 	if err != nil {
@@ -197,7 +208,7 @@ func (b *Builder) Resolve(ctx context.Context, service release.Key, reference st
 }
 
 func (in Input) validate() error {
-	request := release.Request{Service: in.Service, Origin: release.Origin{Source: in.Source, Package: in.Package}}
+	request := release.Request{Service: in.Service, Origin: release.Origin{Source: in.Source, Package: in.Package, Build: in.Build}}
 	return request.Validate()
 }
 
@@ -217,12 +228,16 @@ func (b *Builder) make(ctx context.Context, in Input, repository, tag string, lo
 		return "", err
 	}
 	defer func() { err = errors.Join(err, caches.release()) }()
-	program, err := b.compile(ctx, in.Package, w, caches, log)
+	files, err := b.beside(w, in, log)
+	if err != nil {
+		return "", err
+	}
+	program, err := b.compile(ctx, in, w, caches, log)
 	if err != nil {
 		return "", err
 	}
 	img, err := image.FromBinary(w.scratch, program, b.config.Arch, image.Config{
-		Path: "/app",
+		Path: programPath(files), Dir: workDir, Surrounds: b.zones, Files: files,
 		Labels: map[string]string{
 			"org.opencontainers.image.revision": in.Source,
 			"dev.m3o.package":                   in.Package,

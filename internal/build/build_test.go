@@ -117,10 +117,10 @@ func programIn(t *testing.T, reference string) []byte {
 	img, err := remote.Image(ref)
 	must(err)
 	layers, err := img.Layers()
-	if err != nil || len(layers) != 1 {
+	if err != nil || len(layers) < 2 {
 		t.Fatalf("%d layers, %v", len(layers), err)
 	}
-	return fileIn(layers[0], "app")
+	return fileIn(layers[len(layers)-1], "app/main")
 }
 
 // says runs the program.
@@ -185,14 +185,26 @@ func digestOf(r Result) string { return r.Reference[strings.Index(r.Reference, "
 
 func TestKeysDiffer(t *testing.T) {
 	seen := map[string]bool{}
-	for _, k := range [][4]string{{"a", ".", "go1", "amd64"}, {"b", ".", "go1", "amd64"}, {"a", "x", "go1", "amd64"}, {"a", ".", "go2", "amd64"}, {"a", ".", "go1", "arm64"}} {
-		seen[Key(k[0], k[1], k[2], k[3])] = true
+	for _, k := range []struct {
+		source, pkg string
+		build       release.Build
+		version     string
+		arch        string
+	}{
+		{"a", ".", release.Build{}, "go1", "amd64"}, {"b", ".", release.Build{}, "go1", "amd64"}, {"a", "x", release.Build{}, "go1", "amd64"},
+		{"a", ".", release.Build{}, "go2", "amd64"}, {"a", ".", release.Build{}, "go1", "arm64"},
+		{"a", ".", release.Build{Tags: []string{"x"}}, "go1", "amd64"}, {"a", ".", release.Build{Set: map[string]string{"main.a": "x"}}, "go1", "amd64"},
+		{"a", ".", release.Build{Set: map[string]string{"main.a": "y"}}, "go1", "amd64"},
+		{"a", ".", release.Build{Include: []string{"x"}}, "go1", "amd64"}, {"a", ".", release.Build{Exclude: []string{"x"}}, "go1", "amd64"},
+	} {
+		key := Key(k.source, k.pkg, k.build, k.version, k.arch)
+		if seen[key] {
+			t.Errorf("%+v has the key of another build", k)
+		}
+		seen[key] = true
 	}
-	if len(seen) != 5 {
-		t.Errorf("%d keys", len(seen))
-	}
-	if Key("a", "./x", "go1", "amd64") != Key("a", "x", "go1", "amd64") {
-		t.Error("one package has two keys")
+	if Key("a", "./x", release.Build{Tags: []string{"b", "a", "b"}}, "go1", "amd64") != Key("a", "x", release.Build{Tags: []string{"a", "b"}}, "go1", "amd64") {
+		t.Error("one build has two keys")
 	}
 }
 

@@ -17,10 +17,10 @@ import (
 )
 
 // compile makes the program and returns its path.
-func (b *Builder) compile(ctx context.Context, pkg string, w *work, c caches, log io.Writer) (string, error) {
-	args := append([]string{"build"}, buildFlags...)
+func (b *Builder) compile(ctx context.Context, in Input, w *work, c caches, log io.Writer) (string, error) {
+	args := append([]string{"build"}, goFlags(in.Build)...)
 	args = append(args, "-o", outMark+"/app", ".")
-	if err := b.runGo(ctx, w, c, pkg, args, log); err != nil {
+	if err := b.runGo(ctx, w, c, in.Package, args, log); err != nil {
 		return "", err
 	}
 	program := filepath.Join(w.private, "out", "app")
@@ -63,12 +63,15 @@ func (f folders) replacer(proxy string) *strings.Replacer {
 }
 
 // resolved puts what the marks stand for in their place. A source's paths are not part of the strings, but for the
-// package, which cannot hold a brace.
+// package, which cannot hold a brace; arguments that do not begin with a mark are as they are, for they may hold what users set.
 func (j job) resolved(f folders, proxy string) job {
 	r := f.replacer(proxy)
 	out := job{dir: r.Replace(j.dir), folders: j.folders}
 	for _, a := range j.args {
-		out.args = append(out.args, r.Replace(a))
+		if strings.HasPrefix(a, "{") {
+			a = r.Replace(a)
+		}
+		out.args = append(out.args, a)
 	}
 	for _, e := range j.env {
 		out.env = append(out.env, r.Replace(e))

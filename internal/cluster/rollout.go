@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/m3o/platform/internal/diagnosis"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -45,29 +47,25 @@ func (c *Client) explainRollout(ctx context.Context, d *appsv1.Deployment, key r
 		return Rollout{}, err
 	}
 	current := d.Status.ObservedGeneration >= d.Generation
-	if refused := condition(d, appsv1.DeploymentReplicaFailure); current && why.words == "" && refused != nil && refused.Status == corev1.ConditionTrue {
-		why.words = "its pods are refused: " + refused.Message
-	}
-	r.Reason = fmt.Sprintf("%d of %d instances ready", r.Ready, r.Desired)
-	if why.words != "" {
-		r.Reason += ": " + why.words + advice(d, why.words)
+	if refused := condition(d, appsv1.DeploymentReplicaFailure); current && why.Words == "" && refused != nil && refused.Status == corev1.ConditionTrue {
+		why.Words = diagnosis.Refused(refused.Message)
 	}
 	late := condition(d, appsv1.DeploymentProgressing)
 	expired := current && late != nil && late.Status == corev1.ConditionFalse && late.Reason == "ProgressDeadlineExceeded"
-	r.Failed = current && (why.certain || expired)
-	if expired && !why.certain {
-		r.Reason += fmt.Sprintf(" (no progress for %d seconds)", serviceDeadline)
+	r.Failed = current && (why.Certain || expired)
+	r.Reason = fmt.Sprintf("%d of %d instances ready", r.Ready, r.Desired)
+	if expired && !why.Certain {
+		r.Reason += " after " + startOf(d).String()
+	}
+	if why.Words != "" {
+		r.Reason += ": " + why.Words
 	}
 	return r, nil
 }
 
-// advice is what a developer can do about a program that listens somewhere else.
-func advice(d *appsv1.Deployment, words string) string {
-	number := d.Spec.Template.Spec.Containers[0].Ports[0].ContainerPort
-	if words != fmt.Sprintf("nothing answers on port %d", number) {
-		return ""
-	}
-	return ": listen on $PORT (on all addresses), or say with --port where the program listens"
+// startOf is how long the release's instances may take to become ready.
+func startOf(d *appsv1.Deployment) time.Duration {
+	return time.Duration(*d.Spec.ProgressDeadlineSeconds) * time.Second // the API server fills it in where nobody says
 }
 
 func condition(d *appsv1.Deployment, kind appsv1.DeploymentConditionType) *appsv1.DeploymentCondition {

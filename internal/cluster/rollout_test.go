@@ -104,13 +104,13 @@ func TestRolloutIsExplained(t *testing.T) {
 		{"image name is none", waiting("InvalidImageName", "bad"), "", "", true, "is not the name of an image"},
 		{"crashed once", looping(1, corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}), "", "", false, "exit code 2 (started 2 times)"},
 		{"crashes again and again", looping(2, corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}), "", "", true, "the program ends with exit code 2 (started 3 times)"},
-		{"too much memory", looping(3, corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}), "", "", true, "takes more memory than the 512Mi"},
+		{"too much memory", looping(3, corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}), "", "", true, "took more memory than the 512 MiB that an instance may use"},
 		{"ends by itself", looping(4, corev1.ContainerStateTerminated{ExitCode: 0, Reason: "Completed"}), "", "", true, "a service must keep running"},
 		{"cannot be started", looping(3, corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec format error"}), "", "", true, "cannot be started: exec format error"},
 		{"listens elsewhere", running(), "Readiness probe failed: dial tcp 10.1.2.3:9090: connect: connection refused", "", false,
-			"0 of 2 instances ready: nothing answers on port 9090: listen on $PORT (on all addresses), or say with --port where the program listens"},
+			"0 of 2 instances ready: nothing answers on port 9090 yet: listen on $PORT on all addresses"},
 		{"unwell", running(), "Readiness probe failed: HTTP probe failed with statuscode: 503", "/healthz", false, "/healthz on port 9090 answers with status 503"},
-		{"slow", running(), `Readiness probe failed: Get "http://10.1.2.3:9090/healthz": context deadline exceeded`, "/healthz", false, "/healthz on port 9090 does not answer in time"},
+		{"slow", running(), `Readiness probe failed: Get "http://10.1.2.3:9090/healthz": context deadline exceeded`, "/healthz", false, "/healthz on port 9090 does not answer within 3 seconds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := hello(fmt.Sprintf("explained-%d", i), 1)
@@ -165,12 +165,12 @@ func TestRolloutFailsAtItsDeadline(t *testing.T) {
 	}
 	eventually(t, "the deadline passes", func() (bool, string) {
 		state, err := client.ServiceState(t.Context(), r.Service, 1)
-		ok := err == nil && state.Failed && strings.Contains(state.Reason, "no node takes it") && strings.Contains(state.Reason, "no progress")
+		ok := err == nil && state.Failed && strings.Contains(state.Reason, "0 of 2 instances ready after 2s: ")
 		return ok, fmt.Sprintf("%+v, %v", state, err)
 	})
 }
 
-// A project that is full says so, in the quota's words.
+// A project that is full says so.
 func TestRolloutThatQuotaRefuses(t *testing.T) {
 	r := hello("full", 1)
 	applyService(t, r)
@@ -187,8 +187,8 @@ func TestRolloutThatQuotaRefuses(t *testing.T) {
 	if err := admin.CoreV1().Pods("project-full").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the quota's words", func() (bool, string) {
+	eventually(t, "the quota's limit", func() (bool, string) {
 		state, err := client.ServiceState(t.Context(), r.Service, 1)
-		return err == nil && strings.Contains(state.Reason, "exceeded quota"), fmt.Sprintf("%+v, %v", state, err)
+		return err == nil && strings.Contains(state.Reason, "the project has used up what it may have in the region"), fmt.Sprintf("%+v, %v", state, err)
 	})
 }

@@ -19,10 +19,9 @@ import (
 )
 
 const (
-	serviceLinger   = 3   // seconds between "nobody new" and SIGTERM
-	serviceGrace    = 30  // seconds a pod has to end, lingering included
-	serviceDeadline = 120 // seconds without progress until a rollout has failed
-	lastSystemPort  = 1023
+	serviceLinger  = 3  // seconds between "nobody new" and SIGTERM
+	serviceGrace   = 30 // seconds a pod has to end, lingering included
+	lastSystemPort = 1023
 )
 
 // ApplyService makes the cluster run the release: the project's namespace, and a Service and a Deployment of the service's
@@ -94,15 +93,16 @@ func deployment(where region.Key, r release.Release, space string, labels map[st
 	}
 	return &appsv1.Deployment{ObjectMeta: meta(space, r.Service.Name, labels), Spec: appsv1.DeploymentSpec{
 		Replicas: new(int32(r.Spec.Replicas)), Selector: &metav1.LabelSelector{MatchLabels: serviceSelector(r.Service)},
-		Strategy: neverFewer(r.Spec.Replicas), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(serviceDeadline)),
+		Strategy: neverFewer(r.Spec.Replicas), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(r.Spec.Deadline().Seconds())),
 		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{
 			Labels: labels, Annotations: map[string]string{release.LabelAccess: string(r.Spec.Access)}}},
 	}}
 }
 
-// answers is what makes an instance ready: its health path answers, or, without one, its port takes a connection.
+// answers is what makes an instance ready: its health path answers, or, without one, its port takes a connection. So it does where the
+// program speaks HTTP/2 alone, which kubelets do not: there the gateway asks the health path.
 func answers(s release.Spec) *corev1.Probe {
-	if s.Health != "" {
+	if s.Health != "" && s.Protocol != release.H2C {
 		return asks(s.Health, "http", 1, 3)
 	}
 	probe := asks("", "http", 1, 3)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -89,6 +90,23 @@ func TestServiceIsAppliedAsTheReleaseSays(t *testing.T) {
 	}
 	if _, err := admin.PolicyV1().PodDisruptionBudgets("project-applied").Get(t.Context(), "hello", metav1.GetOptions{}); err != nil {
 		t.Errorf("two instances have a budget: %v", err)
+	}
+}
+
+// How long a program may take to start is the release's to say; what speaks HTTP/2 alone is not asked for its health by kubelets, which
+// do not.
+func TestServiceMayTakeItsTimeToStart(t *testing.T) {
+	r := hello("slow", 1)
+	if d := applyService(t, r); *d.Spec.ProgressDeadlineSeconds != 120 {
+		t.Errorf("it fails after %d s by default", *d.Spec.ProgressDeadlineSeconds)
+	}
+	r.Spec.Start, r.Spec.Protocol, r.Spec.Health = release.Duration(10*time.Minute), release.H2C, "/healthz"
+	d := applyService(t, r)
+	if *d.Spec.ProgressDeadlineSeconds != 600 {
+		t.Errorf("it fails after %d s, not after 10 minutes", *d.Spec.ProgressDeadlineSeconds)
+	}
+	if p := d.Spec.Template.Spec.Containers[0].ReadinessProbe; p.TCPSocket == nil || p.HTTPGet != nil {
+		t.Errorf("a kubelet asks %+v", p.ProbeHandler)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/m3o/platform/internal/diagnosis"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -78,10 +79,10 @@ func (c *Client) partWaits(ctx context.Context, part region.Part) (string, error
 	if err != nil {
 		return "", err
 	}
-	if why.words == "" {
-		why.words = "its pods are being made or replaced"
+	if why.Words == "" {
+		why.Words = "its pods are being made or replaced"
 	}
-	return fmt.Sprintf("%s: %d of %d ready: %s", part, at.ready, at.desired, why.words), nil
+	return fmt.Sprintf("%s: %d of %d ready: %s", part, at.ready, at.desired, why.Words), nil
 }
 
 func (c *Client) partProgress(ctx context.Context, part region.Part) (progress, map[string]string, error) {
@@ -132,7 +133,7 @@ func (c *Client) gatewayAddress(ctx context.Context) (address, waits string, err
 	if why == "" {
 		why = addressWords(s, time.Now())
 	}
-	return "", "the gateway's address: " + short(why), nil
+	return "", "the gateway's address: " + diagnosis.Short(why), nil
 }
 
 // unclaimedLimit is how long a load balancer may go without a mark of a controller that makes it: those leave one at once.

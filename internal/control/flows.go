@@ -189,12 +189,14 @@ func (f *Flows) KillService(ctx context.Context, id string, key release.Key, in 
 	return a, f.send(ctx, c, &a)
 }
 
-// ServiceProgress tells where the service's deploy is.
+// ServiceProgress tells where the service's deploy is, and how each region comes along.
 func (f *Flows) ServiceProgress(ctx context.Context, key release.Key) (release.Progress, error) {
 	var p release.Progress
-	err := f.query(ctx, key.OperateID(), release.ProgressQuery, &p)
-	p.Waiting = f.why(ctx, p.Waiting)
-	return p, err
+	if err := f.query(ctx, key.OperateID(), release.ProgressQuery, &p); err != nil {
+		return p, err
+	}
+	f.look(ctx, &p)
+	return p, nil
 }
 
 // RegionReady tells a service that a region takes services now. A service that lost its owner gets one.

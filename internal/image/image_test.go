@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -53,13 +54,13 @@ func TestEqualProgramsMakeEqualImages(t *testing.T) {
 	}
 	assertWhole(t, a)
 	layers, err := a.Layers()
-	if err != nil || len(layers) != 1 {
+	if err != nil || len(layers) != 2 {
 		t.Errorf("%d layers, %v", len(layers), err)
 	}
 }
 
 func TestAnImageHoldsTheProgramAndItsSurroundings(t *testing.T) {
-	img := fromBinary(t, program(t, "the program"), Config{Path: "/m3o", Port: 80, Files: map[string][]byte{"/etc/app/x.conf": []byte("conf")}})
+	img := fromBinary(t, program(t, "the program"), Config{Path: "/m3o", Port: 80, Surrounds: map[string][]byte{"/etc/app/x.conf": []byte("conf")}})
 	config, err := img.ConfigFile()
 	must(err)
 	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/m3o"}) || config.OS != "linux" {
@@ -93,6 +94,57 @@ func TestAnImageHoldsTheProgramAndItsSurroundings(t *testing.T) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(contents["etc/ssl/certs/ca-certificates.crt"]) || bytes.Count(contents["etc/ssl/certs/ca-certificates.crt"], []byte("BEGIN")) < 80 {
 		t.Error("there are no certificates")
+	}
+}
+
+func TestFilesOfAProgramAreRootsAndAreReadInItsWorkingDirectory(t *testing.T) {
+	page, tool := program(t, "<html>"), program(t, "#!")
+	config := Config{Path: "/app/main", Dir: "/app", Files: []File{{Path: "/app/templates/a.html", From: page},
+		{Path: "/app/run.sh", From: tool, Exec: true}, {Path: "/app/latest", Link: "templates/a.html"}}}
+	img := fromBinary(t, program(t, "the program"), config)
+	assertWhole(t, img)
+	found, err := img.ConfigFile()
+	must(err)
+	if found.Config.WorkingDir != "/app" {
+		t.Errorf("it starts in %s", found.Config.WorkingDir)
+	}
+	seen := map[string]string{}
+	r := tar.NewReader(mutate.Extract(img))
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		must(err)
+		if h.Uid != 0 || h.Gid != 0 || h.Mode&0o022 != 0 && h.Typeflag != tar.TypeSymlink && strings.TrimSuffix(h.Name, "/") != "tmp" {
+			t.Errorf("%s belongs to %d:%d with mode %o", h.Name, h.Uid, h.Gid, h.Mode)
+		}
+		content, err := io.ReadAll(r)
+		must(err)
+		seen[strings.TrimSuffix(h.Name, "/")] = fmt.Sprintf("%o %s%s", h.Mode, h.Linkname, content)
+	}
+	for name, want := range map[string]string{"app": "755 ", "app/templates": "755 ", "app/templates/a.html": "644 <html>", "app/run.sh": "755 #!",
+		"app/latest": "777 templates/a.html", "app/main": "755 the program"} {
+		if seen[name] != want {
+			t.Errorf("%s is %q, want %q", name, seen[name], want)
+		}
+	}
+	other := fromBinary(t, program(t, "another program"), config)
+	layers, err := img.Layers()
+	must(err)
+	others, err := other.Layers()
+	must(err)
+	if len(layers) != 3 || len(others) != 3 {
+		t.Fatalf("%d and %d layers", len(layers), len(others))
+	}
+	for i := range layers {
+		one, err := layers[i].Digest()
+		must(err)
+		two, err := others[i].Digest()
+		must(err)
+		if (one == two) != (i < 2) {
+			t.Errorf("layer %d of two programs with the same files: equal %t", i, one == two)
+		}
 	}
 }
 

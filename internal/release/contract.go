@@ -145,13 +145,40 @@ type Outcome struct {
 	Release Release `json:"release"`
 }
 
-// Progress is where a deploy is. Waiting says why nothing moves.
+// Progress is where a deploy is. Waiting says why nothing moves: what the build waits for, or the first region that waits for something.
 type Progress struct {
-	Release int      `json:"release"`
-	Stage   string   `json:"stage"`
-	Regions []Placed `json:"regions,omitempty"`
-	Waiting string   `json:"waiting,omitempty"`
+	Release int       `json:"release"`
+	Stage   string    `json:"stage"` // one of the stages below; empty when nothing is at work
+	Regions []Placing `json:"regions,omitempty"`
+	Waiting string    `json:"waiting,omitempty"`
 }
+
+// The stages of a deploy.
+const (
+	StageRegions  = "find regions"
+	StageImage    = "image" // built, or pinned to its digest
+	StageRollout  = "rollout"
+	StageRollback = "roll back"
+)
+
+// Placing is how a deploy comes along in one region.
+type Placing struct {
+	Region  string     `json:"region"` // its full name, platform/name
+	Status  Status     `json:"status"`
+	Stage   PlaceStage `json:"stage,omitempty"`   // where it is, while Status is Deploying
+	Message string     `json:"message,omitempty"` // why it failed
+	Waiting string     `json:"waiting,omitempty"` // what it waits for now
+}
+
+// PlaceStage is a stage of a release's way into a region.
+type PlaceStage string
+
+// The stages of a release's way into a region, in order.
+const (
+	PlaceApply     PlaceStage = "apply"     // the cluster is told what to run
+	PlaceInstances PlaceStage = "instances" // the instances become ready
+	PlaceGateway   PlaceStage = "gateway"   // the region's gateway reaches them
+)
 
 // BuildInput starts BuildImage, and is what the builder gets.
 type BuildInput struct {

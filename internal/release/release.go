@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -204,8 +205,16 @@ const (
 // DefaultPort is what $PORT says when the request names no port.
 const DefaultPort = 8080
 
-// DefaultStart is until when an instance must be ready when the request does not say.
-const DefaultStart = Duration(2 * time.Minute)
+// Until when an instance must be ready: what a request may say, and what holds when it does not. It counts from when the instance is made,
+// so it has room for pulling the image. A program that is not there in two minutes most often listens somewhere else.
+const (
+	MinStart     = Duration(10 * time.Second)
+	DefaultStart = Duration(2 * time.Minute)
+	MaxStart     = Duration(30 * time.Minute)
+)
+
+// Deadline is until when an instance must be ready.
+func (s Spec) Deadline() time.Duration { return time.Duration(cmp.Or(s.Start, DefaultStart)) }
 
 var (
 	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -245,6 +254,7 @@ func (o Origin) check(c *fault.Checker) {
 	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "package", "%.80q is not a folder inside the source", o.Package)
 	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "image",
 		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
+	o.Build.check(c)
 }
 
 func (s Spec) check(c *fault.Checker) {
@@ -253,6 +263,7 @@ func (s Spec) check(c *fault.Checker) {
 	c.Check(s.Port >= 1 && s.Port <= 65535, "port", "%d is not a port", s.Port)
 	c.Check(s.Protocol == "" || s.Protocol == HTTP || s.Protocol == H2C, "protocol", "%.80q is neither \"http\" nor \"h2c\"", s.Protocol)
 	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
+	c.Check(s.Start == 0 || s.Start >= MinStart && s.Start <= MaxStart, "start", "%s is not between %s and %s", s.Start, MinStart, MaxStart)
 	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "health", "%.80q is not a path", s.Health)
 	s.checkArgs(c)
 	s.checkEnv(c)

@@ -76,6 +76,8 @@ func TestBadRequests(t *testing.T) {
 		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "port: 70000 is not a port"},
 		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "port: -1 is not a port"},
 		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "replicas: 51 is not between 1 and 50"},
+		"a start too soon":           {func(r *release.Request) { r.Spec.Start = release.Duration(9 * time.Second) }, "start: 9s is not between 10s and 30m"},
+		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h0m0s is not between 10s and 30m"},
 		"a health that is no path":   {func(r *release.Request) { r.Spec.Health = "healthz" }, `health: "healthz" is not a path`},
 		"too many arguments":         {func(r *release.Request) { r.Spec.Args = make([]string, 101) }, "args: 101 arguments are more than 100"},
 		"arguments too large":        {func(r *release.Request) { r.Spec.Args = []string{strings.Repeat("x", 40000)} }, "args: 40000 bytes are more than 32768"},

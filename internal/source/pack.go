@@ -165,7 +165,7 @@ func checkEntries(entries []entry, limits Limits) error {
 	switch {
 	case len(entries) > limits.Files:
 		return fault.New(fault.Invalid, "the source has %d files, more than %d; most are in %s", len(entries), limits.Files,
-			offenders(entries, func(entry) int64 { return 1 }, func(n int64) string { return fmt.Sprintf("%d files", n) }))
+			offenders(entries, func(entry) int64 { return 1 }, countFiles))
 	case total > limits.Unpacked:
 		return fault.New(fault.Invalid, "the source has %s, more than %s; the largest are %s", size(total), size(limits.Unpacked),
 			offenders(entries, func(e entry) int64 { return e.size }, size))
@@ -187,9 +187,15 @@ func checkNames(entries []entry, limits Limits) error {
 	return nil
 }
 
-// offenders names the three heaviest parts of the source. A folder stands for its content unless one thing in it is
-// nearly all of it.
+func countFiles(n int64) string { return fmt.Sprintf("%d files", n) }
+
+// offenders names the heaviest parts of the source, and what helps.
 func offenders(entries []entry, weight func(entry) int64, text func(int64) string) string {
+	return heaviestParts(entries, weight, text) + ": add what is not needed to .gitignore"
+}
+
+// heaviestParts names the three heaviest parts. A folder stands for its content unless one thing in it is nearly all of it.
+func heaviestParts(entries []entry, weight func(entry) int64, text func(int64) string) string {
 	below := map[string]int64{}
 	children := map[string]map[string]bool{}
 	for _, e := range entries {
@@ -214,7 +220,7 @@ func offenders(entries []entry, weight func(entry) int64, text func(int64) strin
 		}
 		out = append(out, fmt.Sprintf("%s (%s)", name, text(below[name])))
 	}
-	return strings.Join(out, ", ") + ": add what is not needed to .gitignore"
+	return strings.Join(out, ", ")
 }
 
 func write(root *os.Root, entries []entry, w io.Writer, limits Limits) (Stats, error) {

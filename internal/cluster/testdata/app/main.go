@@ -27,6 +27,7 @@ func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "release %s in %s as %d", os.Getenv("M3O_RELEASE"), os.Getenv("M3O_REGION"), os.Getuid())
 	})
+	fmt.Println("listens on", address)
 	fmt.Println(http.ListenAndServe(address, nil))
 	os.Exit(1)
 }

@@ -1,0 +1,48 @@
+package release
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Limits of what is said about a build, for each of its lists.
+const (
+	MaxBuildEntries    = 100
+	MaxBuildEntryBytes = 4 << 10
+)
+
+var (
+	buildTag = regexp.MustCompile(`^[\p{L}\p{Nd}_.]+$`)
+	// An import path, a dot and a variable, as the linker's -X takes them.
+	buildVariable = regexp.MustCompile(`^[A-Za-z0-9_~][-_.~/+A-Za-z0-9]*\.[\p{L}_][\p{L}\p{Nd}_]*$`)
+)
+
+func (b Build) check(c *fault.Checker) {
+	checkEntries(c, "build.tags", b.Tags)
+	for _, tag := range b.Tags {
+		c.Check(buildTag.MatchString(tag), "build.tags", "%.80q is not a build tag: tags have letters, digits, underscores and dots", tag)
+	}
+	c.Check(len(b.Set) <= MaxBuildEntries, "build.set", "%d variables are more than %d", len(b.Set), MaxBuildEntries)
+	for _, name := range slices.Sorted(maps.Keys(b.Set)) { // in one order: validators run in workflows
+		value, field := b.Set[name], "build.set."+name[:min(len(name), 80)]
+		c.Check(buildVariable.MatchString(name), "build.set", "%.80q is not a variable such as main.version or example.com/shop/about.Version", name)
+		c.Check(len(value) <= MaxBuildEntryBytes, field, "%d bytes are more than %d", len(value), MaxBuildEntryBytes)
+		c.Check(!strings.ContainsFunc(value, unicode.IsControl), field, "a value cannot hold control characters or line breaks")
+		c.Check(!strings.Contains(value, "'") || !strings.Contains(value, `"`), field, "a value cannot hold both ' and \": -ldflags has no way to write it")
+	}
+	checkEntries(c, "include", b.Include)
+	checkEntries(c, "exclude", b.Exclude)
+}
+
+func checkEntries(c *fault.Checker, field string, entries []string) {
+	c.Check(len(entries) <= MaxBuildEntries, field, "%d entries are more than %d", len(entries), MaxBuildEntries)
+	for _, e := range entries {
+		c.Check(e != "" && len(e) <= MaxBuildEntryBytes && !strings.ContainsFunc(e, unicode.IsControl), field,
+			"%.80q is empty, longer than %d bytes, or holds control characters or line breaks", e, MaxBuildEntryBytes)
+	}
+}
