@@ -24,8 +24,8 @@ func fail(err error) error {
 	var f *fault.Error
 	if errors.As(err, &f) {
 		options.NextRetryDelay = f.RetryAfter
-		if f.Output != "" { // details are encrypted, and are in no log
-			options.Details = []any{f.Output}
+		if f.Output != "" || len(f.Problems) > 0 { // details are encrypted, and are in no log
+			options.Details = []any{f.Output, f.Problems}
 		}
 	}
 	return temporal.NewApplicationErrorWithOptions(fault.Message(err), string(kind), options)

@@ -14,25 +14,44 @@ import (
 	"github.com/m3o/platform/internal/source"
 )
 
-// ReleaseRequest asks for a new release: of an uploaded source, or of an image that exists.
+// ReleaseRequest asks for a new release: of an uploaded source, or of an image that exists. A setting that it leaves out stays as the
+// release has it that the new one follows: the newest that has not failed.
 type ReleaseRequest struct {
-	Source   string            `json:"source,omitempty" doc:"Digest of an uploaded source."`
-	Package  string            `json:"package,omitempty" doc:"Main package in the source; \".\" when left out."`
-	Module   string            `json:"module,omitempty" doc:"Import path of the main package, by which programs are told apart."`
-	Image    string            `json:"image,omitempty" doc:"Reference of an image that exists."`
-	Access   release.Access    `json:"access,omitempty" enum:"public,key" doc:"Who may call it; key when left out."`
-	Port     int               `json:"port,omitempty" doc:"Port the program listens on; told by $PORT; 8080 when left out."`
-	Replicas int               `json:"replicas,omitempty" doc:"Instances in each region; 1 when left out."`
-	Health   string            `json:"health,omitempty" doc:"Path of an HTTP health check; without one a connection is enough."`
-	Env      map[string]string `json:"env,omitempty" doc:"Plain settings. Secrets do not belong here."`
-	Args     []string          `json:"args,omitempty"`
+	Source    string            `json:"source,omitempty" doc:"Digest of an uploaded source."`
+	Package   string            `json:"package,omitempty" doc:"Main package in the source; at first its root, \".\"."`
+	Build     Build             `json:"build,omitzero" doc:"How the source is built."`
+	Include   []string          `json:"include,omitempty" doc:"Patterns of files of the package's folder that come along; at first all but Go's own."`
+	Exclude   []string          `json:"exclude,omitempty" doc:"Patterns of those that do not, in the form of .gitignore."`
+	Module    string            `json:"module,omitempty" doc:"Import path of the main package, by which programs are told apart."`
+	Image     string            `json:"image,omitempty" doc:"Reference of an image that exists."`
+	Access    release.Access    `json:"access,omitempty" enum:"public,key" doc:"Who may call it; at first only who has a key."`
+	Preflight release.Access    `json:"preflight,omitempty" enum:"public,key" doc:"Who may send CORS preflights; at first whoever may call it."`
+	Port      int               `json:"port,omitempty" doc:"Port the program listens on; told by $PORT; at first 8080."`
+	Protocol  release.Protocol  `json:"protocol,omitempty" enum:"http,h2c" doc:"What the program speaks on its port: HTTP/1.1, or HTTP/2 without TLS; at first http."`
+	Replicas  int               `json:"replicas,omitempty" doc:"Instances in each region; at first 1."`
+	Health    string            `json:"health,omitempty" doc:"Path of an HTTP health check; without one a connection is enough."`
+	Start     release.Duration  `json:"start,omitempty" example:"90s" doc:"Until when an instance must be ready, such as 90s; at first 2m."`
+	Timeout   release.Duration  `json:"timeout,omitempty" example:"10m" doc:"How long an exchange may stand still, such as 10m; at first the gateway's own limit."`
+	MaxBody   int64             `json:"max_body,omitempty" doc:"Bytes of a request's body; at first the gateway's own limit."`
+	Env       map[string]string `json:"env,omitempty" doc:"Plain settings, which are merged by name with those that are kept. Secrets do not belong here."`
+	Args      []string          `json:"args,omitempty" doc:"Arguments of the program, all of them."`
+	File      *release.InFile   `json:"file,omitempty" doc:"Which of the settings come from the source's m3o.yaml. What the release before had from its own, and this one has not, goes back to its default. Left out: no m3o.yaml was read."`
+	Reset     []string          `json:"reset,omitempty" doc:"Settings that go back to their default, by name: replicas, env.LEVEL; env for all of them."`
+}
+
+// Build is how a source is built.
+type Build struct {
+	Tags []string          `json:"tags,omitempty" doc:"Build tags, all of them."`
+	Set  map[string]string `json:"set,omitempty" doc:"Values of string variables by importpath.name, as -ldflags -X sets them; merged by name."`
 }
 
 func (r ReleaseRequest) request(key release.Key, by string) release.Request {
-	return release.Request{Service: key, By: by,
-		Origin: release.Origin{Source: r.Source, Package: r.Package, Module: r.Module, Image: r.Image},
-		Spec:   release.Spec{Access: r.Access, Port: r.Port, Replicas: r.Replicas, Health: r.Health, Env: r.Env, Args: r.Args},
-	}.WithDefaults()
+	return release.Request{Service: key, By: by, File: r.File, Reset: r.Reset,
+		Origin: release.Origin{Source: r.Source, Package: r.Package, Module: r.Module, Image: r.Image,
+			Build: release.Build{Tags: r.Build.Tags, Set: r.Build.Set, Include: r.Include, Exclude: r.Exclude}},
+		Spec: release.Spec{Access: r.Access, Preflight: r.Preflight, Port: r.Port, Protocol: r.Protocol, Replicas: r.Replicas, Health: r.Health,
+			Start: r.Start, Timeout: r.Timeout, MaxBody: r.MaxBody, Env: r.Env, Args: r.Args},
+	}
 }
 
 func releaseURL(key release.Key, number int) string {

@@ -103,6 +103,7 @@ var layers = map[string][]string{
 	"internal/cluster":         {"internal/fault", "internal/region", "internal/release", "internal/diagnosis"},
 	"internal/gateway":         {"internal/fault", "internal/diagnosis", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/watch":           {"internal/fault", "internal/region", "internal/release", "internal/store", "internal/ticket"},
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it

@@ -214,7 +214,7 @@ func (b *Builder) Resolve(ctx context.Context, service release.Key, reference st
 
 func (in Input) validate() error {
 	request := release.Request{Service: in.Service, Origin: release.Origin{Source: in.Source, Package: in.Package, Build: in.Build}}
-	return request.WithDefaults().Validate()
+	return request.Validate()
 }
 
 // make builds in a work folder of its own, which is gone afterwards.

@@ -109,7 +109,12 @@ func translate(err error) error {
 		if !known {
 			kind = fault.Failed
 		}
-		return fault.Wrap(kind, err, "%s", app.Message())
+		translated := fault.Wrap(kind, err, "%s", app.Message())
+		var output string
+		if app.HasDetails() { // as activities give them; of others the message says all
+			_ = app.Details(&output, &translated.Problems)
+		}
+		return translated
 	case errors.As(err, &notFound):
 		return fault.Wrap(fault.NotFound, err, "nothing of that name is running")
 	case errors.As(err, &ended), errors.As(err, &canceled):
