@@ -285,6 +285,43 @@ func TestCallGoesThroughAGateway(t *testing.T) {
 	}
 }
 
+// TestServicesThatRegisteredThemselvesCanBeCalled: nobody brought them out, and only the gateways know them.
+func TestServicesThatRegisteredThemselvesCanBeCalled(t *testing.T) {
+	w := twoRegions(t)
+	w.Registered = map[string][]string{"nyc3": {"greeter"}}
+	program(t, "hello")
+	m3o("run", "hello").must(t)
+	type echo struct{ Region, Path string }
+	for _, region := range [][]string{nil, {"--region", "nyc3"}} {
+		if got := answer[echo](t, m3o(append([]string{"call", "greeter", "/greet"}, region...)...).must(t)); got.Region != "nyc3" || got.Path != "/greet" {
+			t.Errorf("%v: %+v", region, got)
+		}
+	}
+	for _, region := range []string{"lon1", "nyc3"} {
+		c := m3o("call", "helo", "/", "--region", region).fails(t, exitFailed, `no service "helo" in project "default"`, `did you mean "hello"`)
+		if named := strings.Contains(c.errs, "registered by themselves: greeter"); named != (region == "nyc3") {
+			t.Errorf("%s: %s", region, c.errs)
+		}
+	}
+	m3o("call", "greeter", "/", "--region", "lon1").fails(t, exitFailed, `no service "greeter"`)
+}
+
+// TestServicesOfOtherProjectsHaveURLsOfTheirOwn: what is printed leads there, and so does a call.
+func TestServicesOfOtherProjectsHaveURLsOfTheirOwn(t *testing.T) {
+	twoRegions(t)
+	program(t, "till")
+	m3o("project", "create", "shop").must(t)
+	if c := m3o("run", "till", "--project", "shop").must(t); !strings.Contains(c.out, "/till--shop/") {
+		t.Errorf("%s", c.out)
+	}
+	if c := m3o("status", "till", "--project", "shop").must(t); !strings.Contains(c.out, "/till--shop/") {
+		t.Errorf("%s", c.out)
+	}
+	if got := answer[struct{ Region, Path string }](t, m3o("call", "till", "/pay", "--project", "shop").must(t)); got.Region != "lon1" || got.Path != "/pay" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestLogsOfAllRegionsAreMerged(t *testing.T) {
 	twoRegions(t)
 	program(t, "hello")

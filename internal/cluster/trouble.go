@@ -14,6 +14,9 @@ import (
 	"github.com/m3o/platform/internal/diagnosis"
 )
 
+// noLog begins what a kubelet answers in place of a log that it has no more.
+const noLog = "unable to retrieve container logs for "
+
 // How much of a program's last words is shown.
 const (
 	lastLines = 20
@@ -42,6 +45,9 @@ func (w witness) LastWords(ctx context.Context, pod *corev1.Pod, container strin
 	}
 	defer stream.Close()
 	text, _ := io.ReadAll(io.LimitReader(stream, lastBytes)) // what came before an error is still worth showing
+	if strings.HasPrefix(string(text), noLog) {
+		return ""
+	}
 	return strings.TrimSpace(strings.ToValidUTF8(string(text), "�"))
 }
 
