@@ -25,7 +25,7 @@ func (w *World) gateway(name string) string {
 	if w.gateways[name] == nil {
 		keys, err := ticket.ParseDocument(w.signer.Document())
 		w.must(err)
-		g := gateway{World: w, region: region.ShortName(name), verifier: ticket.NewVerifier(name, keys)}
+		g := gateway{world: w, region: region.ShortName(name), verifier: ticket.NewVerifier(name, keys)}
 		mux := http.NewServeMux()
 		mux.HandleFunc("GET /-/logs/{project}/{service}", g.logs)
 		mux.HandleFunc("/{service}/{path...}", g.call)
@@ -40,7 +40,7 @@ func (w *World) gateway(name string) string {
 
 // gateway answers as a region's gateway does: services echo what they are asked, and at /raw what they are sent.
 type gateway struct {
-	*World
+	world    *World
 	region   string
 	verifier *ticket.Verifier
 }
@@ -69,8 +69,8 @@ func (g gateway) call(rw http.ResponseWriter, r *http.Request) {
 	if !g.may(rw, r, ticket.Call, key.Project, key.Name) {
 		return
 	}
-	if registered := g.Registered[g.region]; !slices.Contains(registered, key.Name) {
-		if v, err := g.Store.Service(r.Context(), key); err != nil || v.Current == 0 {
+	if registered := g.world.Registered[g.region]; !slices.Contains(registered, key.Name) {
+		if v, err := g.world.Store.Service(r.Context(), key); err != nil || v.Current == 0 {
 			g.refuse(rw, http.StatusNotFound, map[string]any{"detail": "there is no such service here", "services": append([]string{}, registered...)})
 			return
 		}
@@ -95,14 +95,14 @@ func (g gateway) logs(rw http.ResponseWriter, r *http.Request) {
 	if !g.may(rw, r, ticket.Logs, r.PathValue("project"), r.PathValue("service")) {
 		return
 	}
-	v, err := g.Store.Service(r.Context(), release.Key{Project: r.PathValue("project"), Name: r.PathValue("service")})
+	v, err := g.world.Store.Service(r.Context(), release.Key{Project: r.PathValue("project"), Name: r.PathValue("service")})
 	if err != nil || v.Current == 0 {
 		g.refuse(rw, http.StatusNotFound, map[string]any{"detail": fmt.Sprintf("the project %q has no service %q here", r.PathValue("project"), r.PathValue("service"))})
 		return
 	}
 	rw.Header().Set("Content-Type", "application/x-ndjson")
 	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	lines := cmp.Or(g.Lines, 3)
+	lines := cmp.Or(g.world.Lines, 3)
 	first := 0
 	if tail, err := strconv.Atoi(r.URL.Query().Get("tail")); err == nil {
 		first = max(0, lines-tail)

@@ -11,15 +11,14 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// lastWords divides a diagnosis from what the program said.
-const lastWords = "; its last words:\n"
-
 // why says why an instance is not well, as far as the witness knows.
 func why(ctx context.Context, i *release.Instance, pod *corev1.Pod, w diagnosis.Witness) {
 	if i.Well() || i.State == release.InstanceEnding {
 		return
 	}
-	i.Message, i.Said, _ = strings.Cut(diagnosis.Of(ctx, asItCounts(*i, pod), w).Words, lastWords)
+	found := diagnosis.Of(ctx, asItCounts(*i, pod), w)
+	i.Said, found.Said = found.Said, ""
+	i.Message = found.Words()
 	if i.State == release.InstanceUnready {
 		i.Message = anyMore(i.Message)
 	}
