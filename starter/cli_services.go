@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,19 +74,45 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			current, err := s.currentRelease(v, releases)
+			if err != nil {
+				return err
+			}
 			progress := s.progress(args[0])
 			if s.json {
 				return printJSON(s.out, struct {
 					Service  release.Service   `json:"service"`
+					Current  *release.Release  `json:"current,omitempty"`
 					Progress release.Progress  `json:"progress"`
 					Releases []release.Release `json:"releases"`
-				}{v, progress, releases})
+				}{v, current, progress, releases})
 			}
-			return s.printStatus(v, progress, releases)
+			if err := s.printStatus(v, progress); err != nil {
+				return err
+			}
+			if current != nil {
+				if err := s.printSettings(*current); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintln(s.out)
+			return s.printReleases(releases)
 		})}
 }
 
-func (s *session) printStatus(v release.Service, p release.Progress, releases []release.Release) error {
+// currentRelease is the release that is meant to run, nil when there is none yet.
+func (s *session) currentRelease(v release.Service, newest []release.Release) (*release.Release, error) {
+	if v.Current == 0 {
+		return nil, nil
+	}
+	if at := slices.IndexFunc(newest, func(r release.Release) bool { return r.Number == v.Current }); at >= 0 {
+		return &newest[at], nil
+	}
+	current, err := s.api.Release(s.ctx(), v.Key.Name, v.Current)
+	return &current, err
+}
+
+func (s *session) printStatus(v release.Service, p release.Progress) error {
 	facts := [][]string{{"service", v.Key.String()}, {"status", string(v.Status)}, {"release", releaseNumber(v.Current)}, {"access", string(v.Access)},
 		{"changed", ago(v.UpdatedAt)}}
 	if v.Message != "" {
@@ -101,11 +128,7 @@ func (s *session) printStatus(v release.Service, p release.Progress, releases []
 		return err
 	}
 	fmt.Fprintln(s.out)
-	if err := s.printPlaces(v.Regions); err != nil {
-		return err
-	}
-	fmt.Fprintln(s.out)
-	return s.printReleases(releases)
+	return s.printPlaces(v.Regions)
 }
 
 func (s *session) printReleases(releases []release.Release) error {
