@@ -183,6 +183,34 @@ func TestABuildWaitsForItsTurn(t *testing.T) {
 	}
 }
 
+func TestADeployTellsWhereEachRegionIs(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.later("BuildImage 1", 10*time.Second)
+	w.later("AwaitService lon1/1", 10*time.Second)
+	w.fails("AwaitService nyc3/1", 1, fault.New(fault.Failed, "it exits with 1"))
+	w.later("DeleteService lon1", 10*time.Second)
+	p := newPlay(t, w)
+	tells := func(after time.Duration, want string) {
+		p.at(after, func() {
+			var got release.Progress
+			value, err := p.QueryWorkflow(release.ProgressQuery)
+			if err != nil || value.Get(&got) != nil {
+				t.Fatal(err)
+			}
+			text := got.Stage
+			for _, r := range got.Regions {
+				text += strings.TrimRight(fmt.Sprintf("; %s %s %s", region.ShortName(r.Region), r.Status, r.Stage), " ")
+			}
+			same(t, "progress", text, want)
+		})
+	}
+	tells(5*time.Second, "image; lon1 pending; nyc3 pending")
+	tells(20*time.Second, "rollout; lon1 deploying instances; nyc3 failed")
+	tells(40*time.Second, "roll back; lon1 deploying; nyc3 rolledback")
+	r := p.deployed(release.DeployInput{Release: numbered(1)})
+	same(t, "status", string(r.Status), string(release.RolledBack))
+}
+
 func TestAnImageThatExistsIsPinned(t *testing.T) {
 	w := worldWith("lon1")
 	in := numbered(1)

@@ -153,6 +153,11 @@ func (b *Builder) path(parts ...string) string {
 	return filepath.Join(append([]string{b.config.Dir}, parts...)...)
 }
 
+// Describe says what the builder is.
+func (b *Builder) Describe() release.Builder {
+	return release.Builder{Arch: b.config.Arch, Go: b.version}
+}
+
 // Build makes the image of the input's program, or finds it. What the go command says goes to log. Building again after a
 // kill is safe: nothing of an unfinished build is ever found. A builder that has no place free for the project says Throttled and
 // when to come back; it has done nothing then, and written nothing to log.
@@ -209,7 +214,7 @@ func (b *Builder) Resolve(ctx context.Context, service release.Key, reference st
 
 func (in Input) validate() error {
 	request := release.Request{Service: in.Service, Origin: release.Origin{Source: in.Source, Package: in.Package, Build: in.Build}}
-	return request.WithDefaults().Validate()
+	return request.Validate()
 }
 
 // make builds in a work folder of its own, which is gone afterwards.
@@ -259,5 +264,7 @@ func (b *Builder) unpack(ctx context.Context, in Input, w *work) error {
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("unpack source: %w", err)
 	}
-	return source.CheckGo(w.source, in.Package, b.config.Arch)
+	program, err := source.CheckGo(w.source, source.Wanted{Package: in.Package, Tags: in.Build.Tags, Architectures: []string{b.config.Arch}, Go: b.version})
+	w.workspace = program.Workspace
+	return err
 }

@@ -93,19 +93,18 @@ func (b *Builder) settings(workspace string) []string {
 	}
 }
 
-// workspace honours a go.work at the top of the source, and none elsewhere: the go command would look for one in the
-// folders above.
-func workspace(w *work) string {
-	if info, err := os.Lstat(filepath.Join(w.source, "go.work")); err == nil && info.Mode().IsRegular() {
-		return sourceMark + "/go.work"
+// goWork is the go.work in force, which the go command would look for above the source too.
+func (w *work) goWork() string {
+	if w.workspace == "" {
+		return "off"
 	}
-	return "off"
+	return sourceMark + "/" + w.workspace
 }
 
 // runGo runs the go command in the package's folder, so that a module nested in the source is found too.
 func (b *Builder) runGo(ctx context.Context, w *work, c caches, pkg string, args []string, log io.Writer) error {
 	j := job{
-		args: append([]string{gorootMark + "/bin/go"}, args...), dir: path.Join(sourceMark, pkg), env: b.settings(workspace(w)),
+		args: append([]string{gorootMark + "/bin/go"}, args...), dir: path.Join(sourceMark, pkg), env: b.settings(w.goWork()),
 		folders: folders{source: w.source, private: w.private, goroot: b.config.GoRoot, build: c.build, modules: c.modules},
 	}
 	if err := w.handOver(); err != nil {

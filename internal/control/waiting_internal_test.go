@@ -1,41 +1,31 @@
 package control
 
 import (
-	"errors"
 	"testing"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/temporal"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/m3o/platform/internal/fault"
 )
 
-// A build that was turned away, and compiles now, does not wait for a builder any more.
-func TestABuildThatHasItsTurnIsNotSaidToWaitForIt(t *testing.T) {
-	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	failure := func(kind fault.Kind, retry time.Duration) *temporal.ApplicationError {
-		var app *temporal.ApplicationError
-		errors.As(temporal.NewApplicationErrorWithOptions("waits for a free builder", string(kind), temporal.ApplicationErrorOptions{NextRetryDelay: retry}), &app)
-		return app
+// What is retried is told in the words of what failed, without the name of what calls it.
+func TestWhatIsRetried(t *testing.T) {
+	failed := func(kind fault.Kind, again time.Duration) *temporal.ApplicationError {
+		return temporal.NewApplicationErrorWithOptions("the registry does not answer", string(kind), temporal.ApplicationErrorOptions{NextRetryDelay: again}).(*temporal.ApplicationError)
 	}
-	for what, c := range map[string]struct {
-		state enumspb.PendingActivityState
-		ran   time.Duration
-		last  *temporal.ApplicationError
-		has   bool
+	for _, c := range []struct {
+		err      *temporal.ApplicationError
+		failures int32
+		want     string
 	}{
-		"it compiles":                    {enumspb.PENDING_ACTIVITY_STATE_STARTED, time.Minute, failure(fault.Throttled, time.Second), true},
-		"it asks":                        {enumspb.PENDING_ACTIVITY_STATE_STARTED, time.Second, failure(fault.Throttled, time.Second), false},
-		"it waits to ask again":          {enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, time.Minute, failure(fault.Throttled, time.Second), false},
-		"it compiles after a failure":    {enumspb.PENDING_ACTIVITY_STATE_STARTED, time.Minute, failure(fault.Unavailable, 0), false},
-		"it was throttled by a stranger": {enumspb.PENDING_ACTIVITY_STATE_STARTED, time.Minute, failure(fault.Throttled, 0), false},
+		{failed(fault.Unavailable, 0), 1, "the registry does not answer (retried)"},
+		{failed(fault.Unavailable, 0), 7, "the registry does not answer (retried; failed 7 times)"},
+		{failed(fault.Throttled, 0), 2, "the registry does not answer (retried; failed 2 times)"},
+		{failed(fault.Throttled, time.Second), 40, "the registry does not answer"}, // it is not its turn
 	} {
-		a := &workflowpb.PendingActivityInfo{State: c.state, LastStartedTime: timestamppb.New(now.Add(-c.ran))}
-		if hasItsTurn(a, c.last, now) != c.has {
-			t.Errorf("%s: it has its turn: %t", what, !c.has)
+		if got := retried(c.err, c.failures); got != c.want {
+			t.Errorf("%q, not %q", got, c.want)
 		}
 	}
 }

@@ -135,6 +135,7 @@ func (e *Endpoint) Probe(ctx context.Context, path string) error {
 		return fmt.Errorf("health path: %w", err)
 	}
 	r.Header.Set("User-Agent", "m3o-gateway")
+	r.Header.Set("X-Forwarded-Proto", "https") // it may send whoever comes without TLS elsewhere
 	resp, err := e.send(r, false)
 	if err != nil {
 		return err
@@ -147,6 +148,13 @@ func (e *Endpoint) Probe(ctx context.Context, path string) error {
 		return errors.New("GET " + path + " answered " + resp.Status)
 	}
 	return nil
+}
+
+// Probe asks an address that is not in the table, as Endpoint.Probe does.
+func (t *Table) Probe(ctx context.Context, address, path string) error {
+	e := newEndpoint(registry.Instance{Address: address}, t.options)
+	defer e.retire()
+	return e.Probe(ctx, path)
 }
 
 // pick chooses among the endpoints that have not been tried: of two at random the one with less to do. Those that refused
