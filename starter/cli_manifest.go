@@ -26,6 +26,8 @@ const maxManifest = 64 << 10
 type manifest struct {
 	Name string
 	client.ReleaseRequest
+
+	unnamed bool // the name is only that of the source's folder
 }
 
 // says notes that the file says a setting.
@@ -131,6 +133,9 @@ func (m *manifest) setVariable(name, value string) {
 func readManifest(dir string) (manifest, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return manifest{}, misuse("%s is a file: name the folder that holds the source", dir)
+	}
+	if err := checkManifestName(dir); err != nil {
+		return manifest{}, err
 	}
 	path := filepath.Join(dir, manifestFile)
 	info, err := os.Stat(path)

@@ -2,10 +2,8 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +11,6 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/client"
 	"github.com/m3o/platform/internal/release"
-	"github.com/m3o/platform/internal/source"
 )
 
 type runFlags struct {
@@ -64,16 +61,12 @@ func (s *session) run(f *runFlags, args []string) error {
 	if f.image == "" {
 		dir = args[0]
 	}
-	m, err := s.manifest(f, dir)
+	m, err := s.manifest(f, dir, f.settings.pkg)
 	if err != nil {
 		return err
 	}
 	if m.Image = f.image; dir != "" {
-		pkg, err := s.keptPackage(&m)
-		if err != nil {
-			return err
-		}
-		if m.Source, err = s.upload(dir, pkg); err != nil {
+		if m, err = s.send(f, dir, m); err != nil {
 			return err
 		}
 	}
@@ -91,6 +84,34 @@ func (s *session) run(f *runFlags, args []string) error {
 	return s.follow(m.Name, ordered.Release, dir != "")
 }
 
+// send uploads the source in the folder, once it is known to hold a program, and returns how that is to run.
+func (s *session) send(f *runFlags, dir string, m manifest) (manifest, error) {
+	kept, err := s.keptOrigin(&m)
+	if err != nil {
+		return m, err
+	}
+	p, err := s.openSource(dir, cmp.Or(m.Package, keptIn(dir, kept.Package)), kept.Build.Tags)
+	if err != nil {
+		return m, err
+	}
+	defer p.close()
+	if p.chosen != "" {
+		if m, err = s.manifest(f, dir, p.chosen); err != nil {
+			return m, err
+		}
+	}
+	p.tell(s, dir)
+	if m.unnamed {
+		if err := s.mayReplace(m.Name, p.program.ImportPath); err != nil {
+			return m, err
+		}
+	}
+	m.Package, m.Module = p.program.Package, p.program.ImportPath
+	m.Reset = slices.DeleteFunc(slices.Clone(m.Reset), func(name string) bool { return name == "package" }) // it was found anew
+	m.Source, err = s.upload(p)
+	return m, err
+}
+
 func (s *session) printOrdered(o client.Ordered) error {
 	if s.json {
 		return printJSON(s.out, struct {
@@ -102,12 +123,13 @@ func (s *session) printOrdered(o client.Ordered) error {
 	return err
 }
 
-// manifest is how the service is to run: what the source says, and what the flags say.
-func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
+// manifest is how the service is to run: what the source says, and what the flags say. The program lies in the folder pkg below dir, or
+// where the manifest in dir says.
+func (s *session) manifest(f *runFlags, dir, pkg string) (manifest, error) {
 	var m manifest
 	var err error
 	if dir != "" {
-		if m, err = readManifest(dir); err != nil {
+		if m, err = s.sourceManifest(dir, pkg); err != nil {
 			return m, err
 		}
 	}
@@ -118,35 +140,13 @@ func (s *session) manifest(f *runFlags, dir string) (manifest, error) {
 		m.Name = f.name
 	}
 	if m.Name == "" && dir != "" {
-		whole, err := filepath.Abs(dir)
-		if err != nil {
+		m.unnamed = true
+		if m.Name, err = folderName(dir); err != nil {
 			return m, err
 		}
-		m.Name = filepath.Base(whole)
 	}
 	if m.Name == "" {
 		return m, misuse("name the service: --name shop")
 	}
 	return m, m.check(cmp.Or(s.api.Project, account.DefaultProject), f.image)
-}
-
-// upload packs a folder and sends it, unless the API has it already. It returns the source's digest.
-func (s *session) upload(dir, pkg string) (string, error) {
-	if err := source.CheckGo(dir, pkg); err != nil {
-		return "", fmt.Errorf("%s: %w", dir, err)
-	}
-	file, err := os.CreateTemp("", "m3o-source-*.tar.gz")
-	if err != nil {
-		return "", fmt.Errorf("pack the source: %w", err)
-	}
-	defer os.Remove(file.Name())
-	stats, err := source.Pack(dir, file, source.Limits{})
-	if err := errors.Join(err, file.Close()); err != nil {
-		return "", err
-	}
-	fmt.Fprintf(s.err, "Packed %d files, %d kB, %s.\n", stats.Files, (stats.Packed+999)/1000, stats.Digest[:19])
-	if err := s.api.PutSource(s.ctx(), stats.Digest, file.Name()); err != nil {
-		return "", fmt.Errorf("upload the source: %w", err)
-	}
-	return stats.Digest, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/internal/source"
 )
 
 // settingFlags are the flags of run that name settings, as they are given.
@@ -248,27 +250,38 @@ func settingRows(r release.Release) [][]string {
 	return rows
 }
 
-// keptPackage is the main package that a release keeps when neither flag nor file names one, "" for the source's own folder. The API
-// decides; it is asked so that a source can be checked before it is sent.
-func (s *session) keptPackage(m *manifest) (string, error) {
-	if m.Package != "" || slices.Contains(m.Reset, "package") {
-		return m.Package, nil
-	}
+// keptOrigin is the main package that a release keeps when neither flag nor file names one, and the build tags that it is built with,
+// kept or named. The API decides; it is asked so that a source can be checked before it is sent.
+func (s *session) keptOrigin(m *manifest) (release.Origin, error) {
+	kept := release.Origin{Build: release.Build{Tags: m.Build.Tags}}
 	newest, err := s.api.Releases(s.ctx(), m.Name, statusReleases)
-	if fault.Is(err, fault.NotFound) {
-		return "", nil
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
+		return kept, nil
 	}
 	if err != nil {
-		return "", err
+		return kept, err
 	}
-	for _, r := range newest {
-		if r.Status == release.Failed || r.Status == release.RolledBack {
-			continue
-		}
-		if slices.Contains(r.InFile, "package") {
-			return "", nil
-		}
-		return r.Origin.Package, nil
+	i := slices.IndexFunc(newest, func(r release.Release) bool { return r.Status != release.Failed && r.Status != release.RolledBack })
+	if i < 0 {
+		return kept, nil
 	}
-	return "", nil
+	stays := func(setting string) bool {
+		return !slices.Contains(m.Reset, setting) && !slices.Contains(newest[i].InFile, setting)
+	}
+	if stays("package") {
+		kept.Package = newest[i].Origin.Package
+	}
+	if len(m.Build.Tags) == 0 && stays("build.tags") {
+		kept.Build.Tags = newest[i].Origin.Build.Tags
+	}
+	return kept, nil
+}
+
+// keptIn is the package of the release before, if the folder is a whole source in which it can be.
+func keptIn(dir, pkg string) string {
+	place, err := source.Locate(dir, "")
+	if err != nil || place.Package != "." || pkg == "." || !isFolder(filepath.Join(dir, filepath.FromSlash(pkg))) {
+		return ""
+	}
+	return pkg
 }

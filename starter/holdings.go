@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -251,8 +253,23 @@ func openBuild(ctx context.Context, b *base) (workers.Activities, func() error, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := describeBuilder(ctx, blobs, builder.Describe()); err != nil {
+		return nil, nil, err
+	}
 	go b.readyBuilder(ctx, builder)
 	return workers.BuildActivities{Builds: &activities.Builds{Builder: imageBuilder{builder, blobs}}}, nothing, nil
+}
+
+// describeBuilder leaves for the API what the builder is: whoever uploads asks before.
+func describeBuilder(ctx context.Context, blobs blob.Store, b release.Builder) error {
+	content, err := json.Marshal(b)
+	if err == nil {
+		_, err = blobs.Put(ctx, b.BlobName(), bytes.NewReader(content))
+	}
+	if err != nil {
+		return fmt.Errorf("say what the builder is: %w", err)
+	}
+	return nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.

@@ -23,6 +23,7 @@ type ReleaseRequest struct {
 	Build     Build             `json:"build,omitzero" doc:"How the source is built."`
 	Include   []string          `json:"include,omitempty" doc:"Patterns of files of the package's folder that come along; at first all but Go's own."`
 	Exclude   []string          `json:"exclude,omitempty" doc:"Patterns of those that do not, in the form of .gitignore."`
+	Module    string            `json:"module,omitempty" doc:"Import path of the main package, by which programs are told apart."`
 	Image     string            `json:"image,omitempty" doc:"Reference of an image that exists."`
 	Access    release.Access    `json:"access,omitempty" enum:"public,key" doc:"Who may call it; at first only who has a key."`
 	Preflight release.Access    `json:"preflight,omitempty" enum:"public,key" doc:"Who may send CORS preflights; at first whoever may call it."`
@@ -49,7 +50,7 @@ type Build struct {
 func (r ReleaseRequest) request(key release.Key, by string) (release.Request, error) {
 	var c fault.Checker
 	asked := release.Request{Service: key, By: by, File: r.File, Reset: r.Reset,
-		Origin: release.Origin{Source: r.Source, Package: r.Package, Image: r.Image,
+		Origin: release.Origin{Source: r.Source, Package: r.Package, Module: r.Module, Image: r.Image,
 			Build: release.Build{Tags: r.Build.Tags, Set: r.Build.Set, Include: r.Include, Exclude: r.Exclude}},
 		Spec: release.Spec{Access: r.Access, Preflight: r.Preflight, Port: r.Port, Protocol: r.Protocol, Replicas: r.Replicas, Health: r.Health,
 			Start: span(&c, "start", r.Start), Timeout: span(&c, "timeout", r.Timeout), MaxBody: r.MaxBody, Env: r.Env, Args: r.Args},
@@ -92,6 +93,7 @@ func (a *API) registerReleases() {
 	a.plain("get-build-log", http.MethodGet, "/v1/services/{name}/releases/{number}/log", "Read a build's log", account.ReadServices, false, shape{about: "The log so far, or to its end.",
 		gives:  textOf("text/plain", "Lines as the build prints them."),
 		params: []*huma.Param{inQuery("follow", "Stay until the build ends.", &huma.Schema{Type: huma.TypeBoolean})}}, a.buildLog)
+	typed(a, "list-builders", http.MethodGet, "/v1/builders", "List what sources are built with", account.ReadServices, 200, a.listBuilders)
 	a.plain("put-source", http.MethodPut, "/v1/sources/{digest}", "Upload a source under its digest", account.WriteServices, false, shape{status: http.StatusCreated,
 		takes: map[string]*huma.Schema{"application/gzip": {Type: huma.TypeString, Format: "binary", Description: "The archive (tar.gz) with that digest."}},
 		about: "The source is there.", gives: jsonOf(sourceSchema()), refuses: []int{http.StatusInsufficientStorage}}, a.putSource)

@@ -21,6 +21,7 @@ type ReleaseRequest struct {
 	Build     Build             `json:"build,omitzero"`
 	Include   []string          `json:"include,omitempty"`
 	Exclude   []string          `json:"exclude,omitempty"`
+	Module    string            `json:"module,omitempty"`
 	Image     string            `json:"image,omitempty"`
 	Access    release.Access    `json:"access,omitempty"`
 	Preflight release.Access    `json:"preflight,omitempty"`
@@ -104,6 +105,11 @@ func (c *Client) Rollback(ctx context.Context, name string, to int) (Ordered, er
 func (c *Client) Kill(ctx context.Context, name string) (Ordered, error) {
 	var o Ordered
 	return o, c.change(ctx, http.MethodDelete, servicePath(name), c.inProject(), nil, &o)
+}
+
+// Builders lists what sources are built with. An API that does not know says NotFound.
+func (c *Client) Builders(ctx context.Context) ([]release.Builder, error) {
+	return pages[release.Builder](ctx, c, "/v1/builders", c.inProject(), len(release.BuilderArchs))
 }
 
 // uploadLimit bounds one attempt to upload a source.

@@ -41,7 +41,7 @@ func (r Request) Over(base *Release) (Spec, Origin, []string, error) {
 	}
 	spec := merged.Spec.WithDefaults()
 	// An image is not built. How to build a source is kept for the next release that is made of one.
-	origin := Origin{Source: r.Origin.Source, Image: r.Origin.Image, Package: merged.Package, Build: merged.Build}
+	origin := Origin{Source: r.Origin.Source, Image: r.Origin.Image, Package: merged.Package, Module: r.Origin.Module, Build: merged.Build}
 	if origin.Source != "" && origin.Package == "" {
 		origin.Package = "."
 	}

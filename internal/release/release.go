@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/module"
+
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -92,6 +94,7 @@ type Spec struct {
 type Origin struct {
 	Source  string `json:"source,omitempty"`  // digest of an uploaded source, "sha256:<hex>"
 	Package string `json:"package,omitempty"` // main package in the source, "." by default
+	Module  string `json:"module,omitempty"`  // import path of that package, by which programs are told apart; empty: not known
 	Build   Build  `json:"build,omitzero"`    // how the source is built
 	Image   string `json:"image,omitempty"`   // reference of an image that exists
 }
@@ -186,11 +189,23 @@ type Service struct {
 	UpdatedAt     time.Time `json:"updated_at"`
 }
 
+// In reports whether the service was placed in the region.
+func (s Service) In(r region.Region) bool {
+	return slices.ContainsFunc(s.Regions, func(p Placed) bool { return p.Region == r.Spec.Key().String() })
+}
+
 // Says reports whether the row says the same as another, whenever they were recorded.
 func (s Service) Says(other Service) bool {
 	return s.Key == other.Key && s.Status == other.Status && s.Access == other.Access && s.Current == other.Current &&
 		s.Latest == other.Latest && s.Message == other.Message && s.PartlyRemoved == other.PartlyRemoved && slices.Equal(s.Regions, other.Regions)
 }
+
+// Bounds of what a service may ask of gateways for itself. A region's own may be narrower.
+const (
+	MinTimeout  = Duration(time.Second)
+	MaxTimeout  = Duration(24 * time.Hour)
+	LargestBody = 64 << 30
+)
 
 // Limits of a request.
 const (
@@ -200,6 +215,7 @@ const (
 	MaxArgs     = 100
 	MaxArgBytes = 32 << 10
 	maxImage    = 512
+	maxModule   = 1024
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -219,7 +235,6 @@ func (s Spec) Deadline() time.Duration { return time.Duration(cmp.Or(s.Start, De
 var (
 	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	gopath  = regexp.MustCompile(`^(\.|(\./)?[A-Za-z0-9][-_.A-Za-z0-9]*(/[A-Za-z0-9_][-_.A-Za-z0-9]*)*)$`)
 )
 
 // Validate says everything that is wrong with the request by itself, at once. Fields are called as the API's body and m3o.yaml call them.
@@ -251,10 +266,18 @@ func (k Key) check(c *fault.Checker) {
 func (o Origin) check(c *fault.Checker) {
 	c.Check((o.Source == "") != (o.Image == ""), "source", "name either a source or an image")
 	c.Check(o.Source == "" || digest.MatchString(o.Source), "source", "%.80q is not a digest of the form sha256:<64 hex digits>", o.Source)
-	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Package == "" || isFolder(o.Package), "package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Module == "" || len(o.Module) <= maxModule && module.CheckImportPath(o.Module) == nil, "module", "%.80q is not an import path", o.Module)
 	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "image",
 		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
 	o.Build.check(c)
+}
+
+// isFolder reports whether a package's folder has a name that files of Go modules may have. Braces mark other things where sources are
+// built.
+func isFolder(name string) bool {
+	name = strings.TrimPrefix(name, "./")
+	return name == "." || module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
 }
 
 func (s Spec) check(c *fault.Checker) {
@@ -263,6 +286,8 @@ func (s Spec) check(c *fault.Checker) {
 	c.Check(s.Port >= 1 && s.Port <= 65535, "port", "%d is not a port", s.Port)
 	c.Check(s.Protocol == "" || s.Protocol == HTTP || s.Protocol == H2C, "protocol", "%.80q is neither \"http\" nor \"h2c\"", s.Protocol)
 	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
+	c.Check(s.Timeout == 0 || s.Timeout >= MinTimeout && s.Timeout <= MaxTimeout, "timeout", "%s is not between %s and %s", s.Timeout, MinTimeout, MaxTimeout)
+	c.Check(s.MaxBody >= 0 && s.MaxBody <= LargestBody, "max_body", "%d bytes are not between 1 and %d (64GiB)", s.MaxBody, int64(LargestBody))
 	c.Check(s.Start == 0 || s.Start >= MinStart && s.Start <= MaxStart, "start", "%s is not between %s and %s", s.Start, MinStart, MaxStart)
 	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "health", "%.80q is not a path", s.Health)
 	s.checkArgs(c)

@@ -66,6 +66,8 @@ func TestBadRequests(t *testing.T) {
 		"both":                       {func(r *release.Request) { r.Origin.Image = "x" }, "source: name either a source or an image"},
 		"a source that is no digest": {func(r *release.Request) { r.Origin.Source = "main.go" }, `source: "main.go" is not a digest`},
 		"a digest of another kind":   {func(r *release.Request) { r.Origin.Source = "sha512:" + strings.Repeat("a", 64) }, "is not a digest"},
+		"a package with braces":      {func(r *release.Request) { r.Origin.Package = "{out}" }, "is not a folder inside the source"},
+		"a module with spaces":       {func(r *release.Request) { r.Origin.Module = "a b" }, `module: "a b" is not an import path`},
 		"a package outside":          {func(r *release.Request) { r.Origin.Package = "../other" }, `package: "../other" is not a folder inside the source`},
 		"a package that climbs":      {func(r *release.Request) { r.Origin.Package = "cmd/../../other" }, "is not a folder inside the source"},
 		"a package at the root":      {func(r *release.Request) { r.Origin.Package = "/etc" }, "is not a folder inside the source"},
@@ -75,9 +77,15 @@ func TestBadRequests(t *testing.T) {
 		"an access there is not":     {func(r *release.Request) { r.Spec.Access = "secret" }, `access: "secret" is neither "public" nor "key"`},
 		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "port: 70000 is not a port"},
 		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "port: -1 is not a port"},
+		"preflights of some":         {func(r *release.Request) { r.Spec.Preflight = "some" }, `preflight: "some" is neither "public" nor "key"`},
+		"another protocol":           {func(r *release.Request) { r.Spec.Protocol = "grpc" }, `protocol: "grpc" is neither "http" nor "h2c"`},
+		"no time at all":             {func(r *release.Request) { r.Spec.Timeout = release.Duration(time.Millisecond) }, "timeout: 1ms is not between 1s and 24h"},
+		"days of standing still":     {func(r *release.Request) { r.Spec.Timeout = release.Duration(25 * time.Hour) }, "timeout: 25h is not between 1s and 24h"},
+		"bodies of less than none":   {func(r *release.Request) { r.Spec.MaxBody = -1 }, "max_body: -1 bytes are not between 1 and 68719476736 (64GiB)"},
+		"bodies of any size":         {func(r *release.Request) { r.Spec.MaxBody = 65 << 30 }, "max_body: 69793218560 bytes are not between 1 and 68719476736 (64GiB)"},
 		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "replicas: 51 is not between 1 and 50"},
 		"a start too soon":           {func(r *release.Request) { r.Spec.Start = release.Duration(9 * time.Second) }, "start: 9s is not between 10s and 30m"},
-		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h0m0s is not between 10s and 30m"},
+		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h is not between 10s and 30m"},
 		"a health that is no path":   {func(r *release.Request) { r.Spec.Health = "healthz" }, `health: "healthz" is not a path`},
 		"too many arguments":         {func(r *release.Request) { r.Spec.Args = make([]string, 101) }, "args: 101 arguments are more than 100"},
 		"arguments too large":        {func(r *release.Request) { r.Spec.Args = []string{strings.Repeat("x", 40000)} }, "args: 40000 bytes are more than 32768"},
@@ -118,7 +126,7 @@ func TestEverythingThatIsWrongIsSaidAtOnceAndAlwaysInOneOrder(t *testing.T) {
 }
 
 func TestPackagesInsideASource(t *testing.T) {
-	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b"} {
+	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b", "_test-like", "a+b/~x", "cmd/a..b", "ünï/日本", "with space", ".hidden/x", "a@b"} {
 		r := asked()
 		r.Origin.Package = p
 		if err := r.Validate(); err != nil {
@@ -150,8 +158,32 @@ func TestURLs(t *testing.T) {
 	if got := p.URL(); got != "http://lon1/hello/" {
 		t.Errorf("the URL is %s", got)
 	}
+	p.Release.Service = release.Key{Project: "shop", Name: "till"}
+	if got := p.URL(); got != "http://lon1/till--shop/" {
+		t.Errorf("outside the default project the URL is %s", got)
+	}
 	if p.Endpoint.API = ""; p.URL() != "" {
 		t.Error("a region without a gateway has a URL")
+	}
+}
+
+func TestTheFirstSegmentOfAPathNamesAService(t *testing.T) {
+	for segment, want := range map[string]release.Key{
+		"hello": {Name: "hello"}, "till--shop": {Project: "shop", Name: "till"}, "a-b--c-d": {Project: "c-d", Name: "a-b"},
+	} {
+		if key, ok := release.ParseSegment(segment); !ok || key != want {
+			t.Errorf("%s: %+v, %t", segment, key, ok)
+		}
+	}
+	for _, key := range []release.Key{{Project: "default", Name: "hello"}, {Project: "shop", Name: "till"}} {
+		if back, ok := release.ParseSegment(key.Segment()); !ok || back.Name != key.Name || (back.Project != "" && back.Project != key.Project) {
+			t.Errorf("%s is read as %+v", key.Segment(), back)
+		}
+	}
+	for _, wrong := range []string{"", "-", "--", "till--", "--shop", "till---shop", "a--b--c", "Till", "a/b"} {
+		if key, ok := release.ParseSegment(wrong); ok {
+			t.Errorf("%q is read as %+v", wrong, key)
+		}
 	}
 }
 
