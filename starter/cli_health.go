@@ -80,17 +80,3 @@ func situation(i release.Instance) string {
 	}
 	return string(i.State)
 }
-
-// printSettings shows what the current release runs with, but for what is at its default.
-func (s *session) printSettings(current release.Release) error {
-	settings := current.Settings()
-	if len(settings) == 0 {
-		return nil
-	}
-	rows := make([][]string, len(settings))
-	for i, one := range settings {
-		rows[i] = []string{one.Name, one.Value}
-	}
-	fmt.Fprintln(s.out)
-	return table(s.out, []string{"setting", "value"}, rows)
-}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -87,32 +86,11 @@ func statusCommand() *cobra.Command {
 					Releases []release.Release `json:"releases"`
 				}{v, current, progress, releases})
 			}
-			if err := s.printStatus(v, progress); err != nil {
-				return err
-			}
-			if current != nil {
-				if err := s.printSettings(*current); err != nil {
-					return err
-				}
-			}
-			fmt.Fprintln(s.out)
-			return s.printReleases(releases)
+			return s.printStatus(v, current, progress, releases)
 		})}
 }
 
-// currentRelease is the release that is meant to run, nil when there is none yet.
-func (s *session) currentRelease(v release.Service, newest []release.Release) (*release.Release, error) {
-	if v.Current == 0 {
-		return nil, nil
-	}
-	if at := slices.IndexFunc(newest, func(r release.Release) bool { return r.Number == v.Current }); at >= 0 {
-		return &newest[at], nil
-	}
-	current, err := s.api.Release(s.ctx(), v.Key.Name, v.Current)
-	return &current, err
-}
-
-func (s *session) printStatus(v release.Service, p release.Progress) error {
+func (s *session) printStatus(v release.Service, current *release.Release, p release.Progress, releases []release.Release) error {
 	facts := [][]string{{"service", v.Key.String()}, {"status", string(v.Status)}, {"release", releaseNumber(v.Current)}, {"access", string(v.Access)},
 		{"changed", ago(v.UpdatedAt)}}
 	if v.Message != "" {
@@ -123,6 +101,9 @@ func (s *session) printStatus(v release.Service, p release.Progress) error {
 	}
 	if why := obstacle(p); why != "" {
 		facts = append(facts, []string{"waits for", why})
+	}
+	if current != nil {
+		facts = append(facts, settingRows(*current)...)
 	}
 	if err := table(s.out, nil, facts); err != nil {
 		return err
