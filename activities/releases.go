@@ -11,7 +11,7 @@ import (
 
 // ServiceRecords is the read model of services and releases.
 type ServiceRecords interface {
-	AllocateRelease(ctx context.Context, req release.Request, requestKey string, rollsBack int) (release.Release, error)
+	AllocateRelease(context.Context, release.Allocation) (release.Release, error)
 	RecordRelease(context.Context, release.Release) error
 	RecordService(context.Context, release.Service) error
 	ServiceHistory(ctx context.Context, key release.Key) (release.Service, []release.Release, error)
@@ -21,17 +21,10 @@ type ServiceRecords interface {
 // Releases writes the read model of services and releases, and reads it for decisions that a history must keep.
 type Releases struct{ Records ServiceRecords }
 
-// AllocateInput asks for a release number under a key: the same key gets the same release.
-type AllocateInput struct {
-	Request    release.Request `json:"request"`
-	RequestKey string          `json:"request_key"`
-	RollsBack  int             `json:"rolls_back,omitempty"`
-}
-
-// AllocateRelease records a new release and gives it the next number of its service. Asking again under the same key
-// returns the same release.
-func (a *Releases) AllocateRelease(ctx context.Context, in AllocateInput) (release.Release, error) {
-	r, err := a.Records.AllocateRelease(ctx, in.Request, in.RequestKey, in.RollsBack)
+// AllocateRelease records a new release, with the settings that it keeps, and gives it the next number of its service. Asking again under
+// the same key returns the same release.
+func (a *Releases) AllocateRelease(ctx context.Context, in release.Allocation) (release.Release, error) {
+	r, err := a.Records.AllocateRelease(ctx, in)
 	if err != nil {
 		return release.Release{}, fail(fmt.Errorf("allocate a release of %s: %w", in.Request.Service, err))
 	}

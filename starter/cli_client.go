@@ -23,6 +23,7 @@ import (
 	"github.com/m3o/platform/internal/dev"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
 )
 
 // The flags that every command takes.
@@ -231,6 +232,7 @@ type session struct {
 	verbose   bool // a build's log is shown as it comes, on a terminal too
 	tokenFrom string
 	again     string                // how to look at what is left behind on Ctrl-C
+	changes   []release.Change      // of settings, by the release that was asked for
 	shown     atomic.Pointer[board] // the board, while there is one
 }
 

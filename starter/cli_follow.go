@@ -20,6 +20,7 @@ type released struct {
 	Image   string           `json:"image"`
 	Status  release.Status   `json:"status"`
 	Message string           `json:"message,omitempty"`
+	Changes []release.Change `json:"changes,omitempty"` // of settings, against the release that it follows
 	Regions []releasedRegion `json:"regions"`
 }
 
@@ -138,7 +139,7 @@ func (s *session) followBuild(ctx context.Context, name string, number int, b *b
 // printReleased prints how a release ended. One that does not run is a failure.
 func (s *session) printReleased(r release.Release, b *board) error {
 	answer := released{Service: r.Service.Name, Project: r.Service.Project, Release: r.Number, Image: r.Image, Status: r.Status,
-		Message: r.Message, Regions: []releasedRegion{}}
+		Message: r.Message, Changes: s.changes, Regions: []releasedRegion{}}
 	labels := labelsOf(r.Regions)
 	for _, p := range r.Regions {
 		answer.Regions = append(answer.Regions, releasedRegion{Name: labels.label(p.Region), Region: p.Region, Status: p.Status, URL: p.URL, Message: p.Message})

@@ -1,22 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
-	"github.com/spf13/cobra"
 
 	"github.com/m3o/platform/internal/client"
 	"github.com/m3o/platform/internal/fault"
@@ -30,29 +22,125 @@ const manifestFile = "m3o.yaml"
 // maxManifest bounds it.
 const maxManifest = 64 << 10
 
-// manifest is how a source wants to run.
+// manifest is how a source wants to run: the name of its service, and what it says of the settings. What it does not say stays as it is.
 type manifest struct {
-	Name     string            `yaml:"name"`
-	Package  string            `yaml:"package"`
-	Access   release.Access    `yaml:"access"`
-	Port     int               `yaml:"port"`
-	Replicas int               `yaml:"replicas"`
-	Health   string            `yaml:"health"`
-	Env      map[string]string `yaml:"env"`
-	Args     []string          `yaml:"args"`
+	Name string
+	client.ReleaseRequest
+
+	unnamed bool // the name is only that of the source's folder
 }
 
-var manifestFields = []string{"name", "package", "access", "port", "replicas", "health", "env", "args"}
+// says notes that the file says a setting.
+func (m *manifest) says(setting string) { m.File.Settings = append(m.File.Settings, setting) }
 
-// readManifest reads the manifest of a source; a source without one wants nothing special.
+// manifestField is what the file may say under one name. Its reader notes what it says, unless that is the name of a setting.
+type manifestField struct {
+	name  string
+	group bool
+	read  func(m *manifest, n ast.Node) error
+}
+
+var manifestFields = []manifestField{
+	{"name", true, func(m *manifest, n ast.Node) error { return readWord(n, &m.Name) }},
+	{"package", false, func(m *manifest, n ast.Node) error { return readWord(n, &m.Package) }},
+	{"access", false, func(m *manifest, n ast.Node) error { return readWord(n, &m.Access) }},
+	{"preflight", false, func(m *manifest, n ast.Node) error { return readWord(n, &m.Preflight) }},
+	{"port", false, func(m *manifest, n ast.Node) error { return readNumber(n, &m.Port) }},
+	{"protocol", false, func(m *manifest, n ast.Node) error { return readWord(n, &m.Protocol) }},
+	{"replicas", false, func(m *manifest, n ast.Node) error { return readNumber(n, &m.Replicas) }},
+	{"health", false, func(m *manifest, n ast.Node) error { return readWord(n, &m.Health) }},
+	{"start", false, func(m *manifest, n ast.Node) error { return readSpan(n, &m.Start) }},
+	{"timeout", false, func(m *manifest, n ast.Node) error { return readSpan(n, &m.Timeout) }},
+	{"max_body", false, func(m *manifest, n ast.Node) error { return readSize(n, &m.MaxBody) }},
+	{"env", true, (*manifest).readEnv},
+	{"args", false, func(m *manifest, n ast.Node) error { return readList(n, &m.Args) }},
+	{"include", false, func(m *manifest, n ast.Node) error { return readList(n, &m.Include) }},
+	{"exclude", false, func(m *manifest, n ast.Node) error { return readList(n, &m.Exclude) }},
+	{"build", true, (*manifest).readBuild},
+}
+
+var buildFields = []manifestField{
+	{"tags", false, func(m *manifest, n ast.Node) error { return readList(n, &m.Build.Tags) }},
+	{"ldflags", true, (*manifest).readLinkFlags},
+}
+
+// readFields reads a mapping of such fields. Within is "" or "build".
+func (m *manifest) readFields(n ast.Node, known []manifestField, within string) error {
+	return eachEntry(n, func(name string, value ast.Node) error {
+		names := make([]string, len(known))
+		for i, f := range known {
+			if names[i] = f.name; f.name != name {
+				continue
+			}
+			full := strings.TrimPrefix(within+"."+name, ".")
+			if err := f.read(m, value); err != nil {
+				return under(full, value, err)
+			}
+			if !f.group {
+				m.says(full)
+			}
+			return nil
+		}
+		return fault.New(fault.Invalid, "unknown field %.80q%s; known are %s", name, region.DidYouMean(name, names), strings.Join(names, ", "))
+	})
+}
+
+func (m *manifest) readEnv(n ast.Node) error {
+	return eachEntry(n, func(name string, value ast.Node) error {
+		text, err := literal(value)
+		if err != nil {
+			return under(name, value, err)
+		}
+		m.setEnv(name, text)
+		m.says("env." + name)
+		return nil
+	})
+}
+
+func (m *manifest) setEnv(name, value string) {
+	if m.Env == nil {
+		m.Env = map[string]string{}
+	}
+	m.Env[name] = value
+}
+
+func (m *manifest) readBuild(n ast.Node) error { return m.readFields(n, buildFields, "build") }
+
+func (m *manifest) readLinkFlags(n ast.Node) error {
+	text, err := literal(n)
+	if err != nil {
+		return err
+	}
+	variables, err := linkVariables(text)
+	if err != nil {
+		return err
+	}
+	for _, v := range variables {
+		m.setVariable(v.name, v.value)
+		m.says("build.set." + v.name)
+	}
+	return nil
+}
+
+func (m *manifest) setVariable(name, value string) {
+	if m.Build.Set == nil {
+		m.Build.Set = map[string]string{}
+	}
+	m.Build.Set[name] = value
+}
+
+// readManifest reads the manifest of a source; one without says nothing.
 func readManifest(dir string) (manifest, error) {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return manifest{}, misuse("%s is a file: name the folder that holds the source", dir)
 	}
+	if err := checkManifestName(dir); err != nil {
+		return manifest{}, err
+	}
 	path := filepath.Join(dir, manifestFile)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return manifest{}, nil
+		return manifest{ReleaseRequest: client.ReleaseRequest{File: &release.InFile{}}}, nil
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		err = fault.New(fault.Invalid, "%s is not a file", path)
@@ -71,116 +159,14 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-// parseManifest reads a manifest. The parser is not ours: should it panic, the file is at fault, not the process.
-func parseManifest(data []byte) (m manifest, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault.New(fault.Invalid, "it is not YAML: %s", head(fmt.Sprint(p)))
-		}
-	}()
-	if nested(lexer.Tokenize(string(data))) {
-		return m, fault.New(fault.Invalid, "it is nested too deeply")
+// parseManifest reads a manifest.
+func parseManifest(data []byte) (manifest, error) {
+	m := manifest{ReleaseRequest: client.ReleaseRequest{File: &release.InFile{}}}
+	body, err := parseYAML(data)
+	if err == nil && body != nil {
+		err = m.readFields(body, manifestFields, "")
 	}
-	tree, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		return m, fault.New(fault.Invalid, "it is not YAML: %s", head(err.Error()))
-	}
-	var found aliases
-	for _, doc := range tree.Docs {
-		if doc.Body != nil {
-			ast.Walk(&found, doc.Body)
-		}
-	}
-	if found {
-		return m, fault.New(fault.Invalid, "YAML anchors and aliases are not allowed in it")
-	}
-	err = yaml.NewDecoder(bytes.NewReader(data), yaml.DisallowUnknownField()).Decode(&m)
-	if err == nil || errors.Is(err, io.EOF) {
-		return m, nil
-	}
-	if _, rest, ok := strings.Cut(err.Error(), `unknown field "`); ok {
-		name, _, _ := strings.Cut(rest, `"`)
-		return m, fault.New(fault.Invalid, "unknown field %q%s; known are %s", name, region.DidYouMean(name, manifestFields), strings.Join(manifestFields, ", "))
-	}
-	return m, fault.New(fault.Invalid, "it does not fit: %s", head(err.Error()))
-}
-
-// A manifest is three levels deep at most; parsers work the harder the deeper a file is.
-const (
-	maxLevels = 16
-	maxIndent = 64
-)
-
-// nested reports whether words open more levels than any manifest has: with brackets, or several on one line.
-func nested(words token.Tokens) bool {
-	brackets, line, opened := 0, 0, 0
-	for _, w := range words {
-		if w.Position.Line != line {
-			line, opened = w.Position.Line, 0
-		}
-		switch w.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			brackets++
-		case token.SequenceEndType, token.MappingEndType:
-			brackets--
-		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
-			opened++
-		}
-		if brackets+opened > maxLevels || w.Position.IndentNum > maxIndent {
-			return true
-		}
-	}
-	return false
-}
-
-// aliases finds what makes a small file large.
-type aliases bool
-
-func (a *aliases) Visit(n ast.Node) ast.Visitor {
-	*a = *a || aliases(slices.Contains([]ast.NodeType{ast.AliasType, ast.AnchorType, ast.MergeKeyType}, n.Type()))
-	return a
-}
-
-func head(text string) string {
-	lines := strings.SplitN(text, "\n", 5)
-	return strings.Join(lines[:min(4, len(lines))], "\n")
-}
-
-// override puts the flags that were given in place of what the manifest says.
-func (m *manifest) override(cmd *cobra.Command, f *runFlags) error {
-	given := cmd.Flags().Changed
-	for _, o := range []struct {
-		flag string
-		set  func()
-	}{
-		{"name", func() { m.Name = f.name }}, {"package", func() { m.Package = f.pkg }}, {"port", func() { m.Port = f.port }},
-		{"replicas", func() { m.Replicas = f.replicas }}, {"health", func() { m.Health = f.health }}, {"arg", func() { m.Args = f.args }},
-	} {
-		if given(o.flag) {
-			o.set()
-		}
-	}
-	if given("public") {
-		if m.Access = release.ByKey; f.public {
-			m.Access = release.Public
-		}
-	}
-	for _, setting := range f.env {
-		name, value, ok := strings.Cut(setting, "=")
-		if !ok || name == "" {
-			return misuse("--env: %q is not of the form NAME=VALUE", setting)
-		}
-		if m.Env == nil {
-			m.Env = map[string]string{}
-		}
-		m.Env[name] = value
-	}
-	return nil
-}
-
-// request is what the API is asked for, once it is known what the image is made of.
-func (m *manifest) request() client.ReleaseRequest {
-	return client.ReleaseRequest{Package: m.Package, Access: m.Access, Port: m.Port, Replicas: m.Replicas, Health: m.Health, Env: m.Env, Args: m.Args}
+	return m, err
 }
 
 // check finds what is wrong before anything is packed or sent. The digest stands for a source that is not packed yet.
@@ -188,24 +174,25 @@ func (m *manifest) check(project, image string) error {
 	if !region.IsLabel(m.Name) {
 		return misuse("--name: %q %s", m.Name, region.LabelRule)
 	}
-	origin := release.Origin{Package: m.Package, Image: image}
+	origin := release.Origin{Package: m.Package, Image: image,
+		Build: release.Build{Tags: m.Build.Tags, Set: m.Build.Set, Include: m.Include, Exclude: m.Exclude}}
 	if image == "" {
 		origin.Source = "sha256:" + strings.Repeat("0", 64)
 	}
-	request := release.Request{Service: release.Key{Project: project, Name: m.Name}, Origin: origin,
-		Spec: release.Spec{Access: m.Access, Port: m.Port, Replicas: m.Replicas, Health: m.Health, Env: m.Env, Args: m.Args}}
-	return plainly(request.WithDefaults().Validate())
+	request := release.Request{Service: release.Key{Project: project, Name: m.Name}, Origin: origin, File: m.File, Reset: m.Reset,
+		Spec: release.Spec{Access: m.Access, Preflight: m.Preflight, Port: m.Port, Protocol: m.Protocol, Replicas: m.Replicas, Health: m.Health,
+			Start: m.Start, Timeout: m.Timeout, MaxBody: m.MaxBody, Env: m.Env, Args: m.Args}}
+	return oneProblemALine(request.Validate())
 }
 
-// plainly calls the fields of the API's request what manifests and flags call them: port, not spec.port.
-func plainly(err error) error {
+func oneProblemALine(err error) error {
 	var f *fault.Error
 	if !errors.As(err, &f) || len(f.Problems) == 0 {
 		return err
 	}
 	lines := make([]string, len(f.Problems))
 	for i, p := range f.Problems {
-		lines[i] = p.Field[strings.LastIndex(p.Field, ".")+1:] + ": " + p.Message
+		lines[i] = p.Field + ": " + p.Message
 	}
 	return fault.New(fault.Invalid, "%s", strings.Join(lines, "\n"))
 }

@@ -38,7 +38,13 @@ func regionListCommand() *cobra.Command {
 				fmt.Fprintln(s.err, "There are no regions yet: make some with `m3o apply -f platform.yaml`.")
 				return nil
 			}
-			return printRegions(s.out, lines)
+			if err := printRegions(s.out, lines); err != nil {
+				return err
+			}
+			if lines[0].Unseen != nil { // of one is of all
+				fmt.Fprintf(s.err, "What is said of regions is from before: %s\n", lines[0].Unseen)
+			}
+			return nil
 		})}
 	cmd.Flags().StringVar(&platform, "platform", "", "only those of this platform")
 	return cmd
@@ -73,6 +79,14 @@ func unserved(u *region.Unserved) string {
 	return fmt.Sprintf("%s (%s)", u, ago(u.Since))
 }
 
+// unseen is that the regions cannot be seen, and for how long.
+func unseen(u *region.Unseen) string {
+	if u == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", u, ago(u.Since))
+}
+
 func regionShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show NAME", Short: "Show a region", Args: takes(1, 1), ValidArgsFunction: completeNames(regionNames),
 		Example: "  m3o region show lon1",
@@ -97,7 +111,7 @@ func regionFacts(r client.RegionDetails, p region.Progress) [][]string {
 	spec := r.Spec
 	facts := [][]string{
 		{"name", spec.Key().String()}, {"provider", string(spec.Provider)}, {"region", spec.Location}, {"domain", spec.Domain},
-		{"status", string(r.Status)}, {"message", r.Message}, {"unserved", unserved(r.Unserved)},
+		{"status", string(r.Status)}, {"message", r.Message}, {"unserved", unserved(r.Unserved)}, {"unseen", unseen(r.Unseen)},
 		{"stage", p.Stage}, {"waiting", p.Waiting}, {"api", r.Endpoints.API},
 		{"kubernetes", runs(spec.Kubernetes.Version, r.Cluster.Version)},
 		{"nodes", fmt.Sprintf("%d of %d ready, %s", r.Cluster.Nodes, spec.Kubernetes.Nodes.Count, spec.Kubernetes.Nodes.Size)},

@@ -47,12 +47,12 @@ func releaseNumber(n int) string {
 	return number(n)
 }
 
-// placedSummary names the regions, and the status of those that are not ready.
+// placedSummary names the regions, and the status of those that are not ready, or not well.
 func placedSummary(placed []release.Placed) string {
 	names, labels := make([]string, len(placed)), labelsOf(placed)
 	for i, p := range placed {
-		if names[i] = labels.label(p.Region); p.Status != release.Ready {
-			names[i] += "(" + string(p.Status) + ")"
+		if names[i] = labels.label(p.Region); placedStatus(p) != string(release.Ready) {
+			names[i] += "(" + placedStatus(p) + ")"
 		}
 	}
 	return dash(strings.Join(names, ","))
@@ -101,11 +101,7 @@ func (s *session) printStatus(v release.Service, p release.Progress, releases []
 		return err
 	}
 	fmt.Fprintln(s.out)
-	rows, labels := make([][]string, len(v.Regions)), labelsOf(v.Regions)
-	for i, p := range v.Regions {
-		rows[i] = []string{labels.label(p.Region), string(p.Status), dash(p.URL), p.Message}
-	}
-	if err := table(s.out, []string{"region", "status", "url", "message"}, rows); err != nil {
+	if err := s.printPlaces(v.Regions); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.out)
@@ -168,6 +164,9 @@ func rollbackCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, args[0])
+			if err := s.tellChanges(args[0], ordered.Release, nil); err != nil {
+				return err
+			}
 			return s.follow(args[0], ordered.Release, false)
 		})}
 	cmd.Flags().IntVar(&to, "to", 0, "number of the release (default: the one before the current)")

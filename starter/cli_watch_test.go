@@ -35,13 +35,13 @@ func golden(t *testing.T, name, got string) {
 	}
 	have, wanted := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for i := range max(len(have), len(wanted)) {
-		if a, b := lineOf(have, i), lineOf(wanted, i); a != b {
+		if a, b := nthLine(have, i), nthLine(wanted, i); a != b {
 			t.Fatalf("%s, line %d, is\n%s\nnot\n%s\nIf that is right, run the test with -update and read the file.", path, i+1, a, b)
 		}
 	}
 }
 
-func lineOf(lines []string, i int) string {
+func nthLine(lines []string, i int) string {
 	if i >= len(lines) {
 		return "(nothing)"
 	}

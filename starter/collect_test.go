@@ -45,7 +45,7 @@ func TestSourcesThatNoReleaseNeedsAreCollected(t *testing.T) {
 		}
 		if what == "released" {
 			request := release.Request{Service: release.Key{Project: "default", Name: "hello"}, Origin: release.Origin{Source: digest}}
-			if _, err := db.AllocateRelease(t.Context(), request.WithDefaults(), "key", 0); err != nil {
+			if _, err := db.AllocateRelease(t.Context(), release.Allocation{Request: request, RequestKey: "key"}); err != nil {
 				t.Fatal(err)
 			}
 		}

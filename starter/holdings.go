@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +24,10 @@ import (
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
+	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/telemetry"
 	"github.com/m3o/platform/internal/ticket"
+	"github.com/m3o/platform/internal/watch"
 	"github.com/m3o/platform/workers"
 )
 
@@ -177,12 +181,36 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	}
 	flows := control.NewFlows(b.temporal, b.codec.Converters())
 	go b.own(ctx, db, flows)
+	stopped, err := b.watch(ctx, db, permits{signer})
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
 		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
 		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
-	}, db.Close, nil
+	}, func() error { stopped(); return db.Close() }, nil
+}
+
+// watch looks at the regions' gateways until ctx ends, in turn with the other workers of flows. What it returns waits for its end.
+func (b *base) watch(ctx context.Context, db *store.Store, permits permits) (wait func(), err error) {
+	metrics := watch.NewMetrics()
+	for _, c := range metrics.Collectors() {
+		b.signals.Registry.Unregister(c) // of a worker that was started before in this process
+		if err := b.signals.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("count looks at regions: %w", err)
+		}
+	}
+	// No traces: a look every few seconds belongs to no request.
+	w := watch.Watcher{Truth: db, Records: db, Leases: db, Gateways: &watch.Gateways{HTTP: &http.Client{}, Permits: permits}, Metrics: metrics, Logger: b.signals.Logger}
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.Run(ctx)
+	}()
+	return func() { stop(); <-done }, nil
 }
 
 // permits signs what the platform itself asks of gateways.
@@ -225,8 +253,23 @@ func openBuild(ctx context.Context, b *base) (workers.Activities, func() error, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := describeBuilder(ctx, blobs, builder.Describe()); err != nil {
+		return nil, nil, err
+	}
 	go b.readyBuilder(ctx, builder)
 	return workers.BuildActivities{Builds: &activities.Builds{Builder: imageBuilder{builder, blobs}}}, nothing, nil
+}
+
+// describeBuilder leaves for the API what the builder is: whoever uploads asks before.
+func describeBuilder(ctx context.Context, blobs blob.Store, b release.Builder) error {
+	content, err := json.Marshal(b)
+	if err == nil {
+		_, err = blobs.Put(ctx, b.BlobName(), bytes.NewReader(content))
+	}
+	if err != nil {
+		return fmt.Errorf("say what the builder is: %w", err)
+	}
+	return nil
 }
 
 // imageBuilder builds from uploaded sources, and keeps the logs.

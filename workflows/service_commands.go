@@ -5,7 +5,6 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/lineage"
 	"github.com/m3o/platform/internal/release"
@@ -49,12 +48,17 @@ func (o *serviceOperator) deploy(ctx workflow.Context, in release.Request) (rele
 	})
 }
 
-// allocate gives a request its number, once per command id, and lets the release have its turn.
+// allocate gives a request its number, once per command id, and lets the release have its turn. One request after the other: each
+// follows the release of the one before.
 func (o *serviceOperator) allocate(ctx workflow.Context, in release.Request, rollsBack int) (release.Accepted, error) {
 	_, leave := o.commands.enter()
 	defer leave()
+	if err := o.allocating.Lock(ctx); err != nil {
+		return release.Accepted{}, err
+	}
+	defer o.allocating.Unlock()
 	var r release.Release
-	allocate := activities.AllocateInput{Request: in, RequestKey: workflow.GetCurrentUpdateInfo(ctx).ID, RollsBack: rollsBack}
+	allocate := release.Allocation{Request: in, RequestKey: workflow.GetCurrentUpdateInfo(ctx).ID, RollsBack: rollsBack, Follows: o.followed(rollsBack)}
 	if err := inStore(ctx, "Record the release and give it a number", releases.AllocateRelease, allocate).Get(ctx, &r); err != nil {
 		return release.Accepted{}, err
 	}
@@ -68,6 +72,27 @@ func (o *serviceOperator) allocate(ctx workflow.Context, in release.Request, rol
 		return release.Accepted{}, err
 	}
 	return accepted, o.record(ctx, "")
+}
+
+// followed is the release whose settings the next one keeps where its request names none: the newest that has not failed, running or
+// not. Of one that fails later, what follows it keeps the settings. A rollback keeps none; it is compared with what runs. After a kill
+// there is nothing to keep.
+func (o *serviceOperator) followed(rollsBack int) int {
+	current := o.state.Current
+	if o.state.Phase == release.PartlyRemoved {
+		current = nil
+	}
+	candidates := []*release.Release{o.state.Waiting, o.running, o.state.Interrupted, current}
+	if rollsBack != 0 {
+		candidates = []*release.Release{current}
+	}
+	number := 0
+	for _, r := range candidates {
+		if r != nil && r.Status != release.Failed && !slices.Contains(o.state.RolledBack, r.Number) {
+			number = max(number, r.Number)
+		}
+	}
+	return number
 }
 
 // ended reports whether the release had its turn and made way, or came to nothing.

@@ -17,7 +17,7 @@ import (
 // ready gets the current release. A release that was rolled back is remembered, and is never the target of a rollback. It ends
 // when the service is gone from every region. Started for a service that lost its owner, it goes on from what was recorded.
 func OperateService(ctx workflow.Context, in release.OperateInput) error {
-	o := &serviceOperator{key: in.Key, state: in.State}
+	o := &serviceOperator{key: in.Key, state: in.State, allocating: workflow.NewMutex(ctx)}
 	err := take(ctx, release.ProgressQuery, o.report, "Where the service's deploy is, and what it waits for", []command{
 		{release.DeployUpdate, o.deploy, o.mayDeploy, "Deploy a new release"},
 		{release.RollbackUpdate, o.rollback, o.mayRollBack, "Deploy an earlier release again"},
@@ -41,6 +41,8 @@ type serviceOperator struct {
 	running  *release.Release // being deployed, or ended and not yet adopted
 	row      release.Service  // as this run recorded it last
 	commands arrivals         // a removal begins when all that came before it are answered
+
+	allocating workflow.Mutex // held by the command whose release is being given its number
 
 	ready, removed workflow.ReceiveChannel
 }

@@ -451,7 +451,8 @@ func (w *world) MovePlan(_ context.Context, id string, from, to region.PlanStatu
 	return nil
 }
 
-func (w *world) AllocateRelease(_ context.Context, req release.Request, key string, rollsBack int) (release.Release, error) {
+func (w *world) AllocateRelease(_ context.Context, in release.Allocation) (release.Release, error) {
+	req, key := in.Request, in.RequestKey
 	if err := w.call("AllocateRelease", key); err != nil {
 		return release.Release{}, err
 	}
@@ -463,9 +464,18 @@ func (w *world) AllocateRelease(_ context.Context, req release.Request, key stri
 	if number, known := w.byKey[key]; known {
 		return w.releases[number], nil
 	}
-	r := release.Release{Service: req.Service, Number: len(w.releases) + 1, Origin: req.Origin, Spec: req.Spec, Status: release.Pending, By: req.By}
-	if rollsBack != 0 {
-		r.RollsBack, r.Image, r.Spec = rollsBack, w.releases[rollsBack].Image, w.releases[rollsBack].Spec
+	r := release.Release{Service: req.Service, Number: len(w.releases) + 1, Follows: in.Follows, Status: release.Pending, By: req.By}
+	if back := in.RollsBack; back != 0 {
+		r.RollsBack, r.Origin, r.Image, r.Spec = back, w.releases[back].Origin, w.releases[back].Image, w.releases[back].Spec
+	} else {
+		var followed *release.Release
+		if before, known := w.releases[in.Follows]; known {
+			followed = &before
+		}
+		var err error
+		if r.Spec, r.Origin, r.InFile, err = req.Over(followed); err != nil {
+			return release.Release{}, err
+		}
 	}
 	w.releases[r.Number], w.byKey[key] = r, r.Number
 	return r, nil

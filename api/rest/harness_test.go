@@ -247,7 +247,7 @@ func (s *site) service(project, name string) release.Key {
 	s.t.Helper()
 	key := release.Key{Project: project, Name: name}
 	spec := release.Spec{Access: release.Public, Port: 8080, Replicas: 1}
-	r, err := s.store.AllocateRelease(s.t.Context(), release.Request{Service: key, Origin: release.Origin{Image: "x"}, Spec: spec}, "first", 0)
+	r, err := s.store.AllocateRelease(s.t.Context(), release.Allocation{Request: release.Request{Service: key, Origin: release.Origin{Image: "x"}, Spec: spec}, RequestKey: "first"})
 	must(s.t, err)
 	must(s.t, s.store.RecordService(s.t.Context(), release.Service{Key: key, Status: release.Running, Current: r.Number, Latest: r.Number, Version: 1,
 		Regions: []release.Placed{{Region: "micro/lon1", Status: release.Ready, URL: "http://lon1/" + name + "/"}}}))

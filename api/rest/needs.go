@@ -17,6 +17,7 @@ type Regions interface {
 	Regions(ctx context.Context, platform string, includeDeleted bool) ([]region.Region, error)
 	RegionNamed(ctx context.Context, name string) (region.Region, error)
 	Plan(ctx context.Context, id string) (region.Plan, []region.Spec, error)
+	Outlook(ctx context.Context) (region.Outlook, error)
 }
 
 // Services reads the read model of services and releases.

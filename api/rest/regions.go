@@ -23,12 +23,14 @@ type RegionLine struct {
 	Nodes     int              `json:"nodes"`
 	Version   string           `json:"kubernetes_version,omitempty"`
 	Unserved  *region.Unserved `json:"unserved,omitempty" doc:"Set while no worker serves the region's cloud."`
+	Unseen    *region.Unseen   `json:"unseen,omitempty" doc:"Set while the platform cannot see its regions: what it says of them is from before."`
 }
 
 // RegionDetails is all that is known of a region.
 type RegionDetails struct {
 	region.Region
 	Unserved *region.Unserved `json:"unserved,omitempty" doc:"Set while no worker serves the region's cloud: what is to be done there waits."`
+	Unseen   *region.Unseen   `json:"unseen,omitempty" doc:"Set while the platform cannot see its regions: what it says of them is from before."`
 }
 
 // unserved says that nobody works on the region's cloud.
@@ -39,9 +41,10 @@ func (a *API) unserved(r region.Region) *region.Unserved {
 	return a.Attendance.Unserved(r.Spec.Provider)
 }
 
-func (a *API) regionLine(r region.Region) RegionLine {
+func (a *API) regionLine(r region.Region, o region.Outlook) RegionLine {
+	r = o.Overlay(r)
 	return RegionLine{Name: r.Spec.Name, Platform: r.Spec.Platform, Provider: r.Spec.Provider, Region: r.Spec.Location, Status: r.Status,
-		Message: r.Message, Endpoints: r.Endpoints, Nodes: r.Cluster.Nodes, Version: r.Cluster.Version, Unserved: a.unserved(r)}
+		Message: r.Message, Endpoints: r.Endpoints, Nodes: r.Cluster.Nodes, Version: r.Cluster.Version, Unserved: a.unserved(r), Unseen: o.Unseen}
 }
 
 // RegionPath names a region.
@@ -83,9 +86,13 @@ func (a *API) listRegions(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
+	outlook, err := a.Regions.Outlook(ctx)
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
 	lines := make([]RegionLine, len(all))
 	for i, r := range all {
-		lines[i] = a.regionLine(r)
+		lines[i] = a.regionLine(r, outlook)
 	}
 	return &Body[List[RegionLine]]{List[RegionLine]{Items: lines}}, nil
 }
@@ -95,7 +102,11 @@ func (a *API) getRegion(ctx context.Context, in *RegionPath) (*Body[RegionDetail
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
-	return &Body[RegionDetails]{RegionDetails{Region: r, Unserved: a.unserved(r)}}, nil
+	outlook, err := a.Regions.Outlook(ctx)
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	return &Body[RegionDetails]{RegionDetails{Region: outlook.Overlay(r), Unserved: a.unserved(r), Unseen: outlook.Unseen}}, nil
 }
 
 func (a *API) getRegionProgress(ctx context.Context, in *RegionPath) (*Body[region.Progress], error) {

@@ -126,7 +126,7 @@ func New(config Config) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{config: config, version: version, zones: zoned, warming: make(chan struct{}, 1),
-		compiles: newPlaces("compile", cmp.Or(config.AtOnce, buildsAtOnce)), resolves: newPlaces("ask for an image", resolvesAtOnce),
+		compiles: newPlaces("a free builder", cmp.Or(config.AtOnce, buildsAtOnce)), resolves: newPlaces("its turn to ask a registry", resolvesAtOnce),
 		waits: resolveTime}
 	for _, dir := range []string{b.path("work"), b.path("cache")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -151,6 +151,11 @@ func toolchainVersion(goroot string) (string, error) {
 
 func (b *Builder) path(parts ...string) string {
 	return filepath.Join(append([]string{b.config.Dir}, parts...)...)
+}
+
+// Describe says what the builder is.
+func (b *Builder) Describe() release.Builder {
+	return release.Builder{Arch: b.config.Arch, Go: b.version}
 }
 
 // Build makes the image of the input's program, or finds it. What the go command says goes to log. Building again after a
@@ -209,7 +214,7 @@ func (b *Builder) Resolve(ctx context.Context, service release.Key, reference st
 
 func (in Input) validate() error {
 	request := release.Request{Service: in.Service, Origin: release.Origin{Source: in.Source, Package: in.Package, Build: in.Build}}
-	return request.WithDefaults().Validate()
+	return request.Validate()
 }
 
 // make builds in a work folder of its own, which is gone afterwards.
@@ -259,5 +264,7 @@ func (b *Builder) unpack(ctx context.Context, in Input, w *work) error {
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("unpack source: %w", err)
 	}
-	return source.CheckGo(w.source, in.Package, b.config.Arch)
+	program, err := source.CheckGo(w.source, source.Wanted{Package: in.Package, Tags: in.Build.Tags, Architectures: []string{b.config.Arch}, Go: b.version})
+	w.workspace = program.Workspace
+	return err
 }

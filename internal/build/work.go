@@ -16,6 +16,8 @@ type work struct {
 	source  string // the unpacked source
 	private string // what the jail may write: the program, temporary files, a home
 	scratch string // ours: the image's layer
+
+	workspace string // the source's go.work in force, a path in it; empty: none
 }
 
 func (b *Builder) newWork() (*work, error) {

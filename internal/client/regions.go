@@ -24,12 +24,15 @@ type RegionLine struct {
 	Nodes     int              `json:"nodes"`
 	Version   string           `json:"kubernetes_version,omitempty"`
 	Unserved  *region.Unserved `json:"unserved,omitempty"`
+	Unseen    *region.Unseen   `json:"unseen,omitempty"`
 }
 
-// RegionDetails is all that is known of a region. Unserved is set while no worker serves its cloud.
+// RegionDetails is all that is known of a region. Unserved is set while no worker serves its cloud, Unseen while the platform cannot see
+// its regions.
 type RegionDetails struct {
 	region.Region
 	Unserved *region.Unserved `json:"unserved,omitempty"`
+	Unseen   *region.Unseen   `json:"unseen,omitempty"`
 }
 
 // Key names the region.

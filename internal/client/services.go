@@ -14,17 +14,34 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// ReleaseRequest asks for a new release: of an uploaded source, or of an image that exists.
+// ReleaseRequest asks for a new release: of an uploaded source, or of an image that exists. What it leaves out stays as it is.
 type ReleaseRequest struct {
-	Source   string            `json:"source,omitempty"`
-	Package  string            `json:"package,omitempty"`
-	Image    string            `json:"image,omitempty"`
-	Access   release.Access    `json:"access,omitempty"`
-	Port     int               `json:"port,omitempty"`
-	Replicas int               `json:"replicas,omitempty"`
-	Health   string            `json:"health,omitempty"`
-	Env      map[string]string `json:"env,omitempty"`
-	Args     []string          `json:"args,omitempty"`
+	Source    string            `json:"source,omitempty"`
+	Package   string            `json:"package,omitempty"`
+	Build     Build             `json:"build,omitzero"`
+	Include   []string          `json:"include,omitempty"`
+	Exclude   []string          `json:"exclude,omitempty"`
+	Module    string            `json:"module,omitempty"`
+	Image     string            `json:"image,omitempty"`
+	Access    release.Access    `json:"access,omitempty"`
+	Preflight release.Access    `json:"preflight,omitempty"`
+	Port      int               `json:"port,omitempty"`
+	Protocol  release.Protocol  `json:"protocol,omitempty"`
+	Replicas  int               `json:"replicas,omitempty"`
+	Health    string            `json:"health,omitempty"`
+	Start     release.Duration  `json:"start,omitempty"`
+	Timeout   release.Duration  `json:"timeout,omitempty"`
+	MaxBody   int64             `json:"max_body,omitempty"`
+	Env       map[string]string `json:"env,omitempty"`
+	Args      []string          `json:"args,omitempty"`
+	File      *release.InFile   `json:"file,omitempty"`
+	Reset     []string          `json:"reset,omitempty"`
+}
+
+// Build is how a source is built.
+type Build struct {
+	Tags []string          `json:"tags,omitempty"`
+	Set  map[string]string `json:"set,omitempty"`
 }
 
 // Ordered is the answer to a command about a service: the release it made, if any, and where to follow it.
@@ -88,6 +105,11 @@ func (c *Client) Rollback(ctx context.Context, name string, to int) (Ordered, er
 func (c *Client) Kill(ctx context.Context, name string) (Ordered, error) {
 	var o Ordered
 	return o, c.change(ctx, http.MethodDelete, servicePath(name), c.inProject(), nil, &o)
+}
+
+// Builders lists what sources are built with. An API that does not know says NotFound.
+func (c *Client) Builders(ctx context.Context) ([]release.Builder, error) {
+	return pages[release.Builder](ctx, c, "/v1/builders", c.inProject(), len(release.BuilderArchs))
 }
 
 // uploadLimit bounds one attempt to upload a source.

@@ -35,6 +35,7 @@ func (g *Gateway) newControl() http.Handler {
 	}))
 	mux.HandleFunc("/-/readyz", g.reading(g.ready))
 	mux.HandleFunc("/-/release/{project}/{service}/{number}", g.reading(g.checkRelease))
+	mux.HandleFunc("/-/instances", g.reading(g.reportInstances))
 	mux.HandleFunc("/-/logs/{project}/{service}", g.reading(g.streamLogs))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		g.say(w, r, refusal(http.StatusNotFound, "there is no control route %q", shorten(r.URL.Path)))

@@ -23,6 +23,7 @@ import (
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/gateway/health"
 	"github.com/m3o/platform/internal/gateway/mirror"
 	"github.com/m3o/platform/internal/gateway/podlog"
 	"github.com/m3o/platform/internal/gateway/registry"
@@ -131,6 +132,7 @@ type Gateway struct {
 	proxy     *httputil.ReverseProxy
 	control   http.Handler
 	logs      *podlog.Streamer
+	reporter  *health.Reporter
 	streams   seats // of log streams
 	running   running
 	metrics   *metrics
@@ -173,6 +175,7 @@ func newGateway(config Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.logs = &podlog.Streamer{Client: client, Pods: g.mirror.Pods, Logger: config.Logger}
+	g.reporter = g.newReporter()
 	g.watcher.OnChange(g.refresh)
 	g.mirror.OnChange(g.refresh)
 	g.mirror.OnChange(g.registrar.Wake)

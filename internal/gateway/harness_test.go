@@ -204,7 +204,7 @@ var podNumber atomic.Int64
 func (w *world) run(key release.Key, number int, address string, marks map[string]string) *pod {
 	w.t.Helper()
 	name := key.Name + "-" + strconv.FormatInt(podNumber.Add(1), 10)
-	labels := map[string]string{release.LabelProject: key.Project, release.LabelService: key.Name, release.LabelRelease: strconv.Itoa(number)}
+	labels := map[string]string{release.LabelManaged: "true", release.LabelProject: key.Project, release.LabelService: key.Name, release.LabelRelease: strconv.Itoa(number)}
 	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: key.Namespace(), UID: types.UID(name + "-uid"), Labels: labels, Annotations: marks},
 		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "service", Image: "irrelevant"}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}

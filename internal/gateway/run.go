@@ -121,7 +121,9 @@ func (g *Gateway) handler() http.Handler {
 		return g
 	}
 	return otelhttp.NewHandler(g, "gateway", otelhttp.WithTracerProvider(g.config.Tracer), otelhttp.WithPropagators(propagators),
-		otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/-/healthz" && r.URL.Path != "/-/readyz" }))
+		otelhttp.WithFilter(func(r *http.Request) bool {
+			return r.URL.Path != "/-/healthz" && r.URL.Path != "/-/readyz" && r.URL.Path != "/-/instances"
+		}))
 }
 
 // drain ends a server in steps. Upgraded connections are not the server's any more, so we count ourselves.

@@ -82,6 +82,15 @@ func (o Overtaken) String() string {
 	return fmt.Sprintf("release %d was asked for while it was on its way", o.By)
 }
 
+// Allocation asks for the next release of a service under a key: the same key gets the same release. Follows is the release whose settings
+// it keeps where the request names none, 0 for none. With RollsBack the release repeats that earlier one, whatever the request says.
+type Allocation struct {
+	Request    Request `json:"request"`
+	RequestKey string  `json:"request_key"`
+	Follows    int     `json:"follows,omitempty"`
+	RollsBack  int     `json:"rolls_back,omitempty"`
+}
+
 // Accepted is the answer to a command: it is recorded and will be done in turn. Release is 0 for a kill.
 type Accepted struct {
 	Service Key `json:"service"`

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/module"
+
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -92,6 +94,7 @@ type Spec struct {
 type Origin struct {
 	Source  string `json:"source,omitempty"`  // digest of an uploaded source, "sha256:<hex>"
 	Package string `json:"package,omitempty"` // main package in the source, "." by default
+	Module  string `json:"module,omitempty"`  // import path of that package, by which programs are told apart; empty: not known
 	Build   Build  `json:"build,omitzero"`    // how the source is built
 	Image   string `json:"image,omitempty"`   // reference of an image that exists
 }
@@ -114,8 +117,9 @@ type Request struct {
 	By      string   `json:"by"`
 }
 
-// InFile names the settings that the manifest of a source says: "replicas", "env.LEVEL". What it said for the release before and says no
-// more goes back to its default.
+// InFile names the settings whose values a request has from the manifest of its source: "replicas", "env.LEVEL"; not those that
+// something else, such as a flag, overrules. What a release has from a manifest and the next one's manifest says no more goes back to its
+// default.
 type InFile struct {
 	Settings []string `json:"settings,omitempty"`
 }
@@ -130,8 +134,8 @@ type Release struct {
 	Status    Status    `json:"status"`
 	Message   string    `json:"message,omitempty"`
 	RollsBack int       `json:"rolls_back_to,omitempty"` // the release whose image and spec this one repeats
-	Follows   int       `json:"follows,omitempty"`       // the release whose settings it keeps where the request named none
-	InFile    []string  `json:"in_file,omitempty"`       // settings that the manifest of its source says
+	Follows   int       `json:"follows,omitempty"`       // the release whose settings it keeps where the request names none; of one that rolls back, the one that ran
+	InFile    []string  `json:"in_file,omitempty"`       // settings whose values come from the manifest of a source
 	By        string    `json:"by"`
 	Regions   []Placed  `json:"regions"`
 	Version   int64     `json:"version"`
@@ -211,6 +215,7 @@ const (
 	MaxArgs     = 100
 	MaxArgBytes = 32 << 10
 	maxImage    = 512
+	maxModule   = 1024
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -230,34 +235,15 @@ func (s Spec) Deadline() time.Duration { return time.Duration(cmp.Or(s.Start, De
 var (
 	digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	gopath  = regexp.MustCompile(`^(\.|(\./)?[A-Za-z0-9][-_.A-Za-z0-9]*(/[A-Za-z0-9_][-_.A-Za-z0-9]*)*)$`)
 )
 
-// WithDefaults fills in what the developer left out.
-func (r Request) WithDefaults() Request {
-	if r.Spec.Access == "" {
-		r.Spec.Access = ByKey
-	}
-	if r.Spec.Port == 0 {
-		r.Spec.Port = DefaultPort
-	}
-	if r.Spec.Replicas == 0 {
-		r.Spec.Replicas = 1
-	}
-	if r.Origin.Source != "" && r.Origin.Package == "" {
-		r.Origin.Package = "."
-	}
-	return r
-}
-
-// Validate says everything that is wrong with the request, at once.
+// Validate says everything that is wrong with the request by itself, at once. Fields are called as the API's body and m3o.yaml call them.
 func (r Request) Validate() error {
 	var c fault.Checker
-	c.Check(region.IsLabel(r.Service.Project), "service.project", "%q %s", r.Service.Project, region.LabelRule)
-	c.Check(region.IsLabel(r.Service.Name), "service.name", "%q %s", r.Service.Name, region.LabelRule)
 	r.Service.check(&c)
 	r.Origin.check(&c)
-	r.Spec.check(&c)
+	r.Spec.WithDefaults().check(&c)
+	r.checkNames(&c)
 	return c.Err()
 }
 
@@ -269,42 +255,61 @@ const (
 
 // check holds a service's names to what its host can be made of.
 func (k Key) check(c *fault.Checker) {
-	c.Check(!strings.Contains(k.Project, joint), "service.project", "%.80q has two hyphens in a row", k.Project)
-	c.Check(!strings.Contains(k.Name, joint), "service.name", "%.80q has two hyphens in a row", k.Name)
-	c.Check(len(k.Project)+len(k.Name) <= maxNames, "service.name", "%.80q and the project's name %.80q together have %d characters; at most %d make one host name",
+	c.Check(region.IsLabel(k.Project), "project", "%.80q %s", k.Project, region.LabelRule)
+	c.Check(region.IsLabel(k.Name), "name", "%.80q %s", k.Name, region.LabelRule)
+	c.Check(!strings.Contains(k.Project, joint), "project", "%.80q has two hyphens in a row", k.Project)
+	c.Check(!strings.Contains(k.Name, joint), "name", "%.80q has two hyphens in a row", k.Name)
+	c.Check(len(k.Project)+len(k.Name) <= maxNames, "name", "%.80q and the project's name %.80q together have %d characters; at most %d make one host name",
 		k.Name, k.Project, len(k.Project)+len(k.Name), maxNames)
 }
 
 func (o Origin) check(c *fault.Checker) {
-	c.Check((o.Source == "") != (o.Image == ""), "origin", "name either a source or an image")
-	c.Check(o.Source == "" || digest.MatchString(o.Source), "origin.source", "%.80q is not a digest of the form sha256:<64 hex digits>", o.Source)
-	c.Check(o.Package == "" || gopath.MatchString(o.Package) && !strings.Contains(o.Package, ".."), "origin.package", "%.80q is not a folder inside the source", o.Package)
-	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "origin.image",
+	c.Check((o.Source == "") != (o.Image == ""), "source", "name either a source or an image")
+	c.Check(o.Source == "" || digest.MatchString(o.Source), "source", "%.80q is not a digest of the form sha256:<64 hex digits>", o.Source)
+	c.Check(o.Package == "" || isFolder(o.Package), "package", "%.80q is not a folder inside the source", o.Package)
+	c.Check(o.Module == "" || len(o.Module) <= maxModule && module.CheckImportPath(o.Module) == nil, "module", "%.80q is not an import path", o.Module)
+	c.Check(len(o.Image) <= maxImage && !strings.ContainsAny(o.Image, " \t\n"), "image",
 		"%.80q is not an image reference: at most %d bytes, without spaces", o.Image, maxImage)
 	o.Build.check(c)
 }
 
+// isFolder reports whether a package's folder has a name that files of Go modules may have. Braces mark other things where sources are
+// built.
+func isFolder(name string) bool {
+	name = strings.TrimPrefix(name, "./")
+	return name == "." || module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
+}
+
 func (s Spec) check(c *fault.Checker) {
-	c.Check(s.Access == Public || s.Access == ByKey, "spec.access", "%q is neither \"public\" nor \"key\"", s.Access)
+	c.Check(s.Access == Public || s.Access == ByKey, "access", "%.80q is neither \"public\" nor \"key\"", s.Access)
 	c.Check(s.Preflight == "" || s.Preflight == Public || s.Preflight == ByKey, "preflight", "%.80q is neither \"public\" nor \"key\"", s.Preflight)
+	c.Check(s.Port >= 1 && s.Port <= 65535, "port", "%d is not a port", s.Port)
 	c.Check(s.Protocol == "" || s.Protocol == HTTP || s.Protocol == H2C, "protocol", "%.80q is neither \"http\" nor \"h2c\"", s.Protocol)
+	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
 	c.Check(s.Timeout == 0 || s.Timeout >= MinTimeout && s.Timeout <= MaxTimeout, "timeout", "%s is not between %s and %s", s.Timeout, MinTimeout, MaxTimeout)
 	c.Check(s.MaxBody >= 0 && s.MaxBody <= LargestBody, "max_body", "%d bytes are not between 1 and %d (64GiB)", s.MaxBody, int64(LargestBody))
-	c.Check(s.Port >= 1 && s.Port <= 65535, "spec.port", "%d is not a port", s.Port)
-	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "spec.replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
-	c.Check(s.Start == 0 || s.Start >= MinStart && s.Start <= MaxStart, "spec.start", "%s is not between %s and %s", s.Start, MinStart, MaxStart)
-	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "spec.health", "%q is not a path", s.Health)
-	c.Check(len(s.Args) <= MaxArgs, "spec.args", "%d arguments are more than %d", len(s.Args), MaxArgs)
-	c.Check(len(strings.Join(s.Args, "")) <= MaxArgBytes, "spec.args", "%d bytes are more than %d", len(strings.Join(s.Args, "")), MaxArgBytes)
-	c.Check(!strings.Contains(strings.Join(s.Args, ""), "\x00"), "spec.args", "arguments cannot hold NUL characters")
-	c.Check(len(s.Env) <= MaxEnv, "spec.env", "%d settings are more than %d", len(s.Env), MaxEnv)
+	c.Check(s.Start == 0 || s.Start >= MinStart && s.Start <= MaxStart, "start", "%s is not between %s and %s", s.Start, MinStart, MaxStart)
+	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "health", "%.80q is not a path", s.Health)
+	s.checkArgs(c)
+	s.checkEnv(c)
+}
+
+func (s Spec) checkArgs(c *fault.Checker) {
+	args := strings.Join(s.Args, "")
+	c.Check(len(s.Args) <= MaxArgs, "args", "%d arguments are more than %d", len(s.Args), MaxArgs)
+	c.Check(len(args) <= MaxArgBytes, "args", "%d bytes are more than %d", len(args), MaxArgBytes)
+	c.Check(!strings.Contains(args, "\x00"), "args", "arguments cannot hold NUL characters")
+}
+
+func (s Spec) checkEnv(c *fault.Checker) {
+	c.Check(len(s.Env) <= MaxEnv, "env", "%d settings are more than %d", len(s.Env), MaxEnv)
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) { // in one order: validators run in workflows
 		value := s.Env[name]
 		size += len(name) + len(value)
-		c.Check(envName.MatchString(name), "spec.env", "%q is not the name of a setting", name)
-		c.Check(!strings.Contains(value, "\x00"), "spec.env", "%q cannot hold NUL characters", name)
-		c.Check(name != "PORT", "spec.env", "PORT is set from spec.port")
+		c.Check(envName.MatchString(name), "env", "%q is not the name of a setting", name)
+		c.Check(!strings.Contains(value, "\x00"), "env", "%q cannot hold NUL characters", name)
+		c.Check(name != "PORT", "env", "PORT is set from port: say port instead")
 	}
-	c.Check(size <= MaxEnvBytes, "spec.env", "%d bytes are more than %d", size, MaxEnvBytes)
+	c.Check(size <= MaxEnvBytes, "env", "%d bytes are more than %d", size, MaxEnvBytes)
 }

@@ -17,27 +17,27 @@ func asked() release.Request {
 }
 
 func TestWhatADeveloperLeavesOutIsFilledIn(t *testing.T) {
-	r := asked().WithDefaults()
-	if r.Spec.Access != release.ByKey || r.Spec.Port != release.DefaultPort || r.Spec.Replicas != 1 || r.Origin.Package != "." {
-		t.Errorf("filled in: %+v %+v", r.Spec, r.Origin)
-	}
-	if err := r.Validate(); err != nil {
+	if err := asked().Validate(); err != nil {
 		t.Error(err)
+	}
+	spec, origin, _, err := asked().Over(nil)
+	if err != nil || spec.Access != release.ByKey || spec.Port != release.DefaultPort || spec.Replicas != 1 || origin.Package != "." {
+		t.Errorf("filled in: %+v %+v, %v", spec, origin, err)
 	}
 	image := asked()
 	image.Origin = release.Origin{Image: "registry/hello:v1"}
-	if r := image.WithDefaults(); r.Origin.Package != "" || r.Validate() != nil {
-		t.Errorf("an image was given package %q; %v", r.Origin.Package, r.Validate())
+	if _, origin, _, err := image.Over(nil); origin.Package != "" || err != nil {
+		t.Errorf("an image was given package %q; %v", origin.Package, err)
 	}
 	longest := asked()
 	longest.Service = release.Key{Project: strings.Repeat("p", 21), Name: strings.Repeat("s", 40)}
-	if err := longest.WithDefaults().Validate(); err != nil {
+	if err := longest.Validate(); err != nil {
 		t.Error(err)
 	}
-	kept := asked()
-	kept.Spec = release.Spec{Access: release.Public, Port: 9000, Replicas: 3}
-	if r := kept.WithDefaults(); r.Spec.Port != 9000 || r.Spec.Replicas != 3 || r.Spec.Access != release.Public {
-		t.Errorf("what was said was changed: %+v", r.Spec)
+	said := asked()
+	said.Spec = release.Spec{Access: release.Public, Port: 9000, Replicas: 3}
+	if spec, _, _, err := said.Over(nil); err != nil || spec.Port != 9000 || spec.Replicas != 3 || spec.Access != release.Public {
+		t.Errorf("what was said was changed: %+v, %v", spec, err)
 	}
 }
 
@@ -53,49 +53,51 @@ func TestBadRequests(t *testing.T) {
 		change func(*release.Request)
 		want   string
 	}{
-		"a name with capitals":   {func(r *release.Request) { r.Service.Name = "Hello" }, `service.name: "Hello" must be a DNS label`},
-		"no name":                {func(r *release.Request) { r.Service.Name = "" }, `service.name: "" must be a DNS label`},
-		"names with a joint":     {func(r *release.Request) { r.Service.Name = "a--b" }, `service.name: "a--b" has two hyphens in a row`},
-		"a project with a joint": {func(r *release.Request) { r.Service.Project = "a--b" }, `service.project: "a--b" has two hyphens in a row`},
+		"a name with capitals":   {func(r *release.Request) { r.Service.Name = "Hello" }, `name: "Hello" must be a DNS label`},
+		"no name":                {func(r *release.Request) { r.Service.Name = "" }, `name: "" must be a DNS label`},
+		"names with a joint":     {func(r *release.Request) { r.Service.Name = "a--b" }, `name: "a--b" has two hyphens in a row`},
+		"a project with a joint": {func(r *release.Request) { r.Service.Project = "a--b" }, `project: "a--b" has two hyphens in a row`},
 		"names too long together": {func(r *release.Request) {
 			r.Service = release.Key{Project: strings.Repeat("p", 31), Name: strings.Repeat("s", 31)}
 		}, "together have 62 characters; at most 61"},
 		"a name that is too long":    {func(r *release.Request) { r.Service.Name = strings.Repeat("a", 41) }, "at most 40 characters"},
-		"a project with a slash":     {func(r *release.Request) { r.Service.Project = "a/b" }, `service.project: "a/b" must be a DNS label`},
-		"neither source nor image":   {func(r *release.Request) { r.Origin = release.Origin{} }, "origin: name either a source or an image"},
-		"both":                       {func(r *release.Request) { r.Origin.Image = "x" }, "origin: name either a source or an image"},
-		"a source that is no digest": {func(r *release.Request) { r.Origin.Source = "main.go" }, `origin.source: "main.go" is not a digest`},
+		"a project with a slash":     {func(r *release.Request) { r.Service.Project = "a/b" }, `project: "a/b" must be a DNS label`},
+		"neither source nor image":   {func(r *release.Request) { r.Origin = release.Origin{} }, "source: name either a source or an image"},
+		"both":                       {func(r *release.Request) { r.Origin.Image = "x" }, "source: name either a source or an image"},
+		"a source that is no digest": {func(r *release.Request) { r.Origin.Source = "main.go" }, `source: "main.go" is not a digest`},
 		"a digest of another kind":   {func(r *release.Request) { r.Origin.Source = "sha512:" + strings.Repeat("a", 64) }, "is not a digest"},
-		"a package outside":          {func(r *release.Request) { r.Origin.Package = "../other" }, `origin.package: "../other" is not a folder inside the source`},
+		"a package with braces":      {func(r *release.Request) { r.Origin.Package = "{out}" }, "is not a folder inside the source"},
+		"a module with spaces":       {func(r *release.Request) { r.Origin.Module = "a b" }, `module: "a b" is not an import path`},
+		"a package outside":          {func(r *release.Request) { r.Origin.Package = "../other" }, `package: "../other" is not a folder inside the source`},
 		"a package that climbs":      {func(r *release.Request) { r.Origin.Package = "cmd/../../other" }, "is not a folder inside the source"},
 		"a package at the root":      {func(r *release.Request) { r.Origin.Package = "/etc" }, "is not a folder inside the source"},
 		"a package that is a flag":   {func(r *release.Request) { r.Origin.Package = "-toolexec=sh" }, "is not a folder inside the source"},
-		"an image with a space":      {func(r *release.Request) { r.Origin = release.Origin{Image: "a b"} }, "origin.image: \"a b\" is not an image reference: at most 512 bytes, without spaces"},
+		"an image with a space":      {func(r *release.Request) { r.Origin = release.Origin{Image: "a b"} }, "image: \"a b\" is not an image reference: at most 512 bytes, without spaces"},
 		"an image without end":       {func(r *release.Request) { r.Origin = release.Origin{Image: strings.Repeat("a", 600)} }, "is not an image reference"},
-		"an access there is not":     {func(r *release.Request) { r.Spec.Access = "secret" }, `spec.access: "secret" is neither "public" nor "key"`},
-		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "spec.port: 70000 is not a port"},
-		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "spec.port: -1 is not a port"},
+		"an access there is not":     {func(r *release.Request) { r.Spec.Access = "secret" }, `access: "secret" is neither "public" nor "key"`},
+		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "port: 70000 is not a port"},
+		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "port: -1 is not a port"},
 		"preflights of some":         {func(r *release.Request) { r.Spec.Preflight = "some" }, `preflight: "some" is neither "public" nor "key"`},
 		"another protocol":           {func(r *release.Request) { r.Spec.Protocol = "grpc" }, `protocol: "grpc" is neither "http" nor "h2c"`},
-		"no time at all":             {func(r *release.Request) { r.Spec.Timeout = release.Duration(time.Millisecond) }, "timeout: 1ms is not between 1s and 24h0m0s"},
-		"days of standing still":     {func(r *release.Request) { r.Spec.Timeout = release.Duration(25 * time.Hour) }, "timeout: 25h0m0s is not between 1s and 24h0m0s"},
+		"no time at all":             {func(r *release.Request) { r.Spec.Timeout = release.Duration(time.Millisecond) }, "timeout: 1ms is not between 1s and 24h"},
+		"days of standing still":     {func(r *release.Request) { r.Spec.Timeout = release.Duration(25 * time.Hour) }, "timeout: 25h is not between 1s and 24h"},
 		"bodies of less than none":   {func(r *release.Request) { r.Spec.MaxBody = -1 }, "max_body: -1 bytes are not between 1 and 68719476736 (64GiB)"},
 		"bodies of any size":         {func(r *release.Request) { r.Spec.MaxBody = 65 << 30 }, "max_body: 69793218560 bytes are not between 1 and 68719476736 (64GiB)"},
-		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "spec.replicas: 51 is not between 1 and 50"},
-		"a start too soon":           {func(r *release.Request) { r.Spec.Start = release.Duration(9 * time.Second) }, "spec.start: 9s is not between 10s and 30m0s"},
-		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "spec.start: 1h0m0s is not between 10s and 30m0s"},
-		"a health that is no path":   {func(r *release.Request) { r.Spec.Health = "healthz" }, `spec.health: "healthz" is not a path`},
-		"too many arguments":         {func(r *release.Request) { r.Spec.Args = make([]string, 101) }, "spec.args: 101 arguments are more than 100"},
-		"arguments too large":        {func(r *release.Request) { r.Spec.Args = []string{strings.Repeat("x", 40000)} }, "spec.args: 40000 bytes are more than 32768"},
-		"an argument with a NUL":     {func(r *release.Request) { r.Spec.Args = []string{"a\x00b"} }, "spec.args: arguments cannot hold NUL characters"},
-		"too many settings":          {func(r *release.Request) { r.Spec.Env = env(201, 1) }, "spec.env: 201 settings are more than 200"},
+		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "replicas: 51 is not between 1 and 50"},
+		"a start too soon":           {func(r *release.Request) { r.Spec.Start = release.Duration(9 * time.Second) }, "start: 9s is not between 10s and 30m"},
+		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h is not between 10s and 30m"},
+		"a health that is no path":   {func(r *release.Request) { r.Spec.Health = "healthz" }, `health: "healthz" is not a path`},
+		"too many arguments":         {func(r *release.Request) { r.Spec.Args = make([]string, 101) }, "args: 101 arguments are more than 100"},
+		"arguments too large":        {func(r *release.Request) { r.Spec.Args = []string{strings.Repeat("x", 40000)} }, "args: 40000 bytes are more than 32768"},
+		"an argument with a NUL":     {func(r *release.Request) { r.Spec.Args = []string{"a\x00b"} }, "args: arguments cannot hold NUL characters"},
+		"too many settings":          {func(r *release.Request) { r.Spec.Env = env(201, 1) }, "env: 201 settings are more than 200"},
 		"settings too large":         {func(r *release.Request) { r.Spec.Env = env(10, 4000) }, "bytes are more than 32768"},
-		"a setting's name":           {func(r *release.Request) { r.Spec.Env = map[string]string{"A-B": "1"} }, `spec.env: "A-B" is not the name of a setting`},
-		"a setting with a NUL":       {func(r *release.Request) { r.Spec.Env = map[string]string{"A": "1\x00"} }, `spec.env: "A" cannot hold NUL characters`},
-		"PORT":                       {func(r *release.Request) { r.Spec.Env = map[string]string{"PORT": "1"} }, "spec.env: PORT is set from spec.port"},
+		"a setting's name":           {func(r *release.Request) { r.Spec.Env = map[string]string{"A-B": "1"} }, `env: "A-B" is not the name of a setting`},
+		"a setting with a NUL":       {func(r *release.Request) { r.Spec.Env = map[string]string{"A": "1\x00"} }, `env: "A" cannot hold NUL characters`},
+		"PORT":                       {func(r *release.Request) { r.Spec.Env = map[string]string{"PORT": "1"} }, "env: PORT is set from port"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := asked().WithDefaults()
+			r := asked()
 			c.change(&r)
 			err := r.Validate()
 			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.want) {
@@ -109,8 +111,8 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestEverythingThatIsWrongIsSaidAtOnceAndAlwaysInOneOrder(t *testing.T) {
-	r := asked().WithDefaults()
-	r.Service.Name, r.Spec.Port, r.Spec.Env = "X", 0, map[string]string{"a-b": "", "c-d": "", "e-f": "", "g-h": ""}
+	r := asked()
+	r.Service.Name, r.Spec.Port, r.Spec.Env = "X", -1, map[string]string{"a-b": "", "c-d": "", "e-f": "", "g-h": ""}
 	first := r.Validate()
 	var f *fault.Error
 	if !errors.As(first, &f) || len(f.Problems) != 6 {
@@ -124,8 +126,8 @@ func TestEverythingThatIsWrongIsSaidAtOnceAndAlwaysInOneOrder(t *testing.T) {
 }
 
 func TestPackagesInsideASource(t *testing.T) {
-	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b"} {
-		r := asked().WithDefaults()
+	for _, p := range []string{".", "cmd/server", "./cmd/server", "cmd/_x", "a.b", "_test-like", "a+b/~x", "cmd/a..b", "ünï/日本", "with space", ".hidden/x", "a@b"} {
+		r := asked()
 		r.Origin.Package = p
 		if err := r.Validate(); err != nil {
 			t.Errorf("%s: %v", p, err)

@@ -67,6 +67,7 @@ func readAbove(folder, below string, outer ignores) (ignores, error) {
 	chain, err := readIgnores(root, ".", outer)
 	for i := len(outer); i < len(chain); i++ {
 		chain[i].below = below
+		chain[i].name = strings.Repeat("../", strings.Count(below, "/")+1) + chain[i].name
 	}
 	return chain, err
 }
@@ -82,7 +83,9 @@ func readIgnores(root *os.Root, dir string, outer ignores) (ignores, error) {
 		if err != nil {
 			return nil, err
 		}
-		chain = append(chain, parseIgnore(dir, content))
+		file := parseIgnore(dir, content)
+		file.name = path.Join(dir, name)
+		chain = append(chain, file)
 	}
 	return chain, nil
 }

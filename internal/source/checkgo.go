@@ -6,7 +6,7 @@ import (
 	"go/build"
 	"io"
 	"io/fs"
-	"os"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -15,33 +15,73 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// knownArchitectures are those that sources are built for, by Go's names; a builder builds for one of them.
+// Wanted is the program that is to be built of a source.
+type Wanted struct {
+	Package string // folder of its main package in the source; "." by default
+	// Choose takes, where that folder holds no main package, the only one below it.
+	Choose        bool
+	Tags          []string // build tags
+	Architectures []string // by Go's names; it must be built for one of them; any that we have if none is named
+	Go            string   // of the toolchain, "go1.26.8"; unknown when empty
+}
+
+// Program is a main package that a source holds.
+type Program struct {
+	Package    string // its folder in the source
+	ImportPath string
+	Workspace  string // the go.work in force, a path in the source; empty: none
+	// Notes say, for a person, what go build takes here and is not sent, although the program may well build without.
+	Notes []string
+}
+
+// knownArchitectures are those that sources are built for; a builder builds for one of them.
 var knownArchitectures = []string{"amd64", "arm64"}
 
-// CheckGo says whether the folder dir holds, at pkg ("." or a folder in it), the main package of a Go module that can be
-// built for Linux without cgo, on one of the architectures, or on any we have if none is named: who uploads does not know
-// the builder's. It reads the files' heads alone and runs nothing, so it is safe on strangers' sources.
-func CheckGo(dir, pkg string, architectures ...string) error {
-	root, err := openFolder(dir)
+// Check says whether what is packed of the folder holds the program, and all of the source that go build needs to make it, for Linux
+// without cgo. It reads go.mod files and the heads of Go files alone and runs nothing, so it is safe on strangers' sources. A source that
+// needs folders outside of it is an Outside.
+func (f *Listing) Check(w Wanted) (Program, error) {
+	pkg, err := cleanPackage(w.Package)
 	if err != nil {
-		return err
+		return Program{}, err
 	}
-	defer root.Close()
-	pkg, err = cleanPackage(pkg)
-	if err != nil {
-		return err
+	if len(w.Architectures) == 0 {
+		w.Architectures = knownArchitectures
 	}
-	tree := goTree{root: root, architectures: architectures}
-	if len(architectures) == 0 {
-		tree.architectures = knownArchitectures
+	tree := goTree{listing: f, packed: newPacked(f.root, f.entries), architectures: w.Architectures, tags: w.Tags}
+	if !tree.isFolder(pkg) {
+		return Program{}, tree.noFolder(pkg)
 	}
-	if info, err := root.Stat(pkg); err != nil || !info.IsDir() {
-		return fault.New(fault.Invalid, "there is no folder %s in the source%s", pkg, tree.foundInstead())
+	if w.Choose {
+		pkg = tree.choose(pkg)
 	}
 	if err := tree.checkMain(pkg); err != nil {
-		return err
+		return Program{}, err
 	}
-	return requireModule(root.FS(), pkg)
+	list, err := tree.modules(pkg, w.Go)
+	if err != nil {
+		return Program{}, err
+	}
+	notes, err := tree.checkImports(list, pkg)
+	if err != nil {
+		return Program{}, err
+	}
+	return Program{Package: pkg, ImportPath: list.main.importPath(pkg), Workspace: list.workspace, Notes: notes}, nil
+}
+
+// CheckGo is Check for a source that was unpacked into the folder dir: all in it counts.
+func CheckGo(dir string, w Wanted) (Program, error) {
+	root, err := openFolder(dir)
+	if err != nil {
+		return Program{}, err
+	}
+	defer root.Close()
+	l := lister{root: root, whole: true}
+	entries, err := l.list(nil)
+	if err != nil {
+		return Program{}, err
+	}
+	return (&Listing{root: root, entries: entries}).Check(w)
 }
 
 func cleanPackage(pkg string) (string, error) {
@@ -54,26 +94,34 @@ func cleanPackage(pkg string) (string, error) {
 	return "", fault.New(fault.Invalid, "the package %q is not a folder inside the source", pkg)
 }
 
-// requireModule says whether pkg belongs to a module: a folder with a go.mod, pkg's own or one upwards.
-func requireModule(tree fs.FS, pkg string) error {
-	for dir := pkg; ; dir = path.Dir(dir) {
-		if info, err := fs.Stat(tree, path.Join(dir, "go.mod")); err == nil && info.Mode().IsRegular() {
-			return nil
-		}
-		if dir == "." {
-			return fault.New(fault.Invalid, "the source has no go.mod for %s: make one with \"go mod init\", or send the folder that holds it", pkg)
-		}
-	}
-}
-
-// goTree looks at packages through an os.Root, so that no link leads out of the source.
+// goTree looks at the packages of a source as the go command would.
 type goTree struct {
-	root          *os.Root
+	*packed
+	listing       *Listing
 	architectures []string
+	tags          []string
 }
 
+func (g goTree) noFolder(pkg string) error {
+	if left, ok := g.listing.why(pkg); ok && g.listing.exists(pkg) {
+		return fault.New(fault.Invalid, "%s: %s", left, left.remedy())
+	}
+	if left := g.leftOutOf(pkg); len(left) > 0 {
+		return noMain(pkg, left[0])
+	}
+	return fault.New(fault.Invalid, "there is no folder %s in the source%s", pkg, g.foundInstead())
+}
+
+func noMain(pkg string, left leftOut) error {
+	return fault.New(fault.Invalid, "there is no main package in %s, as %s: %s", pkg, left, left.remedy())
+}
+
+// checkMain says why the folder holds no main package.
 func (g goTree) checkMain(pkg string) error {
 	found, err := g.importPackage(pkg)
+	if left := g.leftOutOf(pkg); len(left) > 0 && (err != nil || found.Name != "main") {
+		return noMain(pkg, left[0])
+	}
 	var none *build.NoGoError
 	var several *build.MultiplePackageError
 	switch {
@@ -85,7 +133,7 @@ func (g goTree) checkMain(pkg string) error {
 	case errors.As(err, &none):
 		return fault.New(fault.Invalid, "no main package in %s%s", pkg, g.foundInstead())
 	case err != nil:
-		return fault.New(fault.Invalid, "%s", strings.ReplaceAll(err.Error(), virtual+"/", ""))
+		return fault.New(fault.Invalid, "%s", plainPaths(err.Error()))
 	case found.Name != "main":
 		return fault.New(fault.Invalid, "no main package in %s, which is package %s%s", pkg, found.Name, g.foundInstead())
 	}
@@ -95,13 +143,19 @@ func (g goTree) checkMain(pkg string) error {
 // virtual stands for the source's folder in the paths that go/build sees.
 const virtual = "/source"
 
+func inside(name string) string {
+	return path.Clean(strings.TrimPrefix(strings.TrimPrefix(name, virtual), "/"))
+}
+
+func plainPaths(text string) string { return strings.ReplaceAll(text, virtual+"/", "") }
+
 // importPackage reads the head of the package's files, as the go command would choose them for our images: for the first
 // architecture that makes a program of them, else for the first one.
 func (g goTree) importPackage(pkg string) (*build.Package, error) {
 	var first *build.Package
 	var problem error
 	for i, architecture := range g.architectures {
-		found, err := g.importFor(architecture, pkg)
+		found, err := g.context(architecture).ImportDir(path.Join(virtual, pkg), 0)
 		if err == nil && found.Name == "main" {
 			return found, nil
 		}
@@ -112,34 +166,40 @@ func (g goTree) importPackage(pkg string) (*build.Package, error) {
 	return first, problem
 }
 
-func (g goTree) importFor(architecture, pkg string) (*build.Package, error) {
-	inside := func(name string) string {
-		return path.Clean(strings.TrimPrefix(strings.TrimPrefix(name, virtual), "/"))
-	}
-	buildContext := build.Default
-	buildContext.GOOS, buildContext.GOARCH, buildContext.CgoEnabled, buildContext.GOPATH = "linux", architecture, false, ""
-	buildContext.IsDir = func(name string) bool {
-		info, err := g.root.Stat(inside(name))
-		return err == nil && info.IsDir()
-	}
-	buildContext.OpenFile = func(name string) (io.ReadCloser, error) { return g.root.Open(inside(name)) }
-	buildContext.ReadDir = func(name string) ([]fs.FileInfo, error) { return g.readDir(inside(name)) }
-	return buildContext.ImportDir(path.Join(virtual, pkg), 0)
+func (g goTree) context(architecture string) *build.Context {
+	c := build.Default
+	c.GOOS, c.GOARCH, c.CgoEnabled, c.GOPATH, c.BuildTags = "linux", architecture, false, "", g.tags
+	c.IsDir = func(name string) bool { return g.isFolder(inside(name)) }
+	c.OpenFile = func(name string) (io.ReadCloser, error) { return g.open(inside(name)) }
+	c.ReadDir = func(name string) ([]fs.FileInfo, error) { return g.readDir(inside(name)) }
+	return &c
 }
 
-// readDir lists the regular files; a link or a pipe under a Go file's name is not opened.
-func (g goTree) readDir(dir string) ([]fs.FileInfo, error) {
-	entries, err := fs.ReadDir(g.root.FS(), dir)
-	if err != nil {
-		return nil, err
+// leftOutOf are the Go files of a package's folder that go build takes here and that are not packed.
+func (g goTree) leftOutOf(dir string) []leftOut {
+	if g.listing.at == "" {
+		return nil
 	}
-	var infos []fs.FileInfo
+	entries, err := fs.ReadDir(g.listing.root.FS(), dir)
+	if err != nil {
+		return nil
+	}
+	here := g.context(g.architectures[0])
+	here.OpenFile = func(name string) (io.ReadCloser, error) { return g.listing.root.Open(inside(name)) }
+	var left []leftOut
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			infos = append(infos, info)
+		name := path.Join(dir, e.Name())
+		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || e.IsDir() || g.isFile(name) {
+			continue
+		}
+		if taken, err := here.MatchFile(path.Join(virtual, dir), e.Name()); err != nil || !taken {
+			continue
+		}
+		if l, ok := g.listing.why(name); ok {
+			left = append(left, l)
 		}
 	}
-	return infos, nil
+	return left
 }
 
 func (g goTree) isMain(pkg string) bool {
@@ -152,29 +212,44 @@ const (
 	maxVisited = 20_000 // folders looked at to find them
 )
 
+// choose is the package itself if it is a main package, else the only one below it, else the package itself.
+func (g goTree) choose(pkg string) string {
+	if g.isMain(pkg) {
+		return pkg
+	}
+	if below := g.mains(pkg, 2); len(below) == 1 {
+		return below[0]
+	}
+	return pkg
+}
+
+// mains are the main packages in the folder dir and below it, so many at most, by name.
+func (g goTree) mains(dir string, most int) []string {
+	var found []string
+	for i, name := range slices.Sorted(maps.Keys(g.folders)) {
+		if i >= maxVisited || len(found) == most {
+			break
+		}
+		below, ok := strings.CutPrefix(name, dir+"/")
+		if dir == "." || name == dir {
+			below, ok = name, true
+		}
+		if ok && (below == "." || name == dir || !slices.ContainsFunc(strings.Split(below, "/"), skipped)) && g.isMain(name) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
 // foundInstead names the main packages that there are.
 func (g goTree) foundInstead() string {
-	var found []string
-	visited := 0
-	err := fs.WalkDir(g.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil
-		}
-		if visited++; visited > maxVisited || len(found) == maxNamed {
-			return fs.SkipAll
-		}
-		if name != "." && skipped(d.Name()) {
-			return fs.SkipDir
-		}
-		if g.isMain(name) {
-			found = append(found, "./"+strings.TrimPrefix(name, "."))
-		}
-		return nil
-	})
-	if err != nil || len(found) == 0 {
+	found := g.mains(".", maxNamed)
+	if len(found) == 0 {
 		return ""
 	}
-	slices.Sort(found)
+	for i, name := range found {
+		found[i] = "./" + strings.TrimPrefix(name, ".")
+	}
 	return fmt.Sprintf(": found main packages in %s; name one with --package", strings.Join(found, ", "))
 }
 

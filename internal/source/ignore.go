@@ -14,10 +14,13 @@ type rule struct {
 	negated bool
 	dirOnly bool
 	whole   bool // against the path
+	line    int  // where it stands in its file, from 1
+	text    string
 }
 
 // ignoreFile is the rules of one folder.
 type ignoreFile struct {
+	name  string // ".gitignore" or ".m3oignore", as it is reached from the source's top
 	dir   string // "." or a path in the source
 	below string // where the source lies below the file's folder, if that is above the source
 	rules []rule
@@ -88,8 +91,12 @@ func inBytes(s string) string {
 
 func parseIgnore(dir, content string) ignoreFile {
 	file := ignoreFile{dir: dir}
+	number := 0
 	for line := range strings.Lines(strings.TrimPrefix(content, "\ufeff")) {
-		if r, ok := parseRule(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")); ok {
+		number++
+		text := strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+		if r, ok := parseRule(text); ok {
+			r.line, r.text = number, text
 			file.rules = append(file.rules, r)
 		}
 	}

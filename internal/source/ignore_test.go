@@ -57,7 +57,7 @@ func ourFiles(t *testing.T, dir string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := list(root, above)
+	entries, err := (&lister{root: root}).list(above)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,29 +28,6 @@ type entry struct {
 	exec bool
 }
 
-// Pack writes the archive of the folder dir to w. What it reads it also checks, so that nothing is uploaded that would be
-// refused on the other side. Ignore files above dir, up to the root of its repository, count too.
-func Pack(dir string, w io.Writer, limits Limits) (Stats, error) {
-	limits = limits.WithDefaults()
-	root, err := openFolder(dir)
-	if err != nil {
-		return Stats{}, err
-	}
-	defer root.Close()
-	above, err := ignoresAbove(dir)
-	if err != nil {
-		return Stats{}, err
-	}
-	entries, err := list(root, above)
-	if err != nil {
-		return Stats{}, err
-	}
-	if err := checkEntries(entries, limits); err != nil {
-		return Stats{}, err
-	}
-	return write(root, entries, w, limits)
-}
-
 func openFolder(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,8 +47,7 @@ func openFolder(dir string) (*os.Root, error) {
 }
 
 // list returns what belongs to the source, sorted by name.
-func list(root *os.Root, above ignores) ([]entry, error) {
-	l := lister{root: root}
+func (l *lister) list(above ignores) ([]entry, error) {
 	if err := l.folder(".", above); err != nil {
 		return nil, err
 	}
@@ -79,8 +55,11 @@ func list(root *os.Root, above ignores) ([]entry, error) {
 	return l.entries, nil
 }
 
+// lister walks a folder.
 type lister struct {
 	root    *os.Root
+	whole   bool   // ignore files do not count: what was unpacked is the source
+	named   string // a folder that is packed although it is ignored, or one that it lies in
 	entries []entry
 }
 
@@ -88,7 +67,7 @@ type lister struct {
 const maxListed = 2_000_000
 
 func (l *lister) folder(dir string, outer ignores) error {
-	chain, err := readIgnores(l.root, dir, outer)
+	chain, err := l.ignores(dir, outer)
 	if err != nil {
 		return err
 	}
@@ -98,7 +77,7 @@ func (l *lister) folder(dir string, outer ignores) error {
 	}
 	for _, d := range found {
 		name := path.Join(dir, d.Name())
-		if chain.match(name, d.IsDir()) {
+		if l.skips(chain, name, d.IsDir()) {
 			continue
 		}
 		if d.IsDir() {
@@ -111,6 +90,18 @@ func (l *lister) folder(dir string, outer ignores) error {
 		}
 	}
 	return nil
+}
+
+func (l *lister) ignores(dir string, outer ignores) (ignores, error) {
+	if l.whole {
+		return nil, nil
+	}
+	return readIgnores(l.root, dir, outer)
+}
+
+func (l *lister) skips(chain ignores, name string, isDir bool) bool {
+	leadsToNamed := isDir && (name == l.named || strings.HasPrefix(l.named, name+"/"))
+	return !l.whole && chain.match(name, isDir) && (always[path.Base(name)] || !leadsToNamed)
 }
 
 // readRegular reads a file up to limit. Links do not count as files here, as they do not for git.

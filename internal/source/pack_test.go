@@ -130,19 +130,19 @@ func TestCheckGoNamesTheMainPackagesThereAre(t *testing.T) {
 		"two": "two holds two packages, a and b", "win": "no Go file in win can be built for linux/amd64 or linux/arm64 without cgo" + found,
 		"c": "no Go file in c can be built", "broken": "broken/x.go:1:1", "outside": "there is no folder outside in the source",
 	} {
-		err := CheckGo(dir, pkg)
+		_, err := CheckGo(dir, Wanted{Package: pkg})
 		if want == "" && err != nil || want != "" && (!fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want)) {
 			t.Errorf("CheckGo(%q) = %v\nwant %q", pkg, err, want)
 		}
 	}
 	bare := tree(t, map[string]string{"main.go": "package main\n"})
-	if err := CheckGo(bare, "."); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "no go.mod") {
+	if _, err := CheckGo(bare, Wanted{}); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "no go.mod") {
 		t.Errorf("without go.mod: %v", err)
 	}
-	if err := CheckGo(filepath.Join(bare, "none"), "."); !fault.Is(err, fault.Invalid) {
+	if _, err := CheckGo(filepath.Join(bare, "none"), Wanted{}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("without a folder: %v", err)
 	}
-	if err := CheckGo(tree(t, map[string]string{"x.txt": ""}), "."); err == nil || strings.Contains(err.Error(), "found main") {
+	if _, err := CheckGo(tree(t, map[string]string{"x.txt": ""}), Wanted{}); err == nil || strings.Contains(err.Error(), "found main") {
 		t.Errorf("without Go: %v", err)
 	}
 }
@@ -160,7 +160,7 @@ func TestAMainForEitherArchitectureIsOne(t *testing.T) {
 		{"x86", []string{"amd64"}, ""}, {"arm", []string{"arm64"}, ""}, {"mixed", []string{"amd64"}, "no main package in mixed, which is package lib"},
 		{"x86", []string{"arm64"}, "no Go file in x86 can be built for linux/arm64 without cgo: found main packages in ./arm, ./mixed;"},
 	} {
-		err := CheckGo(dir, c.pkg, c.on...)
+		_, err := CheckGo(dir, Wanted{Package: c.pkg, Architectures: c.on})
 		if c.want == "" && err != nil || c.want != "" && (!fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("CheckGo(%q) on %v = %v\nwant %q", c.pkg, c.on, err, c.want)
 		}

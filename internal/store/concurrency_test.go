@@ -40,7 +40,7 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				// Two writers ask with each key, as two attempts of one activity would.
-				r, err := stores[w%len(stores)].AllocateRelease(t.Context(), request(hello), fmt.Sprintf("%d-%d", w/2, i), 0)
+				r, err := stores[w%len(stores)].AllocateRelease(t.Context(), release.Allocation{Request: request(hello), RequestKey: fmt.Sprintf("%d-%d", w/2, i)})
 				if err != nil {
 					errs[w] = err
 					return

@@ -339,7 +339,7 @@ func TestLiftingOneReasonLeavesTheOthers(t *testing.T) {
 	if both.Status != account.ProjectSuspended || both.Why() != "operator (because), dunning (because)" || both.Version != 2 {
 		t.Errorf("suspended for two reasons: %+v", both)
 	}
-	_, err := s.AllocateRelease(t.Context(), request(hello), "a", 0)
+	_, err := s.AllocateRelease(t.Context(), release.Allocation{Request: request(hello), RequestKey: "a"})
 	wantFault(t, err, fault.Denied, "suspended: operator (because), dunning (because)")
 	reworded, err := s.RecordSuspension(t.Context(), account.SuspendInput{Project: "default", Reason: account.ByOperator, Message: "it sends spam", By: "eve"})
 	must(t, err)
@@ -385,7 +385,7 @@ func TestAProjectIsErasedWhole(t *testing.T) {
 			t.Errorf("it is %s", closed.Status)
 		}
 	}
-	_, err = s.AllocateRelease(t.Context(), request(cart), "b", 0)
+	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: request(cart), RequestKey: "b"})
 	wantFault(t, err, fault.Conflict, "is being removed")
 	wantFault(t, s.EraseProject(t.Context(), "default", "ada"), fault.Conflict)
 	for range 2 {
@@ -406,7 +406,7 @@ func TestAProjectIsErasedWhole(t *testing.T) {
 	_, err = s.CreateProject(t.Context(), "shop", "micro", "eve")
 	wantFault(t, err, fault.Exists, `there was a project "shop"`, "choose another")
 	must(t, s.EnsureProject(t.Context(), "shop"))
-	_, err = s.AllocateRelease(t.Context(), request(cart), "c", 0)
+	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: request(cart), RequestKey: "c"})
 	wantFault(t, err, fault.NotFound, "shop")
 	if all, err := s.Projects(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("the projects are %+v, %v", all, err)

@@ -8,13 +8,15 @@ import (
 	"github.com/m3o/platform/internal/store"
 )
 
+func digestOf(n int) string { return fmt.Sprintf("sha256:%064x", n) }
+
 func TestWhatReleasesNeedIsInUse(t *testing.T) {
 	s := fresh(t)
 	const all = store.KeptReleases + 5
 	for n := 1; n <= all; n++ {
 		req := request(hello)
-		req.Origin = release.Origin{Source: fmt.Sprintf("source-%d", n)}
-		r, err := s.AllocateRelease(t.Context(), req, fmt.Sprint(n), 0)
+		req.Origin = release.Origin{Source: digestOf(n)}
+		r, err := s.AllocateRelease(t.Context(), release.Allocation{Request: req, RequestKey: fmt.Sprint(n)})
 		must(t, err)
 		r.Image, r.Status, r.Version = fmt.Sprintf("registry/hello@image-%d", n), release.Superseded, 1
 		if n == 3 {
@@ -27,7 +29,7 @@ func TestWhatReleasesNeedIsInUse(t *testing.T) {
 	must(t, err)
 	for n := 1; n <= all; n++ {
 		want := n > all-store.KeptReleases || n == 2 || n == 3
-		if in.Sources[fmt.Sprintf("source-%d", n)] != want || in.Images[fmt.Sprintf("image-%d", n)] != want {
+		if in.Sources[digestOf(n)] != want || in.Images[fmt.Sprintf("image-%d", n)] != want {
 			t.Errorf("release %d in use: %t, want %t", n, !want, want)
 		}
 	}

@@ -15,24 +15,25 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// AllocateRelease makes the service's next release for a request and returns it, pending. Numbers are never given twice, not
-// even after the service was killed; the same request key gets the same release again. With rollsBack the release repeats
-// the origin, image and spec of that earlier one. A project that is suspended, or being removed, gets none.
-func (s *Store) AllocateRelease(ctx context.Context, req release.Request, requestKey string, rollsBack int) (release.Release, error) {
-	if requestKey == "" {
+// AllocateRelease makes the service's next release for a request and returns it, pending. It has the settings that the request makes of
+// those of the release it follows, see release.Request.Over. Numbers are never given twice, not even after the service was killed; the
+// same request key gets the same release again. With RollsBack the release repeats the origin, image and spec of that earlier one. A
+// project that is suspended, or being removed, gets none.
+func (s *Store) AllocateRelease(ctx context.Context, in release.Allocation) (release.Release, error) {
+	if in.RequestKey == "" {
 		return release.Release{}, fault.New(fault.Invalid, "a release needs the key of its request")
 	}
 	var made release.Release
-	err := s.transact(ctx, "allocate a release of "+req.Service.String(), func(ctx context.Context, tx bun.Tx) error {
+	err := s.transact(ctx, "allocate a release of "+in.Request.Service.String(), func(ctx context.Context, tx bun.Tx) error {
 		var found bool
 		var err error
-		if made, found, err = requested(ctx, tx, req.Service, requestKey); err != nil || found {
+		if made, found, err = requested(ctx, tx, in.Request.Service, in.RequestKey); err != nil || found {
 			return err
 		}
-		if err := takesWork(ctx, tx, req.Service.Project); err != nil {
+		if err := takesWork(ctx, tx, in.Request.Service.Project); err != nil {
 			return err
 		}
-		made, err = s.allocate(ctx, tx, req, requestKey, rollsBack)
+		made, err = s.allocate(ctx, tx, in)
 		return err
 	})
 	return made, err
@@ -52,18 +53,13 @@ func requested(ctx context.Context, tx bun.Tx, key release.Key, requestKey strin
 	return r, true, err
 }
 
-func (s *Store) allocate(ctx context.Context, tx bun.Tx, req release.Request, requestKey string, rollsBack int) (release.Release, error) {
-	r := release.Release{Service: req.Service, Origin: req.Origin, Spec: req.Spec, Status: release.Pending, By: req.By,
-		Regions: []release.Placed{}, CreatedAt: s.now(), UpdatedAt: s.now()}
-	if rollsBack != 0 {
-		earlier, err := s.findRelease(ctx, tx, req.Service, rollsBack)
-		if err != nil {
-			return r, err
-		}
-		r.RollsBack, r.Origin, r.Spec, r.Image = rollsBack, earlier.Origin, earlier.Spec, earlier.Image
+func (s *Store) allocate(ctx context.Context, tx bun.Tx, in release.Allocation) (release.Release, error) {
+	r, err := s.made(ctx, tx, in)
+	if err != nil {
+		return r, err
 	}
-	number := numberRow{Project: req.Service.Project, Service: req.Service.Name, Last: 1}
-	err := tx.NewInsert().Model(&number).On("CONFLICT (project, service) DO UPDATE").Set("last = ?TableAlias.last + 1").
+	number := numberRow{Project: r.Service.Project, Service: r.Service.Name, Last: 1}
+	err = tx.NewInsert().Model(&number).On("CONFLICT (project, service) DO UPDATE").Set("last = ?TableAlias.last + 1").
 		Returning("last").Scan(ctx, &r.Number)
 	if err != nil {
 		return r, err
@@ -72,11 +68,34 @@ func (s *Store) allocate(ctx context.Context, tx bun.Tx, req release.Request, re
 	if err != nil {
 		return r, err
 	}
-	row.RequestKey = clean(requestKey)
+	row.RequestKey = clean(in.RequestKey)
 	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return r, err
 	}
 	return r, s.tellRelease(ctx, tx, r)
+}
+
+// made is the release that the request asks for, without a number.
+func (s *Store) made(ctx context.Context, tx bun.Tx, in release.Allocation) (release.Release, error) {
+	req := in.Request
+	r := release.Release{Service: req.Service, Follows: in.Follows, Status: release.Pending, By: req.By, Regions: []release.Placed{},
+		CreatedAt: s.now(), UpdatedAt: s.now()}
+	if in.RollsBack != 0 {
+		earlier, err := s.findRelease(ctx, tx, req.Service, in.RollsBack)
+		r.RollsBack, r.Origin, r.Spec, r.InFile, r.Image = in.RollsBack, earlier.Origin, earlier.Spec, earlier.InFile, earlier.Image
+		return r, err
+	}
+	var followed *release.Release
+	if in.Follows != 0 {
+		found, err := s.findRelease(ctx, tx, req.Service, in.Follows)
+		if err != nil {
+			return r, err
+		}
+		followed = &found
+	}
+	var err error
+	r.Spec, r.Origin, r.InFile, err = req.Over(followed)
+	return r, err
 }
 
 func rowOfRelease(r release.Release) (releaseRow, error) {

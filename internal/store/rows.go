@@ -119,6 +119,24 @@ type serviceRow struct {
 	Doc     string
 }
 
+type healthRow struct {
+	bun.BaseModel `bun:"table:health"`
+
+	Project string `bun:",pk"`
+	Service string `bun:",pk"`
+	Region  string `bun:",pk"`
+	Doc     string // a release.Health, or a region.Sight
+}
+
+type leaseRow struct {
+	bun.BaseModel `bun:"table:leases"`
+
+	Name      string `bun:",pk"`
+	Holder    string
+	Beat      int64
+	RenewedAt time.Time
+}
+
 type eventRow struct {
 	bun.BaseModel `bun:"table:events"`
 

@@ -59,7 +59,7 @@ func findService(ctx context.Context, db bun.IDB, key release.Key) (row serviceR
 	return row, err == nil, err
 }
 
-// Service returns what is known of a service. For one that is not there, or was killed, the error says which there are.
+// Service returns what is known of a service, and how it is now. For one that is not there, or was killed, the error says which there are.
 func (s *Store) Service(ctx context.Context, key release.Key) (release.Service, error) {
 	row, known, err := findService(ctx, s.read, key)
 	switch {
@@ -68,7 +68,11 @@ func (s *Store) Service(ctx context.Context, key release.Key) (release.Service, 
 	case !known || release.ServiceStatus(row.Status) == release.Killed:
 		return release.Service{}, s.noService(ctx, key)
 	}
-	return decode[release.Service](row.Doc)
+	found := make([]release.Service, 1)
+	if found[0], err = decode[release.Service](row.Doc); err != nil {
+		return release.Service{}, fmt.Errorf("read service %s: %w", key, err)
+	}
+	return found[0], s.overlay(ctx, found)
 }
 
 // ServiceHistory returns the last record of a service, of one that was killed too and zero when there is none, and its
@@ -112,7 +116,7 @@ func (s *Store) noService(ctx context.Context, key release.Key) error {
 }
 
 // Services returns the services of a project, or of all when project is empty, in the order of their names, without those
-// that were killed; and the cursor of the next page.
+// that were killed, and how they are now; and the cursor of the next page.
 func (s *Store) Services(ctx context.Context, project string, page Page) ([]release.Service, string, error) {
 	list := "services/" + project
 	limit, err := page.limit()
@@ -140,6 +144,9 @@ func (s *Store) Services(ctx context.Context, project string, page Page) ([]rele
 		if services[i], err = decode[release.Service](row.Doc); err != nil {
 			return nil, "", fmt.Errorf("list the services: %w", err)
 		}
+	}
+	if err := s.overlay(ctx, services); err != nil {
+		return nil, "", err
 	}
 	if last == nil {
 		return services, "", nil

@@ -12,11 +12,13 @@ import (
 	"time"
 )
 
-// What tickets permit. A scope is "<verb>:<project>/<service>", where either part may be "*", or ReadReleases.
+// What tickets permit. A scope is "<verb>:<project>/<service>", where either part may be "*", or one of those that
+// read: ReadReleases looks at a release, ReadInstances at the instances of all services of a region.
 const (
-	Call         = "call"
-	Logs         = "logs"
-	ReadReleases = "releases:read"
+	Call          = "call"
+	Logs          = "logs"
+	ReadReleases  = "releases:read"
+	ReadInstances = "instances:read"
 )
 
 // EveryRegionOf is the audience of a ticket that holds in all regions of a platform. There is none for all platforms: what one

@@ -20,7 +20,7 @@ func (s services) DeployService(ctx context.Context, id string, in release.Reque
 }
 
 func (s services) deploy(ctx context.Context, id string, in release.Request, back int) (release.Accepted, error) {
-	r, err := s.Store.AllocateRelease(ctx, in, id, back)
+	r, err := s.Store.AllocateRelease(ctx, release.Allocation{Request: in, RequestKey: id, RollsBack: back, Follows: s.followed(ctx, in.Service)})
 	if err != nil {
 		return release.Accepted{}, err
 	}
@@ -32,6 +32,18 @@ func (s services) deploy(ctx context.Context, id string, in release.Request, bac
 	s.recordService(&v)
 	s.background(func(ctx context.Context) { s.bringOut(ctx, r, v) })
 	return release.Accepted{Service: in.Service, Release: r.Number}, nil
+}
+
+// followed is the newest release that has not failed.
+func (s services) followed(ctx context.Context, key release.Key) int {
+	v, err := s.Store.Service(ctx, key)
+	if err != nil {
+		return 0
+	}
+	if r, err := s.Store.Release(ctx, key, v.Latest); err == nil && !r.Status.Ended() {
+		return r.Number
+	}
+	return v.Current
 }
 
 func (s services) recordService(v *release.Service) {

@@ -4,9 +4,11 @@
 package apitest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -39,6 +41,7 @@ type World struct {
 	Place     func(regionName string, r release.Release) error
 	Remove    func(service string) error // why a kill fails
 	Progress  release.Progress           // what every service says that it is at
+	Lines     int                        // how many lines every instance has printed; 3 when it is 0
 
 	Registered map[string][]string // services that registered themselves, by the region's name
 
@@ -172,4 +175,12 @@ func File(names ...string) string {
 		text += fmt.Sprintf("  - {name: %s, provider: do, region: %s, kubernetes: {version: \"1.34\", nodes: {count: 1, size: s-2vcpu-4gb}}, resource: [etcd, nats], network: [api]}\n", n, n)
 	}
 	return text
+}
+
+// AddBuilder has a builder say what it is, as one does when it starts.
+func (w *World) AddBuilder(b release.Builder) {
+	content, err := json.Marshal(b)
+	w.must(err)
+	_, err = w.blobs.Put(context.Background(), b.BlobName(), bytes.NewReader(content))
+	w.must(err)
 }

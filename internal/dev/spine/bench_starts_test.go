@@ -201,7 +201,7 @@ func (c *contest) cpu(t *testing.T) float64 {
 }
 
 func contestRequest(service string) release.Request {
-	return release.Request{Service: release.Key{Project: "default", Name: service}, Origin: release.Origin{Image: "127.0.0.1/measured:1"}, By: "admin"}.WithDefaults()
+	return release.Request{Service: release.Key{Project: "default", Name: service}, Origin: release.Origin{Image: "127.0.0.1/measured:1"}, By: "admin"}
 }
 
 // post starts it through the API.

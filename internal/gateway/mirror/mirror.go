@@ -24,6 +24,7 @@ import (
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -97,6 +98,27 @@ func (m *Mirror) Pods(key release.Key) []*corev1.Pod {
 	return pods
 }
 
+// Managed are the pods of all services that the platform runs in projects that are not suspended, by service.
+func (m *Mirror) Managed() map[release.Key][]*corev1.Pod {
+	all, err := corelisters.NewPodLister(m.pods.GetIndexer()).List(labels.SelectorFromSet(labels.Set{release.LabelManaged: "true"}))
+	if err != nil {
+		m.logger.Error("pods cannot be listed", "error", err.Error())
+	}
+	services := map[release.Key][]*corev1.Pod{}
+	for _, pod := range all {
+		if key, ok := Owner(pod); ok && !m.Suspended(key.Project) {
+			services[key] = append(services[key], pod)
+		}
+	}
+	return services
+}
+
+// Owner is the service that a pod is an instance of, if it is one's.
+func Owner(pod *corev1.Pod) (release.Key, bool) {
+	key := release.Key{Project: pod.Labels[release.LabelProject], Name: pod.Labels[release.LabelService]}
+	return key, region.IsLabel(key.Project) && region.IsLabel(key.Name) && pod.Namespace == key.Namespace()
+}
+
 func (m *Mirror) allSlices() []*discoveryv1.EndpointSlice {
 	all, err := discoverylisters.NewEndpointSliceLister(m.slices.GetIndexer()).List(labels.Everything())
 	if err != nil {
@@ -129,11 +151,20 @@ func slim(object any) (any, error) {
 		accessor.GetObjectMeta().SetManagedFields(nil)
 	}
 	if pod, ok := object.(*corev1.Pod); ok {
+		_, ours := Owner(pod)
 		containers := make([]corev1.Container, len(pod.Spec.Containers))
 		for i, c := range pod.Spec.Containers {
 			containers[i].Name = c.Name
+			if ours { // what its state is told by
+				containers[i].Image, containers[i].Ports, containers[i].ReadinessProbe = c.Image, c.Ports, c.ReadinessProbe
+				containers[i].Resources.Limits, containers[i].VolumeMounts = c.Resources.Limits, c.VolumeMounts
+			}
 		}
-		pod.Spec = corev1.PodSpec{Containers: containers, NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork}
+		var volumes []corev1.Volume
+		if ours {
+			volumes = pod.Spec.Volumes
+		}
+		pod.Spec = corev1.PodSpec{Containers: containers, Volumes: volumes, NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork}
 	}
 	return object, nil
 }

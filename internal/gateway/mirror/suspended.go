@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,4 +31,18 @@ func (m *Mirror) Suspended(project string) bool {
 	found, there, err := m.suspended.GetStore().GetByKey(release.Namespace(project))
 	space, ok := found.(*corev1.Namespace)
 	return err == nil && there && ok && space.Labels[release.LabelSuspended] == "true"
+}
+
+// AllSuspended names the projects that are suspended.
+func (m *Mirror) AllSuspended() []string {
+	var projects []string
+	for _, object := range m.suspended.GetStore().List() {
+		if space, ok := object.(*corev1.Namespace); ok && space.Labels[release.LabelSuspended] == "true" {
+			if project := space.Labels[release.LabelProject]; space.Name == release.Namespace(project) {
+				projects = append(projects, project)
+			}
+		}
+	}
+	slices.Sort(projects)
+	return projects
 }

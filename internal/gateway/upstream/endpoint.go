@@ -150,6 +150,13 @@ func (e *Endpoint) Probe(ctx context.Context, path string) error {
 	return nil
 }
 
+// Probe asks an address that is not in the table, as Endpoint.Probe does.
+func (t *Table) Probe(ctx context.Context, address, path string) error {
+	e := newEndpoint(registry.Instance{Address: address}, t.options)
+	defer e.retire()
+	return e.Probe(ctx, path)
+}
+
 // pick chooses among the endpoints that have not been tried: of two at random the one with less to do. Those that refused
 // a connection a moment ago are taken only when there are no others.
 func pick(endpoints, tried []*Endpoint) *Endpoint {

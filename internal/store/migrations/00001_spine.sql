@@ -112,6 +112,24 @@ CREATE TABLE services (
     PRIMARY KEY (project, name)
 );
 
+-- How a service is in a region (platform/name), by who watches the gateways. Without a project it is the region itself, and without
+-- a region all of them.
+CREATE TABLE health (
+    project TEXT NOT NULL,
+    service TEXT NOT NULL,
+    region  TEXT NOT NULL,
+    doc     TEXT NOT NULL,
+    PRIMARY KEY (project, service, region)
+);
+
+-- Who does what one process at a time does. beat grows with every renewal: one that stands still for long has lost its holder.
+CREATE TABLE leases (
+    name       TEXT        NOT NULL PRIMARY KEY,
+    holder     TEXT        NOT NULL,
+    beat       BIGINT      NOT NULL,
+    renewed_at TIMESTAMPTZ NOT NULL
+);
+
 CREATE TABLE events (
     seq     BIGINT      NOT NULL PRIMARY KEY,
     time    TIMESTAMPTZ NOT NULL,
@@ -187,6 +205,8 @@ DROP TABLE sessions;
 DROP TABLE tokens;
 DROP TABLE audits;
 DROP TABLE events;
+DROP TABLE leases;
+DROP TABLE health;
 DROP TABLE services;
 DROP TABLE releases;
 DROP TABLE release_numbers;

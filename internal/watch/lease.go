@@ -1,0 +1,120 @@
+package watch
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"time"
+
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/store"
+)
+
+// Leases are where processes agree on who watches.
+type Leases interface {
+	Lease(ctx context.Context, name string) (store.Lease, error)
+	TakeLease(ctx context.Context, seen store.Lease, holder string) (store.Lease, error)
+	LeaveLease(ctx context.Context, l store.Lease) error
+}
+
+// pace is how often the holder of a lease renews it, and when others take it over. All is measured by each process's own clock,
+// which only has to run as fast as the others'.
+type pace struct {
+	look  time.Duration // between two looks at another's lease, and two renewals of one's own
+	stale time.Duration // a lease that stood still for so long is taken over
+	yield time.Duration // a holder that could not renew for so long has lost it: less than stale
+}
+
+var usual = pace{look: 2500 * time.Millisecond, stale: 10 * time.Second, yield: 8 * time.Second}
+
+// keeper does something while it holds a lease.
+type keeper struct {
+	leases Leases
+	name   string
+	me     string
+	pace   pace
+	logger *slog.Logger
+}
+
+func newKeeper(leases Leases, name string, logger *slog.Logger) *keeper {
+	return &keeper{leases: leases, name: name, me: rand.Text(), pace: usual, logger: logger}
+}
+
+// run calls work whenever it has got the lease, with a context that ends when it has lost it, until ctx ends.
+func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease)) {
+	seen, since := store.Lease{}, time.Now()
+	for ctx.Err() == nil {
+		now, err := k.leases.Lease(ctx, k.name)
+		if err == nil && now != seen {
+			seen, since = now, time.Now()
+		}
+		if err == nil && (now.Holder == "" || time.Since(since) >= k.pace.stale) {
+			if taken, failed := k.leases.TakeLease(ctx, now, k.me); failed == nil {
+				k.logger.DebugContext(ctx, "this worker watches the regions")
+				k.hold(ctx, taken, work)
+				seen, since = store.Lease{}, time.Now()
+			}
+		}
+		sleep(ctx, k.pace.look)
+	}
+}
+
+// hold works and renews the lease until it is lost, or ctx ends, and then leaves it. It returns when work has.
+func (k *keeper) hold(ctx context.Context, lease store.Lease, work func(context.Context, store.Lease)) {
+	working, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work(working, lease)
+	}()
+	k.renew(ctx, lease)
+	stop()
+	<-done
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.pace.look)
+	defer cancel()
+	if err := k.leases.LeaveLease(leaving, lease); err != nil {
+		k.logger.DebugContext(ctx, "the lease is left to grow stale", "error", err)
+	}
+}
+
+// renew keeps the lease until it is another's, or could not be renewed for too long, or ctx ends.
+func (k *keeper) renew(ctx context.Context, lease store.Lease) {
+	for renewed := time.Now(); ; {
+		sleep(ctx, k.pace.look)
+		if ctx.Err() != nil {
+			return
+		}
+		began := time.Now()
+		next, err := k.again(ctx, lease)
+		switch {
+		case err == nil:
+			lease, renewed = next, began
+		case fault.Is(err, fault.Conflict), time.Since(renewed) >= k.pace.yield:
+			k.logger.WarnContext(ctx, "this worker watches the regions no more", "error", err)
+			return
+		}
+	}
+}
+
+// again renews a lease, which an attempt before whose answer was lost may have renewed.
+func (k *keeper) again(ctx context.Context, lease store.Lease) (store.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.pace.look)
+	defer cancel()
+	now, err := k.leases.Lease(ctx, k.name)
+	if err != nil {
+		return lease, err
+	}
+	if now.Holder != lease.Holder {
+		return lease, fault.New(fault.Conflict, "the lease %s is another's", k.name)
+	}
+	return k.leases.TakeLease(ctx, now, k.me)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
