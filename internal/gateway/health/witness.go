@@ -20,8 +20,11 @@ func why(ctx context.Context, i *release.Instance, pod *corev1.Pod, w diagnosis.
 		return
 	}
 	i.Message, i.Said, _ = strings.Cut(diagnosis.Of(ctx, asItCounts(*i, pod), w).Words, lastWords)
-	if i.State == release.InstanceUnready {
+	switch {
+	case i.State == release.InstanceUnready:
 		i.Message = anyMore(i.Message)
+	case i.Said == "" && pod.Status.Phase == corev1.PodFailed:
+		i.Said = w.LastWords(ctx, pod, pod.Spec.Containers[0].Name, false)
 	}
 }
 
