@@ -109,11 +109,7 @@ func (s *session) printStatus(v release.Service, current *release.Release, p rel
 		return err
 	}
 	fmt.Fprintln(s.out)
-	if err := s.printPlaces(v.Regions); err != nil {
-		return err
-	}
-	fmt.Fprintln(s.out)
-	return s.printReleases(releases)
+	return s.printPlaces(v.Regions)
 }
 
 func (s *session) printReleases(releases []release.Release) error {

@@ -268,7 +268,7 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 		"a module that go.sum lacks": {map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "main.go": "package main\n\nimport _ \"example.com/dep\"\n\nfunc main() {}\n"}, ".", fault.Failed,
 			[]string{"go.sum lacks modules that the source imports: run `go mod tidy`:\n", "missing go.sum entry"}},
 		"a vendor folder of another day": {map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "vendor/modules.txt": "# example.com/other v1.0.0\n## explicit\n", "main.go": "package main\n\nimport _ \"example.com/dep\"\n\nfunc main() {}\n"}, ".", fault.Failed,
-			[]string{"the vendor folder is not what go.mod says: run `go mod vendor`:\n", "example.com/dep@v1.0.0: is explicitly required in go.mod"}},
+			[]string{"the vendor folder is not what go.mod says: run `go mod vendor`:\n", "inconsistent vendoring in the source:", "example.com/dep@v1.0.0: is explicitly required in go.mod"}},
 		"no main function":            {map[string]string{"go.mod": gomod, "main.go": "package main\n"}, ".", fault.Failed, []string{"function main is undeclared"}},
 		"a package that is not there": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/none\"\n\nfunc main() {}\n"}, ".", fault.Invalid, []string{"main.go imports example.com/app/none"}},
 		"a newer Go":                  {map[string]string{"go.mod": "module x\n\ngo 1.99\n", "main.go": print}, ".", fault.Invalid, []string{"go.mod needs Go 1.99, and services are built with Go 1."}},

@@ -169,6 +169,7 @@ func causeOf(said string) string {
 // build, and the address that hands out modules, mean nothing to readers.
 type output struct {
 	hidden *regexp.Regexp // nil hides nothing
+	source string         // what is called the source
 
 	mu   sync.Mutex
 	log  io.Writer
@@ -188,6 +189,7 @@ func (o *output) hide(f folders) {
 	for _, folder := range []string{f.source, f.modules} {
 		alternatives = append(alternatives, `(?:(?:\.\./)+|/)`+regexp.QuoteMeta(strings.TrimPrefix(folder, "/"))+"/")
 	}
+	o.source = f.source
 	o.hidden = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/|` + strings.Join(alternatives, "|"))
 }
 
@@ -221,6 +223,7 @@ func (o *output) pass(lines []byte) error {
 	}
 	if o.hidden != nil {
 		lines = o.hidden.ReplaceAllLiteral(lines, nil)
+		lines = bytes.ReplaceAll(lines, []byte(" "+o.source+":"), []byte(" the source:"))
 	}
 	if room := maxHead - o.head.Len(); room > 0 {
 		o.head.Write(lines[:min(len(lines), room)])
