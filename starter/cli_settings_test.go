@@ -63,10 +63,10 @@ func TestARedeployChangesWhatItNames(t *testing.T) {
 	}
 	step("", "access=public port=8080 replicas=2 env.A=1", dir)
 	step("", "access=public port=8080 replicas=2 env.A=1", "--image", "registry.example.com/hello:1", "--name", "hello")
-	write(t, dir+"/m3o.yaml", "replicas: 3\ntimeout: 10m\nenv: {LEVEL: debug, A: 01}\n")
+	write(t, dir+"/m3o.yaml", "name: hello\nreplicas: 3\ntimeout: 10m\nenv: {LEVEL: debug, A: 01}\n")
 	step("replicas 2 → 3; timeout set to 10m; env.A 1 → 01; env.LEVEL set to debug", "access=public port=8080 replicas=3 timeout=10m env.A=01 env.LEVEL=debug", dir)
 	step("replicas 3 → 5", "access=public port=8080 replicas=5 timeout=10m env.A=01 env.LEVEL=debug", dir, "--replicas", "5")
-	write(t, dir+"/m3o.yaml", "env: {LEVEL: info}\n")
+	write(t, dir+"/m3o.yaml", "name: hello\nenv: {LEVEL: info}\n")
 	step("timeout back to its default; env.A removed; env.LEVEL debug → info", "access=public port=8080 replicas=5 env.LEVEL=info", dir)
 	step("env.NEW set to x y", "access=public port=8080 replicas=5 env.LEVEL=info env.NEW=x y", "--image", "registry.example.com/hello:2", "--name", "hello", "--env", "NEW=x y")
 	step("access public → key; replicas 5 → 1; env.NEW removed; env.OLD had its default already", "access=key port=8080 replicas=1 env.LEVEL=info", dir, "--reset", "public", "--reset", "replicas",
@@ -74,7 +74,7 @@ func TestARedeployChangesWhatItNames(t *testing.T) {
 	if err := os.Remove(dir + "/m3o.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	step("env.LEVEL removed", "access=key port=8080 replicas=1", dir)
+	step("env.LEVEL removed", "access=key port=8080 replicas=1", dir, "--name", "hello")
 	if c := m3o("rollback", "hello", "--to", "4").must(t); changes(c) != "access key → public; replicas 1 → 3; timeout set to 10m; env.A set to 01; env.LEVEL set to debug" {
 		t.Errorf("the rollback says %s", c.errs)
 	}
