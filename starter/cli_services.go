@@ -187,7 +187,7 @@ func rollbackCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, args[0])
-			if err := s.tellChanges(args[0], ordered.Release); err != nil {
+			if err := s.tellChanges(args[0], ordered.Release, nil); err != nil {
 				return err
 			}
 			return s.follow(args[0], ordered.Release, false)

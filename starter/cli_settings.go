@@ -196,8 +196,9 @@ func splitQuoted(text string) ([]string, error) {
 	}
 }
 
-// tellChanges says what the settings of a new release change against those of the release it follows. A first release changes nothing.
-func (s *session) tellChanges(name string, number int) error {
+// tellChanges says what the settings of a new release change against those of the release it follows. A first release changes nothing. What
+// was reset and is as it was, has its default already, or a name that is wrong.
+func (s *session) tellChanges(name string, number int, reset []string) error {
 	after, err := s.api.Release(s.ctx(), name, number)
 	if err != nil || after.Follows == 0 {
 		return err
@@ -209,13 +210,27 @@ func (s *session) tellChanges(name string, number int) error {
 	s.changes = release.Diff(before, after)
 	if len(s.changes) == 0 {
 		fmt.Fprintf(s.err, "Its settings are those of release %d.\n", before.Number)
-		return nil
+	} else {
+		fmt.Fprintf(s.err, "What changes against release %d:\n", before.Number)
 	}
-	fmt.Fprintf(s.err, "Its settings are those of release %d but for:\n", before.Number)
 	for _, c := range s.changes {
 		fmt.Fprintf(s.err, "  %s\n", printable(c.String()))
 	}
+	for _, setting := range reset {
+		if !slices.ContainsFunc(s.changes, func(c release.Change) bool { return c.Setting == setting || strings.HasPrefix(c.Setting, setting+".") }) {
+			fmt.Fprintf(s.err, "  %s had its default already\n", setting)
+		}
+	}
 	return nil
+}
+
+// settingRows are the settings of a release for a table: what is at a default of the platform is left out.
+func settingRows(r release.Release) [][]string {
+	var rows [][]string
+	for _, setting := range r.Settings() {
+		rows = append(rows, []string{setting.Name, setting.Short()})
+	}
+	return rows
 }
 
 // keptOrigin is the main package that a release keeps when neither flag nor file names one, and the build tags that it is built with,

@@ -108,7 +108,7 @@ func TestRolloutIsExplained(t *testing.T) {
 		{"ends by itself", looping(4, corev1.ContainerStateTerminated{ExitCode: 0, Reason: "Completed"}), "", "", true, "a service must keep running"},
 		{"cannot be started", looping(3, corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec format error"}), "", "", true, "cannot be started: exec format error"},
 		{"listens elsewhere", running(), "Readiness probe failed: dial tcp 10.1.2.3:9090: connect: connection refused", "", false,
-			"0 of 2 instances ready: nothing answers on port 9090 yet: listen on $PORT on all addresses"},
+			"0 of 2 instances ready: nothing answers on port 9090: listen on $PORT on all addresses"},
 		{"unwell", running(), "Readiness probe failed: HTTP probe failed with statuscode: 503", "/healthz", false, "/healthz on port 9090 answers with status 503"},
 		{"slow", running(), `Readiness probe failed: Get "http://10.1.2.3:9090/healthz": context deadline exceeded`, "/healthz", false, "/healthz on port 9090 does not answer within 3 seconds"},
 	} {

@@ -193,6 +193,9 @@ type Setting struct {
 	Value string
 }
 
+// Short is the value on one line, cut when it is long.
+func (s Setting) Short() string { return brief(s.Value) }
+
 // Settings lists what a release runs with and was built with, in the order of the documentation; what is at a default that is the
 // platform's own is left out.
 func (r Release) Settings() []Setting {

@@ -9,8 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// moreRoom is what helps where nodes are full.
-const moreRoom = "make the nodes larger or more of them (kubernetes.nodes in platform.yaml), or run fewer replicas"
+// What helps where nodes are full.
+const (
+	moreRoom = "make the nodes larger or more of them (kubernetes.nodes in platform.yaml)"
+	takeLess = "run fewer replicas"
+)
 
 // lacking are the scheduler's words for a node that has no room left, with ours.
 var lacking = []struct{ theirs, ours string }{
@@ -22,16 +25,18 @@ var (
 	nodeCount = regexp.MustCompile(`(\d+) ([A-Z][A-Za-z -]+)`)
 )
 
-// homeless explains a pod that no node takes, from what the scheduler says: "0/3 nodes are available: 2 Insufficient cpu, 1 Insufficient
+// Unplaced explains a pod that no node takes, from what the scheduler says: "0/3 nodes are available: 2 Insufficient cpu, 1 Insufficient
 // memory. preemption: …".
-func (p patient) homeless(message string) string {
+func Unplaced(pod *corev1.Pod, message string) string { return unplaced(pod, message).Words() }
+
+func unplaced(pod *corev1.Pod, message string) Finding {
 	reasons, _, _ := strings.Cut(message, " preemption: ")
 	total := allNodes.FindStringSubmatch(reasons)
 	if total == nil {
-		return "no node takes it: " + message
+		return Finding{Cause: "no node takes it: " + message}
 	}
 	if total[1] == "0" {
-		return "the region has no nodes: give it some (kubernetes.nodes in platform.yaml)"
+		return Finding{Cause: "the region has no nodes", Room: "give it some (kubernetes.nodes in platform.yaml)"}
 	}
 	var full []string
 	for _, found := range nodeCount.FindAllStringSubmatch(reasons, -1) {
@@ -43,17 +48,17 @@ func (p patient) homeless(message string) string {
 	}
 	if len(full) == 0 {
 		_, reasons, _ = strings.Cut(reasons, ": ")
-		return fmt.Sprintf("none of the %s nodes takes it: %s", total[1], strings.TrimRight(reasons, ". "))
+		return Finding{Cause: fmt.Sprintf("none of the %s nodes takes it: %s", total[1], strings.TrimRight(reasons, ". "))}
 	}
-	return fmt.Sprintf("none of the %s nodes has room for an instance%s: %s: %s", total[1], p.wants(), strings.Join(full, ", "), moreRoom)
+	return Finding{Cause: fmt.Sprintf("none of the %s nodes has room for an instance%s: %s", total[1], wants(pod), strings.Join(full, ", ")), Help: takeLess, Room: moreRoom}
 }
 
 // wants is what an instance asks of its node.
-func (p patient) wants() string {
-	if len(p.pod.Spec.Containers) == 0 {
+func wants(pod *corev1.Pod) string {
+	if len(pod.Spec.Containers) == 0 {
 		return ""
 	}
-	asked := p.pod.Spec.Containers[0].Resources.Requests
+	asked := pod.Spec.Containers[0].Resources.Requests
 	if asked.Cpu().IsZero() || asked.Memory().IsZero() {
 		return ""
 	}
@@ -73,24 +78,27 @@ func evictedForItself(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodFailed && (volumeFull.MatchString(m) || diskFull.MatchString(m))
 }
 
-// evicted explains a pod that was ended as a whole; another takes its place.
-func (p patient) evicted() string {
-	message := strings.TrimSpace(p.pod.Status.Message)
+// Evicted explains a pod that was ended as a whole; another takes its place.
+func Evicted(pod *corev1.Pod) string { return evicted(pod).Words() }
+
+func evicted(pod *corev1.Pod) Finding {
+	message := strings.TrimSpace(pod.Status.Message)
 	if full := volumeFull.FindStringSubmatch(message); full != nil {
-		return fmt.Sprintf("it wrote more than the %s that %s may hold, and was ended: remove files that are done with, or write less", size(full[2]), p.folder(full[1]))
+		return Finding{Cause: fmt.Sprintf("it wrote more than the %s that %s may hold, and was ended", size(full[2]), folderOf(pod, full[1])),
+			Help: "remove files that are done with, or write less"}
 	}
 	if full := diskFull.FindStringSubmatch(message); full != nil {
-		return fmt.Sprintf("it wrote more than the %s that an instance may have on disk, its log included, and was ended: write less", size(full[1]))
+		return Finding{Cause: fmt.Sprintf("it wrote more than the %s that an instance may have on disk, its log included, and was ended", size(full[1])), Help: "write less"}
 	}
 	if short := nodeShort.FindStringSubmatch(message); short != nil {
-		return fmt.Sprintf("its node ran short of %s and ended it: %s", strings.ReplaceAll(short[1], "-", " "), moreRoom)
+		return Finding{Cause: fmt.Sprintf("its node ran short of %s and ended it", strings.ReplaceAll(short[1], "-", " ")), Help: takeLess, Room: moreRoom}
 	}
-	return strings.TrimRight("its instance was ended: "+p.pod.Status.Reason+": "+message, ": ")
+	return Finding{Cause: strings.TrimRight("its instance was ended: "+pod.Status.Reason+": "+message, ": ")}
 }
 
-// folder is where the program sees a volume.
-func (p patient) folder(volume string) string {
-	for _, c := range p.pod.Spec.Containers {
+// folderOf is where the program sees a volume.
+func folderOf(pod *corev1.Pod, volume string) string {
+	for _, c := range pod.Spec.Containers {
 		for _, m := range c.VolumeMounts {
 			if m.Name == volume {
 				return m.MountPath
