@@ -17,13 +17,34 @@ KUBELINK := -ldflags '-s -w $(foreach p,k8s.io/component-base/version k8s.io/cli
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## Build bin/m3o, bin/m3o-kube and the programs that regions run
-	cd internal/kube && go build $(KUBELINK) -o ../../bin/m3o-kube .
-	cd internal/kube && go build -ldflags '-s -w' -o ../../bin/images/etcd go.etcd.io/etcd/server/v3
-	go build -modfile=internal/tools/go.mod -ldflags '-s -w' -o bin/images/nats-server github.com/nats-io/nats-server/v2
-	go build $(LINK) -o bin/images/m3o ./starter
-	go build $(EMBED) $(LINK) -o bin/m3o ./starter
+# Each part of the platform is built by a go command whose progress is shown. What is compiled stays in Go's build cache.
+WORKSHOP := bin/workshop
+part      = @$(WORKSHOP) build -about "$(1) (part $(2) of 5): $(3)"
 
+build: machine ## Build bin/m3o, bin/m3o-kube and the programs that regions run
+	$(call part,m3o-kube,1,Kubernetes and etcd. The first time all of it is compiled; Ctrl-C loses nothing: the next make goes on) -in internal/kube -- $(KUBELINK) -o ../../bin/m3o-kube .
+	$(call part,etcd,2,the registry of regions) -in internal/kube -- -ldflags '-s -w' -o ../../bin/images/etcd go.etcd.io/etcd/server/v3
+	$(call part,nats-server,3,the broker of regions) -- -modfile=internal/tools/go.mod -ldflags '-s -w' -o bin/images/nats-server github.com/nats-io/nats-server/v2
+	$(call part,m3o for regions,4,the gateway$(comma) with the SDKs of all clouds and of Temporal) -- $(LINK) -o bin/images/m3o ./starter
+	$(call part,m3o,5,the platform with Temporal's server and the sandbox clouds) -- $(EMBED) $(LINK) -o bin/m3o ./starter
+
+comma := ,
+# What make is about to do; `make run` asks for more than `make build`.
+PURPOSE = build
+
+machine: $(WORKSHOP) ## Say what this machine lacks to build the platform, or to run it
+	@$(WORKSHOP) check -for $(PURPOSE) $(if $(filter machine,$(MAKECMDGOALS)),-for run -all)
+
+# A Go that is too old cannot compile the program that would say so.
+NEEDS := $(shell awk '/^go / {print $$2}' go.mod)
+$(WORKSHOP): FORCE
+	@command -v go >/dev/null || { echo "Go is missing: install Go $(NEEDS) or later, and have it in PATH"; exit 1; }
+	@go list -m >/dev/null || { echo "This is $$(go env GOVERSION): install Go $(NEEDS) or later, or let it fetch that itself (go env -w GOTOOLCHAIN=auto)"; exit 1; }
+	@go build -o $@ ./internal/workshop
+
+FORCE:
+
+run: PURPOSE = run
 run: build ## Bring up four regions on four clouds with a service on them, on this machine
 	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
 
@@ -35,9 +56,10 @@ test-postgres: ## Run the store's tests on a PostgreSQL that they start themselv
 	$(TEST) -count=1 -tags postgres ./internal/store
 
 # The race detector compiles everything once more, so in CI it runs on packages whose tests link neither Temporal's server nor Kubernetes nor a
-# cloud's SDK, and not on internal/build, cri and network, whose tests wait for compilers and whole pods. `make nightly` runs it on the rest.
+# cloud's SDK, and not on internal/build, cri and network, whose tests wait for compilers and whole pods, nor on internal/region and archtest,
+# whose long tests read large files in one goroutine. `make nightly` runs it on the rest.
 SDKS    := -e ' github.com/digitalocean/godo' -e ' github.com/aws/' -e ' github.com/Azure/' -e ' cloud.google.com/'
-SLOW    := -e '/internal/build.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$'
+SLOW    := -e '/internal/build.test$$' -e '/internal/region.test$$' -e '/internal/archtest.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$'
 SERVERS := -e ' go.temporal.io/server/' -e ' k8s.io/kubernetes/'
 tests   = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | $(1) | sed 's/.* //; s/\.test$$//')
 RACE    := CGO_ENABLED=1 $(TEST) -race -timeout 20m
@@ -118,5 +140,5 @@ bench-clouds: ## Measure regions on all clouds over simulated clusters: make ben
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build run test test-postgres test-race test-race-rest nightly contract clients lint lint-openapi vulnerabilities check record chaos-spine chaos-clouds bench bench-spine bench-clouds clean
+.PHONY: help build machine run test test-postgres test-race test-race-rest nightly contract clients lint lint-openapi vulnerabilities check record chaos-spine chaos-clouds bench bench-spine bench-clouds clean
 .DEFAULT_GOAL := help

@@ -37,7 +37,7 @@ const (
 func (a *Builds) CompileSource(ctx context.Context, in release.BuildInput) (release.Image, error) {
 	image, err := try(ctx, compileTries, func() (release.Image, error) { return a.Builder.BuildImage(ctx, in) })
 	if err != nil {
-		return release.Image{}, fail(fmt.Errorf("build release %d of %s: %w", in.Number, in.Service, err))
+		return release.Image{}, failUsers(fmt.Errorf("build release %d of %s: %w", in.Number, in.Service, err))
 	}
 	return image, nil
 }
@@ -46,7 +46,7 @@ func (a *Builds) CompileSource(ctx context.Context, in release.BuildInput) (rele
 func (a *Builds) ResolveImage(ctx context.Context, in release.BuildInput) (release.Image, error) {
 	image, err := try(ctx, resolveTries, func() (release.Image, error) { return a.Builder.ResolveImage(ctx, in) })
 	if err != nil {
-		return release.Image{}, fail(fmt.Errorf("resolve image of %s: %w", in.Service, err))
+		return release.Image{}, failUsers(fmt.Errorf("resolve image of %s: %w", in.Service, err))
 	}
 	return image, nil
 }

@@ -62,7 +62,7 @@ func (a *Gateways) VerifyRelease(ctx context.Context, in release.Placement) erro
 		return report.reason(wanted), report.reached() >= wanted, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Key(), err))
+		return failUsers(fmt.Errorf("verify %s in %s: %w", in.Release.Service, in.Region.Key(), err))
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (a *Services) ApplyService(ctx context.Context, in release.Placement) error
 	defer w.close()
 	err := w.until(func() (string, bool, error) { return "", true, a.apply(ctx, in) })
 	if err != nil {
-		return fail(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Key(), err))
+		return failUsers(fmt.Errorf("apply %s release %d in %s: %w", in.Release.Service, in.Release.Number, in.Region.Key(), err))
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (a *Services) AwaitService(ctx context.Context, in release.Placement) error
 		return rollout.Reason, rollout.Done, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Key(), err))
+		return failUsers(fmt.Errorf("await %s in %s: %w", in.Release.Service, in.Region.Key(), err))
 	}
 	return nil
 }

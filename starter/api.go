@@ -122,7 +122,7 @@ func prefixes(variable, text string) ([]netip.Prefix, error) {
 // reachable says whether Temporal answers.
 func reachable(ctx context.Context, c client.Client) error {
 	if _, err := c.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return fault.Wrap(fault.Unavailable, err, "the workflow engine does not answer")
+		return fault.Wrap(fault.Unavailable, err, "the platform cannot work now: try again in a moment")
 	}
 	return nil
 }

@@ -55,19 +55,53 @@ func (s *session) call(f *callFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	var resp *http.Response
-	for i, site := range sites {
-		resp, err = s.api.Call(s.ctx(), site, permit.Ticket, request)
-		if err == nil || !neverSent(err) || i == len(sites)-1 {
-			break
-		}
-		fmt.Fprintf(s.err, "m3o: %s; trying %s\n", fault.Message(err), sites[i+1].Region)
-	}
+	resp, err := s.callOneOf(sites, permit.Ticket, request)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if there, unknown := client.Unknown(resp); unknown {
+		if err := s.noService(args[0], there); err != nil {
+			return err
+		}
+	}
 	return s.printAnswer(resp, f.include)
+}
+
+// callOneOf calls the service at the first site whose gateway answers and knows the service.
+func (s *session) callOneOf(sites []client.Site, ticket string, request client.Call) (*http.Response, error) {
+	for i, site := range sites {
+		resp, err := s.api.Call(s.ctx(), site, ticket, request)
+		last := i == len(sites)-1
+		switch {
+		case last || err != nil && !neverSent(err):
+			return resp, err
+		case err != nil:
+			fmt.Fprintf(s.err, "m3o: %s; trying %s\n", fault.Message(err), sites[i+1].Region)
+			continue
+		}
+		if _, unknown := client.Unknown(resp); !unknown {
+			return resp, nil
+		}
+		resp.Body.Close()
+	}
+	return nil, fault.New(fault.Unavailable, "the service runs in no region")
+}
+
+// noService explains that gateways do not know the service: nil for one that was brought out, of which their own words say more.
+func (s *session) noService(name string, there []string) error {
+	_, err := s.api.Service(s.ctx(), name)
+	if !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	known, listing := s.api.Services(s.ctx())
+	registered := slices.DeleteFunc(there, func(n string) bool {
+		return slices.ContainsFunc(known, func(k release.Service) bool { return k.Key.Name == n })
+	})
+	if listing != nil || len(registered) == 0 {
+		return err
+	}
+	return fault.New(fault.NotFound, "%s; registered by themselves: %s", fault.Message(err), strings.Join(registered, ", "))
 }
 
 // request is the call that flags and arguments describe.
@@ -103,13 +137,14 @@ func (f *callFlags) request(args []string, stdin io.Reader) (client.Call, error)
 	return call, nil
 }
 
-// callSites are the gateways to try, in turn: the one that was named, else those where the service is ready, else all.
+// callSites are the gateways to try, in turn: the one that was named, else those where the service is ready, else all, as for one that
+// registered itself.
 func (s *session) callSites(name, region string, sites []client.Site) ([]client.Site, error) {
 	if region != "" {
 		return client.In(sites, name, region)
 	}
 	service, err := s.api.Service(s.ctx(), name)
-	if err != nil {
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
 	ready := slices.DeleteFunc(slices.Clone(sites), func(site client.Site) bool {

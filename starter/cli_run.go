@@ -75,7 +75,7 @@ func (s *session) run(f *runFlags, args []string) error {
 		return err
 	}
 	fmt.Fprintf(s.err, "Release %d of %s accepted.\n", ordered.Release, m.Name)
-	if err := s.tellChanges(m.Name, ordered.Release); err != nil {
+	if err := s.tellChanges(m.Name, ordered.Release, m.Reset); err != nil {
 		return err
 	}
 	if f.detach {

@@ -76,10 +76,16 @@ func answers(stream io.Writer) io.Writer {
 
 // behind is the stream itself, for those who ask what it is, or draw.
 func behind(stream any) any {
-	if s, ok := stream.(*screen); ok {
-		return s.stream
+	for {
+		switch s := stream.(type) {
+		case *screen:
+			stream = s.stream
+		case *noticed:
+			stream = s.stream
+		default:
+			return stream
+		}
 	}
-	return stream
 }
 
 // Write implements io.Writer. All of p is taken, unless the stream fails.

@@ -285,6 +285,43 @@ func TestCallGoesThroughAGateway(t *testing.T) {
 	}
 }
 
+// TestServicesThatRegisteredThemselvesCanBeCalled: nobody brought them out, and only the gateways know them.
+func TestServicesThatRegisteredThemselvesCanBeCalled(t *testing.T) {
+	w := twoRegions(t)
+	w.Registered = map[string][]string{"nyc3": {"greeter"}}
+	program(t, "hello")
+	m3o("run", "hello").must(t)
+	type echo struct{ Region, Path string }
+	for _, region := range [][]string{nil, {"--region", "nyc3"}} {
+		if got := answer[echo](t, m3o(append([]string{"call", "greeter", "/greet"}, region...)...).must(t)); got.Region != "nyc3" || got.Path != "/greet" {
+			t.Errorf("%v: %+v", region, got)
+		}
+	}
+	for _, region := range []string{"lon1", "nyc3"} {
+		c := m3o("call", "helo", "/", "--region", region).fails(t, exitFailed, `no service "helo" in project "default"`, `did you mean "hello"`)
+		if named := strings.Contains(c.errs, "registered by themselves: greeter"); named != (region == "nyc3") {
+			t.Errorf("%s: %s", region, c.errs)
+		}
+	}
+	m3o("call", "greeter", "/", "--region", "lon1").fails(t, exitFailed, `no service "greeter"`)
+}
+
+// TestServicesOfOtherProjectsHaveURLsOfTheirOwn: what is printed leads there, and so does a call.
+func TestServicesOfOtherProjectsHaveURLsOfTheirOwn(t *testing.T) {
+	twoRegions(t)
+	program(t, "till")
+	m3o("project", "create", "shop").must(t)
+	if c := m3o("run", "till", "--project", "shop").must(t); !strings.Contains(c.out, "/till--shop/") {
+		t.Errorf("%s", c.out)
+	}
+	if c := m3o("status", "till", "--project", "shop").must(t); !strings.Contains(c.out, "/till--shop/") {
+		t.Errorf("%s", c.out)
+	}
+	if got := answer[struct{ Region, Path string }](t, m3o("call", "till", "/pay", "--project", "shop").must(t)); got.Region != "lon1" || got.Path != "/pay" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestLogsOfAllRegionsAreMerged(t *testing.T) {
 	twoRegions(t)
 	program(t, "hello")
@@ -308,6 +345,61 @@ func TestLogsOfAllRegionsAreMerged(t *testing.T) {
 	}
 	m3o("logs", "hello", "--region", "ams3").fails(t, exitFailed, "lon1")
 	m3o("logs", "hello", "--tail", "20000").fails(t, exitMisused, "--tail")
+}
+
+func TestLogsSayWhatTheyLeaveOut(t *testing.T) {
+	w := twoRegions(t)
+	program(t, "hello")
+	m3o("run", "hello").must(t)
+	if c := m3o("logs", "hello").must(t); c.errs != "" {
+		t.Errorf("nothing was left out: %s", c.errs)
+	}
+	w.Lines = 1500
+	if c := m3o("logs", "hello", "--json").must(t).says(t, "the last 1000 lines of each instance", "--tail", "--since"); strings.Count(c.out, "\n") != 2000 {
+		t.Errorf("%d lines", strings.Count(c.out, "\n"))
+	}
+	for _, args := range [][]string{{"--tail", "1200"}, {"--since", "1h"}} {
+		if c := m3o(append([]string{"logs", "hello"}, args...)...).must(t); c.errs != "" {
+			t.Errorf("%v: as it was asked for: %s", args, c.errs)
+		}
+	}
+}
+
+// The instances of a first release that was rolled back are gone; the service is there, and says why.
+func TestLogsOfAServiceThatHasNoInstance(t *testing.T) {
+	w := twoRegions(t)
+	program(t, "hello")
+	w.Place = func(string, release.Release) error {
+		return errors.New("the program ends with exit code 3; its last words:\npanic")
+	}
+	m3o("run", "hello").fails(t, exitFailed)
+	c := m3o("logs", "hello").fails(t, exitFailed, "service hello has no instance now", "release 1 rolledback: nyc3: the program ends with exit code 3", "panic")
+	if strings.Contains(c.errs, "has no service") {
+		t.Errorf("there is one: %s", c.errs)
+	}
+	m3o("logs", "hello", "--release", "1").fails(t, exitFailed, "no instance")
+	w.Place = nil
+	m3o("run", "hello").must(t)
+	m3o("run", "hello").must(t)
+	m3o("rollback", "hello").must(t)
+	if c := m3o("logs", "hello").must(t); !strings.Contains(c.out, "lon1 line 2") {
+		t.Errorf("%s %s", c.out, c.errs)
+	}
+}
+
+func TestTheLogOfABuild(t *testing.T) {
+	twoRegions(t)
+	program(t, "hello")
+	m3o("run", "hello").must(t)
+	m3o("run", "--image", "example.com/hello:1", "--name", "hello").must(t)
+	if c := m3o("logs", "hello", "--build", "--release", "1").must(t); c.out != "go build .\npushed\n" {
+		t.Errorf("%q", c.out)
+	}
+	if c := m3o("logs", "hello", "--build", "--release", "1", "--json").must(t); c.out != `{"release":1,"line":"go build ."}`+"\n"+`{"release":1,"line":"pushed"}`+"\n" {
+		t.Errorf("%q", c.out)
+	}
+	m3o("logs", "hello", "--build").fails(t, exitFailed, "release 2 of hello was not built")
+	m3o("logs", "hello", "--build", "--release", "9").fails(t, exitFailed, "no release 9")
 }
 
 func TestFollowedLogsEndWithCtrlC(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/gateway"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
 )
 
 func gatewayCommand() *cobra.Command {
@@ -49,8 +50,10 @@ func gatewayCommand() *cobra.Command {
 	flags.StringVar(&c.Domain, "domain", "", "domain of the platform")
 	flags.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of etcd")
 	flags.StringVar(&c.Keys, "keys", "", "file with the public keys that tickets are checked with")
-	flags.Int64Var(&c.MaxBody, "max-body", 100<<20, "bytes of a request's body, at most")
-	flags.DurationVar(&c.RequestTimeout, "request-timeout", 2*time.Minute, "for one exchange, streams excepted")
+	flags.Int64Var(&c.DefaultMaxBody, "default-max-body", gateway.DefaultMaxBody, "bytes of a request's body, at most, for services that do not say")
+	flags.Int64Var(&c.MaxBody, "max-body", release.LargestBody, "the most that a service's own limit may be")
+	flags.DurationVar(&c.DefaultTimeout, "default-timeout", gateway.DefaultTimeout, "how long an exchange may stand still, for services that do not say")
+	flags.DurationVar(&c.MaxTimeout, "max-timeout", time.Duration(release.MaxTimeout), "the most that a service's own limit may be")
 	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "network of proxies whose X-Forwarded-For, -Host and -Proto are believed, such as 10.0.0.0/8; may be repeated (default: nobody's are)")
 	return cmd
 }

@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/m3o/platform/internal/machine"
 )
 
 // The groups of commands in the help.
@@ -35,12 +38,43 @@ func rootCommand() *cobra.Command {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", GroupID: groupOther, Args: takes(0, 0),
+	var check bool
+	var offset int
+	cmd := &cobra.Command{Use: "version", Short: "Print the version, and with --check what this machine lacks to run the platform", GroupID: groupOther, Args: takes(0, 0),
+		Example: "  m3o version\n  m3o version --check",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check {
+				return checkMachine(cmd, offset)
+			}
 			if wantsJSON(cmd) {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"version": version})
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
 			return err
 		}}
+	cmd.Flags().BoolVar(&check, "check", false, "say what this machine has and lacks to run the platform with m3o dev; fails if it cannot")
+	cmd.Flags().IntVar(&offset, "port-offset", 0, "with --check: the ports as m3o dev --port-offset moves them")
+	return cmd
+}
+
+// checkMachine shows what m3o dev would find here.
+func checkMachine(cmd *cobra.Command, offset int) error {
+	m := machine.Here(cmd.Context())
+	m.Built, m.Data, m.Ports = true, locate(cmd).dir, machine.Ports(offset)
+	findings := m.Look(cmd.Context())
+	unfit := slices.ContainsFunc(findings, func(f machine.Finding) bool { return f.Stops(machine.ToRun) })
+	out := cmd.OutOrStdout()
+	if wantsJSON(cmd) {
+		if err := json.NewEncoder(out).Encode(map[string]any{"version": version, "fit": !unfit, "machine": findings}); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(out, "%-34s %s\n", "m3o", version)
+		machine.List(out, findings)
+		machine.Report(out, findings, machine.ToRun)
+	}
+	if unfit {
+		return errShown
+	}
+	return nil
 }

@@ -67,13 +67,17 @@ func kindOf(err error) fault.Kind {
 func words(err error) string {
 	var app *temporal.ApplicationError
 	var timeout *temporal.TimeoutError
+	var ended *temporal.TerminatedError
+	var canceled *temporal.CanceledError
 	switch {
 	case errors.As(err, &app):
 		return app.Message()
 	case errors.As(err, &timeout):
 		return timedOut(timeout)
+	case errors.As(err, &ended), errors.As(err, &canceled):
+		return "an operator ended the work before it was done"
 	}
-	return err.Error()
+	return "the platform failed at it, for a reason that its operators find in the log"
 }
 
 // timedOut says what was being waited for: the last heartbeat of the activity that ran out of time.

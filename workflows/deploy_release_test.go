@@ -175,12 +175,40 @@ func TestABuildThatDoesNotCompileSaysWhy(t *testing.T) {
 // A builder that is busy, or does not get its turn, holds no slot and fails nothing.
 func TestABuildWaitsForItsTurn(t *testing.T) {
 	w := worldWith("lon1")
-	busy := fault.New(fault.Throttled, "waits for its turn to compile")
+	busy := fault.New(fault.Throttled, "waits for a free builder")
 	busy.RetryAfter = 10 * time.Second
 	w.fails("BuildImage 1", 9, busy)
 	if r := newPlay(t, w).deployed(release.DeployInput{Release: numbered(1)}); r.Status != release.Ready {
 		t.Errorf("it ended as %+v", r)
 	}
+}
+
+func TestADeployTellsWhereEachRegionIs(t *testing.T) {
+	w := worldWith("lon1", "nyc3")
+	w.later("BuildImage 1", 10*time.Second)
+	w.later("AwaitService lon1/1", 10*time.Second)
+	w.fails("AwaitService nyc3/1", 1, fault.New(fault.Failed, "it exits with 1"))
+	w.later("DeleteService lon1", 10*time.Second)
+	p := newPlay(t, w)
+	tells := func(after time.Duration, want string) {
+		p.at(after, func() {
+			var got release.Progress
+			value, err := p.QueryWorkflow(release.ProgressQuery)
+			if err != nil || value.Get(&got) != nil {
+				t.Fatal(err)
+			}
+			text := got.Stage
+			for _, r := range got.Regions {
+				text += strings.TrimRight(fmt.Sprintf("; %s %s %s", region.ShortName(r.Region), r.Status, r.Stage), " ")
+			}
+			same(t, "progress", text, want)
+		})
+	}
+	tells(5*time.Second, "image; lon1 pending; nyc3 pending")
+	tells(20*time.Second, "rollout; lon1 deploying instances; nyc3 failed")
+	tells(40*time.Second, "roll back; lon1 deploying; nyc3 rolledback")
+	r := p.deployed(release.DeployInput{Release: numbered(1)})
+	same(t, "status", string(r.Status), string(release.RolledBack))
 }
 
 func TestAnImageThatExistsIsPinned(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
@@ -72,6 +73,7 @@ func newPlay(t *testing.T, w *world) *play {
 	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(30 * time.Second)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second}) // a machine that is busy with other tests is no deadlock
 	for name, function := range all {
 		env.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}

@@ -344,8 +344,11 @@ func (d *deploy) report() (release.Progress, error) {
 	p := release.Progress{Release: d.release.Number, Stage: d.stage}
 	for i, placed := range d.placed {
 		at := release.Placing{Region: placed.Region, Status: placed.Status, Message: placed.Message}
-		if placed.Status == release.Deploying {
+		switch {
+		case placed.Status == release.Deploying:
 			at.Stage = d.at[i]
+		case placed.Status == release.Ready && d.stage == release.StageRollback && !slices.Contains(d.ran, placed.Region):
+			at.Status = release.RolledBack // it is well again, with what ran before
 		}
 		p.Regions = append(p.Regions, at)
 	}

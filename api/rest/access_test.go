@@ -7,6 +7,7 @@ import (
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/ticket"
 )
 
@@ -134,6 +135,27 @@ func TestATicketIsForItsServiceAndTheRegionsWhereItRuns(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestServicesThatNobodyBroughtOutMayBeCalled: they may have registered themselves. Logs there are none of.
+func TestServicesThatNobodyBroughtOutMayBeCalled(t *testing.T) {
+	s := newSite(t)
+	s.do("POST", "/v1/services/greeter/call-tickets", nil, as("admin")).refused(t, 404, "greeter") // there is no gateway to ask
+	away := lon1()
+	away.Spec.Name, away.Status = "nyc3", region.Creating
+	must(t, s.store.RecordRegion(t.Context(), lon1()))
+	must(t, s.store.RecordRegion(t.Context(), away))
+	var permit struct {
+		Ticket  string
+		Regions []struct{ Region, Service string }
+	}
+	s.do("POST", "/v1/services/greeter/call-tickets", nil, as("admin")).ok(t, 201, &permit)
+	if len(permit.Regions) != 1 || permit.Regions[0].Service != "http://lon1/greeter/" || permit.Ticket == "" {
+		t.Errorf("permitted %+v", permit)
+	}
+	s.do("POST", "/v1/services/greeter/log-tickets", nil, as("admin")).refused(t, 404, "greeter")
+	s.do("POST", "/v1/services/No..Name/call-tickets", nil, as("admin")).refused(t, 404)
+	s.do("POST", "/v1/services/greeter/call-tickets", nil, as("reader")).refused(t, 403)
 }
 
 func TestWhereNothingRunsThereIsNoTicket(t *testing.T) {

@@ -151,7 +151,7 @@ func TestTheSameKeyIsOneRequest(t *testing.T) {
 
 func TestARequestThatFailedMayBeMadeAgain(t *testing.T) {
 	s := newSite(t)
-	s.commands.failing["DeployService"] = fault.New(fault.Unavailable, "the workflow engine does not answer")
+	s.commands.failing["DeployService"] = fault.New(fault.Unavailable, "the platform cannot work now: try again in a moment")
 	s.do("POST", deployPath, `{"image": "x"}`, as("admin"), once("k1")).refused(t, 503)
 	delete(s.commands.failing, "DeployService")
 	s.do("POST", deployPath, `{"image": "x"}`, as("admin"), once("k1")).ok(t, 202, nil)

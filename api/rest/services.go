@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 	"github.com/m3o/platform/internal/ticket"
@@ -154,16 +156,27 @@ type PermitSite struct {
 	Service string `json:"service"`
 }
 
-// permit signs a ticket for a verb.
+// permit signs a ticket for a verb. Calls are permitted to a service that nobody brought out, too: it may have registered itself in a
+// region, which the region's gateway knows.
 func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Permit], error) {
 	return func(ctx context.Context, in *ServicePath) (*Body[Permit], error) {
-		s, err := a.find(ctx, *in)
+		s, unknown := a.find(ctx, *in)
+		if unknown != nil && !(verb == ticket.Call && fault.Is(unknown, fault.NotFound) && region.IsLabel(in.Name)) {
+			return nil, problem(ctx, unknown)
+		}
+		runs := s.In
+		switch {
+		case unknown != nil:
+			s.Key, runs = in.key(ctx), region.Region.Takes
+		case verb == ticket.Logs: // an instance that is not ready yet has most to say
+			runs = func(region.Region) bool { return true }
+		}
+		sites, err := a.sites(ctx, s.Key, runs)
 		if err != nil {
 			return nil, problem(ctx, err)
 		}
-		sites, err := a.sites(ctx, s, verb == ticket.Logs)
-		if err != nil {
-			return nil, problem(ctx, err)
+		if unknown != nil && len(sites) == 0 {
+			return nil, problem(ctx, unknown)
 		}
 		if len(sites) == 0 {
 			return &Body[Permit]{Permit{Regions: sites}}, nil
@@ -177,9 +190,8 @@ func (a *API) permit(verb string) func(context.Context, *ServicePath) (*Body[Per
 	}
 }
 
-// sites are the gateways of the regions of the project's platform where the service runs, or, for logs, of all: an instance
-// that is not ready yet has most to say.
-func (a *API) sites(ctx context.Context, s release.Service, everywhere bool) ([]PermitSite, error) {
+// sites are the gateways of those regions of the project's platform in which the service runs.
+func (a *API) sites(ctx context.Context, key release.Key, runs func(region.Region) bool) ([]PermitSite, error) {
 	sites, platform := []PermitSite{}, project(ctx).Platform
 	if platform == "" {
 		return sites, nil
@@ -189,9 +201,8 @@ func (a *API) sites(ctx context.Context, s release.Service, everywhere bool) ([]
 		return nil, err
 	}
 	for _, r := range all {
-		runs := everywhere || slices.ContainsFunc(s.Regions, func(p release.Placed) bool { return p.Region == r.Spec.Key().String() })
-		if runs && r.Endpoints.API != "" {
-			sites = append(sites, PermitSite{Region: r.Spec.Key().String(), Gateway: r.Endpoints.API, Service: r.Endpoints.API + s.Key.Name + "/"})
+		if runs(r) && r.Endpoints.API != "" {
+			sites = append(sites, PermitSite{Region: r.Spec.Key().String(), Gateway: r.Endpoints.API, Service: r.Endpoints.API + key.Segment() + "/"})
 		}
 	}
 	return sites, nil

@@ -1,13 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -46,7 +47,7 @@ func In(sites []Site, service, name string) ([]Site, error) {
 	return nil, fault.New(fault.NotFound, "service %s does not run in region %q; it runs in %s", service, name, strings.Join(names, ", "))
 }
 
-// CallTicket permits calls to a service for a minute.
+// CallTicket permits calls to a service for a minute, also to one that nobody brought out: it may have registered itself.
 func (c *Client) CallTicket(ctx context.Context, name string) (Permit, error) {
 	var p Permit
 	return p, c.change(ctx, http.MethodPost, servicePath(name)+"/call-tickets", c.inProject(), nil, &p)
@@ -66,19 +67,15 @@ type Call struct {
 	Body   []byte
 }
 
-// callLimit bounds a call: a gateway allows two minutes for one exchange.
-const callLimit = 150 * time.Second
-
 // Call sends the request to the service at a site. A failure of the service is an answer, not an error. The caller closes
-// the body. Only a call that reached nobody is Unavailable.
+// the body. Only a call that reached nobody is Unavailable. How long it may take is for the service to say: its gateway ends an
+// exchange that stands still.
 func (c *Client) Call(ctx context.Context, site Site, ticket string, in Call) (*http.Response, error) {
 	if !strings.HasPrefix(in.Path, "/") {
 		in.Path = "/" + in.Path
 	}
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	req, err := http.NewRequestWithContext(ctx, in.Method, strings.TrimSuffix(site.Service, "/")+in.Path, strings.NewReader(string(in.Body)))
 	if err != nil {
-		cancel()
 		return nil, fault.Wrap(fault.Invalid, err, "%s %s is not a request", in.Method, in.Path)
 	}
 	for name, values := range in.Header {
@@ -89,26 +86,34 @@ func (c *Client) Call(ctx context.Context, site Site, ticket string, in Call) (*
 	}
 	resp, err := c.http().Do(req)
 	if err != nil {
-		cancel()
 		return nil, unreachable(site, err)
 	}
-	resp.Body = &ending{resp.Body, cancel}
 	return resp, nil
+}
+
+// Unknown reports whether the answer to a call is a gateway's, which knows no such service, and which services it knows that the
+// caller may call. The answer can be read as before.
+func Unknown(resp *http.Response) (there []string, unknown bool) {
+	if resp.StatusCode != http.StatusNotFound || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+		return nil, false
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	resp.Body = &peeked{io.MultiReader(bytes.NewReader(data), resp.Body), resp.Body}
+	var d document
+	if err != nil || json.Unmarshal(data, &d) != nil || d.Services == nil {
+		return nil, false
+	}
+	return d.Services, true
+}
+
+// peeked is a body of which something was read ahead.
+type peeked struct {
+	io.Reader
+	io.Closer
 }
 
 func unreachable(site Site, err error) error {
 	return fault.Wrap(fault.Unavailable, err, "the gateway of %s at %s does not answer", site.Region, site.Gateway)
-}
-
-// ending gives a request's time limit back when its answer has been read.
-type ending struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-func (e *ending) Close() error {
-	defer e.cancel()
-	return e.ReadCloser.Close()
 }
 
 // openLogs asks a site for lines. The caller closes the answer.

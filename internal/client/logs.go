@@ -100,7 +100,7 @@ func (c *Client) Logs(ctx context.Context, q LogQuery, do func(Line) error) erro
 		return err
 	}
 	if len(sites) == 0 {
-		return fault.New(fault.NotFound, "service %s runs in no region now; `m3o status %s` says why", q.Service, q.Service)
+		return noInstance(q.Service)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -108,6 +108,9 @@ func (c *Client) Logs(ctx context.Context, q LogQuery, do func(Line) error) erro
 	var failed error
 	for _, site := range sites {
 		body, err := c.openLogs(ctx, site, permit.Ticket, q.Project, q.Service, q.values())
+		if fault.Is(err, fault.NotFound) { // no instance there, which is nobody's failure
+			continue
+		}
 		if err != nil {
 			failed = errors.Join(failed, err)
 			q.trouble(site.Region, err)
@@ -116,10 +119,19 @@ func (c *Client) Logs(ctx context.Context, q LogQuery, do func(Line) error) erro
 		defer body.Close()
 		m.add(ctx, site.Region, body)
 	}
-	if len(m.heads) == 0 && failed != nil {
+	switch {
+	case len(m.heads) > 0:
+	case failed != nil:
 		return failed
+	default:
+		return noInstance(q.Service)
 	}
 	return m.run(ctx, q, do)
+}
+
+// noInstance is said of a service that there is, and of which nothing runs: its first release is on its way, or was rolled back.
+func noInstance(service string) error {
+	return fault.New(fault.NotFound, "service %s has no instance now, so there is nothing to read; `m3o status %s` says why", service, service)
 }
 
 // merged reads several streams that are each in the order of time as one.
@@ -290,6 +302,9 @@ func (f *follower) follow(ctx context.Context, region string) error {
 			return stop.err
 		}
 		if err != nil {
+			if fault.Is(err, fault.NotFound) {
+				err = fault.New(fault.NotFound, "no instance of %s is there now; its lines are shown when one comes", f.query.Service)
+			}
 			f.query.trouble(region, err)
 			f.forget()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -47,18 +48,19 @@ func (c *Client) explainRollout(ctx context.Context, d *appsv1.Deployment, key r
 		return Rollout{}, err
 	}
 	current := d.Status.ObservedGeneration >= d.Generation
-	if refused := condition(d, appsv1.DeploymentReplicaFailure); current && why.Words == "" && refused != nil && refused.Status == corev1.ConditionTrue {
-		why.Words = diagnosis.Refused(refused.Message)
+	words := why.Words()
+	if refused := condition(d, appsv1.DeploymentReplicaFailure); current && words == "" && refused != nil && refused.Status == corev1.ConditionTrue {
+		words = diagnosis.Refused(refused.Message)
 	}
 	late := condition(d, appsv1.DeploymentProgressing)
 	expired := current && late != nil && late.Status == corev1.ConditionFalse && late.Reason == "ProgressDeadlineExceeded"
 	r.Failed = current && (why.Certain || expired)
 	r.Reason = fmt.Sprintf("%d of %d instances ready", r.Ready, r.Desired)
 	if expired && !why.Certain {
-		r.Reason += " after " + startOf(d).String()
+		r.Reason += " after " + strings.Replace(startOf(d).String(), "m0s", "m", 1)
 	}
-	if why.Words != "" {
-		r.Reason += ": " + why.Words
+	if words != "" {
+		r.Reason += ": " + words
 	}
 	return r, nil
 }

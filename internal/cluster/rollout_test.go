@@ -108,7 +108,7 @@ func TestRolloutIsExplained(t *testing.T) {
 		{"ends by itself", looping(4, corev1.ContainerStateTerminated{ExitCode: 0, Reason: "Completed"}), "", "", true, "a service must keep running"},
 		{"cannot be started", looping(3, corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec format error"}), "", "", true, "cannot be started: exec format error"},
 		{"listens elsewhere", running(), "Readiness probe failed: dial tcp 10.1.2.3:9090: connect: connection refused", "", false,
-			"0 of 2 instances ready: nothing answers on port 9090 yet: listen on $PORT on all addresses"},
+			"0 of 2 instances ready: nothing answers on port 9090: listen on $PORT on all addresses"},
 		{"unwell", running(), "Readiness probe failed: HTTP probe failed with statuscode: 503", "/healthz", false, "/healthz on port 9090 answers with status 503"},
 		{"slow", running(), `Readiness probe failed: Get "http://10.1.2.3:9090/healthz": context deadline exceeded`, "/healthz", false, "/healthz on port 9090 does not answer within 3 seconds"},
 	} {
@@ -166,6 +166,25 @@ func TestRolloutFailsAtItsDeadline(t *testing.T) {
 	eventually(t, "the deadline passes", func() (bool, string) {
 		state, err := client.ServiceState(t.Context(), r.Service, 1)
 		ok := err == nil && state.Failed && strings.Contains(state.Reason, "0 of 2 instances ready after 2s: ")
+		return ok, fmt.Sprintf("%+v, %v", state, err)
+	})
+}
+
+// A release that no node has room for says what it lacks, and what helps.
+func TestRolloutOnFullNodes(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "tiny"}, Status: corev1.NodeStatus{
+		Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourcePods: resource.MustParse("10")},
+		Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()}}}}
+	if _, err := admin.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer admin.CoreV1().Nodes().Delete(context.Background(), node.Name, metav1.DeleteOptions{})
+	r := hello("roomless", 1)
+	applyService(t, r)
+	eventually(t, "what the nodes lack", func() (bool, string) {
+		state, err := client.ServiceState(t.Context(), r.Service, 1)
+		ok := err == nil && strings.Contains(state.Reason, "too little CPU on 1") && strings.Contains(state.Reason, "has room for an instance (0.05 CPU, 64 MiB)") &&
+			strings.Contains(state.Reason, "run fewer replicas, or make the nodes larger or more of them (kubernetes.nodes in platform.yaml)")
 		return ok, fmt.Sprintf("%+v, %v", state, err)
 	})
 }

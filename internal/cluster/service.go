@@ -66,7 +66,7 @@ func project(where region.Key, name string) []object {
 
 func service(where region.Key, r release.Release) []object {
 	space, labels := release.Namespace(r.Service.Project), with(serviceLabels(r.Service), map[string]string{release.LabelRelease: strconv.Itoa(r.Number)})
-	front := meta(space, r.Service.Name, with(labels, map[string]string{release.LabelAccess: string(r.Spec.Access)}))
+	front := meta(space, r.Service.Name, with(labels, admission(r.Spec)))
 	all := []object{
 		&corev1.Service{ObjectMeta: front, Spec: corev1.ServiceSpec{Selector: serviceSelector(r.Service), Ports: []corev1.ServicePort{open("http", 80)}}},
 		deployment(where, r, space, labels),
@@ -95,15 +95,41 @@ func deployment(where region.Key, r release.Release, space string, labels map[st
 		Replicas: new(int32(r.Spec.Replicas)), Selector: &metav1.LabelSelector{MatchLabels: serviceSelector(r.Service)},
 		Strategy: neverFewer(r.Spec.Replicas), MinReadySeconds: 1, RevisionHistoryLimit: new(int32(2)), ProgressDeadlineSeconds: new(int32(r.Spec.Deadline().Seconds())),
 		Template: corev1.PodTemplateSpec{Spec: pod, ObjectMeta: metav1.ObjectMeta{
-			Labels: labels, Annotations: map[string]string{release.LabelAccess: string(r.Spec.Access)}}},
+			Labels: labels, Annotations: asked(r.Spec)}},
 	}}
+}
+
+// admission is what gateways hold callers to, on Services and pods.
+func admission(s release.Spec) map[string]string {
+	marks := map[string]string{release.LabelAccess: string(s.Access)}
+	if s.Preflight != "" {
+		marks[release.LabelPreflight] = string(s.Preflight)
+	}
+	return marks
+}
+
+// asked is what a release asks of gateways, on its pods.
+func asked(s release.Spec) map[string]string {
+	marks := admission(s)
+	if s.Timeout > 0 {
+		marks[release.MarkTimeout] = s.Timeout.String()
+	}
+	if s.MaxBody > 0 {
+		marks[release.MarkMaxBody] = strconv.FormatInt(s.MaxBody, 10)
+	}
+	if s.Protocol == release.H2C {
+		marks[release.MarkProtocol] = string(s.Protocol)
+	}
+	return marks
 }
 
 // answers is what makes an instance ready: its health path answers, or, without one, its port takes a connection. So it does where the
 // program speaks HTTP/2 alone, which kubelets do not: there the gateway asks the health path.
 func answers(s release.Spec) *corev1.Probe {
 	if s.Health != "" && s.Protocol != release.H2C {
-		return asks(s.Health, "http", 1, 3)
+		probe := asks(s.Health, "http", 1, 3)
+		probe.HTTPGet.HTTPHeaders = []corev1.HTTPHeader{{Name: "X-Forwarded-Proto", Value: "https"}} // many send whoever comes without TLS elsewhere
+		return probe
 	}
 	probe := asks("", "http", 1, 3)
 	probe.ProbeHandler = corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromString("http")}}

@@ -93,6 +93,32 @@ func TestServiceIsAppliedAsTheReleaseSays(t *testing.T) {
 	}
 }
 
+// TestPodsSayWhatTheirReleaseAsksOfGateways, and nothing of what it does not ask.
+func TestPodsSayWhatTheirReleaseAsksOfGateways(t *testing.T) {
+	r := hello("asking", 1)
+	plain := applyService(t, r).Spec.Template.Annotations
+	if want := map[string]string{release.LabelAccess: "public"}; !maps.Equal(plain, want) {
+		t.Errorf("annotations %v, want %v", plain, want)
+	}
+	r.Number, r.Spec.Access, r.Spec.Preflight, r.Spec.Protocol = 2, release.ByKey, release.Public, release.H2C
+	r.Spec.Timeout, r.Spec.MaxBody = release.Duration(15*time.Minute), 150<<20
+	d := applyService(t, r)
+	want := map[string]string{release.LabelAccess: "key", release.LabelPreflight: "public", release.MarkProtocol: "h2c",
+		release.MarkTimeout: "15m0s", release.MarkMaxBody: "157286400"}
+	if got := d.Spec.Template.Annotations; !maps.Equal(got, want) {
+		t.Errorf("annotations %v, want %v", got, want)
+	}
+	s, err := admin.CoreV1().Services("project-asking").Get(t.Context(), "hello", metav1.GetOptions{})
+	if err != nil || s.Labels[release.LabelPreflight] != "public" {
+		t.Errorf("service %+v, %v", s.Labels, err)
+	}
+	r.Number, r.Spec = 3, release.Spec{Access: release.Public, Port: 9090, Replicas: 1, Health: "/up"}
+	d = applyService(t, r)
+	if h := d.Spec.Template.Spec.Containers[0].ReadinessProbe.HTTPGet.HTTPHeaders; len(h) != 1 || h[0].Name != "X-Forwarded-Proto" || h[0].Value != "https" {
+		t.Errorf("a program that sends callers to https is asked for its health with %v", h)
+	}
+}
+
 // How long a program may take to start is the release's to say; what speaks HTTP/2 alone is not asked for its health by kubelets, which
 // do not.
 func TestServiceMayTakeItsTimeToStart(t *testing.T) {

@@ -79,10 +79,8 @@ func (c *Client) partWaits(ctx context.Context, part region.Part) (string, error
 	if err != nil {
 		return "", err
 	}
-	if why.Words == "" {
-		why.Words = "its pods are being made or replaced"
-	}
-	return fmt.Sprintf("%s: %d of %d ready: %s", part, at.ready, at.desired, why.Words), nil
+	words := cmp.Or(why.OperatorWords(), "its instances are being made or replaced")
+	return fmt.Sprintf("%s: %d of %d ready: %s", part, at.ready, at.desired, words), nil
 }
 
 func (c *Client) partProgress(ctx context.Context, part region.Part) (progress, map[string]string, error) {

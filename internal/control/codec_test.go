@@ -240,10 +240,10 @@ func TestTemporalsErrorsAreTheFaultsThatTheyWere(t *testing.T) {
 		"no answer":          {context.DeadlineExceeded, fault.Unavailable, "did not answer in time"},
 		"no answer by grpc":  {serviceerror.NewDeadlineExceeded("context deadline exceeded"), fault.Unavailable, "did not answer in time"},
 		"too large":          {serviceerror.NewInvalidArgument("BadUpdate: blob size exceeds limit"), fault.Invalid, "blob size exceeds limit"},
-		"ended by an hand":   {fmt.Errorf("wait: %w", &temporal.TerminatedError{}), fault.Failed, "was ended before its work was done"},
-		"cancelled":          {temporal.NewCanceledError(), fault.Failed, "was ended before its work was done"},
-		"engine is away":     {serviceerror.NewUnavailable("connection refused"), fault.Unavailable, "the workflow engine does not answer"},
-		"something unheard":  {errors.New("x"), fault.Unavailable, "the workflow engine does not answer"},
+		"ended by an hand":   {fmt.Errorf("wait: %w", &temporal.TerminatedError{}), fault.Failed, "an operator ended the work before it was done"},
+		"cancelled":          {temporal.NewCanceledError(), fault.Failed, "an operator ended the work before it was done"},
+		"engine is away":     {serviceerror.NewUnavailable("connection refused"), fault.Unavailable, "the platform cannot work now: try again in a moment"},
+		"something unheard":  {errors.New("x"), fault.Unavailable, "the platform cannot work now: try again in a moment"},
 		"timed out activity": {fmt.Errorf("run: %w", temporal.NewTimeoutError(3, nil)), fault.Unavailable, "did not answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {

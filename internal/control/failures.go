@@ -118,11 +118,11 @@ func translate(err error) error {
 	case errors.As(err, &notFound):
 		return fault.Wrap(fault.NotFound, err, "nothing of that name is running")
 	case errors.As(err, &ended), errors.As(err, &canceled):
-		return fault.Wrap(fault.Failed, err, "the workflow was ended before its work was done")
+		return fault.Wrap(fault.Failed, err, "an operator ended the work before it was done")
 	case errors.As(err, &argument):
-		return fault.Wrap(fault.Invalid, err, "the workflow engine refuses the request: %s", argument.Error())
+		return fault.Wrap(fault.Invalid, err, "the platform cannot take the request: %s", argument.Error())
 	case errors.As(err, &timeout), errors.As(err, &deadline), errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(fault.Unavailable, err, "the workflow did not answer in time; the work itself goes on")
+		return fault.Wrap(fault.Unavailable, err, "the platform did not answer in time; the work itself goes on")
 	}
-	return fault.Wrap(fault.Unavailable, err, "the workflow engine does not answer")
+	return fault.Wrap(fault.Unavailable, err, "the platform cannot work now: try again in a moment")
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/dev/engine"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/machine"
 	"github.com/m3o/platform/internal/sandbox"
 	"github.com/m3o/platform/internal/store"
 )
@@ -97,16 +98,16 @@ func (c Config) checkClusters(ctx context.Context) error {
 	if c.Kubeconfig != "" {
 		return sandbox.CheckContexts(c.Kubeconfig, c.Contexts)
 	}
-	return confines(ctx)
+	return c.checkMachine(ctx)
 }
 
 // clouds are the sandbox's ports.
-func (c Config) clouds() []Port {
-	var ports []Port
+func (c Config) clouds() []machine.Port {
+	var ports []machine.Port
 	for what, number := range sandbox.Ports(c.Ports.Sandbox) {
-		ports = append(ports, Port{"sandbox, " + what, number})
+		ports = append(ports, machine.Port{What: "sandbox, " + what, Number: number})
 	}
-	slices.SortFunc(ports, func(a, b Port) int { return a.Number - b.Number })
+	slices.SortFunc(ports, func(a, b machine.Port) int { return a.Number - b.Number })
 	return ports
 }
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/machine"
 	"github.com/m3o/platform/internal/sandbox"
 	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 )
@@ -82,7 +83,7 @@ func (p place) plan() sandboxPlan {
 }
 
 func (p place) free() error {
-	return p.ports.free(p.t.Context(), filepath.Join(p.dir, "sandbox"), []Port{{"sandbox", p.ports.Sandbox}, {"sandbox, digitalocean", p.ports.Sandbox + 1}})
+	return p.ports.free(p.t.Context(), filepath.Join(p.dir, "sandbox"), []machine.Port{{What: "sandbox", Number: p.ports.Sandbox}, {What: "sandbox, digitalocean", Number: p.ports.Sandbox + 1}})
 }
 
 // sandbox finds or starts the place's sandbox, which is stopped when the test ends.
@@ -344,6 +345,23 @@ func holdFolder(t *testing.T, dir string) (unlock func()) {
 		t.Fatal(err)
 	}
 	return func() { file.Close() }
+}
+
+func TestTheCheckBeforeABuildLooksAtOurPorts(t *testing.T) {
+	p, err := NewPorts(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"API": p.API, "Temporal": p.Temporal, "Temporal UI": p.UI, "registry": p.Registry}
+	for _, port := range machine.Ports(100) {
+		if want[port.What] != port.Number {
+			t.Errorf("%s is looked for at %d, and listens at %d", port.What, port.Number, want[port.What])
+		}
+		delete(want, port.What)
+	}
+	if len(want) > 0 {
+		t.Errorf("nobody looks at %v", want)
+	}
 }
 
 func TestPortsAreMovedTogether(t *testing.T) {

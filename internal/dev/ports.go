@@ -2,14 +2,11 @@ package dev
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"strconv"
-	"strings"
-	"syscall"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/machine"
 )
 
 // Ports are where everything listens, on the loopback alone.
@@ -29,16 +26,10 @@ func NewPorts(offset int) (Ports, error) {
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 func URL(port int) string     { return "http://" + Address(port) }
 
-// Port is a port and what listens there.
-type Port struct {
-	What   string
-	Number int
-}
-
 // free says which of our ports somebody else holds, all at once. clouds are the sandbox's: what holds them may be the
 // sandbox of our own folder, from before.
-func (p Ports) free(ctx context.Context, folder string, clouds []Port) error {
-	wanted := []Port{{"API", p.API}, {"Temporal", p.Temporal}, {"Temporal UI", p.UI}, {"registry", p.Registry}}
+func (p Ports) free(ctx context.Context, folder string, clouds []machine.Port) error {
+	wanted := []machine.Port{{What: "API", Number: p.API}, {What: "Temporal", Number: p.Temporal}, {What: "Temporal UI", Number: p.UI}, {What: "registry", Number: p.Registry}}
 	found, err := sandboxAt(ctx, URL(p.Sandbox))
 	switch {
 	case err != nil: // nothing is there, or nothing that is a sandbox
@@ -46,20 +37,12 @@ func (p Ports) free(ctx context.Context, folder string, clouds []Port) error {
 	case found.Dir != folder:
 		return notOurs(found, URL(p.Sandbox))
 	}
-	var taken []string
-	for _, port := range wanted {
-		listener, err := net.Listen("tcp", Address(port.Number))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			taken = append(taken, fmt.Sprintf("%d (%s)", port.Number, port.What))
-			continue
-		}
-		if err != nil {
-			return fault.Wrap(fault.Unavailable, err, "cannot listen on %s", Address(port.Number))
-		}
-		listener.Close()
+	taken, err := machine.Taken(wanted)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "cannot %v", err)
 	}
 	if len(taken) > 0 {
-		return fault.New(fault.Conflict, "ports are taken: %s. Stop what holds them, or move ours: m3o dev --port-offset 100", strings.Join(taken, ", "))
+		return fault.New(fault.Conflict, "ports are taken: %s. "+machine.MovePorts, machine.Named(taken))
 	}
 	return nil
 }

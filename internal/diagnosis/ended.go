@@ -12,22 +12,31 @@ import (
 
 // ended explains a program that ended: how, how often, what it said last, and what helps.
 func (p patient) ended(status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, previous bool) Finding {
-	words := p.end(status.Name, t)
-	if status.RestartCount > 0 {
-		words += fmt.Sprintf(" (started %d times)", status.RestartCount+1)
-	}
 	said := p.witness.LastWords(p.ctx, p.pod, status.Name, previous)
-	if help := p.help(status.Name, said); help != "" {
-		words += ": " + help
+	found := ended(p.pod, status, t, said)
+	found.Said, found.Certain = said, status.RestartCount >= EnoughEnds
+	return found
+}
+
+// Ended says how a container's program ended and how often it was started, with what helps, as far as its last words tell. They themselves
+// are not in it.
+func Ended(pod *corev1.Pod, status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, said string) string {
+	return ended(pod, status, t, said).Words()
+}
+
+func ended(pod *corev1.Pod, status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, said string) Finding {
+	found := Finding{Cause: end(pod, status.Name, t), Help: help(pod, status.Name, said)}
+	if status.RestartCount > 0 {
+		found.Cause += fmt.Sprintf(" (started %d times)", status.RestartCount+1)
 	}
-	return Finding{Words: words + lastWords(said), Certain: status.RestartCount >= EnoughEnds}
+	return found
 }
 
 // end is how a program ended.
-func (p patient) end(container string, t *corev1.ContainerStateTerminated) string {
+func end(pod *corev1.Pod, container string, t *corev1.ContainerStateTerminated) string {
 	switch signal := signalOf(t); {
 	case t.Reason == "OOMKilled":
-		return "the program took more memory than " + p.memoryLimit(container) + " and was ended"
+		return "the program took more memory than " + memoryLimit(pod, container) + " and was ended"
 	case t.Reason == "StartError" || t.Reason == "ContainerCannotRun":
 		return "the program cannot be started: " + t.Message
 	case signal == syscall.SIGKILL:
@@ -49,30 +58,23 @@ func signalOf(t *corev1.ContainerStateTerminated) syscall.Signal {
 	return syscall.Signal(t.Signal)
 }
 
-func lastWords(said string) string {
-	if said == "" {
-		return ""
-	}
-	return "; its last words:\n" + said
-}
-
 // A port below 1024 is open to a program when it is the service's; any other that it asks for is not.
 var lowPort = regexp.MustCompile(`listen \w+ [^ ]*:(\d+): bind: permission denied`)
 
 // help is what the program's last words let us advise, "" when they say nothing that we know.
-func (p patient) help(container, said string) string {
+func help(pod *corev1.Pod, container, said string) string {
 	if low := lowPort.FindStringSubmatch(said); low != nil {
 		return fmt.Sprintf("it may not listen on port %s: listen on $PORT, or deploy with --port %s", low[1], low[1])
 	}
 	if holdsAny(strings.ToLower(said), "read-only file system", "readonly database", "permission denied") {
-		return "it may write into " + p.writable(container) + " alone, whose files go with the instance"
+		return "it may write into " + writable(pod, container) + " alone, whose files go with the instance"
 	}
 	return ""
 }
 
 // writable are the folders that a program may write into.
-func (p patient) writable(container string) string {
-	c := p.container(container)
+func writable(pod *corev1.Pod, container string) string {
+	c := containerOf(pod, container)
 	if c == nil || len(c.VolumeMounts) == 0 {
 		return "/tmp"
 	}
@@ -82,7 +84,7 @@ func (p patient) writable(container string) string {
 			continue
 		}
 		folder := m.MountPath
-		if limit := p.volumeLimit(m.Name); limit != "" {
+		if limit := volumeLimit(pod, m.Name); limit != "" {
 			folder += " (" + limit + ")"
 		}
 		folders = append(folders, folder)
@@ -91,8 +93,8 @@ func (p patient) writable(container string) string {
 }
 
 // volumeLimit is how large a volume may become, "" when nothing limits it.
-func (p patient) volumeLimit(name string) string {
-	for _, v := range p.pod.Spec.Volumes {
+func volumeLimit(pod *corev1.Pod, name string) string {
+	for _, v := range pod.Spec.Volumes {
 		if v.Name == name && v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil {
 			return amount(*v.EmptyDir.SizeLimit)
 		}
@@ -100,8 +102,8 @@ func (p patient) volumeLimit(name string) string {
 	return ""
 }
 
-func (p patient) memoryLimit(container string) string {
-	if c := p.container(container); c != nil && !c.Resources.Limits.Memory().IsZero() {
+func memoryLimit(pod *corev1.Pod, container string) string {
+	if c := containerOf(pod, container); c != nil && !c.Resources.Limits.Memory().IsZero() {
 		return "the " + amount(*c.Resources.Limits.Memory()) + " that an instance may use"
 	}
 	return "an instance may use"

@@ -15,10 +15,30 @@ const EnoughEnds = 2
 // longest bounds a finding's words, in bytes.
 const longest = 1200
 
-// Finding is why a pod is not ready. Words is "" for one that is.
+// Finding is why a pod is not ready. It is zero for one that is.
 type Finding struct {
-	Words   string
-	Certain bool // waiting longer cannot help
+	Cause   string
+	Help    string // what the developer of its program can do
+	Room    string // what whoever has the region can do, where its nodes are too small
+	Said    string // the program's last words
+	Certain bool   // waiting longer cannot help
+}
+
+// Words are all of the finding, for the developer of the program.
+func (f Finding) Words() string { return f.words(f.Help, f.Room) }
+
+// OperatorWords are the finding for somebody whose program it is not: without what its developer can do.
+func (f Finding) OperatorWords() string { return f.words(f.Room) }
+
+func (f Finding) words(steps ...string) string {
+	words := f.Cause
+	if steps = slices.DeleteFunc(steps, func(s string) bool { return s == "" }); len(steps) > 0 {
+		words += ": " + strings.Join(steps, ", or ")
+	}
+	if f.Said != "" {
+		words += "; its last words:\n" + f.Said
+	}
+	return Short(words)
 }
 
 // Witness tells what a pod's status does not hold. What it does not know is "".
@@ -34,9 +54,7 @@ func Of(ctx context.Context, pod *corev1.Pod, w Witness) Finding {
 	if pod.DeletionTimestamp != nil || Ready(pod) {
 		return Finding{}
 	}
-	found := patient{ctx: ctx, pod: pod, witness: w}.examine()
-	found.Words = Short(found.Words)
-	return found
+	return patient{ctx: ctx, pod: pod, witness: w}.examine()
 }
 
 // Worst is the worst of the findings about several pods: a certain one if there is any, else the first. Pods that were ended again and
@@ -53,7 +71,7 @@ func Worst(ctx context.Context, pods []corev1.Pod, w Witness) Finding {
 		if found.Certain {
 			return found
 		}
-		if first.Words == "" {
+		if first.Cause == "" {
 			first = found
 		}
 	}
@@ -77,11 +95,11 @@ type patient struct {
 func (p patient) examine() Finding {
 	for _, c := range p.pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return Finding{Words: p.homeless(c.Message)}
+			return unplaced(p.pod, c.Message)
 		}
 	}
 	if p.pod.Status.Phase == corev1.PodFailed {
-		return Finding{Words: p.evicted()}
+		return evicted(p.pod)
 	}
 	for i := range p.pod.Status.ContainerStatuses {
 		status := &p.pod.Status.ContainerStatuses[i]
@@ -95,7 +113,7 @@ func (p patient) examine() Finding {
 			return p.unready(status)
 		}
 	}
-	return Finding{Words: p.settingUp()}
+	return Finding{Cause: p.settingUp()}
 }
 
 // settingUp is said of a pod whose program was not started yet.
@@ -111,7 +129,7 @@ func (p patient) settingUp() string {
 func (p patient) waits(status *corev1.ContainerStatus, w *corev1.ContainerStateWaiting) Finding {
 	switch w.Reason {
 	case "InvalidImageName":
-		return Finding{Words: quoted(status.Image) + " is not the name of an image", Certain: true}
+		return Finding{Cause: quoted(status.Image) + " is not the name of an image", Certain: true}
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull", "RegistryUnavailable", "SignatureValidationFailed":
 		return p.pulls(status, w.Message)
 	case "CrashLoopBackOff":
@@ -119,9 +137,9 @@ func (p patient) waits(status *corev1.ContainerStatus, w *corev1.ContainerStateW
 			return p.ended(status, last, true)
 		}
 	case "ContainerCreating", "PodInitializing", "":
-		return Finding{Words: p.settingUp()}
+		return Finding{Cause: p.settingUp()}
 	}
-	return Finding{Words: "the program cannot be started: " + w.Message + " (" + w.Reason + ")", Certain: status.RestartCount >= EnoughEnds}
+	return Finding{Cause: "the program cannot be started: " + w.Message + " (" + w.Reason + ")", Certain: status.RestartCount >= EnoughEnds}
 }
 
 // pulls explains an image that does not come. While the kubelet waits to try again, the registry's own words are in a warning alone.
@@ -135,10 +153,10 @@ func (p patient) pulls(status *corev1.ContainerStatus, message string) Finding {
 		message += " (the registry speaks plain HTTP, which this node must be allowed for it)"
 	}
 	name := status.Image
-	if c := p.container(status.Name); c != nil && c.Image != "" {
+	if c := containerOf(p.pod, status.Name); c != nil && c.Image != "" {
 		name = c.Image
 	}
-	return Finding{Words: "the image " + name + " cannot be pulled: " + Short(message), Certain: hopeless(message)}
+	return Finding{Cause: "the image " + name + " cannot be pulled: " + Short(message), Certain: hopeless(message)}
 }
 
 // hopeless reports whether a registry's answer will be the same the next time.
@@ -147,10 +165,10 @@ func hopeless(words string) bool {
 		"access denied", "denied:", "does not exist", "no matching manifest", "no match for platform", "403 forbidden")
 }
 
-// container is the container's spec, nil when the pod does not say.
-func (p patient) container(name string) *corev1.Container {
-	for i := range p.pod.Spec.Containers {
-		if c := &p.pod.Spec.Containers[i]; c.Name == name {
+// containerOf is the container's spec, nil when the pod does not say.
+func containerOf(pod *corev1.Pod, name string) *corev1.Container {
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; c.Name == name {
 			return c
 		}
 	}

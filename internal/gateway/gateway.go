@@ -29,12 +29,19 @@ import (
 	"github.com/m3o/platform/internal/gateway/registry"
 	"github.com/m3o/platform/internal/gateway/upstream"
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/ticket"
 )
 
 // etcdBackoff is how soon we look for an etcd that was away. By itself the client would wait for up to two minutes.
 var etcdBackoff = grpc.ConnectParams{MinConnectTimeout: 3 * time.Second,
 	Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}}
+
+// What holds for a service that does not say otherwise.
+const (
+	DefaultMaxBody = 1 << 30         // bytes of a request's body
+	DefaultTimeout = 2 * time.Minute // how long an exchange may stand still
+)
 
 // Config is what a gateway needs. Zero values stand for the defaults that are named.
 type Config struct {
@@ -53,8 +60,10 @@ type Config struct {
 	Kubernetes kubernetes.Interface // nil: made from REST, or from the pod we run in
 	REST       *rest.Config
 
-	MaxBody        int64          // bytes of a request's body (100 MiB)
-	RequestTimeout time.Duration  // for one exchange, streams excepted (2m)
+	DefaultMaxBody int64          // bytes of a request's body, for services that do not say (1 GiB)
+	MaxBody        int64          // the most that a service may say (release.LargestBody)
+	DefaultTimeout time.Duration  // how long an exchange may stand still, for services that do not say (2m)
+	MaxTimeout     time.Duration  // the most that a service may say (release.MaxTimeout)
 	EndpointWait   time.Duration  // for an endpoint to appear (2s)
 	HeaderWait     time.Duration  // for a request's header to come (10s)
 	BodyWait       time.Duration  // for each piece of a request's body to come, until the answer begins (30s)
@@ -72,8 +81,10 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.DefaultProject = cmp.Or(c.DefaultProject, account.DefaultProject)
 	c.Listen = cmp.Or(c.Listen, ":8080")
-	c.MaxBody = cmp.Or(c.MaxBody, 100<<20)
-	c.RequestTimeout = cmp.Or(c.RequestTimeout, 2*time.Minute)
+	c.MaxBody = cmp.Or(c.MaxBody, release.LargestBody)
+	c.DefaultMaxBody = cmp.Or(c.DefaultMaxBody, min(DefaultMaxBody, c.MaxBody))
+	c.MaxTimeout = cmp.Or(c.MaxTimeout, time.Duration(release.MaxTimeout))
+	c.DefaultTimeout = cmp.Or(c.DefaultTimeout, min(DefaultTimeout, c.MaxTimeout))
 	c.EndpointWait = cmp.Or(c.EndpointWait, 2*time.Second)
 	c.HeaderWait = cmp.Or(c.HeaderWait, 10*time.Second)
 	c.BodyWait = cmp.Or(c.BodyWait, 30*time.Second)
@@ -95,12 +106,13 @@ func (c Config) validate() error {
 	wrong.Check(err == nil, "region", "%v", err)
 	wrong.Check(region.IsLabel(c.DefaultProject), "default project", "%q %s", c.DefaultProject, region.LabelRule)
 	wrong.Check(len(c.Etcd) > 0, "etcd", "names no endpoint")
-	wrong.Check(c.MaxBody > 0, "max body", "%v is not more than 0", c.MaxBody)
+	wrong.Check(c.DefaultMaxBody > 0 && c.DefaultMaxBody <= c.MaxBody, "default max body", "%v is not between 1 and %v, the most there may be", c.DefaultMaxBody, c.MaxBody)
+	wrong.Check(c.DefaultTimeout <= c.MaxTimeout, "default timeout", "%v is more than %v, the most there may be", c.DefaultTimeout, c.MaxTimeout)
 	wrong.Check(c.MaxConnections > 0, "max connections", "%v is not more than 0", c.MaxConnections)
 	for _, d := range []struct {
 		field string
 		value time.Duration
-	}{{"request timeout", c.RequestTimeout}, {"endpoint wait", c.EndpointWait}, {"header wait", c.HeaderWait}, {"body wait", c.BodyWait},
+	}{{"default timeout", c.DefaultTimeout}, {"max timeout", c.MaxTimeout}, {"endpoint wait", c.EndpointWait}, {"header wait", c.HeaderWait}, {"body wait", c.BodyWait},
 		{"drain delay", c.DrainDelay}, {"drain", c.Drain}} {
 		wrong.Check(d.value > 0, d.field, "%v is not more than 0", d.value)
 	}

@@ -105,7 +105,7 @@ func TestTicketForAnotherRegionOrBadTicketIsRefusedEvenByPublicServices(t *testi
 	}
 }
 
-func TestProjectComesFromTicketThenHostThenDefault(t *testing.T) {
+func TestProjectComesFromTheURLThenTheTicket(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, project := range []string{"default", "shop", "blog"} {
 		key := release.Key{Project: project, Name: "hello"}
@@ -114,16 +114,24 @@ func TestProjectComesFromTicketThenHostThenDefault(t *testing.T) {
 	}
 	w.awaitReady()
 	blog := w.ticket("blog", "call:blog/*")
-	for _, c := range []struct{ host, token, want string }{
-		{"", "", "default /"}, {"api.example.com", "", "default /"}, {"shop.api.example.com", "", "shop /"}, {"SHOP.api.m3o.localhost:8000", "", "shop /"},
-		{"shop.api.example.com", blog, "blog /"}, {"", blog, "blog /"}, {"1.2.3.4:80", "", "default /"},
+	for _, c := range []struct{ host, path, token, want string }{
+		{"", "/hello/", "", "default /"}, {"api.example.com", "/hello/", "", "default /"}, {"1.2.3.4:80", "/hello/", "", "default /"},
+		{"shop.api.example.com", "/hello/", "", "shop /"}, {"SHOP.api.m3o.localhost:8000", "/hello/", "", "shop /"},
+		{"", "/hello/", blog, "blog /"}, {"blog.api.example.com", "/hello/", blog, "blog /"},
+		{"shop.api.example.com", "/hello/", blog, `\"blog\", the URL leads to the project \"shop\"`},
+		{"", "/hello--shop/a", "", "shop /a"}, {"", "/hello--blog", blog, "blog /"}, {"", "/hello--default/", "", "default /"},
+		{"shop.api.example.com", "/hello--shop/", "", "shop /"}, {"", "/hello--shop/", w.ticket("", "call:*/*"), "shop /"},
+		{"shop.api.example.com", "/hello--blog/", "", `the host names the project \"shop\", the path the project \"blog\"`},
+		{"", "/hello--shop/", blog, `\"blog\", the URL leads to the project \"shop\"`},
+		{"", "/hello--nope/", "", `the project \"nope\" has no service \"hello\"`},
+		{"", "/hello---shop/", "", `has no service \"hello---shop\"`}, {"", "/hello--shop--blog/", "", "has no service"},
 	} {
-		r, _ := http.NewRequest(http.MethodGet, w.url+"/hello/", nil)
+		r, _ := http.NewRequest(http.MethodGet, w.url+c.path, nil)
 		if c.host != "" {
 			r.Host = c.host
 		}
-		if got := w.do(r, c.token); got.body != c.want {
-			t.Errorf("host %q: got %+v, want %q", c.host, got, c.want)
+		if got := w.do(r, c.token); got.body != c.want && (got.status < 400 || !strings.Contains(got.body, c.want)) {
+			t.Errorf("host %q, path %s: got %+v, want %q", c.host, c.path, got, c.want)
 		}
 	}
 	r, _ := http.NewRequest(http.MethodGet, w.url+"/hello/", nil)

@@ -117,7 +117,7 @@ func FuzzClaims(f *testing.F) {
 	g := &Gateway{}
 	f.Fuzz(func(t *testing.T, name string) {
 		in := (&http.Request{Method: http.MethodGet, RemoteAddr: "10.1.2.3:4000", Host: "here", Header: http.Header{name: {"a stranger's"}}}).WithContext(context.WithValue(t.Context(), callKey{},
-			&call{id: "id", path: "/", prefix: "/hello"}))
+			&call{id: "id", target: target{path: "/", prefix: "/hello"}}))
 		out := &httputil.ProxyRequest{In: in, Out: in.Clone(in.Context())}
 		out.In.URL, out.Out.URL = &url.URL{}, &url.URL{}
 		g.rewrite(out)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -39,12 +40,17 @@ func (g *Gateway) newProxy() *httputil.ReverseProxy {
 // rewrite makes the request that the service sees. Hop-by-hop headers are gone by now.
 func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	c := callOf(p.In.Context())
-	setPath(p.Out.URL, c.path)
+	setPath(p.Out.URL, c.target.path)
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the service reads it, not we
 	h := p.Out.Header
 	scrub(h)
 	scrub(p.Out.Trailer)
+	if c.body != nil && len(p.Out.Trailer) > 0 {
+		p.Out.ContentLength = -1 // in HTTP/1.1 only bodies in chunks have trailers
+		c.body.trailers(p.In.Trailer, p.Out.Trailer)
+	}
 	g.forward(p.In, h, c.prefix)
+	c.host = h["X-Forwarded-Host"][0]
 	h[requestID] = []string{c.id}
 	if c.ticket != nil {
 		delete(h, "Authorization")
@@ -62,7 +68,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	}
 }
 
-// answered notes that the answer has begun. A stream has no time limit from then on.
+// answered notes that the answer has begun, and follows what comes of it.
 func answered(r *http.Response) error {
 	c := callOf(r.Request.Context())
 	c.status = r.StatusCode
@@ -72,23 +78,17 @@ func answered(r *http.Response) error {
 			c.body.closing(r.Header)
 		}
 	}
-	if c.limit != nil && streams(r) {
-		c.limit.Stop()
+	c.answering.Store(true)
+	c.idle.moved()
+	if both, upgraded := r.Body.(io.ReadWriteCloser); upgraded {
+		r.Body = &conversation{both, &c.idle}
+	} else {
+		c.flow = flow{r.Body, &c.idle}
+		r.Body = &c.flow
 	}
+	c.relocate(r.Header, r.Request.Host)
 	r.Header[requestID] = []string{c.id}
 	return nil
-}
-
-func streams(r *http.Response) bool {
-	if r.StatusCode == http.StatusSwitchingProtocols {
-		return true
-	}
-	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	switch strings.TrimSpace(strings.ToLower(kind)) {
-	case "text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json", "multipart/x-mixed-replace":
-		return true
-	}
-	return false
 }
 
 func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/m3o/platform/internal/region"
+	"github.com/m3o/platform/internal/release"
 )
 
 // localDomain is the domain of entrypoints on one machine; names under .localhost lead there without any DNS.
@@ -15,24 +16,30 @@ const localDomain = "m3o.localhost"
 // serviceHeader names the service of a gRPC call, whose path has no room for it.
 const serviceHeader = "M3o-Service"
 
-// splitPath takes the service off a path as it was sent. What is left for the service begins with a slash.
-func splitPath(escaped string) (service, rest string, ok bool) {
-	path, ok := strings.CutPrefix(escaped, "/")
-	if !ok {
-		return "", "", false
-	}
-	service, rest, _ = strings.Cut(path, "/")
-	return service, "/" + rest, region.IsLabel(service)
+// target is what a request asks for.
+type target struct {
+	segment string // how it names the service: "till", or "till--shop"
+	prefix  string // taken off the path, "" when nothing was
+	path    string // what the service sees, escaped
+	bare    bool   // the path was the prefix alone, without a slash
 }
 
-// target says which service a request is for and what path the service sees.
-func target(r *http.Request) (service, prefix, rest string, ok bool) {
+// targetOf reads the target from the path as it was sent, or from the metadata of a gRPC call. What is left of the path for the service
+// begins with a slash.
+func targetOf(r *http.Request) target {
+	escaped := r.URL.EscapedPath()
 	if name := r.Header.Get(serviceHeader); name != "" && isGRPC(r) {
-		return name, "", r.URL.EscapedPath(), region.IsLabel(name)
+		return target{segment: name, path: escaped}
 	}
-	service, rest, ok = splitPath(r.URL.EscapedPath())
-	return service, "/" + service, rest, ok
+	segment, rest, slash := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
+	if !strings.HasPrefix(escaped, "/") {
+		segment = ""
+	}
+	return target{segment: segment, prefix: "/" + segment, path: "/" + rest, bare: !slash}
 }
+
+// service is the service that the target names, without a project where it names none; false where there can be no such service.
+func (t target) service() (release.Key, bool) { return release.ParseSegment(t.segment) }
 
 // projectOf reads the project from a host <project>.api.<domain>. Other hosts name none; a host that names one in a way
 // no project can be called is refused.

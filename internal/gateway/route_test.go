@@ -10,7 +10,7 @@ import (
 )
 
 func FuzzTarget(f *testing.F) {
-	for _, seed := range []string{"/hello/world", "/hello", "/", "", "*", "//hello", "/hello//x", "/hello%2Fworld", "/hello/a%2Fb", "/../hello", "/hello/../x", "/-/healthz", "/hello/%", "/héllo/"} {
+	for _, seed := range []string{"/hello/world", "/hello", "/", "", "*", "//hello", "/hello//x", "/hello%2Fworld", "/hello/a%2Fb", "/../hello", "/hello/../x", "/-/healthz", "/hello/%", "/héllo/", "/till--shop/x", "/till---shop/", "/a--b--c"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -19,12 +19,17 @@ func FuzzTarget(f *testing.F) {
 			return
 		}
 		r := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}
-		service, prefix, rest, ok := target(r)
+		to := targetOf(r)
+		key, ok := to.service()
 		if !ok {
 			return
 		}
-		if !region.IsLabel(service) || prefix != "/"+service || !strings.HasPrefix(rest, "/") {
-			t.Fatalf("%q: service %q, prefix %q, rest %q", raw, service, prefix, rest)
+		prefix, rest := to.prefix, to.path
+		if !region.IsLabel(key.Name) || key.Project != "" && !region.IsLabel(key.Project) || prefix != "/"+to.segment || !strings.HasPrefix(rest, "/") {
+			t.Fatalf("%q: service %+v, prefix %q, rest %q", raw, key, prefix, rest)
+		}
+		if key.Project == "" && prefix != "/"+key.Name || key.Project != "" && prefix != "/"+key.Name+"--"+key.Project {
+			t.Fatalf("%q: the prefix %q is read as %+v", raw, prefix, key)
 		}
 		if whole := u.EscapedPath(); prefix+rest != whole && prefix != whole {
 			t.Fatalf("%q: %q and %q are not the whole of %q", raw, prefix, rest, whole)

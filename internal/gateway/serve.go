@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,22 +25,24 @@ const statusGone = 499
 // maxListed bounds how many services an answer lists.
 const maxListed = 100
 
-var errTimeLimit = errors.New("the request took too long")
+var errIdle = errors.New("the exchange stood still for too long")
 
 // call is one request on its way through the gateway. What is done for it has it in its context.
 type call struct {
-	attempt upstream.Attempt
-	id      string
-	prefix  string // taken off the path
-	path    string // what the service sees, escaped
-	ticket  *ticket.Ticket
-	key     release.Key
-	known   bool // the service exists
-	status  int
-	began   time.Time
-	limit   *time.Timer
-	cancel  context.CancelCauseFunc
-	body    *patientBody
+	target
+	attempt   upstream.Attempt
+	id        string
+	host      string // that the caller used
+	ticket    *ticket.Ticket
+	key       release.Key
+	known     bool // the service exists
+	status    int
+	began     time.Time
+	idle      idle
+	cancel    context.CancelCauseFunc
+	body      *patientBody
+	flow      flow
+	answering atomic.Bool // the answer has begun
 }
 
 type callKey struct{}
@@ -83,9 +86,7 @@ func (g *Gateway) hurry(w http.ResponseWriter) {
 
 // finish counts the call, also when the answer broke off and the server is about to hear of it by a panic.
 func (g *Gateway) finish(c *call) {
-	if c.limit != nil {
-		c.limit.Stop()
-	}
+	c.idle.stop()
 	if c.cancel != nil {
 		g.running.end(c)
 		c.cancel(nil)
@@ -118,16 +119,18 @@ func (g *Gateway) admit(c *call, r *http.Request) *problem {
 	if p := g.recognise(c, r); p != nil {
 		return p
 	}
-	project, p := g.project(c, r)
+	c.target = targetOf(r)
+	named, ok := c.service()
+	project, p := g.project(c, r, named.Project)
 	if p != nil {
 		return p
 	}
 	if g.mirror.Suspended(project) {
 		return suspended(project)
 	}
-	service, prefix, path, ok := target(r)
-	c.key, c.prefix, c.path = release.Key{Project: project, Name: service}, prefix, path
+	c.key = release.Key{Project: project, Name: named.Name}
 	if !ok {
+		c.key.Name = c.segment
 		return g.unknown(c)
 	}
 	route, complete := g.table.Find(c.key)
@@ -175,24 +178,30 @@ func bearer(r *http.Request) (string, bool) {
 	return strings.TrimSpace(header[7:]), true
 }
 
-// project is that of the caller's ticket, else of the host, else the default one.
-func (g *Gateway) project(c *call, r *http.Request) (string, *problem) {
-	if c.ticket != nil && c.ticket.Project != "" {
-		return c.ticket.Project, nil
-	}
-	project, ok := projectOf(r.Host, g.config.Domain)
+// project is the one that the URL names, in its path or its host, else that of the caller's ticket, else the default one. A ticket of
+// one project is not good for URLs of another.
+func (g *Gateway) project(c *call, r *http.Request, inPath string) (string, *problem) {
+	inHost, ok := projectOf(r.Host, g.config.Domain)
 	if !ok {
 		return "", refusal(http.StatusNotFound, "the host %q names no project", r.Host)
 	}
-	if project == "" {
-		project = g.config.DefaultProject
+	if inPath != "" && inHost != "" && inPath != inHost {
+		return "", refusal(http.StatusNotFound, "the host names the project %q, the path the project %q", inHost, shorten(inPath))
 	}
-	return project, nil
+	project, caller := cmp.Or(inPath, inHost), ""
+	if c.ticket != nil {
+		caller = c.ticket.Project
+	}
+	if project != "" && caller != "" && project != caller {
+		return "", refusal(http.StatusForbidden, "the ticket is for the project %q, the URL leads to the project %q", caller, shorten(project))
+	}
+	return cmp.Or(project, caller, g.config.DefaultProject), nil
 }
 
 // allow checks access to a service that exists, and what is announced of the body.
 func (g *Gateway) allow(c *call, r *http.Request, route *upstream.Route) *problem {
-	if route.Access != release.Public {
+	c.attempt.Preflight = route.Access != release.Public && route.Preflight == release.Public && isPreflight(r)
+	if route.Access != release.Public && !c.attempt.Preflight {
 		if c.ticket == nil {
 			return refusal(http.StatusUnauthorized, "the service %q wants a ticket: call it with `m3o call`, or send one as a bearer token", c.key.Name)
 		}
@@ -201,16 +210,28 @@ func (g *Gateway) allow(c *call, r *http.Request, route *upstream.Route) *proble
 		}
 	}
 	if limit := g.maxBody(route); r.ContentLength > limit && !isGRPC(r) {
-		return refusal(http.StatusRequestEntityTooLarge, "the body has %d bytes, the service takes %d", r.ContentLength, limit)
+		return c.tooLarge(limit)
 	}
 	return nil
 }
 
+// isPreflight reports whether a browser asks if it may send another request, as CORS has it. A preflight has no body.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.ContentLength == 0 && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// tooLarge refuses a body, and says what would let it pass.
+func (c *call) tooLarge(limit int64) *problem {
+	return refusal(http.StatusRequestEntityTooLarge,
+		"the body is larger than the %d bytes that the service %q takes: its setting \"max_body\" (in m3o.yaml, or m3o run --max-body) allows more", limit, c.key.Name)
+}
+
 func (g *Gateway) maxBody(route *upstream.Route) int64 {
-	if route.MaxBody > 0 {
-		return route.MaxBody
-	}
-	return g.config.MaxBody
+	return min(cmp.Or(route.MaxBody, g.config.DefaultMaxBody), g.config.MaxBody)
+}
+
+func (g *Gateway) timeout(route *upstream.Route) time.Duration {
+	return min(cmp.Or(route.Timeout, g.config.DefaultTimeout), g.config.MaxTimeout)
 }
 
 // unknown says that there is no such service, and which there are, as far as the caller may call them.
@@ -245,23 +266,23 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	c.cancel = cancel
 	g.running.begin(c)
-	if !grpc { // a gRPC call has the deadline its caller gave it, and may be a stream that has none
-		limit := g.config.RequestTimeout
-		if c.attempt.Route.Timeout > 0 {
-			limit = c.attempt.Route.Timeout
+	control := http.NewResponseController(w)
+	c.idle.start(g.timeout(c.attempt.Route), func() {
+		c.cancel(errIdle)
+		if c.answering.Load() { // it may be the caller who takes nothing
+			_ = control.SetWriteDeadline(time.Now()) // a connection that was upgraded is not the server's any more
 		}
-		c.limit = time.AfterFunc(limit, func() { c.cancel(errTimeLimit) })
-	}
+	})
 	out := r.WithContext(context.WithValue(ctx, callKey{}, c))
-	if r.ContentLength != 0 && !grpc {
-		control := http.NewResponseController(w)
+	if r.ContentLength != 0 {
+		c.body = &patientBody{ReadCloser: r.Body, control: control, idle: &c.idle}
+		if !grpc { // of which a stream has any number of messages
+			c.body.ReadCloser = http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route))
+		}
 		if r.ProtoMajor == 1 {
 			// Without this the server drops what is left of the body when the answer begins, and so would break a
 			// service that answers while it reads.
 			_ = control.EnableFullDuplex() // it fails only on servers other than ours
-		}
-		c.body = &patientBody{ReadCloser: http.MaxBytesReader(w, r.Body, g.maxBody(c.attempt.Route)), control: control}
-		if r.ProtoMajor == 1 {
 			c.body.patience = g.config.BodyWait
 		}
 		defer c.body.end()
@@ -275,9 +296,12 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, c *call) {
 type patientBody struct {
 	io.ReadCloser
 	control  *http.ResponseController
+	idle     *idle
 	patience time.Duration // 0: no limit
 	over     atomic.Bool   // the exchange is
 	reading  sync.Mutex    // held by Read
+	came     http.Header   // trailers as the caller sends them, whose values come with the end
+	passed   http.Header   // those that the service gets
 	mu       sync.Mutex
 	open     bool // the answer has begun
 	late     bool // a piece did not come in time
@@ -292,8 +316,16 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	}
 	b.arm()
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.idle.moved()
+	}
 	if err != nil {
 		b.disarm()
+	}
+	if errors.Is(err, io.EOF) {
+		for name := range b.passed {
+			b.passed[name] = b.came[name]
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -301,6 +333,9 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	b.whole = b.whole || errors.Is(err, io.EOF)
 	return n, err
 }
+
+// trailers names the trailers that are passed on, before the body is read.
+func (b *patientBody) trailers(came, passed http.Header) { b.came, b.passed = came, passed }
 
 // end stops the transport, should it still read when the exchange is over: else the server would stop it, and lift the limit
 // to do so, before it reads what is left. Behind a whole body it is the server that reads, and must not be disturbed.
@@ -361,9 +396,10 @@ func (c *call) explain(ctx context.Context, err error) (*problem, bool) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return refusal(http.StatusRequestEntityTooLarge, "the body is longer than the %d bytes the service takes", tooLarge.Limit), true
-	case errors.Is(context.Cause(ctx), errTimeLimit):
-		return refusal(http.StatusGatewayTimeout, "the service did not answer in time"), true
+		return c.tooLarge(tooLarge.Limit), true
+	case errors.Is(context.Cause(ctx), errIdle):
+		return refusal(http.StatusGatewayTimeout,
+			"the exchange with the service %q stood still for %s: its setting \"timeout\" (in m3o.yaml, or m3o run --timeout) allows more", c.key.Name, c.idle.limit), true
 	case errors.Is(context.Cause(ctx), errSuspended):
 		return suspended(c.key.Project), true
 	case c.body.tooLate():

@@ -2,8 +2,10 @@ package release
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/answer"
 	"github.com/m3o/platform/internal/region"
 )
@@ -221,12 +223,29 @@ type Standing struct {
 	Version   int64  `json:"version"`
 }
 
-// URL is the service's base behind the region's gateway.
+// Segment is the first segment of a path that leads to the service behind a gateway: its name in the default project, else
+// <name>--<project>, which no name can be, and which is the label of its host.
+func (k Key) Segment() string {
+	if k.Project == account.DefaultProject {
+		return k.Name
+	}
+	return k.Name + joint + k.Project
+}
+
+// ParseSegment reads the first segment of a path. The key has no project where the segment names none; false where it leads to no
+// service whatever there is.
+func ParseSegment(segment string) (Key, bool) {
+	name, project, named := strings.Cut(segment, joint)
+	k := Key{Project: project, Name: name}
+	return k, region.IsLabel(name) && (!named || region.IsLabel(project) && !strings.Contains(project, joint))
+}
+
+// URL is the service's base behind the region's gateway, ending in a slash.
 func (p Placement) URL() string {
 	if p.Endpoint.API == "" {
 		return ""
 	}
-	return p.Endpoint.API + p.Release.Service.Name + "/"
+	return p.Endpoint.API + p.Release.Service.Segment() + "/"
 }
 
 // Ref names the release.

@@ -3,6 +3,6 @@
 //
 // A service is a name in a project that answers requests. A release is one numbered attempt to run one image with one
 // configuration; numbers are per service, allocated by the store, never used twice. A build turns a source into an image.
-// The package is not about how any of this is done. It imports nothing but fault, answer and region, and may
-// be imported by everything.
+// The package is not about how any of this is done. It imports nothing but fault, answer, region and account,
+// and may be imported by everything.
 package release

@@ -189,11 +189,23 @@ type Service struct {
 	UpdatedAt     time.Time `json:"updated_at"`
 }
 
+// In reports whether the service was placed in the region.
+func (s Service) In(r region.Region) bool {
+	return slices.ContainsFunc(s.Regions, func(p Placed) bool { return p.Region == r.Spec.Key().String() })
+}
+
 // Says reports whether the row says the same as another, whenever they were recorded.
 func (s Service) Says(other Service) bool {
 	return s.Key == other.Key && s.Status == other.Status && s.Access == other.Access && s.Current == other.Current &&
 		s.Latest == other.Latest && s.Message == other.Message && s.PartlyRemoved == other.PartlyRemoved && slices.Equal(s.Regions, other.Regions)
 }
+
+// Bounds of what a service may ask of gateways for itself. A region's own may be narrower.
+const (
+	MinTimeout  = Duration(time.Second)
+	MaxTimeout  = Duration(24 * time.Hour)
+	LargestBody = 64 << 30
+)
 
 // Limits of a request.
 const (
@@ -274,6 +286,8 @@ func (s Spec) check(c *fault.Checker) {
 	c.Check(s.Port >= 1 && s.Port <= 65535, "port", "%d is not a port", s.Port)
 	c.Check(s.Protocol == "" || s.Protocol == HTTP || s.Protocol == H2C, "protocol", "%.80q is neither \"http\" nor \"h2c\"", s.Protocol)
 	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
+	c.Check(s.Timeout == 0 || s.Timeout >= MinTimeout && s.Timeout <= MaxTimeout, "timeout", "%s is not between %s and %s", s.Timeout, MinTimeout, MaxTimeout)
+	c.Check(s.MaxBody >= 0 && s.MaxBody <= LargestBody, "max_body", "%d bytes are not between 1 and %d (64GiB)", s.MaxBody, int64(LargestBody))
 	c.Check(s.Start == 0 || s.Start >= MinStart && s.Start <= MaxStart, "start", "%s is not between %s and %s", s.Start, MinStart, MaxStart)
 	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "health", "%.80q is not a path", s.Health)
 	s.checkArgs(c)

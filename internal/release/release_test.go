@@ -77,6 +77,12 @@ func TestBadRequests(t *testing.T) {
 		"an access there is not":     {func(r *release.Request) { r.Spec.Access = "secret" }, `access: "secret" is neither "public" nor "key"`},
 		"a port":                     {func(r *release.Request) { r.Spec.Port = 70000 }, "port: 70000 is not a port"},
 		"a port below":               {func(r *release.Request) { r.Spec.Port = -1 }, "port: -1 is not a port"},
+		"preflights of some":         {func(r *release.Request) { r.Spec.Preflight = "some" }, `preflight: "some" is neither "public" nor "key"`},
+		"another protocol":           {func(r *release.Request) { r.Spec.Protocol = "grpc" }, `protocol: "grpc" is neither "http" nor "h2c"`},
+		"no time at all":             {func(r *release.Request) { r.Spec.Timeout = release.Duration(time.Millisecond) }, "timeout: 1ms is not between 1s and 24h"},
+		"days of standing still":     {func(r *release.Request) { r.Spec.Timeout = release.Duration(25 * time.Hour) }, "timeout: 25h is not between 1s and 24h"},
+		"bodies of less than none":   {func(r *release.Request) { r.Spec.MaxBody = -1 }, "max_body: -1 bytes are not between 1 and 68719476736 (64GiB)"},
+		"bodies of any size":         {func(r *release.Request) { r.Spec.MaxBody = 65 << 30 }, "max_body: 69793218560 bytes are not between 1 and 68719476736 (64GiB)"},
 		"too many replicas":          {func(r *release.Request) { r.Spec.Replicas = 51 }, "replicas: 51 is not between 1 and 50"},
 		"a start too soon":           {func(r *release.Request) { r.Spec.Start = release.Duration(9 * time.Second) }, "start: 9s is not between 10s and 30m"},
 		"a start too late":           {func(r *release.Request) { r.Spec.Start = release.Duration(time.Hour) }, "start: 1h is not between 10s and 30m"},
@@ -152,8 +158,32 @@ func TestURLs(t *testing.T) {
 	if got := p.URL(); got != "http://lon1/hello/" {
 		t.Errorf("the URL is %s", got)
 	}
+	p.Release.Service = release.Key{Project: "shop", Name: "till"}
+	if got := p.URL(); got != "http://lon1/till--shop/" {
+		t.Errorf("outside the default project the URL is %s", got)
+	}
 	if p.Endpoint.API = ""; p.URL() != "" {
 		t.Error("a region without a gateway has a URL")
+	}
+}
+
+func TestTheFirstSegmentOfAPathNamesAService(t *testing.T) {
+	for segment, want := range map[string]release.Key{
+		"hello": {Name: "hello"}, "till--shop": {Project: "shop", Name: "till"}, "a-b--c-d": {Project: "c-d", Name: "a-b"},
+	} {
+		if key, ok := release.ParseSegment(segment); !ok || key != want {
+			t.Errorf("%s: %+v, %t", segment, key, ok)
+		}
+	}
+	for _, key := range []release.Key{{Project: "default", Name: "hello"}, {Project: "shop", Name: "till"}} {
+		if back, ok := release.ParseSegment(key.Segment()); !ok || back.Name != key.Name || (back.Project != "" && back.Project != key.Project) {
+			t.Errorf("%s is read as %+v", key.Segment(), back)
+		}
+	}
+	for _, wrong := range []string{"", "-", "--", "till--", "--shop", "till---shop", "a--b--c", "Till", "a/b"} {
+		if key, ok := release.ParseSegment(wrong); ok {
+			t.Errorf("%q is read as %+v", wrong, key)
+		}
 	}
 }
 

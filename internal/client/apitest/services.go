@@ -88,7 +88,7 @@ func (s services) bringOut(ctx context.Context, r release.Release, v release.Ser
 	r.Status = release.Ready
 	for i := range r.Regions {
 		p := &r.Regions[i]
-		p.Status, p.URL = release.Ready, s.gateway(p.Region)+r.Service.Name+"/"
+		p.Status, p.URL = release.Ready, s.gateway(p.Region)+r.Service.Segment()+"/"
 		if s.Place == nil {
 			continue
 		}

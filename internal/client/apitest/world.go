@@ -41,6 +41,9 @@ type World struct {
 	Place     func(regionName string, r release.Release) error
 	Remove    func(service string) error // why a kill fails
 	Progress  release.Progress           // what every service says that it is at
+	Lines     int                        // how many lines every instance has printed; 3 when it is 0
+
+	Registered map[string][]string // services that registered themselves, by the region's name
 
 	Store *store.Store
 	URL   string

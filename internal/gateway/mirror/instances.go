@@ -17,20 +17,20 @@ import (
 
 // Services says where everything runs that Kubernetes runs: the ready instances, and all services there are with who may
 // call them, since one without a ready instance is known all the same. False until the cluster has been read.
-func (m *Mirror) Services() (instances []registry.Instance, known map[release.Key]release.Access, synced bool) {
+func (m *Mirror) Services() (instances []registry.Instance, known map[release.Key]registry.Admission, synced bool) {
 	all := m.allSlices()
 	// The same pod may be in two slices for a moment, and in one of each address family for good: the first one counts.
 	slices.SortFunc(all, func(a, b *discoveryv1.EndpointSlice) int {
 		return cmp.Or(cmp.Compare(a.AddressType, b.AddressType), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	seen := map[string]bool{}
-	known = map[release.Key]release.Access{}
+	known = map[release.Key]registry.Admission{}
 	for _, slice := range all {
 		key, ok := owner(slice)
 		if !ok {
 			continue
 		}
-		known[key] = registry.Access(mark([]map[string]string{slice.Labels, slice.Annotations}, release.LabelAccess))
+		known[key] = admission(slice.Labels, slice.Annotations)
 		for _, i := range m.ready(key, slice) {
 			if id := i.Key(); !seen[id] {
 				seen[id], instances = true, append(instances, i)
@@ -38,6 +38,11 @@ func (m *Mirror) Services() (instances []registry.Instance, known map[release.Ke
 		}
 	}
 	return instances, known, m.Synced()
+}
+
+// admission reads who may call from marks, of which the first that says something counts.
+func admission(marks ...map[string]string) registry.Admission {
+	return registry.Admission{Access: registry.Access(mark(marks, release.LabelAccess)), Preflight: registry.Access(mark(marks, release.LabelPreflight))}
 }
 
 // owner is the service a slice speaks for, if it may.
@@ -78,11 +83,11 @@ func instance(key release.Key, id, address string, slice *discoveryv1.EndpointSl
 	if pod != nil {
 		marks = []map[string]string{pod.Labels, pod.Annotations, slice.Labels, slice.Annotations}
 	}
-	i := registry.Instance{Service: key, ID: id, Address: address, Mirrored: true,
-		Access:  registry.Access(mark(marks, release.LabelAccess)),
-		Timeout: registry.Timeout(mark(marks, MarkTimeout)),
-		MaxBody: registry.MaxBody(mark(marks, MarkMaxBody)),
-		HTTP2:   mark(marks, MarkProtocol) == "h2c",
+	may := admission(marks...)
+	i := registry.Instance{Service: key, ID: id, Address: address, Mirrored: true, Access: may.Access, Preflight: may.Preflight,
+		Timeout: registry.Timeout(mark(marks, release.MarkTimeout)),
+		MaxBody: registry.MaxBody(mark(marks, release.MarkMaxBody)),
+		HTTP2:   mark(marks, release.MarkProtocol) == string(release.H2C),
 	}
 	if n, err := strconv.Atoi(mark(marks, release.LabelRelease)); err == nil && n > 0 {
 		i.Release = n

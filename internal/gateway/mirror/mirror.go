@@ -28,14 +28,6 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// What a pod asks of the gateway, beside release's labels. Access, timeout, body limit and protocol may be labels or annotations of the pod,
-// or labels or annotations of the slice (which has the labels of its Service).
-const (
-	MarkTimeout  = "m3o.dev/timeout"
-	MarkMaxBody  = "m3o.dev/max-body"
-	MarkProtocol = "m3o.dev/protocol"
-)
-
 // PortName is the port of a slice that requests are sent to, where there are several.
 const PortName = "http"
 

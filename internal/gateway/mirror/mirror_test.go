@@ -19,7 +19,7 @@ import (
 
 func pod(namespace, name string, change func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: "uid", Labels: map[string]string{
-		release.LabelProject: "shop", release.LabelService: "till", release.LabelRelease: "7", release.LabelAccess: "public", MarkTimeout: "5s"}},
+		release.LabelProject: "shop", release.LabelService: "till", release.LabelRelease: "7", release.LabelAccess: "public", release.MarkTimeout: "5s"}},
 		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "till"}}},
 		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
 	if change != nil {

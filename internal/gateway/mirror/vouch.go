@@ -46,9 +46,18 @@ func (m *Mirror) Vouch(i registry.Instance) (registry.Instance, bool) {
 		m.logger.Error("pods cannot be looked up", "error", err.Error())
 	}
 	for _, object := range pods {
-		if pod, ok := object.(*corev1.Pod); !ok || registry.Access(mark([]map[string]string{pod.Labels, pod.Annotations}, release.LabelAccess)) != release.Public {
-			i.Access = release.ByKey
+		may := registry.Admission{Access: release.ByKey, Preflight: release.ByKey}
+		if pod, ok := object.(*corev1.Pod); ok {
+			may = admission(pod.Labels, pod.Annotations)
 		}
+		i.Access, i.Preflight = stricter(i.Access, may.Access), stricter(i.Preflight, may.Preflight)
 	}
 	return i, len(pods) > 0
+}
+
+func stricter(a, b release.Access) release.Access {
+	if a == release.Public {
+		return b
+	}
+	return a
 }

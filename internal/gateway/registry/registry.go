@@ -35,7 +35,8 @@ const (
 // Names in the metadata of services and nodes. Protocol is go-micro's own; the rest are ours.
 const (
 	metaAccess    = "access"    // of a service: "public" or "key"
-	metaTimeout   = "timeout"   // of a service: how long one request may take ("30s")
+	metaPreflight = "preflight" // of a service: who may send CORS preflights, "public" or "key"
+	metaTimeout   = "timeout"   // of a service: how long one exchange may stand still ("30s")
 	metaMaxBody   = "max_body"  // of a service: bytes of one request's body
 	metaProtocol  = "protocol"  // of a node: "grpc" and "h2c" are spoken to in HTTP/2
 	metaRelease   = "release"   // of a node: the number of its release
@@ -61,17 +62,25 @@ type Node struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
+// Admission is who may call a service, and who may send it CORS preflights: browsers send those without a ticket, whatever they are
+// to send afterwards.
+type Admission struct {
+	Access    release.Access
+	Preflight release.Access
+}
+
 // Instance is one address that requests to a service can be sent to.
 type Instance struct {
-	Service  release.Key
-	ID       string
-	Address  string // ip:port
-	Release  int    // 0: not one of ours
-	Access   release.Access
-	HTTP2    bool          // speaks HTTP/2 without TLS, always
-	Timeout  time.Duration // 0: the gateway's own limit
-	MaxBody  int64         // 0: the gateway's own limit
-	Mirrored bool          // written by a gateway for Kubernetes
+	Service   release.Key
+	ID        string
+	Address   string // ip:port
+	Release   int    // 0: not one of ours
+	Access    release.Access
+	Preflight release.Access
+	HTTP2     bool          // speaks HTTP/2 without TLS, always
+	Timeout   time.Duration // 0: the gateway's own limit
+	MaxBody   int64         // 0: the gateway's own limit
+	Mirrored  bool          // written by a gateway for Kubernetes
 }
 
 // Key is where the node of a service lies. go-micro turns slashes in names into hyphens.
@@ -95,6 +104,9 @@ func (i Instance) Encode() []byte {
 	}
 	if i.HTTP2 {
 		node.Metadata[metaProtocol] = "h2c"
+	}
+	if i.Preflight == release.Public {
+		s.Metadata[metaPreflight] = string(i.Preflight)
 	}
 	if i.Timeout > 0 {
 		s.Metadata[metaTimeout] = i.Timeout.String()
@@ -153,10 +165,11 @@ func (s Service) instance(service release.Key, node Node) (Instance, error) {
 		return Instance{}, err
 	}
 	i := Instance{Service: service, ID: node.ID, Address: node.Address, Access: Access(s.Metadata[metaAccess]),
-		HTTP2:    slices.Contains([]string{"grpc", "h2c"}, node.Metadata[metaProtocol]),
-		Timeout:  Timeout(s.Metadata[metaTimeout]),
-		MaxBody:  MaxBody(s.Metadata[metaMaxBody]),
-		Mirrored: node.Metadata[metaRegistrar] == registrarName,
+		Preflight: Access(s.Metadata[metaPreflight]),
+		HTTP2:     slices.Contains([]string{"grpc", "h2c"}, node.Metadata[metaProtocol]),
+		Timeout:   Timeout(s.Metadata[metaTimeout]),
+		MaxBody:   MaxBody(s.Metadata[metaMaxBody]),
+		Mirrored:  node.Metadata[metaRegistrar] == registrarName,
 	}
 	if n, err := strconv.Atoi(node.Metadata[metaRelease]); err == nil && n > 0 {
 		i.Release = n
@@ -181,7 +194,7 @@ func Access(word string) release.Access {
 	return release.ByKey
 }
 
-// Timeout reads a time limit for requests; 0 when there is none, or none that makes sense.
+// Timeout reads how long an exchange may stand still; 0 when there is none, or none that makes sense.
 func Timeout(word string) time.Duration {
 	d, err := time.ParseDuration(word)
 	if err != nil || d < time.Millisecond || d > 24*time.Hour {

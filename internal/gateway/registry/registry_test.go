@@ -13,11 +13,11 @@ import (
 var till = release.Key{Project: "shop", Name: "till"}
 
 func TestInstancesAreWrittenAsGoMicroReadsThem(t *testing.T) {
-	i := Instance{Service: till, ID: "till-7", Address: "10.0.0.7:8080", Release: 3, Access: release.Public, Timeout: 30 * time.Second, MaxBody: 10, Mirrored: true}
+	i := Instance{Service: till, ID: "till-7", Address: "10.0.0.7:8080", Release: 3, Access: release.Public, Preflight: release.Public, Timeout: 30 * time.Second, MaxBody: 10, Mirrored: true}
 	if got, want := i.Key(), "/micro/registry/shop.till/till-7"; got != want {
 		t.Errorf("key %s, want %s", got, want)
 	}
-	want := `{"name":"shop.till","version":"3","metadata":{"access":"public","max_body":"10","timeout":"30s"},"endpoints":[],` +
+	want := `{"name":"shop.till","version":"3","metadata":{"access":"public","max_body":"10","preflight":"public","timeout":"30s"},"endpoints":[],` +
 		`"nodes":[{"id":"till-7","address":"10.0.0.7:8080","metadata":{"protocol":"http","registrar":"m3o","release":"3"}}]}`
 	if got := string(i.Encode()); got != want {
 		t.Errorf("value\n%s\nwant\n%s", got, want)
@@ -40,7 +40,7 @@ func TestServicesThatRegisterThemselvesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Instance{Service: release.Key{Project: "default", Name: "greeter"}, ID: "greeter-7c1f5cd9-2e7c-4a2a-9df2-7f2b4c7f9a11",
-		Address: "10.0.0.9:41234", Access: release.ByKey, HTTP2: true}
+		Address: "10.0.0.9:41234", Access: release.ByKey, Preflight: release.ByKey, HTTP2: true}
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("got %+v", got)
 	}

@@ -24,10 +24,11 @@ var ErrNoEndpoint = errors.New("no endpoint is ready")
 // the connection broke before the answer began, if its method is idempotent and nothing of a body was sent. In every
 // other case the service may have acted on it, so the failure is the caller's to judge.
 type Attempt struct {
-	Table *Table
-	Route *Route
-	HTTP2 bool          // speak HTTP/2 to it
-	Wait  time.Duration // how long to wait, in all, for an endpoint to appear
+	Table     *Table
+	Route     *Route
+	Preflight bool          // it may be sent only because it is a CORS preflight
+	HTTP2     bool          // speak HTTP/2 to it
+	Wait      time.Duration // how long to wait, in all, for an endpoint to appear
 
 	tried    []*Endpoint
 	room     [maxRetries + 1]*Endpoint
@@ -95,7 +96,7 @@ func (a *Attempt) await(ctx context.Context) *Endpoint {
 	for {
 		route := a.Table.wait(ctx, a.Route.Service, a.tried)
 		// Whether the caller may call was decided by the route as it was: one that became stricter is not for him.
-		if route == nil || (route.Access != a.Route.Access && route.Access != release.Public) {
+		if route == nil || !a.admitted(route) {
 			return nil
 		}
 		a.Route = route
@@ -103,6 +104,16 @@ func (a *Attempt) await(ctx context.Context) *Endpoint {
 			return endpoint
 		}
 	}
+}
+
+func (a *Attempt) admitted(by *Route) bool {
+	switch {
+	case by.Access == release.Public:
+		return true
+	case a.Preflight:
+		return by.Preflight == release.Public
+	}
+	return by.Access == a.Route.Access
 }
 
 // again copies a request for another try: what the transport may still hold of the first must not change under it.

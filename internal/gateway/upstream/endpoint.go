@@ -135,6 +135,7 @@ func (e *Endpoint) Probe(ctx context.Context, path string) error {
 		return fmt.Errorf("health path: %w", err)
 	}
 	r.Header.Set("User-Agent", "m3o-gateway")
+	r.Header.Set("X-Forwarded-Proto", "https") // it may send whoever comes without TLS elsewhere
 	resp, err := e.send(r, false)
 	if err != nil {
 		return err

@@ -30,9 +30,10 @@ const maxWaiting = 4096
 type Route struct {
 	Service   release.Key
 	Access    release.Access
-	Timeout   time.Duration // 0: the gateway's own limit
-	MaxBody   int64         // 0: the gateway's own limit
-	Managed   bool          // Kubernetes runs it
+	Preflight release.Access // who may send CORS preflights
+	Timeout   time.Duration  // 0: the gateway's own limit
+	MaxBody   int64          // 0: the gateway's own limit
+	Managed   bool           // Kubernetes runs it
 	Endpoints []*Endpoint
 	until     time.Time // for a service that is only remembered
 }
@@ -64,13 +65,13 @@ func New(options Options) *Table {
 //
 // For a service that Kubernetes runs only the instances from there count: neither a pod that is not ready nor a stranger
 // gets its requests by writing into the registry.
-func (t *Table) Set(instances []registry.Instance, managed map[release.Key]release.Access, complete bool) {
+func (t *Table) Set(instances []registry.Instance, managed map[release.Key]registry.Admission, complete bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old, now := t.current.Load(), t.now()
 	next := &contents{routes: map[release.Key]*Route{}, complete: complete, replaced: make(chan struct{})}
-	for key, access := range managed {
-		next.routes[key] = &Route{Service: key, Access: access, Managed: true}
+	for key, may := range managed {
+		next.routes[key] = &Route{Service: key, Access: may.Access, Preflight: may.Preflight, Managed: true}
 	}
 	kept := old.endpoints()
 	for _, i := range instances {
@@ -88,7 +89,7 @@ func (t *Table) Set(instances []registry.Instance, managed map[release.Key]relea
 func (t *Table) add(c *contents, i registry.Instance, kept map[registry.Instance]*Endpoint) {
 	route := c.routes[i.Service]
 	if route == nil {
-		route = &Route{Service: i.Service, Access: i.Access}
+		route = &Route{Service: i.Service}
 		c.routes[i.Service] = route
 	}
 	if route.Managed && !i.Mirrored {
@@ -100,11 +101,14 @@ func (t *Table) add(c *contents, i registry.Instance, kept map[registry.Instance
 	// While two releases run, the stricter access and the larger of the limits they name hold for both, so that no request of
 	// one is refused for the smaller limit of the other.
 	if len(route.Endpoints) == 0 {
-		route.Access, route.Timeout, route.MaxBody = i.Access, i.Timeout, i.MaxBody
+		route.Access, route.Preflight, route.Timeout, route.MaxBody = i.Access, i.Preflight, i.Timeout, i.MaxBody
 	} else {
 		route.Timeout, route.MaxBody = max(route.Timeout, i.Timeout), max(route.MaxBody, i.MaxBody)
 		if i.Access != release.Public {
 			route.Access = i.Access
+		}
+		if i.Preflight != release.Public {
+			route.Preflight = i.Preflight
 		}
 	}
 	endpoint, ok := kept[i]
@@ -132,7 +136,7 @@ func (c *contents) carry(next *contents, now time.Time) {
 		switch {
 		case ok || before.Managed:
 		case before.until.IsZero():
-			next.routes[key] = &Route{Service: key, Access: before.Access, until: now.Add(remembered)}
+			next.routes[key] = &Route{Service: key, Access: before.Access, Preflight: before.Preflight, until: now.Add(remembered)}
 		case now.Before(before.until):
 			next.routes[key] = before
 		}

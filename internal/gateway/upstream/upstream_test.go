@@ -104,7 +104,7 @@ func TestServicesThatRegisterThemselvesAreRememberedForAWhile(t *testing.T) {
 		}
 		now = now.Add(-c.after)
 	}
-	table.Set(nil, map[release.Key]release.Access{till: release.Public}, true)
+	table.Set(nil, map[release.Key]registry.Admission{till: {Access: release.Public}}, true)
 	table.Set(nil, nil, true)
 	if route, _ := table.Find(till); route != nil {
 		t.Error("a service that Kubernetes ran is still known after it was deleted")
@@ -113,7 +113,7 @@ func TestServicesThatRegisterThemselvesAreRememberedForAWhile(t *testing.T) {
 
 func TestWaitEndsWithTheRightThing(t *testing.T) {
 	table := New(Options{})
-	table.Set(nil, map[release.Key]release.Access{till: release.Public}, true)
+	table.Set(nil, map[release.Key]registry.Admission{till: {Access: release.Public}}, true)
 	route, _ := table.Find(till)
 	choose := func(access release.Access, appear func()) *Endpoint {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -126,10 +126,10 @@ func TestWaitEndsWithTheRightThing(t *testing.T) {
 		return func() {
 			i := instance(1)
 			i.Access, i.Mirrored = access, true
-			table.Set([]registry.Instance{i}, map[release.Key]release.Access{till: route.Access}, true)
+			table.Set([]registry.Instance{i}, map[release.Key]registry.Admission{till: {Access: route.Access}}, true)
 		}
 	}
-	empty := func() { table.Set(nil, map[release.Key]release.Access{till: route.Access}, true) }
+	empty := func() { table.Set(nil, map[release.Key]registry.Admission{till: {Access: route.Access}}, true) }
 	if choose(release.Public, ready(release.Public)) == nil {
 		t.Error("an endpoint that appears is not taken")
 	}

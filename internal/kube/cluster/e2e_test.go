@@ -74,6 +74,7 @@ func TestCluster(t *testing.T) {
 		{"readiness decides who is behind a service", readinessDecides},
 		{"a pod of another user gets its files", otherUserGetsFiles},
 		{"pods are nobody on the machine", podsAreNobody},
+		{"a container that outgrows its memory is started again", memoryOutgrowsLimit},
 		{"a volume that outgrows its limit ends its pod", volumeOutgrowsLimit},
 		{"a rolling update loses no request", rollingUpdateLosesNothing},
 		{"a node that dies comes back", nodeComesBack},
@@ -119,7 +120,7 @@ func nodesAsOrdered(t *testing.T, w *world) {
 	}
 	eventually(t, soon, func() error {
 		node, err := w.client.CoreV1().Nodes().Get(t.Context(), "node-a", metav1.GetOptions{})
-		if err == nil && node.Annotations["m3o.dev/enforces-limits"] != "false" {
+		if err == nil && node.Annotations["m3o.dev/enforces-limits"] != "memory" {
 			err = fmt.Errorf("annotations are %v", node.Annotations)
 		}
 		return err

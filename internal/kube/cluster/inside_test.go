@@ -91,7 +91,7 @@ func TestNodePatch(t *testing.T) {
 		t.Errorf("labels are patched with %v, not %v", patch["labels"], labels)
 	}
 	annotations := map[string]any{
-		ownedLabels: "changed,kept,new", "m3o.dev/enforces-network-policy": "false", "m3o.dev/enforces-limits": "false",
+		ownedLabels: "changed,kept,new", "m3o.dev/enforces-network-policy": "false", "m3o.dev/enforces-limits": "memory",
 	}
 	if !reflect.DeepEqual(patch["annotations"], annotations) {
 		t.Errorf("annotations are patched with %v", patch["annotations"])

@@ -120,6 +120,32 @@ func volumeOutgrowsLimit(t *testing.T, w *world) {
 	}
 }
 
+// memoryOutgrowsLimit: the container is ended, in the words that kubectl shows,
+// and its pod stays and starts it again.
+func memoryOutgrowsLimit(t *testing.T, w *world) {
+	eater := w.deployment("eater", 1, "one")
+	eater.Spec.Template.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}
+	w.create(t, eater)
+	w.waitRollout(t, "eater", 1)
+	name := w.pod(t, "eater")
+	if _, err := w.ask(t.Context(), "eater", "/eat?bytes=20000000"); err != nil {
+		t.Fatal(err)
+	}
+	w.ask(t.Context(), "eater", "/eat?bytes=200000000") // whether it answers before it is ended is its luck
+	eventually(t, soon, func() error {
+		pod, err := w.client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		status := pod.Status.ContainerStatuses[0]
+		last := status.LastTerminationState.Terminated
+		if last == nil || last.Reason != "OOMKilled" || last.ExitCode != 137 || status.RestartCount != 1 || !status.Ready {
+			err = fmt.Errorf("its container is reported as %+v", status)
+		}
+		return err
+	})
+}
+
 // evictionOf is what the kubelet said when it evicted the pod.
 func (w *world) evictionOf(ctx context.Context, pod string) (string, error) {
 	events, err := w.client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=Evicted,involvedObject.name=" + pod})

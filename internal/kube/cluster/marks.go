@@ -22,7 +22,7 @@ const ownedLabels = "m3o.dev/labels"
 // limitations are said on every node, for users who expect a cloud's.
 var limitations = map[string]string{
 	"m3o.dev/enforces-network-policy": "false",
-	"m3o.dev/enforces-limits":         "false",
+	"m3o.dev/enforces-limits":         "memory", // and not the CPU's
 }
 
 // markNode makes the node carry the wanted labels and our annotations. The kubelet

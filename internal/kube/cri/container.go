@@ -61,6 +61,7 @@ type container struct {
 	// The rest is guarded by the server's lock.
 	now      containerState
 	starting bool
+	outgrown bool // it was killed for its memory
 	process  *process.Process
 	spaces   process.Namespaces
 	output   *output.Output

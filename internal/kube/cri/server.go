@@ -10,7 +10,8 @@
 // the kubelet what has been, and clean up.
 //
 // It is not a runtime for the machine's cgroups, devices or security modules.
-// Limits of memory and CPU are stored and reported, not enforced; seccomp and
+// A container that holds more memory than its limit is ended, a moment after it
+// does (memory.go); limits of CPU are stored and reported, not enforced. Seccomp and
 // AppArmor profiles, SELinux labels and supplementary groups are ignored;
 // privileged containers, host process namespaces and user namespaces asked for
 // by a pod are refused. All files belong to the one user there is, whatever
@@ -171,6 +172,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(listener) }()
 	go func() { failed <- web.Serve(s.streamListener) }()
+	go s.watchMemory(ctx)
 	var err error
 	select {
 	case <-ctx.Done():

@@ -176,6 +176,9 @@ func (s *Server) watchContainer(c *container, pipes *pipes) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.outgrown && code == killedExit {
+		reason = outgrownReason
+	}
 	c.spaces.Close()
 	c.spaces = process.Namespaces{}
 	c.stdin, c.terminal = nil, nil

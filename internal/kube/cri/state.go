@@ -18,7 +18,8 @@ import (
 
 const (
 	stateFile = "state.json"
-	// killedExit is the exit code of a container that ended with its node.
+	// killedExit is the exit code of a container that was killed, or ended
+	// with its node.
 	killedExit = 137
 )
 

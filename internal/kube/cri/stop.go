@@ -96,8 +96,8 @@ func (s *runtimeService) ReopenContainerLog(_ context.Context, r *runtimeapi.Reo
 	return &runtimeapi.ReopenContainerLogResponse{}, nil
 }
 
-// UpdateContainerResources stores the limits. They are reported and not
-// enforced, as those that the container began with.
+// UpdateContainerResources stores the limits, in place of those that the
+// container began with.
 func (s *runtimeService) UpdateContainerResources(_ context.Context, r *runtimeapi.UpdateContainerResourcesRequest) (*runtimeapi.UpdateContainerResourcesResponse, error) {
 	c, err := s.findContainer(r.GetContainerId())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -120,6 +121,64 @@ func (s *Sample) addRollup(rollup []byte) {
 			s.Anonymous += kilobytes << 10
 		}
 	}
+}
+
+// Exceeds reports whether the processes hold more than the limit, and how much
+// that is; what is held is exact only when it is more. What counts is memory
+// that has no file to go back to: anonymous pages, and pages of shared memory
+// and tmpfs that are mapped. A page of several processes counts once. Pages of
+// mapped files do not count, nor does the kernel's cache of what is read and
+// written: the kernel takes both back when it needs room.
+func Exceeds(pids []int, limit uint64) (held uint64, over bool) {
+	// Each measure is no less than the next, and much cheaper.
+	for _, measure := range []func(int) uint64{resident, fileless, proportional} {
+		held = 0
+		for _, pid := range pids {
+			held += measure(pid)
+		}
+		if held <= limit {
+			return held, false
+		}
+	}
+	return held, true
+}
+
+// resident is all that a process has in memory.
+func resident(pid int) uint64 {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(raw)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseUint(string(fields[1]), 10, 64)
+	return pages * uint64(os.Getpagesize())
+}
+
+// fileless is what of that has no file, wholly counted where it is shared.
+func fileless(pid int) uint64 { return kilobytes(pid, "status", "RssAnon:", "RssShmem:") << 10 }
+
+// proportional is the process's share of that.
+func proportional(pid int) uint64 {
+	return kilobytes(pid, "smaps_rollup", "Pss_Anon:", "Pss_Shmem:") << 10
+}
+
+// kilobytes adds up lines of a file of the process.
+func kilobytes(pid int, file string, names ...string) uint64 {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
+	if err != nil {
+		return 0
+	}
+	var sum uint64
+	for line := range strings.Lines(string(raw)) {
+		if fields := strings.Fields(line); len(fields) > 1 && slices.Contains(names, fields[0]) {
+			n, _ := strconv.ParseUint(fields[1], 10, 64)
+			sum += n
+		}
+	}
+	return sum
 }
 
 // Interface is the traffic of a network interface.

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -87,8 +88,17 @@ func routes() http.Handler {
 		}
 		answer(w)("", err)
 	})
+	mux.HandleFunc("/eat", func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.Atoi(r.FormValue("bytes"))
+		if err == nil {
+			eaten = append(eaten, bytes.Repeat([]byte("x"), size))
+		}
+		answer(w)("", err)
+	})
 	return mux
 }
+
+var eaten [][]byte
 
 func answer(w http.ResponseWriter) func(string, error) {
 	return func(text string, err error) {

@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,7 @@ func main() {
 		"list": list, "env": env, "serve": serve, "long": long, "tick": tick, "cat": cat, "status": status,
 		"ps": ps, "orphan": orphan, "mknod": mknod, "tty": tty, "spin": spin, "stat": stat, "connect": connect,
 		"mount": mount, "link": link, "partial": partial, "steal": steal,
+		"grow": grow, "nest": nest, "map": mapFile,
 	}
 	command, ok := commands[os.Args[1]]
 	if !ok {
@@ -191,6 +193,58 @@ func orphan([]string) error {
 	}
 	fmt.Println("child", child.Process.Pid)
 	return nil
+}
+
+// grow takes so many MiB, eight at a time, and keeps them.
+func grow(args []string) error {
+	most, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	var kept [][]byte
+	for len(kept)*8 < most {
+		piece := make([]byte, 8<<20)
+		for i := 0; i < len(piece); i += os.Getpagesize() {
+			piece[i] = 1
+		}
+		kept = append(kept, piece)
+		time.Sleep(10 * time.Millisecond)
+	}
+	fmt.Println("grown to", len(kept)*8)
+	time.Sleep(time.Hour)
+	return errors.New(string(kept[0][:1]))
+}
+
+// nest runs this program once more below itself.
+func nest(args []string) error {
+	child := exec.Command("/proc/self/exe", args...)
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	return child.Run()
+}
+
+// mapFile maps a file of so many MiB and reads all of it.
+func mapFile(args []string) error {
+	size, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(args[0])
+	if err != nil {
+		return err
+	}
+	if err := file.Truncate(int64(size) << 20); err != nil {
+		return err
+	}
+	mapped, err := syscall.Mmap(int(file.Fd()), 0, size<<20, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	sum := 0
+	for i := 0; i < len(mapped); i += os.Getpagesize() {
+		sum += int(mapped[i])
+	}
+	fmt.Println("mapped", sum)
+	return sleep(nil)
 }
 
 // steal watches for processes that run another program than this one.
