@@ -56,9 +56,10 @@ test-postgres: ## Run the store's tests on a PostgreSQL that they start themselv
 	$(TEST) -count=1 -tags postgres ./internal/store
 
 # The race detector compiles everything once more, so in CI it runs on packages whose tests link neither Temporal's server nor Kubernetes nor a
-# cloud's SDK, and not on internal/build, cri and network, whose tests wait for compilers and whole pods. `make nightly` runs it on the rest.
+# cloud's SDK, and not on internal/build, cri and network, whose tests wait for compilers and whole pods, nor on internal/region and archtest,
+# whose long tests read large files in one goroutine. `make nightly` runs it on the rest.
 SDKS    := -e ' github.com/digitalocean/godo' -e ' github.com/aws/' -e ' github.com/Azure/' -e ' cloud.google.com/'
-SLOW    := -e '/internal/build.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$'
+SLOW    := -e '/internal/build.test$$' -e '/internal/region.test$$' -e '/internal/archtest.test$$' -e '/kube/cri.test$$' -e '/kube/network.test$$'
 SERVERS := -e ' go.temporal.io/server/' -e ' k8s.io/kubernetes/'
 tests   = $$(go list -test -f '{{join .Deps " "}} {{.ImportPath}}' ./... | grep '\.test$$' | $(1) | sed 's/.* //; s/\.test$$//')
 RACE    := CGO_ENABLED=1 $(TEST) -race -timeout 20m

@@ -65,11 +65,11 @@ func TestABuildIsTriedANumberOfTimes(t *testing.T) {
 }
 
 func TestWaitingForATurnIsNoTry(t *testing.T) {
-	busy := fault.New(fault.Throttled, "waits for its turn to compile: 3 of 3 places are taken")
+	busy := fault.New(fault.Throttled, "waits for a free builder: 3 of 3 are taken; 1st in line")
 	busy.RetryAfter = 4 * time.Second
 	for _, before := range []int{0, compileTries - 1, compileTries + 5} {
 		err, tries := attempt(t, busy, before)
-		if err.NonRetryable() || err.NextRetryDelay() != 4*time.Second || !strings.Contains(err.Message(), "waits for its turn") || tries != before {
+		if err.NonRetryable() || err.NextRetryDelay() != 4*time.Second || !strings.Contains(err.Message(), "waits for a free builder") || tries != before {
 			t.Errorf("after %d tries: %v, again after %s, %d tries", before, err, err.NextRetryDelay(), tries)
 		}
 	}

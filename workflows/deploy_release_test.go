@@ -175,7 +175,7 @@ func TestABuildThatDoesNotCompileSaysWhy(t *testing.T) {
 // A builder that is busy, or does not get its turn, holds no slot and fails nothing.
 func TestABuildWaitsForItsTurn(t *testing.T) {
 	w := worldWith("lon1")
-	busy := fault.New(fault.Throttled, "waits for its turn to compile")
+	busy := fault.New(fault.Throttled, "waits for a free builder")
 	busy.RetryAfter = 10 * time.Second
 	w.fails("BuildImage 1", 9, busy)
 	if r := newPlay(t, w).deployed(release.DeployInput{Release: numbered(1)}); r.Status != release.Ready {

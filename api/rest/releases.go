@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -30,8 +31,8 @@ type ReleaseRequest struct {
 	Protocol  release.Protocol  `json:"protocol,omitempty" enum:"http,h2c" doc:"What the program speaks on its port: HTTP/1.1, or HTTP/2 without TLS; at first http."`
 	Replicas  int               `json:"replicas,omitempty" doc:"Instances in each region; at first 1."`
 	Health    string            `json:"health,omitempty" doc:"Path of an HTTP health check; without one a connection is enough."`
-	Start     release.Duration  `json:"start,omitempty" example:"90s" doc:"Until when an instance must be ready, such as 90s; at first 2m."`
-	Timeout   release.Duration  `json:"timeout,omitempty" example:"10m" doc:"How long an exchange may stand still, such as 10m; at first the gateway's own limit."`
+	Start     string            `json:"start,omitempty" example:"90s" doc:"Until when an instance must be ready, such as 90s; at first 2m."`
+	Timeout   string            `json:"timeout,omitempty" example:"10m" doc:"How long an exchange may stand still, such as 10m; at first the gateway's own limit."`
 	MaxBody   int64             `json:"max_body,omitempty" doc:"Bytes of a request's body; at first the gateway's own limit."`
 	Env       map[string]string `json:"env,omitempty" doc:"Plain settings, which are merged by name with those that are kept. Secrets do not belong here."`
 	Args      []string          `json:"args,omitempty" doc:"Arguments of the program, all of them."`
@@ -45,13 +46,34 @@ type Build struct {
 	Set  map[string]string `json:"set,omitempty" doc:"Values of string variables by importpath.name, as -ldflags -X sets them; merged by name."`
 }
 
-func (r ReleaseRequest) request(key release.Key, by string) release.Request {
-	return release.Request{Service: key, By: by, File: r.File, Reset: r.Reset,
+// request is what is asked for, without what the project may run. It says everything that is wrong with it.
+func (r ReleaseRequest) request(key release.Key, by string) (release.Request, error) {
+	var c fault.Checker
+	asked := release.Request{Service: key, By: by, File: r.File, Reset: r.Reset,
 		Origin: release.Origin{Source: r.Source, Package: r.Package, Module: r.Module, Image: r.Image,
 			Build: release.Build{Tags: r.Build.Tags, Set: r.Build.Set, Include: r.Include, Exclude: r.Exclude}},
 		Spec: release.Spec{Access: r.Access, Preflight: r.Preflight, Port: r.Port, Protocol: r.Protocol, Replicas: r.Replicas, Health: r.Health,
-			Start: r.Start, Timeout: r.Timeout, MaxBody: r.MaxBody, Env: r.Env, Args: r.Args},
+			Start: span(&c, "start", r.Start), Timeout: span(&c, "timeout", r.Timeout), MaxBody: r.MaxBody, Env: r.Env, Args: r.Args},
 	}
+	var f *fault.Error
+	if errors.As(asked.Validate(), &f) {
+		c.Add(f.Problems...)
+	}
+	return asked, c.Err()
+}
+
+// span reads a span of time that a field says; left out it is 0.
+func span(c *fault.Checker, field, text string) release.Duration {
+	if text == "" {
+		return 0
+	}
+	var d release.Duration
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		c.Check(false, field, "%s", err)
+		return 0
+	}
+	c.Check(d > 0, field, "%.40q is not above 0", text)
+	return d
 }
 
 func releaseURL(key release.Key, number int) string {
@@ -89,8 +111,8 @@ func (a *API) createRelease(ctx context.Context, in *struct {
 	Body ReleaseRequest
 }) (*Body[Ordered], error) {
 	key := in.key(ctx)
-	request := in.Body.request(key, caller(ctx).Subject)
-	if err := request.Validate(); err != nil {
+	request, err := in.Body.request(key, caller(ctx).Subject)
+	if err != nil {
 		return nil, problem(ctx, err)
 	}
 	if err := a.owns(ctx, key.Project, request.Origin); err != nil {

@@ -126,7 +126,7 @@ func New(config Config) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{config: config, version: version, zones: zoned, warming: make(chan struct{}, 1),
-		compiles: newPlaces("compile", cmp.Or(config.AtOnce, buildsAtOnce)), resolves: newPlaces("ask for an image", resolvesAtOnce),
+		compiles: newPlaces("a free builder", cmp.Or(config.AtOnce, buildsAtOnce)), resolves: newPlaces("its turn to ask a registry", resolvesAtOnce),
 		waits: resolveTime}
 	for _, dir := range []string{b.path("work"), b.path("cache")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -265,6 +265,10 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 			[]string{"the source does not compile:\n", "main.go:3:15: undefined: fmt"}},
 		"a mistake in another package": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/x\"\n\nfunc main() {}\n", "x/x.go": "package x\n\nvar x int = \"text\"\n"}, ".", fault.Failed,
 			[]string{"x/x.go:3:13: cannot use \"text\""}},
+		"a module that go.sum lacks": {map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "main.go": "package main\n\nimport _ \"example.com/dep\"\n\nfunc main() {}\n"}, ".", fault.Failed,
+			[]string{"go.sum lacks modules that the source imports: run `go mod tidy`:\n", "missing go.sum entry"}},
+		"a vendor folder of another day": {map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "vendor/modules.txt": "# example.com/other v1.0.0\n## explicit\n", "main.go": "package main\n\nimport _ \"example.com/dep\"\n\nfunc main() {}\n"}, ".", fault.Failed,
+			[]string{"the vendor folder is not what go.mod says: run `go mod vendor`:\n", "inconsistent vendoring in the source:", "example.com/dep@v1.0.0: is explicitly required in go.mod"}},
 		"no main function":            {map[string]string{"go.mod": gomod, "main.go": "package main\n"}, ".", fault.Failed, []string{"function main is undeclared"}},
 		"a package that is not there": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/none\"\n\nfunc main() {}\n"}, ".", fault.Invalid, []string{"main.go imports example.com/app/none"}},
 		"a newer Go":                  {map[string]string{"go.mod": "module x\n\ngo 1.99\n", "main.go": print}, ".", fault.Invalid, []string{"go.mod needs Go 1.99, and services are built with Go 1."}},
@@ -286,10 +290,11 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 				if !strings.Contains(said, want) {
 					t.Errorf("%q does not say %q", said, want)
 				}
-				if c.kind == fault.Failed && !strings.HasPrefix(want, "the source") && strings.Contains(err.Error(), want) {
+				cause := strings.HasSuffix(want, ":\n")
+				if c.kind == fault.Failed && !cause && strings.Contains(err.Error(), want) {
 					t.Errorf("what goes into our logs says %q: %v", want, err)
 				}
-				if c.kind == fault.Failed && !strings.Contains(log.String(), strings.TrimPrefix(want, "the source does not compile:\n")) {
+				if c.kind == fault.Failed && !cause && !strings.Contains(log.String(), want) {
 					t.Errorf("the log does not say %q:\n%s", want, log.String())
 				}
 			}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -115,7 +117,7 @@ func (b *Builder) runGo(ctx context.Context, w *work, c caches, pkg string, args
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	out := &output{log: log}
-	err = b.start(ctx, j, proxy, out, cancel)
+	err = errors.Join(b.start(ctx, j, proxy, out, cancel), out.end())
 	if err == nil {
 		return nil
 	}
@@ -131,24 +133,48 @@ func (b *Builder) verdict(ctx context.Context, err error, proxy *moduleProxy, ou
 	if errors.As(err, &known) {
 		return err
 	}
+	if refused := proxy.refusal(out.said()); refused != nil {
+		return refused
+	}
 	if broken := proxy.failure(); errors.As(broken, &known) {
 		return broken
 	} else if broken != nil {
-		return fault.Wrap(fault.Unavailable, broken, "modules cannot be fetched")
+		return fault.Wrap(fault.Unavailable, broken, "modules cannot be fetched: %s", broken)
 	}
 	if said := out.summary(); said != "" {
-		doesNot := fault.New(fault.Failed, "the source does not compile")
+		doesNot := fault.New(fault.Failed, "%s", causeOf(said))
 		doesNot.Output = said
 		return doesNot
 	}
 	return fault.Wrap(fault.Failed, err, "the go command failed and said nothing")
 }
 
-// output passes what the go command says on to the log, and keeps the beginning of it for the error.
+// causeOf is why the go command refuses a source, by its own words, and what helps.
+func causeOf(said string) string {
+	for _, c := range []struct{ says, cause string }{
+		{"missing go.sum entry", "go.sum lacks modules that the source imports: run `go mod tidy`"},
+		{"updates to go.mod needed", "go.mod lacks modules that the source imports: run `go mod tidy`"},
+		{"no required module provides package", "go.mod lacks modules that the source imports: run `go mod tidy`"},
+		{"inconsistent vendoring", "the vendor folder is not what go.mod says: run `go mod vendor`"},
+		{"checksum mismatch", "a module is not the one that go.sum names: somebody changed it, or go.sum is wrong"},
+	} {
+		if strings.Contains(said, c.says) {
+			return c.cause
+		}
+	}
+	return "the source does not compile"
+}
+
+// output passes what the go command says on to the log, line by line, and keeps the beginning of it for the error. Where things lie in a
+// build, and the address that hands out modules, mean nothing to readers.
 type output struct {
+	hidden *regexp.Regexp // nil hides nothing
+	source string         // what is called the source
+
 	mu   sync.Mutex
 	log  io.Writer
 	head bytes.Buffer
+	rest []byte // a line that is not complete
 }
 
 const (
@@ -157,21 +183,66 @@ const (
 	maxLine  = 400
 )
 
+// hide leaves out where a build's folders are, from now on: the go command names them absolute or relative to where it runs.
+func (o *output) hide(f folders) {
+	var alternatives []string
+	for _, folder := range []string{f.source, f.modules} {
+		alternatives = append(alternatives, `(?:(?:\.\./)+|/)`+regexp.QuoteMeta(strings.TrimPrefix(folder, "/"))+"/")
+	}
+	o.source = f.source
+	o.hidden = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/|` + strings.Join(alternatives, "|"))
+}
+
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if room := maxHead - o.head.Len(); room > 0 {
-		o.head.Write(p[:min(len(p), room)])
+	o.rest = append(o.rest, p...)
+	end := bytes.LastIndexByte(o.rest, '\n') + 1
+	if end == 0 && len(o.rest) > maxHead {
+		end = len(o.rest)
 	}
-	return o.log.Write(p)
+	if err := o.pass(o.rest[:end]); err != nil {
+		return 0, err
+	}
+	o.rest = slices.Delete(o.rest, 0, end)
+	return len(p), nil
+}
+
+// end passes on a last line without an end.
+func (o *output) end() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	err := o.pass(o.rest)
+	o.rest = nil
+	return err
+}
+
+func (o *output) pass(lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if o.hidden != nil {
+		lines = o.hidden.ReplaceAllLiteral(lines, nil)
+		lines = bytes.ReplaceAll(lines, []byte(" "+o.source+":"), []byte(" the source:"))
+	}
+	if room := maxHead - o.head.Len(); room > 0 {
+		o.head.Write(lines[:min(len(lines), room)])
+	}
+	_, err := o.log.Write(lines)
+	return err
+}
+
+// said is the beginning of what the go command said.
+func (o *output) said() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.head.String()
 }
 
 // summary is the first lines that say something: the headings of packages and the names of fetched modules do not.
 func (o *output) summary() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	var lines []string
-	scanner := bufio.NewScanner(bytes.NewReader(o.head.Bytes()))
+	scanner := bufio.NewScanner(strings.NewReader(o.said()))
 	scanner.Buffer(nil, maxHead+1)
 	for scanner.Scan() {
 		line := scanner.Text()

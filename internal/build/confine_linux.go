@@ -56,6 +56,7 @@ func (b *Builder) confined(ctx context.Context, j job, proxy *moduleProxy, out *
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoJail, err)
 	}
+	out.hide(jailed)
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoJail, err)
@@ -143,6 +144,9 @@ func closeAll(files []*os.File) {
 	}
 }
 
+// jailed are the folders of a build as its jail sees them; the toolchain is where it is outside.
+var jailed = folders{source: "/source", private: "/private", build: "/caches/build", modules: "/caches/modules"}
+
 // jailPlan chooses the places in the jail. The toolchain keeps its own path, because some distributions lay it out in
 // links: what they lead to comes along.
 func (b *Builder) jailPlan(j job) (plan, error) {
@@ -150,7 +154,8 @@ func (b *Builder) jailPlan(j job) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	inside := folders{source: "/source", private: "/private", goroot: goroot, build: "/caches/build", modules: "/caches/modules"}
+	inside := jailed
+	inside.goroot = goroot
 	p := plan{Limits: b.config.Limits, Binds: []bind{
 		{Source: goroot, Target: goroot},
 		{Source: j.folders.source, Target: inside.source},

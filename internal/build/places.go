@@ -2,6 +2,8 @@ package build
 
 import (
 	"cmp"
+	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 // to one project, and the third stays for another. Of those who were turned away, the project that holds least comes first, then the
 // one that was served longest ago; within a project, whoever has asked for longest.
 type places struct {
-	purpose string // "compile"
+	purpose string // what is waited for: "a free builder"
 	total   int
 	now     func() time.Time
 
@@ -114,10 +116,29 @@ func (p *places) turnAway(a asker, free, before int) error {
 	back := min(backLate, backSoon+time.Duration(before)*backEach)
 	w.until = now.Add(back + backGrace)
 	p.waiting[a] = w
-	busy := fault.New(fault.Throttled, "waits for its turn to %s: %d of %d places are taken, %d of them by project %s, and %d others come first",
-		p.purpose, p.total-free, p.total, p.held[a.project], a.project, before)
+	why := fmt.Sprintf("%d of %d are taken", p.total-free, p.total)
+	if own := p.held[a.project]; free > 0 && own >= free {
+		why = fmt.Sprintf("project %s has %d of %d, and the rest is for others", a.project, own, p.total)
+	}
+	busy := fault.New(fault.Throttled, "waits for %s: %s; %s in line", p.purpose, why, ordinal(before+1))
 	busy.RetryAfter = back
 	return busy
+}
+
+// ordinal writes a place in a line: "1st".
+func ordinal(n int) string {
+	suffix := "th"
+	if tens := n / 10 % 10; tens != 1 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return strconv.Itoa(n) + suffix
 }
 
 // forget drops the turns of projects that neither hold nor wait, when they are many.

@@ -22,7 +22,7 @@ type crowd struct {
 }
 
 func newCrowd(t *testing.T, total int) *crowd {
-	c := &crowd{T: t, places: newPlaces("compile", total), clock: time.Unix(1_000_000, 0), done: map[string]func(){}}
+	c := &crowd{T: t, places: newPlaces("a free builder", total), clock: time.Unix(1_000_000, 0), done: map[string]func(){}}
 	c.now = func() time.Time { return c.clock }
 	return c
 }
@@ -37,7 +37,7 @@ func (c *crowd) ask(work string) bool {
 		return true
 	}
 	var f *fault.Error
-	if !errors.As(err, &f) || f.Kind != fault.Throttled || f.RetryAfter < time.Second || f.RetryAfter > backLate || !strings.Contains(f.Message, "waits for its turn to compile") {
+	if !errors.As(err, &f) || f.Kind != fault.Throttled || f.RetryAfter < time.Second || f.RetryAfter > backLate || !strings.Contains(f.Message, "waits for a free builder") {
 		c.Errorf("%s is turned away with %v", work, err)
 	}
 	return false
@@ -103,6 +103,40 @@ func TestWithinAProjectWhoAskedFirstComesFirst(t *testing.T) {
 	c.ends("a/0")
 	c.expect(false, "a/5", "a/2")
 	c.expect(true, "a/1")
+}
+
+// said is what whoever asks is told.
+func (c *crowd) said(work string) string {
+	c.Helper()
+	project, name, _ := strings.Cut(work, "/")
+	_, err := c.take(release.Key{Project: project, Name: name}, "")
+	return fmt.Sprint(err)
+}
+
+func TestWhoWaitsIsToldItsPlaceInLine(t *testing.T) {
+	c := newCrowd(t, 3)
+	c.expect(true, "noisy/1", "noisy/2")
+	for i, want := range []string{"1st", "2nd", "3rd"} {
+		c.clock = c.clock.Add(time.Millisecond)
+		for range 2 { // asking again changes nothing
+			if got, want := c.said(fmt.Sprint("noisy/", i+3)), "waits for a free builder: project noisy has 2 of 3, and the rest is for others; "+want+" in line"; got != want {
+				t.Errorf("it is told %q, want %q", got, want)
+			}
+		}
+	}
+	c.expect(true, "quiet/1")
+	if got, want := c.said("noisy/3"), "waits for a free builder: 3 of 3 are taken; 1st in line"; got != want {
+		t.Errorf("it is told %q, want %q", got, want)
+	}
+	c.expect(false, "third/1")
+	if got, want := c.said("noisy/3"), "waits for a free builder: 3 of 3 are taken; 2nd in line"; got != want {
+		t.Errorf("once another project waits it is told %q, want %q", got, want)
+	}
+	for n, want := range map[int]string{1: "1st", 2: "2nd", 3: "3rd", 4: "4th", 11: "11th", 12: "12th", 13: "13th", 21: "21st", 102: "102nd", 111: "111th"} {
+		if got := ordinal(n); got != want {
+			t.Errorf("%d is written %s, want %s", n, got, want)
+		}
+	}
 }
 
 func TestWhoDoesNotComeBackIsNotWaitedFor(t *testing.T) {

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/mod/module"
 
 	"github.com/m3o/platform/internal/fault"
 )
@@ -27,6 +30,13 @@ type moduleProxy struct {
 	left      atomic.Int64  // bytes that may still be fetched
 	mu        sync.Mutex
 	failed    error
+	refused   []refusedModule
+}
+
+// refusedModule is a file of a module that no configured proxy gives, now or later.
+type refusedModule struct {
+	name   string // as the go command asked for it, "example.com/m/@v/v1.0.0.zip"
+	reason string // "proxy.example.com answered 404 Not Found"
 }
 
 // upstream is one entry of GOPROXY. After a comma the next one is asked when a module is not there; after a bar, when
@@ -96,7 +106,9 @@ func (p *moduleProxy) failure() error {
 func (p *moduleProxy) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failed = errors.Join(p.failed, err)
+	if p.failed == nil || fault.Of(err) != fault.Unknown { // the first is what the others follow from
+		p.failed = err
+	}
 }
 
 // ServeHTTP answers the go command.
@@ -129,9 +141,10 @@ func (p *moduleProxy) serveSum(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve passes on the first answer that one of the upstreams has.
+// serve passes on the first answer that one of the upstreams has. Otherwise the build ends: for good when every answer was a refusal.
 func (p *moduleProxy) serve(w http.ResponseWriter, r *http.Request, upstreams []upstream) {
-	for i, u := range upstreams {
+	status, reasons, broken := http.StatusNotFound, []string(nil), error(nil)
+	for _, u := range upstreams {
 		name := r.URL.EscapedPath()
 		if u.base == "https://"+p.sumdb {
 			name = strings.TrimPrefix(name, "/sumdb/"+p.sumdb)
@@ -141,21 +154,87 @@ func (p *moduleProxy) serve(w http.ResponseWriter, r *http.Request, upstreams []
 			p.pass(w, answer)
 			return
 		}
-		missing := err == nil && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusGone)
-		if err == nil {
-			err = fmt.Errorf("%s answered %s", host(u.base), answer.Status)
-			answer.Body.Close()
-		}
 		if r.Context().Err() != nil {
 			return // the go command has gone, which says nothing of the proxy
 		}
-		if last := i == len(upstreams)-1; !missing && (last || !u.onward && !strings.HasPrefix(r.URL.Path, "/sumdb/")) {
-			p.fail(err)
-			http.Error(w, "a module proxy cannot be reached", http.StatusBadGateway)
-			return
+		missing := false
+		if err == nil {
+			answer.Body.Close()
+			said := fmt.Sprintf("%s answered %s", host(u.base), statusOf(answer.StatusCode))
+			if missing = answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusGone; refuses(answer.StatusCode) {
+				status, reasons = answer.StatusCode, append(reasons, said)
+			} else {
+				err = errors.New(said)
+			}
+		}
+		broken = cmp.Or(broken, err)
+		if !missing && !u.onward && !strings.HasPrefix(r.URL.Path, "/sumdb/") {
+			break
 		}
 	}
-	http.Error(w, "no configured module proxy has it", http.StatusNotFound)
+	if broken != nil {
+		p.fail(broken)
+		http.Error(w, "a module proxy cannot be reached", http.StatusBadGateway)
+		return
+	}
+	if len(upstreams) == 0 {
+		reasons = []string{"no module proxy is configured"}
+	}
+	p.refuse(refusedModule{strings.TrimPrefix(r.URL.EscapedPath(), "/"), strings.Join(reasons, ", ")})
+	http.Error(w, "no configured module proxy has it", status)
+}
+
+// refuses reports the answers that stay the same when the same is asked for again.
+func refuses(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
+}
+
+// statusOf is a status in the standard's words: those of a stranger's proxy are not passed on.
+func statusOf(code int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
+}
+
+func (p *moduleProxy) refuse(r refusedModule) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = append(p.refused, r)
+}
+
+// refusal is the module that the go command ended for, as it says, because no proxy gives it; nil when that is not why.
+func (p *moduleProxy) refusal(said string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.refused {
+		if !strings.Contains(said, r.name+": ") {
+			continue
+		}
+		return fault.New(fault.Failed, "the module %s cannot be fetched: %s. Correct its name or version in go.mod, or, if it is private, send it along with the "+
+			"source: `go mod vendor`", moduleIn(r.name), r.reason)
+	}
+	return nil
+}
+
+// moduleIn is the module and version that a file of a proxy is about: "example.com/m@v1.0.0".
+func moduleIn(name string) string {
+	name, file, _ := strings.Cut(name, "/@")
+	if at := strings.Index(name, "/lookup/"); at >= 0 { // of the checksum database
+		name = name[at+len("/lookup/"):]
+	}
+	escaped, version, _ := strings.Cut(name, "@")
+	if v, ok := strings.CutPrefix(file, "v/"); ok && v != "list" {
+		version = strings.TrimSuffix(v, path.Ext(v))
+	}
+	if plain, err := module.UnescapePath(escaped); err == nil {
+		escaped = plain
+	}
+	if version == "" {
+		return escaped
+	}
+	return escaped + "@" + version
 }
 
 func (p *moduleProxy) fetch(r *http.Request, target string) (*http.Response, error) {
@@ -212,7 +291,10 @@ func host(target string) string {
 	if err != nil {
 		return "module proxy"
 	}
-	return u.Scheme + "://" + u.Host
+	if u.Scheme == "file" {
+		return "the module folder"
+	}
+	return u.Host
 }
 
 func (p *moduleProxy) pass(w http.ResponseWriter, answer *http.Response) {

@@ -102,9 +102,85 @@ func TestWithoutAProxyNothingIsFetched(t *testing.T) {
 	for _, proxy := range []string{"", "off", "direct"} {
 		b := builder(t, func(c *Config) { c.Modules = Modules{Proxy: proxy} })
 		_, err := b.Build(t.Context(), g.input("offline"), &bytes.Buffer{})
-		if !fault.Is(err, fault.Failed) || !strings.Contains(fault.Output(err), "no configured module proxy has it") {
+		if !fault.Is(err, fault.Failed) || !strings.Contains(err.Error(), "the module example.com/dep@v1.0.0 cannot be fetched: no module proxy is configured") {
 			t.Errorf("%q: %v", proxy, err)
 		}
+	}
+}
+
+func TestAModuleThatAProxyRefusesFailsAtOnce(t *testing.T) {
+	answering := func(status int) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "the wording of a stranger", status) }))
+		t.Cleanup(server.Close)
+		return strings.Replace(server.URL, "http://", "http://user:pass"+"word@", 1) + "/secret-path"
+	}
+	hostOf := func(proxy string) string { return strings.Split(strings.Split(proxy, "@")[1], "/")[0] }
+	missing, forbidden, away := answering(404), answering(403), answering(503)
+	g := newGoproxy(t)
+	refused := "the module example.com/dep@v1.0.0 cannot be fetched: "
+	for what, c := range map[string]struct {
+		proxy string
+		kind  fault.Kind
+		want  []string
+	}{
+		"not found":                   {missing, fault.Failed, []string{refused + hostOf(missing) + " answered 404 Not Found. ", "`go mod vendor`"}},
+		"forbidden":                   {forbidden, fault.Failed, []string{refused + hostOf(forbidden) + " answered 403 Forbidden. "}},
+		"unauthorized":                {answering(401), fault.Failed, []string{" answered 401 Unauthorized. "}},
+		"gone":                        {answering(410), fault.Failed, []string{" answered 410 Gone. "}},
+		"a number of its own":         {answering(499), fault.Failed, []string{" answered 499. "}},
+		"by one after another":        {missing + "," + forbidden + "," + g.start(t), fault.Failed, []string{refused + hostOf(missing) + " answered 404 Not Found, " + hostOf(forbidden) + " answered 403 Forbidden. "}},
+		"too often":                   {answering(429), fault.Unavailable, []string{"modules cannot be fetched: ", " answered 429 Too Many Requests"}},
+		"too slowly":                  {answering(408), fault.Unavailable, []string{" answered 408 Request Timeout"}},
+		"by one, and another is away": {away + "|" + missing, fault.Unavailable, []string{"modules cannot be fetched: " + hostOf(away) + " answered 503 Service Unavailable"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			var log bytes.Buffer
+			b := builder(t, func(config *Config) { config.Modules = Modules{Proxy: c.proxy} })
+			_, err := b.Build(t.Context(), g.input("refused"), &log)
+			if !fault.Is(err, c.kind) || fault.Output(err) != "" {
+				t.Errorf("Build = %v (%s, %q)", err, fault.Of(err), fault.Output(err))
+			}
+			for _, want := range c.want {
+				if !strings.Contains(fault.Message(err), want) {
+					t.Errorf("%q does not say %q", fault.Message(err), want)
+				}
+			}
+			for _, secret := range []string{"password", "secret-path", "stranger", "127.0.0.1:1/", "http://"} {
+				if all := err.Error() + log.String(); strings.Contains(all, secret) {
+					t.Errorf("%q got out: %s", secret, all)
+				}
+			}
+			if c.kind == fault.Failed && strings.Contains(log.String(), "does not compile") {
+				t.Errorf("the log blames the source:\n%s", log.String())
+			}
+		})
+	}
+}
+
+func TestModulesAreCalledAsTheirImportersCallThem(t *testing.T) {
+	for name, want := range map[string]string{
+		"github.com/!azure/x/@v/v1.2.3.zip":                "github.com/Azure/x@v1.2.3",
+		"example.com/m/@v/v1.0.0+incompatible.info":        "example.com/m@v1.0.0+incompatible",
+		"example.com/m/@v/list":                            "example.com/m",
+		"example.com/m/@latest":                            "example.com/m",
+		"sumdb/sum.golang.org/lookup/example.com/m@v1.0.0": "example.com/m@v1.0.0",
+	} {
+		if got := moduleIn(name); got != want {
+			t.Errorf("%s is about %s, want %s", name, got, want)
+		}
+	}
+}
+
+// What fails for another reason is not laid on a module that was looked for and is not there.
+func TestARefusalIsToldOnlyWhenTheBuildEndedForIt(t *testing.T) {
+	p, err := newModuleProxy(Modules{}, 1)
+	must(err)
+	p.refuse(refusedModule{"example.com/m/@v/v1.0.0.zip", "x answered 404 Not Found"})
+	if err := p.refusal("main.go:3: undefined: x\n"); err != nil {
+		t.Errorf("it is told: %v", err)
+	}
+	if err := p.refusal("reading example.com/m/@v/v1.0.0.zip: 404 Not Found\n"); err == nil {
+		t.Error("it is not told")
 	}
 }
 

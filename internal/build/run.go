@@ -86,6 +86,7 @@ func (b *Builder) unconfined(ctx context.Context, j job, proxy *moduleProxy, out
 	}
 	defer serveModules(listener, proxy)()
 	r := j.resolved(j.folders, "http://"+listener.Addr().String())
+	out.hide(j.folders)
 	cmd := exec.CommandContext(ctx, r.args[0], r.args[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = r.dir, r.env, out, out
 	cmd.WaitDelay = 5 * time.Second

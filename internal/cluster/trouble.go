@@ -36,19 +36,28 @@ func (c *Client) worst(ctx context.Context, namespace string, selector map[strin
 // witness asks the API server what a pod's status does not say. It is a courtesy: without an answer the rest still stands.
 type witness struct{ client *Client }
 
-// LastWords are the last log lines of the container, or of its previous run.
+// LastWords are the last log lines of the container, or of its previous run. When the kubelet has that log no more, the program has
+// ended once more meanwhile, and its newest log says the same.
 func (w witness) LastWords(ctx context.Context, pod *corev1.Pod, container string, previous bool) string {
+	said, gone := w.log(ctx, pod, container, previous)
+	if gone && previous {
+		said, _ = w.log(ctx, pod, container, false)
+	}
+	return said
+}
+
+func (w witness) log(ctx context.Context, pod *corev1.Pod, container string, previous bool) (said string, gone bool) {
 	options := &corev1.PodLogOptions{Container: container, Previous: previous, TailLines: new(int64(lastLines)), LimitBytes: new(int64(lastBytes))}
 	stream, err := w.client.typed.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
 	if err != nil {
-		return ""
+		return "", true
 	}
 	defer stream.Close()
 	text, _ := io.ReadAll(io.LimitReader(stream, lastBytes)) // what came before an error is still worth showing
 	if strings.HasPrefix(string(text), noLog) {
-		return ""
+		return "", true
 	}
-	return strings.TrimSpace(strings.ToValidUTF8(string(text), "�"))
+	return strings.TrimSpace(strings.ToValidUTF8(string(text), "�")), false
 }
 
 // Warning is the newest warning about the pod with that reason ("": any) whose text holds the words, or "".

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/temporal"
 
@@ -72,17 +73,29 @@ func (f *Flows) sees(workflowID string, a *workflowpb.PendingActivityInfo) obsta
 	}
 	if failed := a.GetLastFailure(); failed != nil && a.GetAttempt() > 1 {
 		var app *temporal.ApplicationError
-		if errors.As(reads.Failures.FailureToError(failed), &app) {
+		if errors.As(reads.Failures.FailureToError(failed), &app) && !hasItsTurn(a, app, time.Now()) {
 			return obstacle{seen.Region, retried(app, a.GetAttempt()-1)}
 		}
 	}
 	return obstacle{seen.Region, seen.Reason}
 }
 
+// takenOn is how long whoever turns work away may take to do so: what runs for longer was taken on.
+const takenOn = 2 * time.Second
+
+// hasItsTurn reports whether a call that was turned away has come to its turn since.
+func hasItsTurn(a *workflowpb.PendingActivityInfo, last *temporal.ApplicationError, now time.Time) bool {
+	return turnedAway(last) && a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED && now.Sub(a.GetLastStartedTime().AsTime()) > takenOn
+}
+
+func turnedAway(app *temporal.ApplicationError) bool {
+	return fault.Kind(app.Type()) == fault.Throttled && app.NextRetryDelay() > 0
+}
+
 // retried are the words for a call that failed and is made again. What is turned away until its turn comes has not failed.
 func retried(app *temporal.ApplicationError, failures int32) string {
 	switch {
-	case fault.Kind(app.Type()) == fault.Throttled && app.NextRetryDelay() > 0:
+	case turnedAway(app):
 		return app.Message()
 	case failures == 1:
 		return app.Message() + " (retried)"

@@ -13,9 +13,6 @@ import (
 // ended explains a program that ended: how, how often, what it said last, and what helps.
 func (p patient) ended(status *corev1.ContainerStatus, t *corev1.ContainerStateTerminated, previous bool) Finding {
 	said := p.witness.LastWords(p.ctx, p.pod, status.Name, previous)
-	if said == "" && previous {
-		said = p.witness.LastWords(p.ctx, p.pod, status.Name, false)
-	}
 	found := ended(p.pod, status, t, said)
 	found.Said, found.Certain = said, status.RestartCount >= EnoughEnds
 	return found

@@ -12,13 +12,20 @@ import (
 // settling is how long a program that was started again is known by how it ended before: what is said of its probe may be older.
 const settling = 10 * time.Second
 
+func fresh(status *corev1.ContainerStatus) bool {
+	running := status.State.Running
+	return running != nil && time.Since(running.StartedAt.Time) < settling
+}
+
 // unready explains a container that runs and is not ready, by what its probe met.
 func (p patient) unready(status *corev1.ContainerStatus) Finding {
-	last, running := status.LastTerminationState.Terminated, status.State.Running
-	if last != nil && (status.RestartCount >= EnoughEnds || running == nil || time.Since(running.StartedAt.Time) < settling) {
+	said := p.witness.Warning(p.ctx, p.pod, "Unhealthy", "Readiness probe")
+	if _, met, prefixed := strings.Cut(said, "Readiness probe failed: "); prefixed {
+		said = met
+	}
+	if last := status.LastTerminationState.Terminated; last != nil && (said == "" || status.RestartCount >= EnoughEnds || fresh(status)) {
 		return p.ended(status, last, true)
 	}
-	_, said, _ := strings.Cut(p.witness.Warning(p.ctx, p.pod, "Unhealthy", "Readiness probe"), "Readiness probe failed: ")
 	words := p.witness.LastWords(p.ctx, p.pod, status.Name, false)
 	found := unready(p.pod, status.Name, said, words)
 	found.Said = words

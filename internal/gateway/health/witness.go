@@ -17,19 +17,22 @@ func why(ctx context.Context, i *release.Instance, pod *corev1.Pod, w diagnosis.
 		return
 	}
 	found := diagnosis.Of(ctx, asItCounts(*i, pod), w)
+	if i.State == release.InstanceUnready {
+		anyMore(&found)
+	}
+	if found.Said == "" && pod.Status.Phase == corev1.PodFailed && len(pod.Spec.Containers) > 0 {
+		found.Said = w.LastWords(ctx, pod, pod.Spec.Containers[0].Name, false)
+	}
 	i.Said, found.Said = found.Said, ""
 	i.Message = found.Words()
-	if i.State == release.InstanceUnready {
-		i.Message = anyMore(i.Message)
-	}
 }
 
 // anyMore says of a program that was ready what is diagnosed of one that never was.
-func anyMore(words string) string {
-	if what, _, silent := strings.Cut(words, " yet: "); silent && strings.HasPrefix(words, "nothing answers") {
-		return what + " any more"
+func anyMore(f *diagnosis.Finding) {
+	if strings.HasPrefix(f.Cause, "nothing answers") {
+		f.Cause, f.Help = f.Cause+" any more", "" // it knew where to listen
 	}
-	return strings.Replace(words, "has not been seen ready yet", "was not ready when its cluster asked it last", 1)
+	f.Cause = strings.Replace(f.Cause, "has not been seen ready yet", "was not ready when its cluster asked it last", 1)
 }
 
 // asItCounts is the pod as what is to be said of it: one that ended a moment ago as it was before it came up again, and one that stopped
