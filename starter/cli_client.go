@@ -328,7 +328,7 @@ func (s *session) explain(err error) error {
 		}
 		return errShown
 	case fault.Is(err, fault.Unauthenticated):
-		return fmt.Errorf("%s (the token is from %s)", fault.Message(err), s.tokenFrom)
+		return fault.New(fault.Unauthenticated, "%s (the token is from %s)", fault.Message(err), s.tokenFrom)
 	case fault.Is(err, fault.Unavailable) && onThisMachine(s.api.Base) && strings.Contains(err.Error(), s.api.Base):
 		return fmt.Errorf("%w. Start it with `m3o dev`", err)
 	}

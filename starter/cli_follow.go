@@ -20,6 +20,7 @@ type released struct {
 	Image   string           `json:"image"`
 	Status  release.Status   `json:"status"`
 	Message string           `json:"message,omitempty"`
+	Elapsed int              `json:"elapsed_seconds"`   // since it was accepted
 	Changes []release.Change `json:"changes,omitempty"` // of settings, against the release that it follows
 	Regions []releasedRegion `json:"regions"`
 }
@@ -139,7 +140,7 @@ func (s *session) followBuild(ctx context.Context, name string, number int, b *b
 // printReleased prints how a release ended. One that does not run is a failure.
 func (s *session) printReleased(r release.Release, b *board) error {
 	answer := released{Service: r.Service.Name, Project: r.Service.Project, Release: r.Number, Image: r.Image, Status: r.Status,
-		Message: r.Message, Changes: s.changes, Regions: []releasedRegion{}}
+		Message: r.Message, Elapsed: int(b.elapsed().Seconds()), Changes: s.changes, Regions: []releasedRegion{}}
 	labels := labelsOf(r.Regions)
 	for _, p := range r.Regions {
 		answer.Regions = append(answer.Regions, releasedRegion{Name: labels.label(p.Region), Region: p.Region, Status: p.Status, URL: p.URL, Message: p.Message})
@@ -153,7 +154,7 @@ func (s *session) printReleased(r release.Release, b *board) error {
 			rows[i] = []string{labels.label(p.Region), string(p.Status), dash(p.URL), p.Message}
 		}
 		if !b.live { // on a terminal the table says so
-			fmt.Fprintf(s.err, "Release %d of %s is ready after %s.\n", r.Number, r.Service.Name, b.took())
+			fmt.Fprintf(s.err, "Release %d of %s is ready after %s.\n", r.Number, r.Service.Name, age(b.elapsed()))
 		}
 		err = table(s.out, []string{"region", "status", "url", "message"}, rows)
 	}

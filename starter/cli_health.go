@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/m3o/platform/internal/release"
 )
@@ -60,7 +61,7 @@ func (s *session) printTroubles(in string, h release.Health) {
 		if i.Well() || i.State == release.InstanceEnding {
 			continue
 		}
-		fmt.Fprintf(s.out, "\n%s: instance %s is %s since %s: %s\n", oneLine(in), oneLine(i.Name), situation(i), ago(i.Since), oneLine(i.Message))
+		fmt.Fprintf(s.out, "\n%s: instance %s has been %s for %s: %s\n", oneLine(in), oneLine(i.Name), situation(i), age(time.Since(i.Since)), oneLine(i.Message))
 		if i.Said == "" || shown[i.Said] {
 			continue
 		}

@@ -194,5 +194,7 @@ func oneProblemALine(err error) error {
 	for i, p := range f.Problems {
 		lines[i] = p.Field + ": " + p.Message
 	}
-	return fault.New(fault.Invalid, "%s", strings.Join(lines, "\n"))
+	said := fault.New(fault.Invalid, "%s", strings.Join(lines, "\n"))
+	said.Problems = f.Problems
+	return said
 }

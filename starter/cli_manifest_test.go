@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -56,4 +57,29 @@ func FuzzManifest(f *testing.F) {
 			t.Errorf("parseManifest(%q) = %v", data, err)
 		}
 	})
+}
+
+// The m3o.yaml of the README says every setting there is, and is taken as it stands.
+func TestTheManifestOfTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "```yaml\n")
+	text, _, found := strings.Cut(text, "```")
+	m, err := parseManifest([]byte(text))
+	if err == nil {
+		err = m.check("default", "")
+	}
+	if err != nil || !found {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, f := range manifestFields {
+		if !strings.Contains("\n"+text, "\n"+f.name+":") {
+			t.Errorf("%s is not said", f.name)
+		}
+	}
+	if m.Env["CODE"] != "01234" || m.Build.Set["main.version"] != "1.2" {
+		t.Errorf("%+v", m)
+	}
 }

@@ -86,20 +86,11 @@ func (s *session) run(f *runFlags, args []string) error {
 
 // send uploads the source in the folder, once it is known to hold a program, and returns how that is to run.
 func (s *session) send(f *runFlags, dir string, m manifest) (manifest, error) {
-	kept, err := s.keptOrigin(&m)
-	if err != nil {
-		return m, err
-	}
-	p, err := s.openSource(dir, cmp.Or(m.Package, keptIn(dir, kept.Package)), kept.Build.Tags)
+	m, p, err := s.findProgram(f, dir, m)
 	if err != nil {
 		return m, err
 	}
 	defer p.close()
-	if p.chosen != "" {
-		if m, err = s.manifest(f, dir, p.chosen); err != nil {
-			return m, err
-		}
-	}
 	p.tell(s, dir)
 	if m.unnamed {
 		if err := s.mayReplace(m.Name, p.program.ImportPath); err != nil {
@@ -110,6 +101,37 @@ func (s *session) send(f *runFlags, dir string, m manifest) (manifest, error) {
 	m.Reset = slices.DeleteFunc(slices.Clone(m.Reset), func(name string) bool { return name == "package" }) // it was found anew
 	m.Source, err = s.upload(p)
 	return m, err
+}
+
+// findProgram opens the source of the program that is named, or else that the service has, or else that is the only one in the folder.
+// The manifest beside it counts, whoever found it.
+func (s *session) findProgram(f *runFlags, dir string, m manifest) (manifest, *programSource, error) {
+	kept, err := s.keptOrigin(&m)
+	if pkg := keptIn(dir, kept.Package); err == nil && m.Package == "" && pkg != "" {
+		if m, err = s.manifest(f, dir, pkg); err == nil {
+			kept, err = s.keptOrigin(&m)
+		}
+	}
+	if err != nil {
+		return m, nil, err
+	}
+	p, err := s.openSource(dir, m.Package, kept.Build.Tags)
+	if err != nil || p.chosen == "" {
+		return m, p, err
+	}
+	defer p.close()
+	if m, err = s.manifest(f, dir, p.chosen); err != nil {
+		return m, nil, err
+	}
+	if kept, err = s.keptOrigin(&m); err != nil {
+		return m, nil, err
+	}
+	chosen := p.chosen
+	p, err = s.openSource(dir, chosen, kept.Build.Tags)
+	if err == nil {
+		p.chosen = chosen
+	}
+	return m, p, err
 }
 
 func (s *session) printOrdered(o client.Ordered) error {

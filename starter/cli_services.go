@@ -73,19 +73,24 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			current, err := s.currentRelease(v, releases)
+			if err != nil {
+				return err
+			}
 			progress := s.progress(args[0])
 			if s.json {
 				return printJSON(s.out, struct {
 					Service  release.Service   `json:"service"`
+					Current  *release.Release  `json:"current,omitempty"`
 					Progress release.Progress  `json:"progress"`
 					Releases []release.Release `json:"releases"`
-				}{v, progress, releases})
+				}{v, current, progress, releases})
 			}
-			return s.printStatus(v, progress, releases)
+			return s.printStatus(v, current, progress, releases)
 		})}
 }
 
-func (s *session) printStatus(v release.Service, p release.Progress, releases []release.Release) error {
+func (s *session) printStatus(v release.Service, current *release.Release, p release.Progress, releases []release.Release) error {
 	facts := [][]string{{"service", v.Key.String()}, {"status", string(v.Status)}, {"release", releaseNumber(v.Current)}, {"access", string(v.Access)},
 		{"changed", ago(v.UpdatedAt)}}
 	if v.Message != "" {
@@ -97,15 +102,14 @@ func (s *session) printStatus(v release.Service, p release.Progress, releases []
 	if why := obstacle(p); why != "" {
 		facts = append(facts, []string{"waits for", why})
 	}
+	if current != nil {
+		facts = append(facts, settingRows(*current)...)
+	}
 	if err := table(s.out, nil, facts); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.out)
-	if err := s.printPlaces(v.Regions); err != nil {
-		return err
-	}
-	fmt.Fprintln(s.out)
-	return s.printReleases(releases)
+	return s.printPlaces(v.Regions)
 }
 
 func (s *session) printReleases(releases []release.Release) error {

@@ -42,7 +42,7 @@ func (f *settingFlags) declare(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.reset, "reset", nil, "a setting that goes back to its default, such as replicas or env.LEVEL; may be repeated")
 }
 
-// override puts the flags that were given in place of what the file says. A text that is empty says that the setting has its default.
+// override puts the flags that were given in place of what the file says. What is empty says that the setting has its default.
 func (m *manifest) override(cmd *cobra.Command, f *settingFlags) error {
 	for _, o := range []struct {
 		flag, setting string
@@ -70,7 +70,7 @@ func (m *manifest) override(cmd *cobra.Command, f *settingFlags) error {
 			return misuse("--%s: %s", o.flag, err)
 		}
 		m.overrules(o.setting)
-		if text := cmd.Flags().Lookup(o.flag); text.Value.Type() == "string" && text.Value.String() == "" {
+		if said := cmd.Flags().Lookup(o.flag).Value.String(); said == "" || said == "[]" {
 			m.Reset = append(m.Reset, o.setting)
 		}
 	}
@@ -224,10 +224,27 @@ func (s *session) tellChanges(name string, number int, reset []string) error {
 	return nil
 }
 
-// settingRows are the settings of a release for a table: what is at a default of the platform is left out.
+// currentRelease is what is meant to run of a service, nil while there is nothing. It may be older than the newest.
+func (s *session) currentRelease(v release.Service, newest []release.Release) (*release.Release, error) {
+	if v.Current == 0 {
+		return nil, nil
+	}
+	for i := range newest {
+		if newest[i].Number == v.Current {
+			return &newest[i], nil
+		}
+	}
+	r, err := s.api.Release(s.ctx(), v.Key.Name, v.Current)
+	return &r, err
+}
+
+// settingRows are the settings of a release for a table that says who may call it: what is at a default of the platform is left out.
 func settingRows(r release.Release) [][]string {
 	var rows [][]string
 	for _, setting := range r.Settings() {
+		if setting.Name == "access" {
+			continue
+		}
 		rows = append(rows, []string{setting.Name, setting.Short()})
 	}
 	return rows

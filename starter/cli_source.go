@@ -30,21 +30,7 @@ func (s *session) openSource(dir, pkg string, tags []string) (*programSource, er
 	if err != nil && !fault.Is(err, fault.NotFound) { // an older API leaves it to the builder
 		return nil, err
 	}
-	p, err := openProgram(dir, pkg, wanted(builders, tags))
-	if err != nil || p.chosen == "" {
-		return p, err
-	}
-	// What was found below may belong to a workspace or module that reaches further than the folder's own.
-	place, err := source.Locate(dir, p.chosen)
-	if err != nil || place.Root == p.root {
-		return p, err
-	}
-	chosen := p.chosen
-	p.close()
-	if p, err = openProgram(dir, chosen, wanted(builders, tags)); err == nil {
-		p.chosen = chosen
-	}
-	return p, err
+	return openProgram(dir, pkg, wanted(builders, tags))
 }
 
 // wanted is what is asked of a source: a program for one of the builders, as far as they are known.

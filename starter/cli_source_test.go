@@ -88,7 +88,26 @@ func TestTheOnlyProgramBelowIsTakenWithItsManifest(t *testing.T) {
 	originOf(t, w, "server", 1)
 	write(t, "shop/cmd/tool/main.go", "package main\n\nfunc main() {}\n")
 	os.Remove("shop/m3o.yaml")
-	m3o("run", "shop").fails(t, exitFailed, "m3o: shop: no main package in ., which is package shop: found main packages in ./cmd/server, ./cmd/tool; name one with --package\n")
+	m3o("run", "shop", "--name", "new").fails(t, exitFailed, "m3o: shop: no main package in ., which is package shop: found main packages in ./cmd/server, ./cmd/tool; name one with --package\n")
+}
+
+// What was found once is found again with all that it says, though nobody names it.
+func TestTheManifestOfAKeptPackageCounts(t *testing.T) {
+	w := twoRegions(t)
+	write(t, "shop/go.mod", "module example.com/shop\n\ngo 1.24\n")
+	write(t, "shop/cmd/server/main.go", "//go:build prod\n\npackage main\n\nfunc main() {}\n")
+	write(t, "shop/cmd/tool/main.go", "package main\n\nfunc main() {}\n")
+	write(t, "shop/cmd/server/m3o.yaml", "replicas: 3\nbuild: {tags: [prod]}\n")
+	m3o("run", "shop", "--package", "cmd/server").must(t)
+	m3o("run", "shop").must(t)
+	r, err := w.Store.Release(t.Context(), release.Key{Project: "default", Name: "shop"}, 2)
+	if err != nil || r.Origin.Package != "cmd/server" || r.Spec.Replicas != 3 || len(r.Origin.Build.Tags) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	os.RemoveAll("shop/cmd/server")
+	write(t, "shop/cmd/tool/m3o.yaml", "name: tool\nbuild: {tags: [extra]}\n")
+	write(t, "shop/cmd/tool/extra.go", "//go:build extra\n\npackage main\n\nimport _ \"example.com/shop/gone\"\n")
+	m3o("run", "shop").fails(t, exitFailed, "cmd/tool/extra.go imports example.com/shop/gone")
 }
 
 func TestAManifestUnderAnotherNameIsRefused(t *testing.T) {

@@ -133,11 +133,11 @@ func (b *board) age(r boardRow) string {
 	return age(until.Sub(b.began))
 }
 
-// took is how long the board was shown.
-func (b *board) took() string {
+// elapsed is how long ago the board began.
+func (b *board) elapsed() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return age(b.now().Sub(b.began))
+	return b.now().Sub(b.began)
 }
 
 // Write puts whole lines above the board.

@@ -91,7 +91,8 @@ var variable = []struct {
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://ADDRESS"},
 	{regexp.MustCompile(`sha256:[0-9a-f]{12,64}`), "sha256:DIGEST"},
 	{regexp.MustCompile(`\d+ kB`), "N kB"},
-	{regexp.MustCompile(`(?m)(after|  )(\d+)s([.]?)$`), "${1}Ns$3"},
+	{regexp.MustCompile(`(?m)(after |  )(\d+)s([.]?)$`), "${1}Ns$3"},
+	{regexp.MustCompile(`"elapsed_seconds":\d+`), `"elapsed_seconds":N`},
 	{regexp.MustCompile(`the token is from [^)]*`), "the token is from SOMEWHERE"},
 }
 

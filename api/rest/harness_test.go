@@ -269,7 +269,8 @@ type commands struct {
 	ids     []string
 	failing map[string]error
 	gate    chan struct{}
-	access  region.Access // of the last kubeconfig that was asked for
+	access  region.Access   // of the last kubeconfig that was asked for
+	request release.Request // of the last deploy
 
 	forgotten bool // what ran is past its retention
 }
@@ -331,6 +332,9 @@ func (c *commands) RegionProgress(_ context.Context, key region.Key) (region.Pro
 
 func (c *commands) DeployService(_ context.Context, id string, in release.Request) (release.Accepted, error) {
 	err := c.note("DeployService", in.Service.String(), id)
+	c.mu.Lock()
+	c.request = in
+	c.mu.Unlock()
 	return release.Accepted{Service: in.Service, Release: c.count()}, err
 }
 

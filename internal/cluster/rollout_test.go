@@ -170,6 +170,25 @@ func TestRolloutFailsAtItsDeadline(t *testing.T) {
 	})
 }
 
+// A release that no node has room for says what it lacks, and what helps.
+func TestRolloutOnFullNodes(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "tiny"}, Status: corev1.NodeStatus{
+		Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourcePods: resource.MustParse("10")},
+		Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()}}}}
+	if _, err := admin.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer admin.CoreV1().Nodes().Delete(context.Background(), node.Name, metav1.DeleteOptions{})
+	r := hello("roomless", 1)
+	applyService(t, r)
+	eventually(t, "what the nodes lack", func() (bool, string) {
+		state, err := client.ServiceState(t.Context(), r.Service, 1)
+		ok := err == nil && strings.Contains(state.Reason, "too little CPU on 1") && strings.Contains(state.Reason, "has room for an instance (0.05 CPU, 64 MiB)") &&
+			strings.Contains(state.Reason, "run fewer replicas, or make the nodes larger or more of them (kubernetes.nodes in platform.yaml)")
+		return ok, fmt.Sprintf("%+v, %v", state, err)
+	})
+}
+
 // A project that is full says so.
 func TestRolloutThatQuotaRefuses(t *testing.T) {
 	r := hello("full", 1)

@@ -132,7 +132,7 @@ func TestFindings(t *testing.T) {
 func TestOperatorsAreToldWhatIsTheirs(t *testing.T) {
 	for want, p := range map[string]corev1.Pod{
 		"nothing answers on port 8080; its last words:\nstarting": pod("", runs()),
-		"none of the 1 nodes has room for an instance (0.05 CPU, 64 MiB): 1 lack CPU: make the nodes larger or more of them (kubernetes.nodes in platform.yaml)": unplaced("0/1 nodes are available: 1 Insufficient cpu."),
+		"no node has room for an instance (0.05 CPU, 64 MiB): too little CPU on 1 of 1: make the nodes larger or more of them (kubernetes.nodes in platform.yaml)": unplaced("0/1 nodes are available: 1 Insufficient cpu."),
 	} {
 		if got := diagnosis.Of(t.Context(), &p, told{now: "starting", warning: refused}).OperatorWords(); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -164,11 +164,11 @@ func unplaced(message string) corev1.Pod {
 
 func TestFullNodesSayWhatHelps(t *testing.T) {
 	for said, want := range map[string]string{
-		"0/3 nodes are available: 1 Insufficient memory, 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.": "none of the 3 nodes has room for an instance (0.05 CPU, 64 MiB): 1 lack memory, 3 lack CPU: " +
+		"0/3 nodes are available: 1 Insufficient memory, 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.": "no node has room for an instance (0.05 CPU, 64 MiB): too little memory on 1 of 3, too little CPU on 3 of 3: " +
 			"run fewer replicas, or make the nodes larger or more of them (kubernetes.nodes in platform.yaml)",
-		"0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.": "none of the 1 nodes has room for an instance (0.05 CPU, 64 MiB): 1 lack places for instances: " +
+		"0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.": "no node has room for an instance (0.05 CPU, 64 MiB): too little room for more instances on 1 of 1: " +
 			"run fewer replicas, or make the nodes larger or more of them (kubernetes.nodes in platform.yaml)",
-		"0/2 nodes are available: 2 node(s) were unschedulable. preemption: 0/2 nodes are available.": "none of the 2 nodes takes it: 2 node(s) were unschedulable",
+		"0/2 nodes are available: 2 node(s) were unschedulable. preemption: 0/2 nodes are available.": "no node takes it: 2 node(s) were unschedulable",
 		"0/0 nodes are available: no nodes available to schedule pods":                                "the region has no nodes: give it some (kubernetes.nodes in platform.yaml)",
 		"no nodes available to schedule pods":                                                         "no node takes it: no nodes available to schedule pods",
 	} {
@@ -224,10 +224,10 @@ func TestWorst(t *testing.T) {
 // Of a pod whose spec was cut down the same is said, with fewer figures.
 func TestAPodWithoutItsSpec(t *testing.T) {
 	for want, p := range map[string]corev1.Pod{
-		"nothing answers on its port: it names port 3000":   pod("", runs()),
-		"took more memory than an instance may use":         pod("", loops(2, 137, "OOMKilled")),
-		"it wrote more than the 256 MiB that /tmp may hold": ended(`Usage of EmptyDir volume "tmp" exceeds the limit "256Mi". `),
-		"none of the 1 nodes has room for an instance: 1":   unplaced("0/1 nodes are available: 1 Insufficient cpu."),
+		"nothing answers on its port: it names port 3000":              pod("", runs()),
+		"took more memory than an instance may use":                    pod("", loops(2, 137, "OOMKilled")),
+		"it wrote more than the 256 MiB that /tmp may hold":            ended(`Usage of EmptyDir volume "tmp" exceeds the limit "256Mi". `),
+		"no node has room for an instance: too little CPU on 1 of 1: ": unplaced("0/1 nodes are available: 1 Insufficient cpu."),
 	} {
 		p.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "hello"}}}
 		if found := diagnosis.Of(t.Context(), &p, told{now: "listening on :3000", warning: refused}); !strings.Contains(found.Words(), want) {

@@ -17,7 +17,7 @@ const (
 
 // lacking are the scheduler's words for a node that has no room left, with ours.
 var lacking = []struct{ theirs, ours string }{
-	{"Insufficient cpu", "CPU"}, {"Insufficient memory", "memory"}, {"Insufficient ephemeral-storage", "disk"}, {"Too many pods", "places for instances"},
+	{"Insufficient cpu", "CPU"}, {"Insufficient memory", "memory"}, {"Insufficient ephemeral-storage", "disk"}, {"Too many pods", "room for more instances"},
 }
 
 var (
@@ -42,15 +42,15 @@ func unplaced(pod *corev1.Pod, message string) Finding {
 	for _, found := range nodeCount.FindAllStringSubmatch(reasons, -1) {
 		for _, l := range lacking {
 			if strings.TrimSpace(found[2]) == l.theirs {
-				full = append(full, fmt.Sprintf("%s lack %s", found[1], l.ours))
+				full = append(full, fmt.Sprintf("too little %s on %s of %s", l.ours, found[1], total[1]))
 			}
 		}
 	}
 	if len(full) == 0 {
 		_, reasons, _ = strings.Cut(reasons, ": ")
-		return Finding{Cause: fmt.Sprintf("none of the %s nodes takes it: %s", total[1], strings.TrimRight(reasons, ". "))}
+		return Finding{Cause: "no node takes it: " + strings.TrimRight(reasons, ". ")}
 	}
-	return Finding{Cause: fmt.Sprintf("none of the %s nodes has room for an instance%s: %s", total[1], wants(pod), strings.Join(full, ", ")), Help: takeLess, Room: moreRoom}
+	return Finding{Cause: fmt.Sprintf("no node has room for an instance%s: %s", wants(pod), strings.Join(full, ", ")), Help: takeLess, Room: moreRoom}
 }
 
 // wants is what an instance asks of its node.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,9 +134,6 @@ func inWords(list []string) string {
 	return strings.Join(words, " ")
 }
 
-// varName is what -ldflags -X sets: an import path, a dot, and the name of a variable.
-var varName = regexp.MustCompile(`^[-A-Za-z0-9_./~+]+\.[\pL_][\pL\pN_]*$`)
-
 // SettingNames are the names of the settings, as m3o.yaml and --reset know them; groups end in ".NAME".
 func SettingNames() []string {
 	var names []string
@@ -150,7 +146,7 @@ func SettingNames() []string {
 // isSetting reports whether there is a setting of that name.
 func isSetting(name string) bool {
 	if variable, ok := strings.CutPrefix(name, groupSet+"."); ok {
-		return varName.MatchString(variable)
+		return buildVariable.MatchString(variable)
 	}
 	if variable, ok := strings.CutPrefix(name, groupEnv+"."); ok {
 		return envName.MatchString(variable)

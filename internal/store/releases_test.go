@@ -278,3 +278,69 @@ func TestWhatAWorkflowTaskRecordsAgainCounts(t *testing.T) {
 		t.Errorf("%d events, %v: want the allocation, and two changes of each", seq, err)
 	}
 }
+
+// A release is made of its request and of the release that it follows, at the moment it is given its number.
+func TestAReleaseKeepsTheSettingsOfTheOneItFollows(t *testing.T) {
+	s := fresh(t)
+	allocate(t, s, hello, "a")
+	next := release.Request{Service: hello, Origin: release.Origin{Image: "registry/hello:2"}, By: "eve", Spec: release.Spec{Replicas: 5, Env: map[string]string{"NEW": "1"}}}
+	made, err := s.AllocateRelease(t.Context(), release.Allocation{Request: next, RequestKey: "b", Follows: 1})
+	must(t, err)
+	want := request(hello).Spec
+	want.Replicas, want.Env = 5, map[string]string{"QUOTE": want.Env["QUOTE"], "NEW": "1"}
+	if made.Number != 2 || made.Follows != 1 || !reflect.DeepEqual(made.Spec, want) || made.Origin.Image != "registry/hello:2" {
+		t.Errorf("made %+v", made)
+	}
+	stored, err := s.Release(t.Context(), hello, 2)
+	must(t, err)
+	if !reflect.DeepEqual(stored, made) {
+		t.Errorf("stored %+v, answered %+v", stored, made)
+	}
+	// The same request is merged once, whatever the service follows by now.
+	next.Spec.Replicas = 7
+	again, err := s.AllocateRelease(t.Context(), release.Allocation{Request: next, RequestKey: "b"})
+	must(t, err)
+	if !reflect.DeepEqual(again, made) {
+		t.Errorf("asked again it is %+v", again)
+	}
+	alone, err := s.AllocateRelease(t.Context(), release.Allocation{Request: next, RequestKey: "c"})
+	must(t, err)
+	if alone.Spec.Access != release.ByKey || len(alone.Spec.Env) != 1 {
+		t.Errorf("without one to follow it is %+v", alone.Spec)
+	}
+}
+
+func TestWhatCannotBeMergedTakesNoNumber(t *testing.T) {
+	s := fresh(t)
+	many := func(prefix string) release.Request {
+		r := release.Request{Service: hello, Origin: release.Origin{Image: "x"}, Spec: release.Spec{Env: map[string]string{}}}
+		for i := range 150 {
+			r.Spec.Env[fmt.Sprint(prefix, i)] = ""
+		}
+		return r
+	}
+	_, err := s.AllocateRelease(t.Context(), release.Allocation{Request: many("A"), RequestKey: "a"})
+	must(t, err)
+	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: many("B"), RequestKey: "b", Follows: 1})
+	wantFault(t, err, fault.Invalid, "env: 300 settings are more than 200")
+	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: many("A"), RequestKey: "c", Follows: 9})
+	wantFault(t, err, fault.NotFound, "no release 9")
+	if r := allocate(t, s, hello, "d"); r.Number != 2 {
+		t.Errorf("what was refused took a number: %d", r.Number)
+	}
+}
+
+func TestARollbackRepeatsAllThatTheEarlierReleaseHad(t *testing.T) {
+	s := fresh(t)
+	req := request(hello)
+	req.Origin, req.File = release.Origin{Source: digestOf(1), Package: "./cmd/x"}, &release.InFile{Settings: []string{"replicas", "package"}}
+	first, err := s.AllocateRelease(t.Context(), release.Allocation{Request: req, RequestKey: "a"})
+	must(t, err)
+	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: release.Request{Service: hello, Origin: release.Origin{Image: "x"}, Reset: []string{"env"}}, RequestKey: "b", Follows: 1})
+	must(t, err)
+	back, err := s.AllocateRelease(t.Context(), release.Allocation{Request: release.Request{Service: hello}, RequestKey: "c", Follows: 2, RollsBack: 1})
+	must(t, err)
+	if back.Follows != 2 || !reflect.DeepEqual(back.Spec, first.Spec) || !reflect.DeepEqual(back.Origin, first.Origin) || !reflect.DeepEqual(back.InFile, first.InFile) || len(back.InFile) != 2 {
+		t.Errorf("it is %+v", back)
+	}
+}

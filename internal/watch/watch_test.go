@@ -47,7 +47,7 @@ func newWorld(t *testing.T, regions ...string) *world {
 	}
 	w.must(s.EnsureProject(t.Context(), till.Project))
 	in := release.Request{Service: till, Origin: release.Origin{Image: "r/till@sha256:1"}, Spec: release.Spec{Access: release.Public, Port: 8080, Replicas: 1}, By: "ada"}
-	r, err := s.AllocateRelease(t.Context(), in, "first", 0)
+	r, err := s.AllocateRelease(t.Context(), release.Allocation{Request: in, RequestKey: "first"})
 	w.must(err)
 	r.Status = release.Ready
 	w.record(r, release.Ready, regions)
@@ -196,8 +196,8 @@ func TestWhatHasJustBegunWaitsForAnotherLook(t *testing.T) {
 // While a release is on its way instances come and go.
 func TestARolloutIsNoTrouble(t *testing.T) {
 	w := newWorld(t, "lon1")
-	second, err := w.store.AllocateRelease(t.Context(), release.Request{Service: till, Origin: release.Origin{Image: "r/till@sha256:2"},
-		Spec: release.Spec{Access: release.Public, Port: 8080, Replicas: 1}, By: "ada"}, "second", 0)
+	second, err := w.store.AllocateRelease(t.Context(), release.Allocation{RequestKey: "second", Request: release.Request{Service: till,
+		Origin: release.Origin{Image: "r/till@sha256:2"}, Spec: release.Spec{Access: release.Public, Port: 8080, Replicas: 1}, By: "ada"}})
 	w.must(err)
 	w.record(second, release.Deploying, []string{"lon1"})
 	w.instance("lon1", func(i *release.Instance) { i.Release, i.State = 2, release.InstanceRestarting })

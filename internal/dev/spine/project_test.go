@@ -88,6 +88,7 @@ func TestAProjectIsSuspendedAndRemoved(t *testing.T) {
 		eventually(t, 30*time.Second, func() error { return answersIn(url, project, want) })
 	}
 	soon("shop", http.StatusOK)
+	get(t, url) // as it is printed
 	p.ask("PUT", "/v1/projects/shop/suspensions/dunning", map[string]string{"message": "an invoice is not paid"}, http.StatusOK)
 	soon("shop", http.StatusForbidden)
 	p.ask("POST", "/v1/services/hello/rollback?project=shop", struct{}{}, http.StatusForbidden)
@@ -166,7 +167,8 @@ func TestTwoProjectsInOneRegionAreKeptApart(t *testing.T) {
 		ticket, url, project string
 		want                 int
 	}{
-		"its own service": {call.Ticket, gateway + "hello/", "shop", http.StatusOK}, "the other's": {call.Ticket, gateway + "till/", "default", http.StatusNotFound}, // a ticket's project is where its bearer is
+		"its own service": {call.Ticket, gateway + "hello/", "shop", http.StatusOK}, "the other's": {call.Ticket, gateway + "till/", "default", http.StatusForbidden},
+		"as it is printed": {call.Ticket, call.Regions[0].Service, "shop", http.StatusOK},
 		"its own logs": {logs.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusOK}, "the other's logs": {logs.Ticket, gateway + "-/logs/default/till", "shop", http.StatusForbidden},
 		"calls for logs": {call.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusForbidden}, "nobody": {"", gateway + "till/", "default", http.StatusUnauthorized},
 	} {

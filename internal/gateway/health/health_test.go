@@ -257,3 +257,19 @@ func TestThoseThatAreNotWellComeFirst(t *testing.T) {
 		t.Errorf("%d logs are read", len(s.reads))
 	}
 }
+
+func TestAPodThatFilledItsVolumeHasLastWords(t *testing.T) {
+	s := newSite(instance(func(p *corev1.Pod, c *corev1.ContainerStatus) {
+		p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "its volumes hold more than 1Gi"
+		c.State = corev1.ContainerState{Terminated: ended("Error", 137, 9*time.Second, time.Minute)}
+		ready(p, false, 9*time.Second)
+	}))
+	s.said = "writes a lot"
+	if i := s.first(t); i.State != release.InstanceRestarting || i.Said != "writes a lot" {
+		t.Errorf("%+v", i)
+	}
+	s.now = s.now.Add(20 * time.Second)
+	if page := s.Page(t.Context(), release.Key{}); len(page.Services[0].Instances) != 0 {
+		t.Errorf("it counts for ever: %+v", page)
+	}
+}

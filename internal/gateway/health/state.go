@@ -19,8 +19,8 @@ const (
 	longLife   = 10 * time.Minute
 )
 
-// evictedFor is how long a pod that was ended for good counts: another one takes its place.
-const evictedFor = time.Minute
+// evictedFor is how long a pod that was ended for good counts, as one that filled its volume: another one takes its place.
+const evictedFor = 20 * time.Second
 
 // stateOf says where an instance is, from what Kubernetes reports of its pod. False: the pod is no instance any more.
 func stateOf(pod *corev1.Pod, now time.Time) (release.Instance, bool) {

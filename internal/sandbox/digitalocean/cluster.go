@@ -53,13 +53,14 @@ func wireState(state string) string {
 }
 
 func listClusters(c *exchange) (reply, error) {
-	wires := []wireCluster{}
+	wires, total, page := []wireCluster{}, 0, pageOf(c.Request)
 	err := c.View(func(tx *world.Tx) error {
 		all, err := world.List[cluster](tx, ref(kindCluster, ""))
 		if err != nil {
 			return err
 		}
-		for _, one := range all {
+		total = len(all)
+		for _, one := range onPage(page, all) { // an account of a thousand is read page by page: their pools and nodes are as many again
 			f, err := loadFamily(tx, one.ID)
 			if err != nil {
 				return err
@@ -68,7 +69,7 @@ func listClusters(c *exchange) (reply, error) {
 		}
 		return nil
 	})
-	return reply{status: http.StatusOK, body: listed(pageOf(c.Request), "kubernetes_clusters", wires)}, err
+	return reply{status: http.StatusOK, body: page.body("kubernetes_clusters", wires, total)}, err
 }
 
 // family loads the cluster of the path.

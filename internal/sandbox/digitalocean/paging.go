@@ -55,10 +55,18 @@ func positive(text string, otherwise, most int) int {
 
 // listed is one page of a list, as the body of an answer. key is what the list is called in it.
 func listed[T any](p page, key string, all []T) map[string]any {
+	return p.body(key, append([]T{}, onPage(p, all)...), len(all))
+}
+
+// onPage are those of a list that are on the page.
+func onPage[T any](p page, all []T) []T {
 	from := min((p.number-1)*p.per, len(all))
-	to := min(from+p.per, len(all))
-	part := append([]T{}, all[from:to]...)
-	return map[string]any{key: part, "links": p.links(len(all)), "meta": meta{Total: len(all)}}
+	return all[from:min(from+p.per, len(all))]
+}
+
+// body is the answer that holds a part of so many.
+func (p page) body(key string, part any, total int) map[string]any {
+	return map[string]any{key: part, "links": p.links(total), "meta": meta{Total: total}}
 }
 
 func (p page) links(total int) links {
