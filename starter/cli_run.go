@@ -25,8 +25,10 @@ func runCommand() *cobra.Command {
 		Long: "Pack a folder that holds a Go main package, have it built, and bring it to every region; or bring out an image\n" +
 			"that exists. Waits until the release answers everywhere; if it fails in one region, every region goes back to what ran before.\n" +
 			"Leave with Ctrl-C: the work goes on.\n\n" +
+			"A folder of a module or workspace is sent with all of that; the only main package below a folder is found. Before anything is\n" +
+			"sent the source is held to what go build needs of it.\n\n" +
 			"Excluded are the files that .gitignore names, also that of folders above, up to the root of the git repository; .m3oignore adds to it.\n" +
-			"How a source wants to run it may say in " + manifestFile + ": name, " + strings.Join(settingFields(), ", ") + ".\n" +
+			"How a source wants to run it may say in " + manifestFile + ", beside the package or in the folder named: name, " + strings.Join(settingFields(), ", ") + ".\n" +
 			"Flags win over it. What neither says stays as the newest release has it that has not failed. What was said in " + manifestFile + " and is\n" +
 			"no more goes back to its default, and so does what --reset names.",
 		Example: "  m3o run deploy/examples/hello\n  m3o run . --name api --package ./cmd/server --public --env LEVEL=debug\n  m3o run --image registry.example.com/shop@sha256:… --name shop --port 3000",

@@ -80,6 +80,9 @@ func TestARemovedProjectsSourcesAndLogsGo(t *testing.T) {
 	goroot := t.TempDir()
 	must(os.WriteFile(filepath.Join(goroot, "VERSION"), []byte("go1.2.3\n"), 0o600))
 	must(os.MkdirAll(filepath.Join(goroot, "bin", "go"), 0o700))
+	must(os.MkdirAll(filepath.Join(goroot, "lib", "time"), 0o700))
+	zones := filepath.Join(goroot, "lib", "time", "zoneinfo.zip")
+	must(os.WriteFile(zones, []byte("PK\x05\x06"+strings.Repeat("\x00", 18)), 0o600)) // an archive of nothing
 	builder, err := build.New(build.Config{Dir: t.TempDir(), GoRoot: goroot})
 	must(err)
 	there := map[string]bool{}

@@ -177,6 +177,14 @@ func sources() []provoked {
 			"../lib/go.mod": "module example.com/lib\n\ngo 1.24\n", "../lib/lib.go": "package lib\n", "main.go": "package main\n\nimport _ \"example.com/lib\"\n\nfunc main() {}\n"}},
 		{name: "an embed of an ignored file", args: []string{"shop"}, have: map[string]string{".gitignore": "*.txt\n", "a.txt": "a\n", "main.go": "package main\n\nimport _ \"embed\"\n\n//go:embed a.txt\nvar a string\n\nfunc main() { _ = a }\n"}},
 		{name: "an ignored package", args: []string{"shop"}, have: map[string]string{".gitignore": "gen/\n", "gen/gen.go": "package gen\n", "main.go": "package main\n\nimport _ \"example.com/shop/gen\"\n\nfunc main() {}\n"}},
+		{name: "a newer Go than services are built with", args: []string{"shop"}, have: map[string]string{"go.mod": "module example.com/shop\n\ngo 1.99.0\n"},
+			in: func(w *apitest.World) { w.AddBuilder(release.Builder{Arch: "amd64", Go: "go1.26.8"}) }},
+		{name: "no checksums", args: []string{"shop"}, have: map[string]string{"go.mod": "module example.com/shop\n\ngo 1.24\n\nrequire example.com/q v1.0.0\n", "main.go": "package main\n\nimport _ \"example.com/q\"\n\nfunc main() {}\n"}},
+		{name: "half a vendor folder", args: []string{"shop"}, have: map[string]string{"go.mod": "module example.com/shop\n\ngo 1.24\n\nrequire example.com/q v1.0.0\n", ".gitignore": "vendor/*/\n",
+			"vendor/modules.txt": "# example.com/q v1.0.0\n## explicit\nexample.com/q\n", "vendor/example.com/q/q.go": "package q\n", "main.go": "package main\n\nimport _ \"example.com/q\"\n\nfunc main() {}\n"}},
+		{name: "a workspace that reaches further", args: []string{"shop"}, have: map[string]string{"go.work": "go 1.24\n\nuse .\nuse ../lib\n", "../lib/go.mod": "module example.com/lib\n"}},
+		{name: "the only program below, with a file left out", args: []string{"shop"}, lack: []string{"main.go"}, have: map[string]string{".gitignore": "local.go\n", "cmd/a/main.go": "package main\n\nfunc main() {}\n", "cmd/a/local.go": "package main\n"}},
+		{name: "a folder of a module", args: []string{"shop/cmd/a"}, have: map[string]string{"cmd/a/main.go": "package main\n\nfunc main() {}\n"}},
 		{name: "cgo", args: []string{"shop"}, have: map[string]string{"main.go": "package main\n\nimport \"C\"\n\nfunc main() {}\n"}},
 	}
 }

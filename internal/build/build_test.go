@@ -265,10 +265,6 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 			[]string{"the source does not compile:\n", "main.go:3:15: undefined: fmt"}},
 		"a mistake in another package": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/x\"\n\nfunc main() {}\n", "x/x.go": "package x\n\nvar x int = \"text\"\n"}, ".", fault.Failed,
 			[]string{"x/x.go:3:13: cannot use \"text\""}},
-		"a module that go.sum lacks": {map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "main.go": "package main\n\nimport _ \"example.com/dep\"\n\nfunc main() {}\n"}, ".", fault.Failed,
-			[]string{"go.sum lacks modules that the source imports: run `go mod tidy`:\n", "missing go.sum entry"}},
-		"a vendor folder of another day": {map[string]string{"go.mod": gomod + "\nrequire example.com/dep v1.0.0\n", "vendor/modules.txt": "# example.com/other v1.0.0\n## explicit\n", "main.go": "package main\n\nimport _ \"example.com/dep\"\n\nfunc main() {}\n"}, ".", fault.Failed,
-			[]string{"the vendor folder is not what go.mod says: run `go mod vendor`:\n", "inconsistent vendoring in the source:", "example.com/dep@v1.0.0: is explicitly required in go.mod"}},
 		"no main function":            {map[string]string{"go.mod": gomod, "main.go": "package main\n"}, ".", fault.Failed, []string{"function main is undeclared"}},
 		"a package that is not there": {map[string]string{"go.mod": gomod, "main.go": "package main\n\nimport _ \"example.com/app/none\"\n\nfunc main() {}\n"}, ".", fault.Invalid, []string{"main.go imports example.com/app/none"}},
 		"a newer Go":                  {map[string]string{"go.mod": "module x\n\ngo 1.99\n", "main.go": print}, ".", fault.Invalid, []string{"go.mod needs Go 1.99, and services are built with Go 1."}},
@@ -302,6 +298,30 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "work", "*")); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestWhatTheGoCommandSaysHasACauseAndNoPlacesOfTheBuild(t *testing.T) {
+	for said, want := range map[string][2]string{
+		"main.go:8:2: missing go.sum entry for module providing package rsc.io/quote; to add:\n": {"run `go mod tidy`", "main.go:8:2: missing"},
+		"go: inconsistent vendoring in /source:\n\tx@v1: is explicitly required\n":               {"run `go mod vendor`", "inconsistent vendoring in the source:"},
+		"verifying x@v1: checksum mismatch\n":                                                    {"a module is not the one that go.sum names", "verifying x@v1"},
+		"../../caches/modules/example.com/x@v1.0.0/x.go:3:2: undefined: y\n":                     {"the source does not compile", "\nexample.com/x@v1.0.0/x.go:3:2"},
+		"a.go:1:1: x@v1: reading http://127.0.0.1:4711/x/@v/v1.zip: 403 Forbidden":               {"the source does not compile", ": reading x/@v/v1.zip: 403"},
+		"/source/cmd/api/main.go:3: found source/x and ../source/y of /data/source/z\n":          {"the source does not compile", "\ncmd/api/main.go:3: found source/x and y of /data/source/z\n"},
+	} {
+		log := bytes.NewBufferString("\n")
+		out := &output{log: log}
+		out.hide(jailed)
+		for _, b := range []byte(said) { // however it comes
+			if n, err := out.Write([]byte{b}); n != 1 || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+		}
+		must(out.end())
+		if cause := causeOf(out.summary()); !strings.Contains(cause, want[0]) || !strings.Contains(log.String(), want[1]) {
+			t.Errorf("%q has the cause %q, and the log %q", said, cause, log.String())
+		}
 	}
 }
 

@@ -187,7 +187,7 @@ const (
 func (o *output) hide(f folders) {
 	var alternatives []string
 	for _, folder := range []string{f.source, f.modules} {
-		alternatives = append(alternatives, `(?:(?:\.\./)+|/)`+regexp.QuoteMeta(strings.TrimPrefix(folder, "/"))+"/")
+		alternatives = append(alternatives, `(?:(?:\.\./)+|\B/)`+regexp.QuoteMeta(strings.TrimPrefix(folder, "/"))+"/")
 	}
 	o.source = f.source
 	o.hidden = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/|` + strings.Join(alternatives, "|"))

@@ -106,6 +106,7 @@ func TestWhatIsSentBuildsThereAsHere(t *testing.T) {
 		"files ignored for tests": {map[string]string{"go.mod": aModule, ".gitignore": "*_gen.go\n", "main.go": mainFile, "x_gen.go": "//go:build ignore\n\npackage main\n"}, "", Wanted{}, ".", "example.com/m"},
 		"vendor":                  {vendored("v1.0.0", true), "", Wanted{}, ".", "example.com/m"},
 		"no vendor at all":        {with(vendored("v1.0.0", true), ".m3oignore", "/vendor/\n", "go.mod", aModule, "main.go", mainFile), "", Wanted{}, ".", "example.com/m"},
+		"a vendor folder undone":  {with(vendored("v1.0.0", true), ".gitignore", "vendor/*/\n", ".m3oignore", "!/vendor/**\n"), "", Wanted{}, ".", "example.com/m"},
 		"replaced and vendored": {with(vendored("v1.0.0", true), "go.mod", aModule+"\nrequire example.com/q v1.0.0\n\nreplace example.com/q => ../q\n",
 			"vendor/modules.txt", "# example.com/q v1.0.0 => ../q\n## explicit; go 1.24\nexample.com/q\n# example.com/q => ../q\n"), "", Wanted{}, ".", "example.com/m"},
 	} {
@@ -195,7 +196,7 @@ func TestWhatWouldNotBuildThereIsSaidBeforeTheUpload(t *testing.T) {
 			`line 1 of .gitignore, "*.sum", leaves out go.sum`},
 		"a stale vendor folder": {vendored("v1.1.0", true), Wanted{}, `inconsistent vendoring: go.mod requires example.com/q v1.1.0, and vendor/modules.txt has v1.0.0: run "go mod vendor"`},
 		"half a vendor folder": {with(vendored("v1.0.0", true), ".gitignore", "vendor/*/\n"), Wanted{},
-			`vendor is left out in part: line 1 of .gitignore, "vendor/*/", leaves out vendor/example.com/. Send all of it or nothing: to send it, add the line !/vendor/example.com/ to .m3oignore, or add the line /vendor/ there`},
+			`vendor is left out in part: line 1 of .gitignore, "vendor/*/", leaves out vendor/example.com/; add the line !/vendor/** to .m3oignore to send it, or the line /vendor/ to send none of it`},
 		"a vendored file":            {with(vendored("v1.0.0", true), ".gitignore", "q.go\n"), Wanted{}, `vendor is left out in part: line 1 of .gitignore, "q.go", leaves out vendor/example.com/q/q.go`},
 		"a vendor folder without":    {with(vendored("v1.0.0", true), ".gitignore", "*.txt\n"), Wanted{}, `leaves out vendor/modules.txt`},
 		"a vendor folder with holes": {vendored("v1.0.0", false), Wanted{}, `and there is no vendor/example.com/q: run "go mod vendor"`},

@@ -112,8 +112,11 @@ func (g goTree) checkVendored(dir string, list vendorList) error {
 }
 
 func partlyLeftOut(dir string, left leftOut) error {
-	return fault.New(fault.Invalid, "%s is left out in part: %s. Send all of it or nothing: %s, or add the line %s there",
-		dir, left, left.remedy(), "/"+quotePattern(dir)+"/")
+	remedy, folder := left.remedy(), "/"+quotePattern(dir)+"/"
+	if left.file.dir == "." || left.file.below != "" {
+		remedy = "add the line !" + folder + "** to .m3oignore to send it"
+	}
+	return fault.New(fault.Invalid, "%s is left out in part: %s; %s, or the line %s to send none of it", dir, left, remedy, folder)
 }
 
 // checkRequired holds a module's requirements to what was vendored, as the go command does first of all.

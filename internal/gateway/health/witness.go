@@ -20,10 +20,9 @@ func why(ctx context.Context, i *release.Instance, pod *corev1.Pod, w diagnosis.
 	if i.State == release.InstanceUnready {
 		anyMore(&found)
 	}
-	if found.Said == "" && pod.Status.Phase == corev1.PodFailed && len(pod.Spec.Containers) > 0 {
-		found.Said = w.LastWords(ctx, pod, pod.Spec.Containers[0].Name, false)
+	if i.Said, found.Said = found.Said, ""; i.Said == "" && pod.Status.Phase == corev1.PodFailed {
+		i.Said = w.LastWords(ctx, pod, pod.Spec.Containers[0].Name, false)
 	}
-	i.Said, found.Said = found.Said, ""
 	i.Message = found.Words()
 }
 
