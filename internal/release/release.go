@@ -216,6 +216,7 @@ const (
 	MaxArgBytes = 32 << 10
 	maxImage    = 512
 	maxModule   = 1024
+	maxPackage  = 1024
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -277,7 +278,7 @@ func (o Origin) check(c *fault.Checker) {
 // built.
 func isFolder(name string) bool {
 	name = strings.TrimPrefix(name, "./")
-	return name == "." || module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
+	return name == "." || len(name) <= maxPackage && module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
 }
 
 func (s Spec) check(c *fault.Checker) {
