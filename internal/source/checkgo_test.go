@@ -272,6 +272,11 @@ func TestLinksInASource(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	ws := tree(t, map[string]string{"shared.work": "go 1.24\n\nuse ./a\n", "a/go.mod": aModule, "a/main.go": mainFile})
+	os.Symlink("shared.work", filepath.Join(ws, "go.work"))
+	if _, got, err := checked(t, filepath.Join(ws, "a"), Wanted{}); err != nil || got.Workspace != "go.work" {
+		t.Errorf("a linked go.work: %+v, %v", got, err)
+	}
 	out := tree(t, map[string]string{"main.go": mainFile, "go.mod": aModule})
 	os.Symlink(out, filepath.Join(dir, "away"))
 	if _, err := Locate(dir, "away"); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "leaves") {
