@@ -28,7 +28,7 @@ func (p *programSource) close() { p.listing.Close() }
 // below will do.
 func (s *session) openSource(name, dir, pkg string, tags []string) (*programSource, error) {
 	builders, err := s.api.Builders(s.ctx())
-	if err != nil && !fault.Is(err, fault.NotFound) { // an older API leaves it to the builder
+	if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) { // an older API, and whoever may not ask, leave it to the builder
 		return nil, err
 	}
 	return openProgram(name, dir, pkg, wanted(builders, tags))
