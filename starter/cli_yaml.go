@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
@@ -28,6 +29,9 @@ func parseYAML(data []byte) (body ast.Node, err error) {
 		}
 	}()
 	data = bytes.ReplaceAll(bytes.TrimPrefix(data, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
+	if !utf8.Valid(data) {
+		return nil, fault.New(fault.Invalid, "it is not a text in UTF-8: save it as such")
+	}
 	if nested(lexer.Tokenize(string(data))) {
 		return nil, fault.New(fault.Invalid, "it is nested too deeply")
 	}

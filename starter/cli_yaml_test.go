@@ -138,6 +138,7 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		"a quote without end":     {"build: {ldflags: \"-X 'main.a=1\"}\n", "has no end"},
 		"two documents":           {"port: 1\n---\nport: 2\n", "line 3: it holds more than one document: only one is read"},
 		"an anchor":               {"name: &a x\naccess: *a\n", "YAML anchors and aliases are not allowed in it"},
+		"another encoding":        {"env:\n  A: \xfa\n", "it is not a text in UTF-8"},
 		"a merge":                 {"env:\n  <<: {A: 1}\n", "YAML anchors and aliases are not allowed in it"},
 	} {
 		t.Run(name, func(t *testing.T) {
