@@ -104,7 +104,7 @@ func TestPodsSayWhatTheirReleaseAsksOfGateways(t *testing.T) {
 	r.Spec.Timeout, r.Spec.MaxBody = release.Duration(15*time.Minute), 150<<20
 	d := applyService(t, r)
 	want := map[string]string{release.LabelAccess: "key", release.LabelPreflight: "public", release.MarkProtocol: "h2c",
-		release.MarkTimeout: "15m0s", release.MarkMaxBody: "157286400"}
+		release.MarkTimeout: "15m", release.MarkMaxBody: "157286400"}
 	if got := d.Spec.Template.Annotations; !maps.Equal(got, want) {
 		t.Errorf("annotations %v, want %v", got, want)
 	}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"go/build"
@@ -116,6 +117,12 @@ func noMain(pkg string, left leftOut) error {
 	return fault.New(fault.Invalid, "there is no main package in %s, as %s: %s", pkg, left, left.remedy())
 }
 
+// What to do where no other folder of the source holds a program.
+const (
+	nameAnother = ": name the folder of a program, a Go package main"
+	pureGo      = ": services are built for Linux, from Go alone"
+)
+
 // checkMain says why the folder holds no main package.
 func (g goTree) checkMain(pkg string) error {
 	found, err := g.importPackage(pkg)
@@ -126,16 +133,16 @@ func (g goTree) checkMain(pkg string) error {
 	var several *build.MultiplePackageError
 	switch {
 	case errors.As(err, &several):
-		return fault.New(fault.Invalid, "%s holds two packages, %s and %s", pkg, several.Packages[0], several.Packages[1])
+		return fault.New(fault.Invalid, "%s holds two packages, %s and %s, and a folder can hold one: move one of them", pkg, several.Packages[0], several.Packages[1])
 	case errors.As(err, &none) && len(found.CgoFiles)+len(found.IgnoredGoFiles) > 0:
 		return fault.New(fault.Invalid, "no Go file in %s can be built for linux/%s without cgo%s", pkg,
-			strings.Join(g.architectures, " or linux/"), g.foundInstead())
+			strings.Join(g.architectures, " or linux/"), cmp.Or(g.foundInstead(), pureGo))
 	case errors.As(err, &none):
-		return fault.New(fault.Invalid, "no main package in %s%s", pkg, g.foundInstead())
+		return fault.New(fault.Invalid, "no main package in %s%s", pkg, cmp.Or(g.foundInstead(), nameAnother))
 	case err != nil:
 		return fault.New(fault.Invalid, "%s", plainPaths(err.Error()))
 	case found.Name != "main":
-		return fault.New(fault.Invalid, "no main package in %s, which is package %s%s", pkg, found.Name, g.foundInstead())
+		return fault.New(fault.Invalid, "no main package in %s, which is package %s%s", pkg, found.Name, cmp.Or(g.foundInstead(), nameAnother))
 	}
 	return nil
 }
@@ -248,7 +255,9 @@ func (g goTree) foundInstead() string {
 		return ""
 	}
 	for i, name := range found {
-		found[i] = "./" + strings.TrimPrefix(name, ".")
+		if name != "." {
+			found[i] = "./" + name
+		}
 	}
 	return fmt.Sprintf(": found main packages in %s; name one with --package", strings.Join(found, ", "))
 }

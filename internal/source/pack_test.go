@@ -127,7 +127,7 @@ func TestCheckGoNamesTheMainPackagesThereAre(t *testing.T) {
 		"cmd/a": "", "./cmd/b": "", "nested": "",
 		".": "no main package in ., which is package lib" + found, "": "no main package in .", "doc": "no main package in doc" + found,
 		"none": "there is no folder none in the source" + found, "../x": "is not a folder inside the source", "/etc": "is not a folder inside the source",
-		"two": "two holds two packages, a and b", "win": "no Go file in win can be built for linux/amd64 or linux/arm64 without cgo" + found,
+		"two": "two holds two packages, a and b, and a folder can hold one: move one of them", "win": "no Go file in win can be built for linux/amd64 or linux/arm64 without cgo" + found,
 		"c": "no Go file in c can be built", "broken": "broken/x.go:1:1", "outside": "there is no folder outside in the source",
 	} {
 		_, err := CheckGo(dir, Wanted{Package: pkg})
