@@ -181,12 +181,11 @@ func releaseFailure(r release.Release, b *board) error {
 	if came(r) {
 		return nil
 	}
-	word := map[release.Status]string{release.Failed: "failed", release.RolledBack: "was rolled back", release.Superseded: "was superseded"}[r.Status]
 	message := r.Message
 	if first, rest, found := strings.Cut(message, "\n"); found && b.hasShown(rest) {
 		message = strings.TrimSuffix(first, ":") + ": see above"
 	}
-	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, word, message)}
+	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, r.Status.Verb(), message)}
 	for _, p := range r.Regions {
 		if p.Message != "" && !strings.Contains(r.Message, p.Message) {
 			lines = append(lines, "  "+p.Message)

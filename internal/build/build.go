@@ -228,7 +228,7 @@ func (b *Builder) make(ctx context.Context, in Input, repository, tag string, lo
 		return "", err
 	}
 	defer func() { err = errors.Join(err, w.remove()) }()
-	fmt.Fprintf(log, "building %s of %s with %s\n", in.Package, in.Source, b.version)
+	fmt.Fprintf(log, "building %s of %.19s with %s\n", in.Package, in.Source, b.version)
 	if err := b.unpack(ctx, in, w); err != nil {
 		return "", err
 	}
