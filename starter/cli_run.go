@@ -117,7 +117,7 @@ func (s *session) findProgram(f *runFlags, dir string, m manifest) (manifest, *p
 	if err != nil {
 		return m, nil, err
 	}
-	p, err := s.openSource(dir, m.Package, kept.Build.Tags)
+	p, err := s.openSource(m.Name, dir, m.Package, kept.Build.Tags)
 	if err != nil || p.chosen == "" {
 		return m, p, err
 	}
@@ -129,7 +129,7 @@ func (s *session) findProgram(f *runFlags, dir string, m manifest) (manifest, *p
 		return m, nil, err
 	}
 	chosen := p.chosen
-	p, err = s.openSource(dir, chosen, kept.Build.Tags)
+	p, err = s.openSource(m.Name, dir, chosen, kept.Build.Tags)
 	if err == nil {
 		p.chosen = chosen
 	}

@@ -197,9 +197,12 @@ func splitQuoted(text string) ([]string, error) {
 }
 
 // tellChanges says what the settings of a new release change against those of the release it follows. A first release changes nothing. What
-// was reset and is as it was, has its default already, or a name that is wrong.
+// was reset and is as it was, has its default already, or a name that is wrong. Whoever may not read releases is told nothing.
 func (s *session) tellChanges(name string, number int, reset []string) error {
 	after, err := s.api.Release(s.ctx(), name, number)
+	if fault.Is(err, fault.Denied) {
+		return nil
+	}
 	if err != nil || after.Follows == 0 {
 		return err
 	}
@@ -254,27 +257,40 @@ func settingRows(r release.Release) [][]string {
 // kept or named. The API decides; it is asked so that a source can be checked before it is sent.
 func (s *session) keptOrigin(m *manifest) (release.Origin, error) {
 	kept := release.Origin{Build: release.Build{Tags: m.Build.Tags}}
-	newest, err := s.api.Releases(s.ctx(), m.Name, statusReleases)
-	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
-		return kept, nil
+	before, err := s.followed(m.Name)
+	if err != nil || before == nil {
+		return kept, err
+	}
+	stays := func(setting string) bool {
+		return !slices.Contains(m.Reset, setting) && !slices.Contains(before.InFile, setting)
+	}
+	if stays("package") {
+		kept.Package = before.Origin.Package
+	}
+	if len(m.Build.Tags) == 0 && stays("build.tags") {
+		kept.Build.Tags = before.Origin.Build.Tags
+	}
+	return kept, nil
+}
+
+// followed is the release whose settings the next one keeps, nil without one, or for whoever may not know.
+func (s *session) followed(name string) (*release.Release, error) {
+	v, err := s.api.Service(s.ctx(), name)
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) || err == nil && v.Status == release.Killed {
+		return nil, nil
 	}
 	if err != nil {
-		return kept, err
+		return nil, err
+	}
+	newest, err := s.api.Releases(s.ctx(), name, statusReleases)
+	if err != nil {
+		return nil, err
 	}
 	i := slices.IndexFunc(newest, func(r release.Release) bool { return r.Status != release.Failed && r.Status != release.RolledBack })
 	if i < 0 {
-		return kept, nil
+		return s.currentRelease(v, newest)
 	}
-	stays := func(setting string) bool {
-		return !slices.Contains(m.Reset, setting) && !slices.Contains(newest[i].InFile, setting)
-	}
-	if stays("package") {
-		kept.Package = newest[i].Origin.Package
-	}
-	if len(m.Build.Tags) == 0 && stays("build.tags") {
-		kept.Build.Tags = newest[i].Origin.Build.Tags
-	}
-	return kept, nil
+	return &newest[i], nil
 }
 
 // keptIn is the package of the release before, if the folder is a whole source in which it can be.

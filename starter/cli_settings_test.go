@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/client/apitest"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
 )
@@ -187,6 +188,32 @@ func TestThePackageIsKept(t *testing.T) {
 	m3o("run", "app", "--name", "hello").must(t)
 	if got := settingsOf(t, w, 2); !strings.HasSuffix(got, "package=cmd/two") {
 		t.Errorf("it became %s", got)
+	}
+	w.Build = func(func(string), release.Release) error {
+		return fault.New(fault.Failed, "the source does not compile")
+	}
+	for range statusReleases {
+		m3o("run", "app", "--name", "hello").fails(t, exitFailed, "does not compile")
+	}
+	w.Build = nil
+	m3o("run", "app", "--name", "hello").must(t)
+	if got := settingsOf(t, w, 3+statusReleases); !strings.HasSuffix(got, "package=cmd/two") {
+		t.Errorf("after failures it became %s", got)
+	}
+	m3o("kill", "hello", "--yes").must(t)
+	m3o("run", "app", "--name", "hello").fails(t, exitFailed, "found main packages in ./cmd/one, ./cmd/two; name one with --package")
+}
+
+// A token of a pipeline that may write alone brings releases out; what it may not read is not told.
+func TestWhoeverMayOnlyWriteBringsOutReleases(t *testing.T) {
+	twoRegions(t)
+	dir := program(t, "hello")
+	token := strings.TrimSpace(m3o("token", "create", "pipeline", "--scope", "services:write").must(t).out)
+	m3o("run", dir).must(t)
+	t.Setenv("M3O_TOKEN", token)
+	c := m3o("run", dir, "-d", "--replicas", "2").must(t)
+	if !strings.Contains(c.errs, "Release 2 of hello accepted.") || changes(c) != "" {
+		t.Errorf("it says %s", c.errs)
 	}
 }
 

@@ -24,13 +24,14 @@ type programSource struct {
 func (p *programSource) close() { p.listing.Close() }
 
 // openSource finds the program in the folder dir, or below it at pkg, and holds its source to what builds it, so that nothing is sent that
-// cannot become a program. The source may be larger than dir: its workspace or module. Without a pkg the only program below will do.
-func (s *session) openSource(dir, pkg string, tags []string) (*programSource, error) {
+// cannot become the program of the service. The source may be larger than dir: its workspace or module. Without a pkg the only program
+// below will do.
+func (s *session) openSource(name, dir, pkg string, tags []string) (*programSource, error) {
 	builders, err := s.api.Builders(s.ctx())
-	if err != nil && !fault.Is(err, fault.NotFound) { // an older API leaves it to the builder
+	if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) { // an older API, and whoever may not ask, leave it to the builder
 		return nil, err
 	}
-	return openProgram(dir, pkg, wanted(builders, tags))
+	return openProgram(name, dir, pkg, wanted(builders, tags))
 }
 
 // wanted is what is asked of a source: a program for one of the builders, as far as they are known.
@@ -43,7 +44,7 @@ func wanted(builders []release.Builder, tags []string) source.Wanted {
 	return w
 }
 
-func openProgram(dir, pkg string, w source.Wanted) (*programSource, error) {
+func openProgram(name, dir, pkg string, w source.Wanted) (*programSource, error) {
 	place, err := source.Locate(dir, pkg)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func openProgram(dir, pkg string, w source.Wanted) (*programSource, error) {
 	w.Package, w.Choose = place.Package, pkg == ""
 	if p.program, err = listing.Check(w); err != nil {
 		p.close()
-		return nil, explained(place, dir, err)
+		return nil, explained(place, name, err)
 	}
 	if p.program.Package != place.Package {
 		p.chosen, err = filepath.Rel(filepath.FromSlash(place.Package), filepath.FromSlash(p.program.Package))
@@ -65,17 +66,14 @@ func openProgram(dir, pkg string, w source.Wanted) (*programSource, error) {
 }
 
 // explained says where a source is wrong, and for one that needs its neighbours the command that takes them along.
-func explained(place source.Place, dir string, err error) error {
+func explained(place source.Place, name string, err error) error {
 	err = fmt.Errorf("%s: %w", shortPath(place.Root), err)
 	var outside *source.Outside
 	if !errors.As(err, &outside) {
 		return err
 	}
-	name, failed := folderName(dir)
-	if failed != nil {
-		return failed
-	}
-	return fmt.Errorf("%w: run the folder that holds both: m3o run %s --package ./%s --name %s", err, quoteWord(shortPath(outside.Parent)), outside.Package, name)
+	return fmt.Errorf("%w: run the folder that holds both: m3o run %s --package %s --name %s", err, quoteWord(shortPath(outside.Parent)),
+		quoteWord("./"+outside.Package), name)
 }
 
 // shortPath is a path as somebody in the working directory would write it.
@@ -110,7 +108,11 @@ func folderName(dir string) (string, error) {
 // tell says what was found that nobody has named, and what may be missed.
 func (p *programSource) tell(s *session, dir string) {
 	if p.chosen != "" {
-		fmt.Fprintf(s.err, "Builds ./%s, the only main package in %s.\n", filepath.ToSlash(p.chosen), dir)
+		in := dir
+		if filepath.Clean(dir) == "." {
+			in = "this folder"
+		}
+		fmt.Fprintf(s.err, "Builds ./%s, the only main package in %s.\n", filepath.ToSlash(p.chosen), in)
 	}
 	if whole, err := filepath.Abs(dir); err == nil {
 		if real, err := filepath.EvalSymlinks(whole); err == nil && real != p.root {

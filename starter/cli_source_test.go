@@ -148,6 +148,7 @@ func TestASourceThatWouldNotBuildIsRefusedBeforeTheUpload(t *testing.T) {
 			}
 		})
 	}
+	m3o("run", "repo/services/api", "--name", "till").fails(t, exitFailed, "m3o run repo --package ./services/api --name till\n")
 	if len(w.Orders()) != 0 {
 		t.Errorf("ordered: %v", w.Orders())
 	}

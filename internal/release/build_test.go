@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,6 +30,9 @@ func TestWhatIsSaidAboutABuildIsChecked(t *testing.T) {
 		"a pattern with a line break":       {release.Build{Exclude: []string{"a\nb"}}, `exclude: "a\nb" is empty, longer`},
 		"an empty pattern":                  {release.Build{Include: []string{""}}, `include: "" is empty`},
 		"too many patterns":                 {release.Build{Include: strings.Split(strings.Repeat("x ", 101), " ")[:101]}, "include: 101 entries are more than 100"},
+		"patterns that are long together":   {release.Build{Exclude: slices.Repeat([]string{strings.Repeat("x", 4000)}, 9)}, "exclude: 36000 bytes are more than 32768"},
+		"values that are long together":     {release.Build{Set: longValues(9)}, "build.set: 36054 bytes are more than 32768"},
+		"a name without end":                {release.Build{Set: map[string]string{"main." + strings.Repeat("x", 40000): "1"}}, "build.set: 40006 bytes are more than 32768"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := asked()
@@ -40,4 +44,13 @@ func TestWhatIsSaidAboutABuildIsChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// longValues are so many variables of 4,000 bytes.
+func longValues(n int) map[string]string {
+	set := map[string]string{}
+	for i := range n {
+		set["main."+string(rune('a'+i))] = strings.Repeat("x", 4000)
+	}
+	return set
 }

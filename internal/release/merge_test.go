@@ -128,7 +128,11 @@ func TestNamesOfSettings(t *testing.T) {
 		"reset and in the file": {func(r *release.Request) {
 			r.Reset, r.File = []string{"args"}, &release.InFile{Settings: []string{"args"}}
 		}, "reset: args is given a value"},
-		"reset and named in env":   {func(r *release.Request) { r.Reset, r.Spec.Env = []string{"env.A"}, map[string]string{"A": ""} }, "reset: env.A is given a value"},
+		"reset and named in env": {func(r *release.Request) { r.Reset, r.Spec.Env = []string{"env.A"}, map[string]string{"A": ""} }, "reset: env.A is given a value"},
+		"long names in the file": {func(r *release.Request) {
+			r.File = &release.InFile{Settings: []string{"env." + strings.Repeat("A", 70_000)}}
+		}, "file.settings: 70004 bytes are more than 65536"},
+		"long names to reset":      {func(r *release.Request) { r.Reset = []string{"env." + strings.Repeat("A", 70_000)} }, "reset: 70004 bytes are more than 65536"},
 		"too many":                 {func(r *release.Request) { r.Reset = make([]string, 1001) }, "reset: 1001 names are more than 1000"},
 		"a file that says nothing": {func(r *release.Request) { r.File = &release.InFile{Settings: []string{"helth"}} }, `file.settings: there is no setting "helth" (did you mean "health"?)`},
 	} {

@@ -48,6 +48,17 @@ const (
 // Ended reports whether the status is final for the run that set it.
 func (s Status) Ended() bool { return s != Pending && s != Deploying }
 
+// Verb says what became of a release that does not run, as it follows its name in a sentence.
+func (s Status) Verb() string {
+	switch s {
+	case RolledBack:
+		return "was rolled back"
+	case Superseded:
+		return "was superseded"
+	}
+	return string(s)
+}
+
 // ServiceStatus is where a service is.
 type ServiceStatus string
 
@@ -216,6 +227,7 @@ const (
 	MaxArgBytes = 32 << 10
 	maxImage    = 512
 	maxModule   = 1024
+	maxPackage  = 1024
 )
 
 // DefaultPort is what $PORT says when the request names no port.
@@ -277,7 +289,7 @@ func (o Origin) check(c *fault.Checker) {
 // built.
 func isFolder(name string) bool {
 	name = strings.TrimPrefix(name, "./")
-	return name == "." || module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
+	return name == "." || len(name) <= maxPackage && module.CheckFilePath(name) == nil && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "{}")
 }
 
 func (s Spec) check(c *fault.Checker) {

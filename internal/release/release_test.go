@@ -135,6 +135,13 @@ func TestPackagesInsideASource(t *testing.T) {
 	}
 }
 
+func TestAPackageHasALengthThatSourcesMayHave(t *testing.T) {
+	r := asked()
+	if r.Origin.Package = strings.Repeat("a/", 600) + "a"; !fault.Is(r.Validate(), fault.Invalid) {
+		t.Error("a package of 1,201 bytes is taken")
+	}
+}
+
 func TestIds(t *testing.T) {
 	k := release.Key{Project: "default", Name: "hello"}
 	ids := map[string]bool{}

@@ -154,15 +154,31 @@ func isSetting(name string) bool {
 	return slices.Contains(SettingNames(), name)
 }
 
-// maxSettings bounds how many settings a request names in one list.
-const maxSettings = 1000
+// Bounds of the settings that a request names in one list: how many, and how long their names are together.
+const (
+	maxSettings     = 1000
+	maxSettingBytes = 64 << 10
+)
+
+// checkLength holds a list of names to its bounds, and returns what of it is worth a look.
+func checkLength(c *fault.Checker, field string, names []string) []string {
+	size := 0
+	for _, name := range names {
+		size += len(name)
+	}
+	c.Check(len(names) <= maxSettings, field, "%d names are more than %d", len(names), maxSettings)
+	c.Check(size <= maxSettingBytes, field, "%d bytes are more than %d", size, maxSettingBytes)
+	if size > maxSettingBytes {
+		return nil
+	}
+	return names[:min(len(names), maxSettings)]
+}
 
 // checkNames says what is wrong with the names of settings in the request.
 func (r Request) checkNames(c *fault.Checker) {
 	asked := r.settings()
 	all := table(&asked)
-	c.Check(len(r.Reset) <= maxSettings, "reset", "%d names are more than %d", len(r.Reset), maxSettings)
-	for _, name := range r.Reset[:min(len(r.Reset), maxSettings)] {
+	for _, name := range checkLength(c, "reset", r.Reset) {
 		c.Check(isSetting(name) || isGroup(name), "reset", "there is no setting %.80q%s; there are %s", name, region.DidYouMean(name, SettingNames()), strings.Join(SettingNames(), ", "))
 		said := slices.ContainsFunc(all, func(s setting) bool { return s.name == name && s.named(&asked) })
 		c.Check(!said && !r.fileSays(name), "reset", "%s is given a value as well: leave out one of the two", name)
@@ -170,8 +186,7 @@ func (r Request) checkNames(c *fault.Checker) {
 	if r.File == nil {
 		return
 	}
-	c.Check(len(r.File.Settings) <= maxSettings, "file.settings", "%d names are more than %d", len(r.File.Settings), maxSettings)
-	for _, name := range r.File.Settings[:min(len(r.File.Settings), maxSettings)] {
+	for _, name := range checkLength(c, "file.settings", r.File.Settings) {
 		c.Check(isSetting(name), "file.settings", "there is no setting %.80q%s", name, region.DidYouMean(name, SettingNames()))
 	}
 }

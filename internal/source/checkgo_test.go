@@ -3,11 +3,13 @@ package source
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/m3o/platform/internal/fault"
 )
@@ -85,28 +87,29 @@ func TestWhatIsSentBuildsThereAsHere(t *testing.T) {
 		pkg    string
 		path   string
 	}{
-		"a module":                {map[string]string{"go.mod": aModule, "main.go": mainFile}, "", Wanted{}, ".", "example.com/m"},
-		"no go line":              {map[string]string{"go.mod": "module m\n", "main.go": imports("m/hi"), "hi/hi.go": "package hi\n"}, "", Wanted{}, ".", "m"},
-		"a newer toolchain line":  {map[string]string{"go.mod": aModule + "toolchain go1.99.0\n", "main.go": mainFile}, "", Wanted{Go: "go1.24.0"}, ".", "example.com/m"},
-		"new words in go.mod":     {map[string]string{"go.mod": "module m\n\ngo 1.25\n\ngodebug default=go1.24\nignore ./web\ntool example.com/x/y\nretract v1.0.0\n", "main.go": mainFile, "web/x.go": "package broken {\n"}, "", Wanted{}, ".", "m"},
-		"one program below":       {map[string]string{"go.mod": aModule, "lib.go": "package m\n", "cmd/server/main.go": mainFile}, "", Wanted{Choose: true}, "cmd/server", "example.com/m/cmd/server"},
-		"the top before others":   {map[string]string{"go.mod": aModule, "main.go": mainFile, "cmd/tool/main.go": mainFile}, "", Wanted{Choose: true}, ".", "example.com/m"},
-		"a folder of a module":    {map[string]string{"go.mod": aModule, "lib/lib.go": "package lib\n", "cmd/api/main.go": imports("example.com/m/lib")}, "cmd/api", Wanted{}, "cmd/api", "example.com/m/cmd/api"},
-		"names that Go takes":     {map[string]string{"go.mod": aModule, "_test-like/a+b/.x/main.go": mainFile}, "", Wanted{Package: "_test-like/a+b/.x"}, "_test-like/a+b/.x", "example.com/m/_test-like/a+b/.x"},
-		"a module in a odd place": {map[string]string{"go.work": "go 1.24\n\nuse \"./ünï ~\"\n", "ünï ~/go.mod": aModule, "ünï ~/main.go": mainFile}, "ünï ~", Wanted{}, "ünï ~", "example.com/m"},
-		"a workspace":             {work, "", Wanted{Package: "./services/api"}, "services/api", "example.com/m"},
-		"a folder of a workspace": {work, "services/api", Wanted{}, "services/api", "example.com/m"},
-		"a workspace below":       {prefixed("deep/ws/", work), "", Wanted{Package: "deep/ws/services/api"}, "deep/ws/services/api", "example.com/m"},
-		"a module below":          {map[string]string{"a/go.mod": aModule + "\nrequire example.com/l v1.0.0\n\nreplace example.com/l => ../l\n", "a/main.go": imports("example.com/l/x"), "l/go.mod": "module example.com/l\n", "l/x/x.go": "package x\n"}, "", Wanted{Choose: true}, "a", "example.com/m"},
-		"a replace nobody needs":  {map[string]string{"go.mod": aModule + "\nreplace example.com/l => ../../nowhere\n", "main.go": mainFile}, "", Wanted{}, ".", "example.com/m"},
-		"tags":                    {map[string]string{"go.mod": aModule, "main.go": "//go:build prod\n\n" + mainFile, "dev.go": "//go:build !prod\n\npackage dev\n"}, "", Wanted{Tags: []string{"prod"}}, ".", "example.com/m"},
-		"embeds":                  {map[string]string{"go.mod": aModule, "main.go": embedding("all:static templates/*.html"), "static/.x/_y": "x", "static/node_modules/a b.js": "", "templates/ü.html": ""}, "", Wanted{}, ".", "example.com/m"},
-		"an ignore file undone":   {map[string]string{"go.mod": aModule, ".gitignore": "/dist/\n", ".m3oignore": "!/dist/\n", "main.go": embedding("dist/index.html"), "dist/index.html": "x"}, "", Wanted{}, ".", "example.com/m"},
-		"a named ignored folder":  {map[string]string{"go.mod": aModule, ".gitignore": "# the program\napi\n", "cmd/api/main.go": mainFile}, "", Wanted{Package: "cmd/api"}, "cmd/api", "example.com/m/cmd/api"},
-		"files ignored for tests": {map[string]string{"go.mod": aModule, ".gitignore": "*_gen.go\n", "main.go": mainFile, "x_gen.go": "//go:build ignore\n\npackage main\n"}, "", Wanted{}, ".", "example.com/m"},
-		"vendor":                  {vendored("v1.0.0", true), "", Wanted{}, ".", "example.com/m"},
-		"no vendor at all":        {with(vendored("v1.0.0", true), ".m3oignore", "/vendor/\n", "go.mod", aModule, "main.go", mainFile), "", Wanted{}, ".", "example.com/m"},
-		"a vendor folder undone":  {with(vendored("v1.0.0", true), ".gitignore", "vendor/*/\n", ".m3oignore", "!/vendor/**\n"), "", Wanted{}, ".", "example.com/m"},
+		"a module":                        {map[string]string{"go.mod": aModule, "main.go": mainFile}, "", Wanted{}, ".", "example.com/m"},
+		"no go line":                      {map[string]string{"go.mod": "module m\n", "main.go": imports("m/hi"), "hi/hi.go": "package hi\n"}, "", Wanted{}, ".", "m"},
+		"a newer toolchain line":          {map[string]string{"go.mod": aModule + "toolchain go1.99.0\n", "main.go": mainFile}, "", Wanted{Go: "go1.24.0"}, ".", "example.com/m"},
+		"new words in go.mod":             {map[string]string{"go.mod": "module m\n\ngo 1.25\n\ngodebug default=go1.24\nignore ./web\ntool example.com/x/y\nretract v1.0.0\n", "main.go": mainFile, "web/x.go": "package broken {\n"}, "", Wanted{}, ".", "m"},
+		"one program below":               {map[string]string{"go.mod": aModule, "lib.go": "package m\n", "cmd/server/main.go": mainFile}, "", Wanted{Choose: true}, "cmd/server", "example.com/m/cmd/server"},
+		"the top before others":           {map[string]string{"go.mod": aModule, "main.go": mainFile, "cmd/tool/main.go": mainFile}, "", Wanted{Choose: true}, ".", "example.com/m"},
+		"a folder of a module":            {map[string]string{"go.mod": aModule, "lib/lib.go": "package lib\n", "cmd/api/main.go": imports("example.com/m/lib")}, "cmd/api", Wanted{}, "cmd/api", "example.com/m/cmd/api"},
+		"names that Go takes":             {map[string]string{"go.mod": aModule, "_test-like/a+b/.x/main.go": mainFile}, "", Wanted{Package: "_test-like/a+b/.x"}, "_test-like/a+b/.x", "example.com/m/_test-like/a+b/.x"},
+		"a module in a odd place":         {map[string]string{"go.work": "go 1.24\n\nuse \"./ünï ~\"\n", "ünï ~/go.mod": aModule, "ünï ~/main.go": mainFile}, "ünï ~", Wanted{}, "ünï ~", "example.com/m"},
+		"a workspace":                     {work, "", Wanted{Package: "./services/api"}, "services/api", "example.com/m"},
+		"a folder of a workspace":         {work, "services/api", Wanted{}, "services/api", "example.com/m"},
+		"a workspace below":               {prefixed("deep/ws/", work), "", Wanted{Package: "deep/ws/services/api"}, "deep/ws/services/api", "example.com/m"},
+		"a workspace left out of uploads": {map[string]string{"go.work": "go 1.24\n\nuse ./a\n", ".gitignore": "go.work\n", ".m3oignore": "/go.work\n", "a/go.mod": aModule, "a/main.go": mainFile}, "a", Wanted{}, "a", "example.com/m"},
+		"a module below":                  {map[string]string{"a/go.mod": aModule + "\nrequire example.com/l v1.0.0\n\nreplace example.com/l => ../l\n", "a/main.go": imports("example.com/l/x"), "l/go.mod": "module example.com/l\n", "l/x/x.go": "package x\n"}, "", Wanted{Choose: true}, "a", "example.com/m"},
+		"a replace nobody needs":          {map[string]string{"go.mod": aModule + "\nreplace example.com/l => ../../nowhere\n", "main.go": mainFile}, "", Wanted{}, ".", "example.com/m"},
+		"tags":                            {map[string]string{"go.mod": aModule, "main.go": "//go:build prod\n\n" + mainFile, "dev.go": "//go:build !prod\n\npackage dev\n"}, "", Wanted{Tags: []string{"prod"}}, ".", "example.com/m"},
+		"embeds":                          {map[string]string{"go.mod": aModule, "main.go": embedding("all:static templates/*.html"), "static/.x/_y": "x", "static/node_modules/a b.js": "", "templates/ü.html": ""}, "", Wanted{}, ".", "example.com/m"},
+		"an ignore file undone":           {map[string]string{"go.mod": aModule, ".gitignore": "/dist/\n", ".m3oignore": "!/dist/\n", "main.go": embedding("dist/index.html"), "dist/index.html": "x"}, "", Wanted{}, ".", "example.com/m"},
+		"a named ignored folder":          {map[string]string{"go.mod": aModule, ".gitignore": "# the program\napi\n", "cmd/api/main.go": mainFile}, "", Wanted{Package: "cmd/api"}, "cmd/api", "example.com/m/cmd/api"},
+		"files ignored for tests":         {map[string]string{"go.mod": aModule, ".gitignore": "*_gen.go\n", "main.go": mainFile, "x_gen.go": "//go:build ignore\n\npackage main\n"}, "", Wanted{}, ".", "example.com/m"},
+		"vendor":                          {vendored("v1.0.0", true), "", Wanted{}, ".", "example.com/m"},
+		"no vendor at all":                {with(vendored("v1.0.0", true), ".m3oignore", "/vendor/\n", "go.mod", aModule, "main.go", mainFile), "", Wanted{}, ".", "example.com/m"},
+		"a vendor folder undone":          {with(vendored("v1.0.0", true), ".gitignore", "vendor/*/\n", ".m3oignore", "!/vendor/**\n"), "", Wanted{}, ".", "example.com/m"},
 		"replaced and vendored": {with(vendored("v1.0.0", true), "go.mod", aModule+"\nrequire example.com/q v1.0.0\n\nreplace example.com/q => ../q\n",
 			"vendor/modules.txt", "# example.com/q v1.0.0 => ../q\n## explicit; go 1.24\nexample.com/q\n# example.com/q => ../q\n"), "", Wanted{}, ".", "example.com/m"},
 	} {
@@ -201,7 +204,7 @@ func TestWhatWouldNotBuildThereIsSaidBeforeTheUpload(t *testing.T) {
 		"a vendor folder without":    {with(vendored("v1.0.0", true), ".gitignore", "*.txt\n"), Wanted{}, `leaves out vendor/modules.txt`},
 		"a vendor folder with holes": {vendored("v1.0.0", false), Wanted{}, `and there is no vendor/example.com/q: run "go mod vendor"`},
 		"a workspace without it":     {map[string]string{"go.work": "go 1.24\n\nuse ./b\n", "b/go.mod": "module b\n", "a/go.mod": aModule, "a/main.go": mainFile}, Wanted{Package: "a"}, `go.work does not use the module of a: add it with "go work use ./a"`},
-		"an ignored workspace":       {map[string]string{"go.work": "go 1.24\n\nuse ./a\n", ".gitignore": "go.work\n", "a/go.mod": aModule, "a/main.go": mainFile}, Wanted{Package: "a"}, `line 1 of .gitignore, "go.work", leaves out go.work`},
+		"an ignored workspace":       {map[string]string{"go.work": "go 1.24\n\nuse ./a\n", ".gitignore": "go.work\n", "a/go.mod": aModule, "a/main.go": mainFile}, Wanted{Package: "a"}, `line 1 of .gitignore, "go.work", leaves out go.work: to send it, add the line !/go.work to .m3oignore, or the line /go.work to build without it`},
 		"a workspace with holes":     {map[string]string{"go.work": "go 1.24\n\nuse ./a\nuse ./b\n", "a/go.mod": aModule, "a/main.go": mainFile}, Wanted{Package: "a"}, `go.work uses ./b, and there is no b/go.mod in the source`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,10 +272,50 @@ func TestLinksInASource(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	ws := tree(t, map[string]string{"shared.work": "go 1.24\n\nuse ./a\n", "a/go.mod": aModule, "a/main.go": mainFile})
+	os.Symlink("shared.work", filepath.Join(ws, "go.work"))
+	if _, got, err := checked(t, filepath.Join(ws, "a"), Wanted{}); err != nil || got.Workspace != "go.work" {
+		t.Errorf("a linked go.work: %+v, %v", got, err)
+	}
 	out := tree(t, map[string]string{"main.go": mainFile, "go.mod": aModule})
 	os.Symlink(out, filepath.Join(dir, "away"))
 	if _, err := Locate(dir, "away"); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "leaves") {
 		t.Errorf("a link that leaves: %v", err)
+	}
+}
+
+// What a source says costs no more than its size: builders check the sources of strangers.
+func TestACheckEndsSoonWhateverASourceSays(t *testing.T) {
+	var list, mod, code strings.Builder
+	list.WriteString("# example.com/q v1.0.0\n## explicit\n")
+	mod.WriteString("module m\n\ngo 1.24\n")
+	code.WriteString("package main\n\nimport (\n\t\"embed\"\n")
+	for i := range 150_000 {
+		fmt.Fprintf(&list, "a%x\n", i)
+	}
+	for i := range 20_000 {
+		fmt.Fprintf(&mod, "require a%x/x v1.0.0\nreplace a%x/x => b%x/x v1.0.0\n", i, i, i)
+		fmt.Fprintf(&code, "\t_ \"b%x/x/y\"\n", i)
+	}
+	code.WriteString(")\n\n")
+	for i := range 3_000 {
+		fmt.Fprintf(&code, "//go:embed *%x\n", i)
+	}
+	code.WriteString("var _ embed.FS\n\nfunc main() {}\n")
+	if got := parseVendorList(list.String()); len(got.packages) != 150_000 {
+		t.Errorf("%d packages", len(got.packages))
+	}
+	files := map[string]string{"go.mod": mod.String(), "main.go": code.String()}
+	for i := range 3_000 { // each pattern takes one: an embed that takes nothing ends the check
+		files[fmt.Sprintf("f%x", i)] = ""
+	}
+	dir := tree(t, files)
+	began := time.Now()
+	if _, err := CheckGo(dir, Wanted{}); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
 

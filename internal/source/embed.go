@@ -11,7 +11,7 @@ import (
 func (c *importCheck) checkEmbeds(dir string, found *build.Package) error {
 	for _, pattern := range found.EmbedPatterns {
 		by := inside(found.EmbedPatternPos[pattern][0].Filename)
-		files, ok := embedded(c.listing.root.FS(), dir, pattern)
+		files, ok := embedded(c.disk, dir, pattern, &c.embeds)
 		if !ok {
 			continue // the compiler says what is wrong with the pattern
 		}
@@ -37,15 +37,18 @@ func (c *importCheck) checkEmbeds(dir string, found *build.Package) error {
 	return nil
 }
 
-// maxEmbedded is how many files a pattern is followed to.
-const maxEmbedded = 20_000
+// How much the patterns of one program are followed: a file costs one, and a pattern what it may have to read.
+const (
+	maxEmbedded = 200_000
+	patternCost = 100
+)
 
 // embedded are the files that a pattern of go:embed takes in the package's folder, as the go command finds them. It is not ok for a
-// pattern that is none, or takes too many.
-func embedded(tree fs.FS, dir, pattern string) ([]string, bool) {
+// pattern that is none, or takes more than is left.
+func embedded(tree fs.FS, dir, pattern string, left *int) ([]string, bool) {
 	glob, all := strings.CutPrefix(pattern, "all:")
 	below, err := fs.Sub(tree, dir)
-	if err != nil || !fs.ValidPath(glob) {
+	if *left -= patternCost; *left < 0 || err != nil || !fs.ValidPath(glob) {
 		return nil, false
 	}
 	matches, err := fs.Glob(below, glob)
@@ -53,10 +56,9 @@ func embedded(tree fs.FS, dir, pattern string) ([]string, bool) {
 		return nil, false
 	}
 	var files []string
-	visited := 0
 	for _, match := range matches {
 		err := fs.WalkDir(below, match, func(name string, d fs.DirEntry, err error) error {
-			if visited++; err != nil || visited > maxEmbedded {
+			if *left--; err != nil || *left < 0 {
 				return fs.SkipAll
 			}
 			base := path.Base(name)
@@ -77,8 +79,25 @@ func embedded(tree fs.FS, dir, pattern string) ([]string, bool) {
 			return nil, false
 		}
 	}
-	return files, visited <= maxEmbedded
+	return files, *left >= 0
 }
 
 // notEmbedded are names that the go command never embeds.
 var notEmbedded = map[string]bool{".bzr": true, ".hg": true, ".git": true, ".svn": true}
+
+// listedOnce is a tree whose folders are read once each: every pattern looks at them.
+type listedOnce struct {
+	fs.FS
+	known map[string][]fs.DirEntry
+}
+
+func (l listedOnce) ReadDir(name string) ([]fs.DirEntry, error) {
+	if entries, ok := l.known[name]; ok {
+		return entries, nil
+	}
+	entries, err := fs.ReadDir(l.FS, name)
+	if err == nil {
+		l.known[name] = entries
+	}
+	return entries, err
+}

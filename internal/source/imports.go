@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"go/build"
 	"io/fs"
-	"iter"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -20,11 +18,16 @@ import (
 // importCheck follows a program's imports through the modules of its source.
 type importCheck struct {
 	goTree
-	list  moduleList
-	sums  map[string]bool // modules that a go.sum knows
-	seen  map[string]bool
-	queue []importing
-	notes []string
+	list     moduleList
+	local    map[string]string // folders of the modules in the source, by path
+	required map[string]bool   // modules that the source's modules ask for
+	replaced map[string]bool   // modules that something takes the place of
+	sums     map[string]bool   // modules that a go.sum knows
+	seen     map[string]bool
+	queue    []importing
+	notes    []string
+	disk     fs.FS
+	embeds   int // what the patterns may still cost
 }
 
 // importing is a package's folder and the file that imports it.
@@ -37,7 +40,9 @@ const (
 
 // checkImports says what the program imports or embeds that is not sent. The notes are of files that it may be built without.
 func (g goTree) checkImports(list moduleList, pkg string) ([]string, error) {
-	c := importCheck{goTree: g, list: list, seen: map[string]bool{}, queue: []importing{{dir: pkg}}}
+	c := importCheck{goTree: g, list: list, seen: map[string]bool{}, queue: []importing{{dir: pkg}}, embeds: maxEmbedded,
+		disk: listedOnce{g.listing.root.FS(), map[string][]fs.DirEntry{}}}
+	c.readModules()
 	c.architectures = []string{g.architectureOf(pkg)}
 	var err error
 	if c.sums, err = c.readSums(); err != nil {
@@ -120,28 +125,46 @@ func (c *importCheck) follow(imported, by string) error {
 	case c.list.vendor != "":
 		return nil
 	}
-	required, ok := longest(imported, c.required())
+	required, ok := longest(imported, c.required)
 	switch {
 	case !ok && local:
 		return fault.New(fault.Invalid, "%s imports %s, and there is no folder %s in the source", by, imported, dir)
-	case !ok || c.sums[required] || c.replaced(required):
+	case !ok || c.sums[required] || c.replaced[required]:
 		return nil
 	}
 	return c.noSum(required, imported, by)
 }
 
+// readModules notes the modules that an import may belong to.
+func (c *importCheck) readModules() {
+	c.local, c.required, c.replaced = map[string]string{}, map[string]bool{}, map[string]bool{}
+	for _, m := range c.list.local {
+		c.local[m.path] = m.dir
+	}
+	replaces := []*modfile.Replace{}
+	if c.list.work != nil {
+		replaces = c.list.work.Replace
+	}
+	for _, m := range c.list.mains {
+		for _, r := range m.file.Require {
+			c.required[r.Mod.Path] = true
+		}
+		replaces = slices.Concat(replaces, m.file.Replace)
+	}
+	for _, r := range replaces {
+		c.replaced[r.Old.Path] = true
+	}
+}
+
 // localDir is the folder that an import path leads to in the modules of the source. It is not ok in a module nested in one of them.
 func (c *importCheck) localDir(imported string) (string, bool) {
-	dirs := map[string]string{}
-	for _, m := range c.list.local {
-		dirs[m.path] = m.dir
-	}
-	in, ok := longest(imported, maps.Keys(dirs))
+	in, ok := longest(imported, c.local)
 	if !ok {
 		return "", false
 	}
-	dir := path.Join(dirs[in], strings.TrimPrefix(imported, in))
-	for up := dir; up != dirs[in]; up = path.Dir(up) {
+	top := c.local[in]
+	dir := path.Join(top, strings.TrimPrefix(imported, in))
+	for up := dir; up != top; up = path.Dir(up) {
 		if c.isFile(path.Join(up, "go.mod")) {
 			return "", false
 		}
@@ -150,35 +173,13 @@ func (c *importCheck) localDir(imported string) (string, bool) {
 }
 
 // longest is the longest of the module paths that the import path can belong to.
-func longest(imported string, modules iter.Seq[string]) (string, bool) {
-	found, ok := "", false
-	for m := range modules {
-		if (imported == m || strings.HasPrefix(imported, m+"/")) && len(m) >= len(found) {
-			found, ok = m, true
+func longest[T any](imported string, modules map[string]T) (string, bool) {
+	for p := imported; p != "."; p = path.Dir(p) {
+		if _, ok := modules[p]; ok {
+			return p, true
 		}
 	}
-	return found, ok
-}
-
-// required are the modules that the source's modules ask for.
-func (c *importCheck) required() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, m := range c.list.mains {
-			for _, r := range m.file.Require {
-				if !yield(r.Mod.Path) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (c *importCheck) replaced(path string) bool {
-	replaces := func(all []*modfile.Replace) bool {
-		return slices.ContainsFunc(all, func(r *modfile.Replace) bool { return r.Old.Path == path })
-	}
-	return c.list.work != nil && replaces(c.list.work.Replace) ||
-		slices.ContainsFunc(c.list.mains, func(m goModule) bool { return replaces(m.file.Replace) })
+	return "", false
 }
 
 // sumFiles are where the checksums of the source's modules are.

@@ -62,6 +62,12 @@ func (l leftOut) String() string {
 
 // remedy is how it comes along.
 func (l leftOut) remedy() string {
+	file, line := l.line()
+	return fmt.Sprintf("to send it, add the line !%s to %s", line, file)
+}
+
+// line is the pattern of it in the .m3oignore file that is heard after the file that leaves it out.
+func (l leftOut) line() (file, pattern string) {
 	dir, below := l.file.dir, l.name
 	if l.file.below != "" { // above the source: an ignore file at its top is heard after that one
 		dir = "."
@@ -69,8 +75,11 @@ func (l leftOut) remedy() string {
 	if dir != "." {
 		below = strings.TrimPrefix(below, dir+"/")
 	}
-	return fmt.Sprintf("to send it, add the line %s to %s", "!/"+quotePattern(below), path.Join(dir, ".m3oignore"))
+	return path.Join(dir, ".m3oignore"), "/" + quotePattern(below)
 }
+
+// meant reports whether a line for uploads alone leaves it out.
+func (l leftOut) meant() bool { return path.Base(l.file.name) == ".m3oignore" }
 
 // quotePattern writes a name as a pattern that matches it alone.
 func quotePattern(name string) string {

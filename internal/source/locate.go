@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -124,14 +125,18 @@ func upwards(dir, file string) (string, bool) {
 	return "", false
 }
 
+// readFile reads a file, or what a link leads to, up to limit.
 func readFile(name string, limit int64) ([]byte, error) {
-	root, err := os.OpenRoot(filepath.Dir(name))
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	content, err := readRegular(root, filepath.Base(name), limit)
-	return []byte(content), err
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		return nil, fault.New(fault.Invalid, "%s is larger than %s", name, size(limit))
+	}
+	return content, err
 }
 
 // common is the lowest folder that holds all of them.

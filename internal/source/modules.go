@@ -177,8 +177,9 @@ func (g goTree) workspaceOf(pkg string) (name string, found bool, err error) {
 		if g.isFile(name) {
 			return name, true, nil
 		}
-		if left, ok := g.listing.why(name); ok && g.listing.onDisk(name) {
-			return "", false, fault.New(fault.Invalid, "%s: %s, or leave the workspace with GOWORK=off here too", left, left.remedy())
+		if left, ok := g.listing.why(name); ok && g.listing.onDisk(name) && !left.meant() {
+			_, line := left.line()
+			return "", false, fault.New(fault.Invalid, "%s: %s, or the line %s to build without it", left, left.remedy(), line)
 		}
 		if dir == "." {
 			return "", false, nil
@@ -188,10 +189,10 @@ func (g goTree) workspaceOf(pkg string) (name string, found bool, err error) {
 
 // readReplaced finds the modules that lie in the source in place of required ones.
 func (g goTree) readReplaced(l *moduleList, pkg, toolchain string) error {
-	outside := outsiders{listing: g.listing, pkg: pkg}
+	outside, mayNeed := outsiders{listing: g.listing, pkg: pkg}, l.mayNeed()
 	replaced := func(file, dir string, replaces []*modfile.Replace) error {
 		for _, r := range replaces {
-			if !modfile.IsDirectoryPath(r.New.Path) || !l.mayNeed(r.Old.Path) {
+			if !modfile.IsDirectoryPath(r.New.Path) || !mayNeed(r.Old.Path) {
 				continue
 			}
 			says := fmt.Sprintf("%s replaces %s by %s", file, r.Old.Path, r.New.Path)
@@ -224,19 +225,18 @@ func (g goTree) readReplaced(l *moduleList, pkg, toolchain string) error {
 	return outside.err()
 }
 
-// mayNeed reports whether the module can be part of a build: since Go 1.17 a go.mod requires all that are.
-func (l *moduleList) mayNeed(module string) bool {
+// mayNeed tells the modules that can be part of a build: since Go 1.17 a go.mod requires all that are.
+func (l *moduleList) mayNeed() func(module string) bool {
+	required := map[string]bool{}
 	for _, m := range l.mains {
 		if m.file.Go == nil || version.Compare("go"+m.file.Go.Version, "go1.17") < 0 {
-			return true
+			return func(string) bool { return true }
 		}
 		for _, r := range m.file.Require {
-			if r.Mod.Path == module {
-				return true
-			}
+			required[r.Mod.Path] = true
 		}
 	}
-	return false
+	return func(module string) bool { return required[module] }
 }
 
 // outsiders gathers what a source needs that lies outside of it.

@@ -5,7 +5,6 @@ import (
 	"go/version"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -26,14 +25,15 @@ type vendorList struct {
 func parseVendorList(content string) vendorList {
 	l := vendorList{versions: map[string]string{}, explicit: map[module.Version]bool{}}
 	var in module.Version
-	for i, line := range slices.Collect(strings.Lines(content)) {
+	known, first := map[string]bool{}, true
+	for line := range strings.Lines(content) {
 		line = strings.TrimRight(line, "\r\n")
 		notes, noted := strings.CutPrefix(line, "## ")
 		words := strings.Fields(line)
 		switch {
 		case noted:
 			for note := range strings.SplitSeq(notes, ";") {
-				l.workspace = l.workspace || i == 0 && strings.TrimSpace(note) == "workspace"
+				l.workspace = l.workspace || first && strings.TrimSpace(note) == "workspace"
 				if in.Path != "" && strings.TrimSpace(note) == "explicit" {
 					l.explicit[in] = true
 				}
@@ -46,9 +46,10 @@ func parseVendorList(content string) vendorList {
 			} else if len(words) >= 3 && words[2] == "=>" {
 				in = module.Version{Path: words[1]}
 			}
-		case in.Path != "" && len(words) == 1 && module.CheckImportPath(words[0]) == nil && !slices.Contains(l.packages, words[0]):
-			l.packages = append(l.packages, words[0])
+		case in.Path != "" && len(words) == 1 && module.CheckImportPath(words[0]) == nil && !known[words[0]]:
+			known[words[0]], l.packages = true, append(l.packages, words[0])
 		}
+		first = false
 	}
 	return l
 }
