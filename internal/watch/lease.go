@@ -42,20 +42,26 @@ func newKeeper(leases Leases, name string, logger *slog.Logger) *keeper {
 
 // run calls work whenever it has got the lease, with a context that ends when it has lost it, until ctx ends.
 func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease)) {
-	seen, since := store.Lease{}, time.Now()
+	seen, since, failing := store.Lease{}, time.Now(), false
 	for ctx.Err() == nil {
 		now, err := k.leases.Lease(ctx, k.name)
 		if err == nil && now != seen {
 			seen, since = now, time.Now()
 		}
 		if err == nil && (now.Holder == "" || time.Since(since) >= k.pace.stale) {
+			var taken store.Lease
 			began := time.Now()
-			if taken, failed := k.leases.TakeLease(ctx, now, k.me); failed == nil {
+			if taken, err = k.leases.TakeLease(ctx, now, k.me); err == nil {
 				k.logger.DebugContext(ctx, "this worker watches the regions")
 				k.hold(ctx, taken, began, work)
 				seen, since = store.Lease{}, time.Now()
 			}
 		}
+		failed := err != nil && !fault.Is(err, fault.Conflict) && ctx.Err() == nil
+		if failed && !failing {
+			k.logger.WarnContext(ctx, "this worker cannot take over watching the regions", "error", err)
+		}
+		failing = failed
 		sleep(ctx, k.pace.look)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,21 @@ func TestAWorkerWithoutItsDatabaseYields(t *testing.T) {
 	stopSecond()
 	await(t, "the first one works again", first)
 	stop()
+}
+
+// A worker that cannot have the lease says so, once.
+func TestAWorkerThatCannotTakeTheLeaseSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		cut := &broken{}
+		cut.away.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		newKeeper(cut, store.WatchLease, slog.New(slog.NewTextHandler(&log, nil))).run(ctx, func(context.Context, store.Lease) {})
+		if strings.Count(log.String(), "the database does not answer") != 1 {
+			t.Errorf("it says %q", log.String())
+		}
+	})
 }
 
 // lossy renews, and loses the answer.
