@@ -72,7 +72,7 @@ func (a *Services) DeleteService(ctx context.Context, in ServiceIn) error {
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
 		gone, err := a.delete(ctx, in)
-		return "waiting for the last instance to go", gone, err
+		return "its last instance is still going", gone, err
 	})
 	if err != nil {
 		return fail(fmt.Errorf("delete %s in %s: %w", in.Service, in.Region.Key(), err))

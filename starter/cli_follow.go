@@ -101,10 +101,19 @@ func (a *asking) progress(s *session, r release.Release) release.Progress {
 		return release.Progress{}
 	}
 	if r.Version != a.version || time.Since(a.asked) >= askEvery {
-		a.said = s.progress(r.Service.Name)
+		a.hear(s.progress(r.Service.Name), r.Number)
 		a.version, a.asked = r.Version, time.Now()
 	}
 	return a.said
+}
+
+// hear takes what the owner says now. An owner that does not answer, or cannot see how far the release is, is busy: what it said of the
+// release before still holds.
+func (a *asking) hear(p release.Progress, number int) {
+	if p.Stage == "" && (p.Release == 0 || p.Release == number) && a.said.Release == number {
+		return
+	}
+	a.said = p
 }
 
 // progress is what a service's owner says that it is at. It is told besides, so that nobody waits long for an owner that is away.
@@ -172,12 +181,11 @@ func releaseFailure(r release.Release, b *board) error {
 	if came(r) {
 		return nil
 	}
-	word := map[release.Status]string{release.Failed: "failed", release.RolledBack: "was rolled back", release.Superseded: "was superseded"}[r.Status]
 	message := r.Message
 	if first, rest, found := strings.Cut(message, "\n"); found && b.hasShown(rest) {
 		message = strings.TrimSuffix(first, ":") + ": see above"
 	}
-	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, word, message)}
+	lines := []string{fmt.Sprintf("release %d of %s %s: %s", r.Number, r.Service.Name, r.Status.Verb(), message)}
 	for _, p := range r.Regions {
 		if p.Message != "" && !strings.Contains(r.Message, p.Message) {
 			lines = append(lines, "  "+p.Message)

@@ -373,7 +373,7 @@ func TestLogsOfAServiceThatHasNoInstance(t *testing.T) {
 		return errors.New("the program ends with exit code 3; its last words:\npanic")
 	}
 	m3o("run", "hello").fails(t, exitFailed)
-	c := m3o("logs", "hello").fails(t, exitFailed, "service hello has no instance now", "release 1 rolledback: nyc3: the program ends with exit code 3", "panic")
+	c := m3o("logs", "hello").fails(t, exitFailed, "service hello has no instance now", "release 1 was rolled back: nyc3: the program ends with exit code 3", "panic")
 	if strings.Contains(c.errs, "has no service") {
 		t.Errorf("there is one: %s", c.errs)
 	}

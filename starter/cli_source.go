@@ -108,7 +108,11 @@ func folderName(dir string) (string, error) {
 // tell says what was found that nobody has named, and what may be missed.
 func (p *programSource) tell(s *session, dir string) {
 	if p.chosen != "" {
-		fmt.Fprintf(s.err, "Builds ./%s, the only main package in %s.\n", filepath.ToSlash(p.chosen), dir)
+		in := dir
+		if filepath.Clean(dir) == "." {
+			in = "this folder"
+		}
+		fmt.Fprintf(s.err, "Builds ./%s, the only main package in %s.\n", filepath.ToSlash(p.chosen), in)
 	}
 	if whole, err := filepath.Abs(dir); err == nil {
 		if real, err := filepath.EvalSymlinks(whole); err == nil && real != p.root {

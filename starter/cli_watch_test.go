@@ -298,3 +298,20 @@ func TestAges(t *testing.T) {
 		}
 	}
 }
+
+// An owner that is too busy to answer is where it was: the lines of a deploy do not go to and fro.
+func TestADeployWhoseOwnerIsBusyStaysWhereItWas(t *testing.T) {
+	var a asking
+	a.hear(release.Progress{Release: 4, Stage: release.StageImage}, 4)
+	for _, silent := range []release.Progress{{}, {Release: 4}} {
+		if a.hear(silent, 4); a.said.Stage != release.StageImage {
+			t.Errorf("after %+v it is at %q", silent, a.said.Stage)
+		}
+	}
+	if a.hear(release.Progress{Release: 4, Stage: release.StageRollout}, 4); a.said.Stage != release.StageRollout {
+		t.Errorf("it goes on to %q", a.said.Stage)
+	}
+	if a.hear(release.Progress{Release: 5}, 4); a.said.Release != 5 {
+		t.Errorf("another release's turn is not heard: %+v", a.said)
+	}
+}

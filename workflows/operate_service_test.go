@@ -195,7 +195,7 @@ func TestAReleaseThatFailsLeavesTheCurrentOne(t *testing.T) {
 	p.deploy(time.Hour, "b")
 	p.expect(2*time.Hour, "lon1 1, nyc3 1", release.Running, 1)
 	p.at(2*time.Hour, func() {
-		if s := w.services[hello]; s.Message != "release 2 rolledback: nyc3: it exits with 1" {
+		if s := w.services[hello]; s.Message != "release 2 was rolled back: nyc3: it exits with 1" {
 			t.Errorf("the service says %q", s.Message)
 		}
 	})

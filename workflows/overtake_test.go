@@ -168,7 +168,7 @@ func TestAReleaseThatFailsAfterAKillBringsNothingBack(t *testing.T) {
 	p.deploy(2*time.Hour, "b")
 	p.expect(3*time.Hour, "", release.Broken, 1)
 	p.at(3*time.Hour, func() {
-		if s := w.services[hello]; len(s.Regions) != 0 || !s.PartlyRemoved || s.Message != "release 2 rolledback: lon1: it exits with 1" {
+		if s := w.services[hello]; len(s.Regions) != 0 || !s.PartlyRemoved || s.Message != "release 2 was rolled back: lon1: it exits with 1" {
 			t.Errorf("recorded %+v", s)
 		}
 	})

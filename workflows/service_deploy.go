@@ -112,7 +112,7 @@ func (o *serviceOperator) keepCurrent(ctx workflow.Context, r release.Release) e
 		o.state.Placed = wentBack(o.state.Placed, r)
 		o.unplaced(append(failedIn(r, nil), o.untouched(r)...))
 	}
-	return o.record(ctx, fmt.Sprintf("release %d %s: %s", r.Number, r.Status, r.Message))
+	return o.record(ctx, fmt.Sprintf("release %d %s: %s", r.Number, r.Status.Verb(), r.Message))
 }
 
 // mend has the current release brought back to every region: a deploy that somebody ended left them in whatever state.

@@ -48,17 +48,24 @@ func (b *Builder) beside(ctx context.Context, w *work, in Input, log io.Writer) 
 		if err := s.bounded(b.config.Limits); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(log, "%s come along, from %s: %s\n", countOf(len(s.files)), folder, source.Largest(s.sizes))
+		fmt.Fprintf(log, "%s%s: %s\n", comeAlong(len(s.files)), from(folder), source.Largest(s.sizes))
 		return s.files, nil
 	}
 	return nil, nil
 }
 
-func countOf(files int) string {
+func comeAlong(files int) string {
 	if files == 1 {
-		return "1 file"
+		return "1 file comes along"
 	}
-	return fmt.Sprintf("%d files", files)
+	return fmt.Sprintf("%d files come along", files)
+}
+
+func from(folder string) string {
+	if folder == "." {
+		return ""
+	}
+	return ", from " + folder
 }
 
 // moduleOf is the folder of the module that a package of the source belongs to.

@@ -94,7 +94,7 @@ func TestAProgramReadsTheFilesOfItsFolder(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "<html> <nil> <html> <nil>\n" {
 		t.Errorf("the program says %q, %v", out, err)
 	}
-	if want := "2 files come along, from .: templates (6 bytes), static (2 bytes)\n"; !strings.Contains(log.String(), want) {
+	if want := "2 files come along: templates (6 bytes), static (2 bytes)\n"; !strings.Contains(log.String(), want) {
 		t.Errorf("the log does not say %q:\n%s", want, log.String())
 	}
 	elsewhere := in

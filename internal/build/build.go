@@ -186,7 +186,11 @@ func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, e
 		fault.New(fault.Failed, "the build took longer than %s", b.config.Limits.Time))
 	defer cancel()
 	reference, err = b.make(ctx, in, repository, tag, log)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(log, "the build was broken off")
+		return Result{}, err
+	case err != nil:
 		fmt.Fprintf(log, "failed: %s\n", fault.Message(err))
 		return Result{}, err
 	}
@@ -223,7 +227,7 @@ func (b *Builder) make(ctx context.Context, in Input, repository, tag string, lo
 		return "", err
 	}
 	defer func() { err = errors.Join(err, w.remove()) }()
-	fmt.Fprintf(log, "building %s of %s with %s\n", in.Package, in.Source, b.version)
+	fmt.Fprintf(log, "building %s of %.19s with %s\n", in.Package, in.Source, b.version)
 	if err := b.unpack(ctx, in, w); err != nil {
 		return "", err
 	}

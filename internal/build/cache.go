@@ -161,7 +161,7 @@ func (b *Builder) alone(ctx context.Context) (done func(), err error) {
 	case b.warming <- struct{}{}:
 		return func() { <-b.warming }, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, stopped(ctx)
 	}
 }
 

@@ -124,10 +124,20 @@ func (b *Builder) runGo(ctx context.Context, w *work, c caches, pkg string, args
 	return b.verdict(ctx, err, proxy, out)
 }
 
+// stopped says why what runs under the context ends: the limit that it reached, in its own words. Whoever else ended it knows why, and it
+// was canceled.
+func stopped(ctx context.Context) error {
+	var known *fault.Error
+	if cause := context.Cause(ctx); errors.As(cause, &known) {
+		return cause
+	}
+	return context.Canceled
+}
+
 // verdict says why the go command did not end well.
 func (b *Builder) verdict(ctx context.Context, err error, proxy *moduleProxy, out *output) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+	if ctx.Err() != nil {
+		return stopped(ctx)
 	}
 	var known *fault.Error
 	if errors.As(err, &known) {

@@ -39,7 +39,7 @@ func awaitLock(ctx context.Context, file *os.File, alone bool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return stopped(ctx)
 		case <-time.After(lockPause):
 		}
 	}

@@ -57,7 +57,7 @@ func TestOnANode(t *testing.T) {
 		words                          []string
 	}{
 		{name: "crashes", behaviour: "crash", failed: true, words: []string{"exit code 3", "its last words:\nthe database is not configured"}},
-		{name: "elsewhere", behaviour: "elsewhere", words: []string{"nothing answers on port 9090: it names port 1234: listen on $PORT", "its last words:\nlistens on :1234"}},
+		{name: "elsewhere", behaviour: "elsewhere", words: []string{"nothing answers on port 9090: its log names port 1234: listen on $PORT", "its last words:\nlistens on :1234"}},
 		{name: "unwell", behaviour: "unwell", health: "/healthz", words: []string{"/healthz on port 9090 answers with status 503"}},
 		{name: "imageless", image: n.empty, failed: true, words: []string{"cannot be pulled"}},
 		{name: "registryless", image: "127.0.0.1:1/app:1", words: []string{"cannot be pulled", "refused"}},

@@ -14,9 +14,6 @@ import (
 	"github.com/m3o/platform/internal/diagnosis"
 )
 
-// noLog begins what a kubelet answers in place of a log that it has no more.
-const noLog = "unable to retrieve container logs for "
-
 // How much of a program's last words is shown.
 const (
 	lastLines = 20
@@ -54,7 +51,7 @@ func (w witness) log(ctx context.Context, pod *corev1.Pod, container string, pre
 	}
 	defer stream.Close()
 	text, _ := io.ReadAll(io.LimitReader(stream, lastBytes)) // what came before an error is still worth showing
-	if strings.HasPrefix(string(text), noLog) {
+	if diagnosis.NoLog(string(text)) {
 		return "", true
 	}
 	return strings.TrimSpace(strings.ToValidUTF8(string(text), "�")), false

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -37,5 +38,17 @@ func TestABuildThatHasItsTurnIsNotSaidToWaitForIt(t *testing.T) {
 		if hasItsTurn(a, c.last, now) != c.has {
 			t.Errorf("%s: it has its turn: %t", what, !c.has)
 		}
+	}
+}
+
+// A call that was broken off, as when its worker cannot tell that it lives, is made again, and nothing is wrong with the service.
+func TestACallThatWasCutOffIsNoObstacle(t *testing.T) {
+	failures := temporal.GetDefaultFailureConverter()
+	told := func(err error) error { return failures.FailureToError(failures.ErrorToFailure(err)) }
+	if !cutOff(told(fmt.Errorf("unexpected activity cancel error: %w", temporal.NewCanceledError()))) {
+		t.Error("a call that was cut off is said to have failed")
+	}
+	if cutOff(told(temporal.NewApplicationErrorWithOptions("the registry does not answer", string(fault.Unavailable), temporal.ApplicationErrorOptions{}))) {
+		t.Error("a call that failed is said to have been cut off")
 	}
 }

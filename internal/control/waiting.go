@@ -73,7 +73,8 @@ func (f *Flows) sees(workflowID string, a *workflowpb.PendingActivityInfo) obsta
 	}
 	if failed := a.GetLastFailure(); failed != nil && a.GetAttempt() > 1 {
 		var app *temporal.ApplicationError
-		if errors.As(reads.Failures.FailureToError(failed), &app) && !hasItsTurn(a, app, time.Now()) {
+		err := reads.Failures.FailureToError(failed)
+		if errors.As(err, &app) && !cutOff(err) && !hasItsTurn(a, app, time.Now()) {
 			return obstacle{seen.Region, retried(app, a.GetAttempt()-1)}
 		}
 	}
@@ -86,6 +87,12 @@ const takenOn = 2 * time.Second
 // hasItsTurn reports whether a call that was turned away has come to its turn since.
 func hasItsTurn(a *workflowpb.PendingActivityInfo, last *temporal.ApplicationError, now time.Time) bool {
 	return turnedAway(last) && a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED && now.Sub(a.GetLastStartedTime().AsTime()) > takenOn
+}
+
+// cutOff reports whether a call was broken off and is made again, because its worker could not be heard of: that says nothing of what it does.
+func cutOff(err error) bool {
+	var canceled *temporal.CanceledError
+	return errors.As(err, &canceled)
 }
 
 func turnedAway(app *temporal.ApplicationError) bool {

@@ -73,13 +73,13 @@ func TestFindings(t *testing.T) {
 		want    string // all that is said
 	}{
 		"on loopback": {pod("", runs()), told{now: "mode loopback\nlistening on 127.0.0.1:8080", warning: refused}, false,
-			"nothing answers on port 8080: it names 127.0.0.1:8080, which only the instance itself reaches: listen on all addresses (0.0.0.0); its last words:\nmode loopback\nlistening on 127.0.0.1:8080"},
+			"nothing answers on port 8080: its log names 127.0.0.1:8080, which only the instance itself reaches: listen on all addresses (0.0.0.0); its last words:\nmode loopback\nlistening on 127.0.0.1:8080"},
 		"on loopback of version 6": {pod("", runs()), told{now: "listening on [::1]:8080", warning: refused}, false,
-			"nothing answers on port 8080: it names [::1]:8080, which only the instance itself reaches: listen on all addresses (0.0.0.0); its last words:\nlistening on [::1]:8080"},
+			"nothing answers on port 8080: its log names [::1]:8080, which only the instance itself reaches: listen on all addresses (0.0.0.0); its last words:\nlistening on [::1]:8080"},
 		"on loopback, another port": {pod("", runs()), told{now: "* Running on http://localhost:5000", warning: refused}, false,
-			"nothing answers on port 8080: it names localhost:5000, which only the instance itself reaches: listen on all addresses (0.0.0.0) and on $PORT; its last words:\n* Running on http://localhost:5000"},
+			"nothing answers on port 8080: its log names localhost:5000, which only the instance itself reaches: listen on all addresses (0.0.0.0) and on $PORT; its last words:\n* Running on http://localhost:5000"},
 		"on another port": {pod("", runs()), told{now: "mode fixed port 8080\nlistening on [::]:3000", warning: refused}, false,
-			"nothing answers on port 8080: it names port 3000: listen on $PORT, or deploy with --port 3000; its last words:\nmode fixed port 8080\nlistening on [::]:3000"},
+			"nothing answers on port 8080: its log names port 3000: listen on $PORT, or deploy with --port 3000; its last words:\nmode fixed port 8080\nlistening on [::]:3000"},
 		"nowhere, silently": {pod("", runs()), told{warning: refused}, false,
 			"nothing answers on port 8080: listen on $PORT on all addresses (0.0.0.0), or say with --port where it listens; if it needs longer, say so with --start"},
 		"nowhere, at work": {pod("", runs()), told{now: "starting at 2026-11-30 15:57:21\nserves job 4711 first", warning: refused}, false,
@@ -224,7 +224,7 @@ func TestWorst(t *testing.T) {
 // Of a pod whose spec was cut down the same is said, with fewer figures.
 func TestAPodWithoutItsSpec(t *testing.T) {
 	for want, p := range map[string]corev1.Pod{
-		"nothing answers on its port: it names port 3000":              pod("", runs()),
+		"nothing answers on its port: its log names port 3000":              pod("", runs()),
 		"took more memory than an instance may use":                    pod("", loops(2, 137, "OOMKilled")),
 		"it wrote more than the 256 MiB that /tmp may hold":            ended(`Usage of EmptyDir volume "tmp" exceeds the limit "256Mi". `),
 		"no node has room for an instance: too little CPU on 1 of 1: ": unplaced("0/1 nodes are available: 1 Insufficient cpu."),

@@ -140,7 +140,7 @@ var (
 func elsewhere(said string, port int32) string {
 	wanted := fmt.Sprint(port)
 	if at := loopback.FindStringSubmatch(said); at != nil {
-		words := fmt.Sprintf("it names %s, which only the instance itself reaches: listen on all addresses (0.0.0.0)", at[0])
+		words := fmt.Sprintf("its log names %s, which only the instance itself reaches: listen on all addresses (0.0.0.0)", at[0])
 		if at[1] != wanted {
 			words += " and on $PORT"
 		}
@@ -148,7 +148,7 @@ func elsewhere(said string, port int32) string {
 	}
 	if all := anywhere.FindAllStringSubmatch(said, -1); len(all) > 0 {
 		if last := all[len(all)-1][1]; last != wanted {
-			return fmt.Sprintf("it names port %s: listen on $PORT, or deploy with --port %s", last, last)
+			return fmt.Sprintf("its log names port %s: listen on $PORT, or deploy with --port %s", last, last)
 		}
 		return "it may listen on IPv6 alone, or on one address: listen on all addresses (0.0.0.0)"
 	}

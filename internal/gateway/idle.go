@@ -3,6 +3,7 @@ package gateway
 import (
 	"io"
 	"math"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,4 +87,12 @@ func (c *conversation) Read(p []byte) (int, error) {
 func (c *conversation) Write(p []byte) (int, error) {
 	c.idle.moved()
 	return c.ReadWriteCloser.Write(p)
+}
+
+// CloseWrite tells the service that its caller has said all, and may still listen.
+func (c *conversation) CloseWrite() error {
+	if half, ok := c.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return http.ErrNotSupported
 }

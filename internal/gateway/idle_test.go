@@ -180,6 +180,37 @@ func TestWebSocketsLiveWhileSomethingPasses(t *testing.T) {
 	}
 }
 
+// TestAnUpgradedConnectionIsClosedOneWayAtATime: a caller that has said all still hears the answer.
+func TestAnUpgradedConnectionIsClosedOneWayAtATime(t *testing.T) {
+	w := serving(t, func(rw http.ResponseWriter, _ *http.Request) {
+		conn, both, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(both, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+		_ = both.Flush()
+		said, _ := io.ReadAll(both)
+		time.Sleep(pace)
+		fmt.Fprintf(conn, "heard %s", said)
+	}, nil)
+	conn := w.dial().(*net.TCPConn)
+	fmt.Fprint(conn, "GET /hello/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+	answer := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(answer, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	fmt.Fprint(conn, "all")
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(answer); string(got) != "heard all" || err != nil {
+		t.Errorf("the service answers %q, %v", got, err)
+	}
+}
+
 func TestGRPCStreamsLiveWhileSomethingPasses(t *testing.T) {
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		for range pieces {
@@ -242,7 +273,8 @@ func TestPreflightsOfCORSPassWhereTheyMay(t *testing.T) {
 	ask := func(service, method string, body io.Reader, names ...string) int {
 		r, _ := http.NewRequest(method, w.url+"/"+service+"/", body)
 		for _, name := range names {
-			r.Header.Set(name, map[string]string{"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT"}[name])
+			r.Header.Set(name, map[string]string{"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT",
+				"Connection": "Upgrade", "Upgrade": "websocket", "X-HTTP-Method-Override": "DELETE"}[name])
 		}
 		return w.do(r, "").status
 	}
@@ -257,6 +289,8 @@ func TestPreflightsOfCORSPassWhereTheyMay(t *testing.T) {
 		{"without a method", "open", "OPTIONS", nil, []string{"Origin"}, 401},
 		{"without an origin", "open", "OPTIONS", nil, []string{"Access-Control-Request-Method"}, 401},
 		{"with a body", "open", "OPTIONS", strings.NewReader("x"), []string{"Origin", "Access-Control-Request-Method"}, 401},
+		{"one that becomes a connection", "open", "OPTIONS", nil, []string{"Origin", "Access-Control-Request-Method", "Connection", "Upgrade"}, 401},
+		{"one that names another method", "open", "OPTIONS", nil, []string{"Origin", "Access-Control-Request-Method", "X-HTTP-Method-Override"}, 401},
 		{"another method", "open", "GET", nil, []string{"Origin", "Access-Control-Request-Method"}, 401},
 	} {
 		if got := ask(c.service, c.method, c.body, c.names...); got != c.want {

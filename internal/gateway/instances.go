@@ -46,26 +46,29 @@ func (g *Gateway) reportInstances(w http.ResponseWriter, r *http.Request) {
 // meetTimeout is shorter than the kubelet's own: a report has less time.
 const meetTimeout = 1500 * time.Millisecond
 
-// meets tries what the kubelet's probe of a pod does, and returns what it met in the kubelet's words.
-func (g *Gateway) meets(ctx context.Context, pod *corev1.Pod) string {
-	ctx, cancel := context.WithTimeout(ctx, meetTimeout)
+// meets tries what the kubelet's probe of a pod does, and returns what it met in the kubelet's words. False: the report's time was over
+// before that was known.
+func (g *Gateway) meets(report context.Context, pod *corev1.Pod) (string, bool) {
+	ctx, cancel := context.WithTimeout(report, meetTimeout)
 	defer cancel()
 	number, path := asked(pod)
 	if number == 0 || pod.Status.PodIP == "" {
-		return ""
+		return "", true
 	}
 	err := g.table.Probe(ctx, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(number)), path)
 	switch {
 	case err == nil:
-		return ""
+		return "", true
+	case report.Err() != nil:
+		return "", false
 	case ctx.Err() != nil:
-		return "context deadline exceeded"
+		return "context deadline exceeded", true
 	}
 	if _, status, answered := strings.Cut(err.Error(), path+" answered "); answered {
 		code, _, _ := strings.Cut(status, " ")
-		return "HTTP probe failed with statuscode: " + code
+		return "HTTP probe failed with statuscode: " + code, true
 	}
-	return err.Error()
+	return err.Error(), true
 }
 
 // asked is the port and the path that the readiness of a service's program is asked at. The path is empty where a connection is enough.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -215,9 +216,15 @@ func (g *Gateway) allow(c *call, r *http.Request, route *upstream.Route) *proble
 	return nil
 }
 
-// isPreflight reports whether a browser asks if it may send another request, as CORS has it. A preflight has no body.
+// asOther are the headers by which a request becomes something else than its method says: a connection for anything, or another method
+// where the service's framework takes them so.
+var asOther = []string{"Upgrade", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// isPreflight reports whether a browser asks if it may send another request, as CORS has it. A preflight has no body, and asks for
+// nothing else.
 func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.ContentLength == 0 && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+	other := slices.ContainsFunc(asOther, func(name string) bool { return r.Header.Get(name) != "" })
+	return r.Method == http.MethodOptions && r.ContentLength == 0 && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" && !other
 }
 
 // tooLarge refuses a body, and says what would let it pass.

@@ -48,6 +48,17 @@ const (
 // Ended reports whether the status is final for the run that set it.
 func (s Status) Ended() bool { return s != Pending && s != Deploying }
 
+// Verb says what became of a release that does not run, as it follows its name in a sentence.
+func (s Status) Verb() string {
+	switch s {
+	case RolledBack:
+		return "was rolled back"
+	case Superseded:
+		return "was superseded"
+	}
+	return string(s)
+}
+
 // ServiceStatus is where a service is.
 type ServiceStatus string
 

@@ -35,11 +35,12 @@ type memory struct {
 	hits   map[string]int          // and that did not
 	health map[place]release.Health
 	fresh  map[place]bool // what was not well the last time, and had just begun
+	unrest map[place]unrest
 	wanted map[release.Ref]int
 }
 
 func newMemory() *memory {
-	return &memory{misses: map[string]int{}, hits: map[string]int{}, fresh: map[place]bool{}, wanted: map[release.Ref]int{}}
+	return &memory{misses: map[string]int{}, hits: map[string]int{}, fresh: map[place]bool{}, unrest: map[place]unrest{}, wanted: map[release.Ref]int{}}
 }
 
 // remember reads what is recorded, if that is not known.
@@ -94,6 +95,9 @@ func (w *Watcher) recordSights(ctx context.Context, lease store.Lease, m *memory
 			news[name] = nil
 		}
 	}
+	gone := func(name string, _ int) bool { _, there := watched[name]; return !there && name != "" }
+	maps.DeleteFunc(m.misses, gone)
+	maps.DeleteFunc(m.hits, gone)
 	return w.writeSights(ctx, lease, m, news)
 }
 
@@ -170,6 +174,7 @@ func (w *Watcher) recordHealth(ctx context.Context, lease store.Lease, m *memory
 				continue // nothing is meant to run there
 			case !seen || s.rolling(service.Key, p.Region):
 				kept[at] = true
+				delete(m.fresh, at) // what comes after it has just begun again
 				continue
 			}
 			kept[at] = true
@@ -187,11 +192,8 @@ func (w *Watcher) recordHealth(ctx context.Context, lease store.Lease, m *memory
 			news = append(news, store.ServiceHealth{Service: at.service, Region: at.region})
 		}
 	}
-	for at := range m.fresh {
-		if !kept[at] {
-			delete(m.fresh, at)
-		}
-	}
+	maps.DeleteFunc(m.fresh, func(at place, _ bool) bool { return !kept[at] })
+	maps.DeleteFunc(m.unrest, func(at place, _ unrest) bool { return !kept[at] })
 	return w.writeHealth(ctx, lease, m, news)
 }
 
@@ -214,8 +216,46 @@ func (w *Watcher) judge(ctx context.Context, m *memory, at place, service releas
 	if h.Well {
 		delete(m.fresh, at)
 	}
+	if !m.settled(at, h.Well, known && !before.Well, view.At) {
+		return h, false, nil
+	}
 	before.Since = time.Time{}
 	return h, !known || !reflect.DeepEqual(before, h), nil
+}
+
+// How often a service may turn in how long until it must prove that it is well, and by how many looks in a row.
+const (
+	restless     = 3
+	restlessTime = 10 * time.Minute
+	proof        = 6
+)
+
+// unrest is how often a service turned lately.
+type unrest struct {
+	turns int       // from well to not well
+	last  time.Time // when it turned last
+	calm  int       // looks in a row that found it well since
+}
+
+// settled notes what a look found of a service that was well before it or not. False: it has turned so often lately, as one whose
+// health path answers by turns, that it stays degraded until it has been well for a while, or each turn would be told.
+func (m *memory) settled(at place, well, wasDown bool, now time.Time) bool {
+	u := m.unrest[at]
+	switch {
+	case !well && !wasDown:
+		if now.Sub(u.last) > restlessTime {
+			u.turns = 0
+		}
+		u.turns, u.last, u.calm = u.turns+1, now, 0
+	case !well:
+		u.calm = 0
+	case wasDown:
+		u.calm++
+	default:
+		return true
+	}
+	m.unrest[at] = u
+	return !well || u.turns < restless || u.calm >= proof
 }
 
 // wanted is how many instances a release has in each region; 0 if it is not there. It never changes.

@@ -49,9 +49,10 @@ func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease
 			seen, since = now, time.Now()
 		}
 		if err == nil && (now.Holder == "" || time.Since(since) >= k.pace.stale) {
+			began := time.Now()
 			if taken, failed := k.leases.TakeLease(ctx, now, k.me); failed == nil {
 				k.logger.DebugContext(ctx, "this worker watches the regions")
-				k.hold(ctx, taken, work)
+				k.hold(ctx, taken, began, work)
 				seen, since = store.Lease{}, time.Now()
 			}
 		}
@@ -59,15 +60,15 @@ func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease
 	}
 }
 
-// hold works and renews the lease until it is lost, or ctx ends, and then leaves it. It returns when work has.
-func (k *keeper) hold(ctx context.Context, lease store.Lease, work func(context.Context, store.Lease)) {
+// hold works and renews a lease that was taken then, until it is lost or ctx ends, and then leaves it. It returns when work has.
+func (k *keeper) hold(ctx context.Context, lease store.Lease, then time.Time, work func(context.Context, store.Lease)) {
 	working, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		work(working, lease)
 	}()
-	k.renew(ctx, lease)
+	k.renew(ctx, lease, then)
 	stop()
 	<-done
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.pace.look)
@@ -77,15 +78,17 @@ func (k *keeper) hold(ctx context.Context, lease store.Lease, work func(context.
 	}
 }
 
-// renew keeps the lease until it is another's, or could not be renewed for too long, or ctx ends.
-func (k *keeper) renew(ctx context.Context, lease store.Lease) {
-	for renewed := time.Now(); ; {
-		sleep(ctx, k.pace.look)
+// renew keeps the lease until it is another's, or could not be renewed for too long, or ctx ends. An attempt that hangs takes no longer
+// than the lease is good for.
+func (k *keeper) renew(ctx context.Context, lease store.Lease, renewed time.Time) {
+	for {
+		lost := renewed.Add(k.pace.yield)
+		sleep(ctx, min(k.pace.look, time.Until(lost)))
 		if ctx.Err() != nil {
 			return
 		}
 		began := time.Now()
-		next, err := k.again(ctx, lease)
+		next, err := k.again(ctx, lease, lost)
 		switch {
 		case err == nil:
 			lease, renewed = next, began
@@ -97,8 +100,8 @@ func (k *keeper) renew(ctx context.Context, lease store.Lease) {
 }
 
 // again renews a lease, which an attempt before whose answer was lost may have renewed.
-func (k *keeper) again(ctx context.Context, lease store.Lease) (store.Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.pace.look)
+func (k *keeper) again(ctx context.Context, lease store.Lease, lost time.Time) (store.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(k.pace.look, time.Until(lost)))
 	defer cancel()
 	now, err := k.leases.Lease(ctx, k.name)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/m3o/platform/internal/store"
@@ -188,4 +189,42 @@ func TestARenewalWhoseAnswerIsLostIsOne(t *testing.T) {
 	if atWork.Load() != 1 || len(began) > 0 || l.lose.Load() {
 		t.Error("it took itself for another")
 	}
+}
+
+// hanging is a database whose answers stop coming once the lease is taken.
+type hanging struct{ taken bool }
+
+func (*hanging) LeaveLease(context.Context, store.Lease) error { return nil }
+
+func (h *hanging) TakeLease(ctx context.Context, seen store.Lease, me string) (store.Lease, error) {
+	h.taken = true
+	return store.Lease{Name: seen.Name, Holder: me, Beat: seen.Beat + 1}, nil
+}
+
+func (h *hanging) Lease(ctx context.Context, name string) (store.Lease, error) {
+	if h.taken {
+		<-ctx.Done()
+		return store.Lease{}, ctx.Err()
+	}
+	return store.Lease{Name: name}, nil
+}
+
+// One whose database hangs has stopped before another one may take the lease over, however its attempts fall.
+func TestAWorkerYieldsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		began := time.Now()
+		go func() {
+			defer close(done)
+			newKeeper(&hanging{}, store.WatchLease, slog.New(slog.DiscardHandler)).run(ctx, func(ctx context.Context, _ store.Lease) {
+				<-ctx.Done()
+				if held := time.Since(began); held > usual.yield {
+					t.Errorf("it held the lease for %s, another one takes it after %s", held, usual.stale)
+				}
+				cancel()
+			})
+		}()
+		<-done
+	})
 }

@@ -27,6 +27,7 @@ const (
 	jitter    = time.Second // the most that a look is early
 	atOnce    = 16
 	perRegion = 8 * time.Second
+	perLook   = 30 * time.Second // a database that hangs must not keep the watcher from the next look
 )
 
 // Truth is what the owners recorded.
@@ -71,13 +72,19 @@ func (w *Watcher) watch(ctx context.Context, lease store.Lease) {
 	memory, failing := newMemory(), false
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := w.look(ctx, lease, memory)
+		err := w.lookWithin(ctx, perLook, lease, memory)
 		if err != nil && !failing && ctx.Err() == nil {
 			w.Logger.WarnContext(ctx, "what is seen of the regions is not recorded", "error", err)
 		}
 		failing = err != nil
 		sleep(ctx, every-rand.N(jitter)-time.Since(began))
 	}
+}
+
+func (w *Watcher) lookWithin(ctx context.Context, limit time.Duration, lease store.Lease, m *memory) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return w.look(ctx, lease, m)
 }
 
 // look asks every gateway once, and records what is news.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
@@ -372,3 +373,91 @@ var errNoKey = errors.New("there is no key")
 type refusing struct{}
 
 func (refusing) Permit(region.Key, string) (string, error) { return "", errNoKey }
+
+// What a region missed before it was taken away does not count when it is there again.
+func TestARegionThatComesBackBeginsAnew(t *testing.T) {
+	w := newWorld(t, "lon1", "nyc3")
+	w.away["micro/lon1"] = true
+	w.look(2)
+	w.region("lon1", region.Deleting)
+	w.look(1)
+	w.region("lon1", region.Ready)
+	w.look(2)
+	w.regionIs("lon1", region.Ready, "")
+	w.look(1)
+	w.regionIs("lon1", region.Degraded, "")
+}
+
+// What had just begun before a release came is not what has just begun after it.
+func TestARolloutEndsWhatHadJustBegun(t *testing.T) {
+	w := newWorld(t, "lon1")
+	w.seen["micro/lon1"] = nil
+	w.look(1)
+	second, err := w.store.AllocateRelease(t.Context(), release.Allocation{RequestKey: "second", Request: release.Request{Service: till,
+		Origin: release.Origin{Image: "r/till@sha256:2"}, Spec: release.Spec{Access: release.Public, Port: 8080, Replicas: 1}, By: "ada"}})
+	w.must(err)
+	w.record(second, release.Deploying, []string{"lon1"})
+	w.look(1)
+	second.Version++
+	w.record(second, release.Ready, []string{"lon1"})
+	w.look(1)
+	w.is(release.Running, "")
+	w.look(1)
+	w.is(release.Degraded, "")
+}
+
+// A service whose health path answers by turns is degraded, and each turn is not told.
+func TestAServiceThatIsWellByTurnsIsDegraded(t *testing.T) {
+	w := newWorld(t, "lon1")
+	down := func(i *release.Instance) { i.State, i.Since = release.InstanceUnready, w.now.Add(-time.Minute) }
+	for range 20 {
+		w.instance("lon1", down)
+		w.look(1)
+		w.instance("lon1", func(*release.Instance) {})
+		w.look(2)
+	}
+	if told := w.told(); len(told) != 2*restless-1 {
+		t.Errorf("told %d times: %q", len(told), told)
+	}
+	w.is(release.Degraded, "")
+	w.look(proof - 2)
+	w.is(release.Running, "")
+	w.look(int(restlessTime / every))
+	w.instance("lon1", down)
+	w.look(1)
+	w.instance("lon1", func(*release.Instance) {})
+	w.look(1)
+	w.is(release.Running, "") // the unrest is long ago
+}
+
+// idle has nothing recorded, and a first question that is never answered.
+type idle struct {
+	Truth
+	Records
+	asked chan struct{}
+}
+
+func (idle) Outlook(context.Context) (region.Outlook, error)               { return region.Outlook{}, nil }
+func (idle) ServicesHealth(context.Context) ([]store.ServiceHealth, error) { return nil, nil }
+
+func (i idle) Regions(ctx context.Context, _ string, _ bool) ([]region.Region, error) {
+	i.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestADatabaseThatHangsDoesNotStopTheWatcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		db := idle{asked: make(chan struct{}, 100)}
+		w := &Watcher{Truth: db, Records: db, Metrics: NewMetrics(), Logger: slog.New(slog.DiscardHandler)}
+		done := make(chan struct{})
+		go func() { defer close(done); w.watch(ctx, store.Lease{}) }()
+		time.Sleep(5 * time.Minute)
+		if n := len(db.asked); n < 5 {
+			t.Errorf("in five minutes it looked %d times", n)
+		}
+		cancel()
+		<-done
+	})
+}

@@ -139,7 +139,7 @@ func (s services) settle(r release.Release, v release.Service) {
 	if r.Status == release.Ready {
 		v.Status, v.Current, v.Regions, v.Access, v.Message = release.Running, r.Number, r.Regions, r.Spec.Access, ""
 	} else {
-		v.Message = fmt.Sprintf("release %d %s: %s", r.Number, r.Status, r.Message)
+		v.Message = fmt.Sprintf("release %d %s: %s", r.Number, r.Status.Verb(), r.Message)
 		if v.Current == 0 {
 			v.Status = release.Broken
 		}

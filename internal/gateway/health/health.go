@@ -13,6 +13,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,10 +23,12 @@ import (
 	"github.com/m3o/platform/internal/release"
 )
 
-// Bounds of a page of a report, so that it stays well below a megabyte and comes within seconds.
+// Bounds of a page of a report, so that whoever reads four megabytes of it has it whole, however it is escaped, and it comes within
+// seconds.
 const (
 	pageServices  = 200
 	pageInstances = 1000
+	pageWords     = 512 << 10       // bytes of last words
 	perService    = 60              // instances that are listed
 	perServiceSay = 3               // instances that are asked for their last words: they say the same
 	askedAtOnce   = 8               // of the cluster
@@ -40,8 +43,8 @@ type Reporter struct {
 	Suspended func() []string
 	// LastWords reads the end of the log of a pod's program, of the run before the one that is on with previous.
 	LastWords func(ctx context.Context, pod *corev1.Pod, previous bool) string
-	// Meets says what the pod's readiness probe meets now, in the words of the kubelet; "" for an answer that is one.
-	Meets func(ctx context.Context, pod *corev1.Pod) string
+	// Meets says what the pod's readiness probe meets now, in the words of the kubelet; "" for an answer that is one. False: not known.
+	Meets func(ctx context.Context, pod *corev1.Pod) (string, bool)
 	Now   func() time.Time
 
 	heard heard
@@ -122,6 +125,18 @@ func (r *Reporter) answer(ctx context.Context, services []release.Reported, aske
 		})
 	}
 	_ = group.Wait() // what nobody answers is left out
+	for _, q := range asked {
+		i := &services[q.service].Instances[q.instance]
+		i.Said = tail(i.Said, pageWords/len(asked))
+	}
+}
+
+// tail is the end of a text that has no room as a whole.
+func tail(text string, room int) string {
+	if len(text) <= room {
+		return text
+	}
+	return strings.ToValidUTF8(text[len(text)-room:], "")
 }
 
 // heard remembers answers: last words of a run that has ended do not change, others are asked for again after a while.
@@ -143,15 +158,15 @@ const (
 )
 
 // get is what is remembered, or is said now. Without an answer, or time for one, it is what was said before.
-func (h *heard) get(ctx context.Context, key string, now time.Time, life time.Duration, ask func() string) string {
+func (h *heard) get(ctx context.Context, key string, now time.Time, life time.Duration, ask func() (string, bool)) string {
 	h.mu.Lock()
 	before, known := h.answers[key]
 	h.mu.Unlock()
 	if known && now.Before(before.until) || ctx.Err() != nil {
 		return before.text
 	}
-	text := ask()
-	if text == "" {
+	text, told := ask()
+	if !told {
 		text, life = before.text, rememberNothing
 	}
 	h.mu.Lock()

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -148,6 +149,7 @@ type site struct {
 	said  string
 	met   string
 	now   time.Time
+	late  bool // there is no time to try anything out
 }
 
 func newSite(pods ...*corev1.Pod) *site {
@@ -157,7 +159,7 @@ func newSite(pods ...*corev1.Pod) *site {
 		s.pods[key] = append(s.pods[key], p)
 	}
 	s.Reporter = Reporter{Pods: func() map[release.Key][]*corev1.Pod { return s.pods }, Suspended: func() []string { return nil }, Now: func() time.Time { return s.now },
-		Meets: func(context.Context, *corev1.Pod) string { return s.met },
+		Meets: func(context.Context, *corev1.Pod) (string, bool) { return s.met, !s.late },
 		LastWords: func(_ context.Context, pod *corev1.Pod, previous bool) string {
 			s.reads = append(s.reads, fmt.Sprintf("%s %t", pod.Name, previous))
 			return s.said
@@ -213,6 +215,53 @@ func TestWhatRunsAndDoesNotAnswerIsTriedOut(t *testing.T) {
 		if i := s.first(t); i.State != release.InstanceUnready || !strings.HasPrefix(i.Message, want) || i.Said != "busy" || s.reads[0] != "till-1 false" {
 			t.Errorf("%s: %+v, read %q", met, i, s.reads)
 		}
+	}
+}
+
+// What a probe met counts until it meets something else, be it an answer.
+func TestAProgramThatAnswersAgainIsNotSaidToBeSilent(t *testing.T) {
+	s := newSite(instance(func(p *corev1.Pod, _ *corev1.ContainerStatus) { ready(p, false, 7*time.Second) }))
+	s.met = "dial tcp 10.0.0.1:8080: connect: connection refused"
+	silent := s.first(t).Message
+	if s.late, s.now = true, s.now.Add(10*time.Second); s.first(t).Message != silent {
+		t.Errorf("without time to try it out: %s", s.first(t).Message)
+	}
+	s.late, s.met, s.now = false, "", s.now.Add(10*time.Second)
+	if i := s.first(t); strings.Contains(i.Message, "nothing answers") {
+		t.Errorf("it answers, and is said to be silent: %s", i.Message)
+	}
+}
+
+// When everything is wrong at once, a page still is within what is read of it, and all instances have last words.
+func TestARegionInTroubleIsReportedWhole(t *testing.T) {
+	var pods []*corev1.Pod
+	for n := range 600 {
+		pods = append(pods, instance(func(p *corev1.Pod, c *corev1.ContainerStatus) {
+			p.Labels[release.LabelService] = fmt.Sprintf("s%03d", n/3)
+			p.Name, p.UID = fmt.Sprintf("s%03d-%d", n/3, n), types.UID(fmt.Sprint(n))
+			c.RestartCount, c.LastTerminationState.Terminated = 3, ended("Error", 1, 9*time.Second, 8*time.Second)
+			waits(c, "CrashLoopBackOff")
+			ready(p, false, 9*time.Second)
+		}))
+	}
+	s, said := newSite(pods...), 0
+	s.LastWords = func(context.Context, *corev1.Pod, bool) string { return strings.Repeat("<>", 2000) + "its end" }
+	for after, more := (release.Key{}), true; more; {
+		page := s.Page(t.Context(), after)
+		if text, err := json.Marshal(page); err != nil || len(text) > 4<<20 {
+			t.Errorf("a page of %d bytes, %v", len(text), err)
+		}
+		for _, one := range page.Services {
+			for _, i := range one.Instances {
+				if strings.HasSuffix(i.Said, "its end") {
+					said++
+				}
+			}
+		}
+		after.Project, after.Name, more = strings.Cut(page.Next, "/")
+	}
+	if said != 600 {
+		t.Errorf("%d of 600 instances have last words", said)
 	}
 }
 

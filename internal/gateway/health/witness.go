@@ -82,7 +82,10 @@ func (w *witness) LastWords(ctx context.Context, pod *corev1.Pod, _ string, prev
 	case status.State.Running != nil:
 		life = rememberRunning
 	}
-	return w.reporter.heard.get(ctx, string(pod.UID)+" said "+run, w.now, life, func() string { return w.reporter.LastWords(ctx, pod, previous) })
+	return w.reporter.heard.get(ctx, string(pod.UID)+" said "+run, w.now, life, func() (string, bool) {
+		said := w.reporter.LastWords(ctx, pod, previous)
+		return said, said != ""
+	})
 }
 
 // Warning is what the kubelet's readiness probe meets: it is tried out, and its other warnings are not read.
@@ -90,5 +93,5 @@ func (w *witness) Warning(ctx context.Context, pod *corev1.Pod, reason, _ string
 	if reason != "Unhealthy" {
 		return ""
 	}
-	return w.reporter.heard.get(ctx, string(pod.UID)+" met", w.now, rememberNothing, func() string { return w.reporter.Meets(ctx, pod) })
+	return w.reporter.heard.get(ctx, string(pod.UID)+" met", w.now, rememberNothing, func() (string, bool) { return w.reporter.Meets(ctx, pod) })
 }

@@ -29,6 +29,7 @@ type cluster struct {
 	mu     sync.Mutex
 	asked  map[string][]url.Values // by pod
 	refuse map[string]int
+	gone   map[string]string // pods whose logs are gone: all, or that of the run before (previous)
 }
 
 var begun = time.Now().Add(-time.Hour).Truncate(time.Second)
@@ -51,6 +52,10 @@ func (c *cluster) log(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	if refused {
 		http.Error(w, "the kubelet does not answer", http.StatusInternalServerError)
+		return
+	}
+	if c.gone[pod] != "" && (c.gone[pod] == "all" || q.Get("previous") == "true") {
+		fmt.Fprintf(w, "failed to try resolving symlinks in path %q: no such file or directory", "/var/log/pods/"+pod+"/1.log")
 		return
 	}
 	for _, line := range wanted(q) {
@@ -125,5 +130,26 @@ func TestAPodThatCouldNotBeReadIsFollowedFromItsTail(t *testing.T) {
 func TestNoTailMeansWhatComesFromNowOn(t *testing.T) {
 	if got := newCluster(t, map[string]int{"b": 1}).follow(t, Query{Tail: 0, Since: begun}, 0); len(got) > 0 {
 		t.Errorf("read %q", got)
+	}
+}
+
+// A kubelet answers for a log that is gone with a sentence about its own files, as if a program had said it.
+func TestTheKubeletsWordThatALogIsGoneIsNoLine(t *testing.T) {
+	c := newCluster(t, nil)
+	c.gone = map[string]string{"a": "all"}
+	if got := c.follow(t, Query{Tail: 2}, 2); !slices.Equal(got, []string{"b 8", "b 9"}) {
+		t.Errorf("read %q", got)
+	}
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: c.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.gone["b"] = "previous"
+	s := &Streamer{Client: client}
+	for name, want := range map[string]string{"a": "", "b": "line 9"} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}}}
+		if said := s.LastWords(t.Context(), pod, true); !strings.HasSuffix(said, want) || want == "" && said != "" {
+			t.Errorf("the last words of %s are %q", name, said)
+		}
 	}
 }

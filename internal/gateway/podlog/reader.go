@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/m3o/platform/internal/diagnosis"
 )
 
 // request says what to read of one pod. The API takes since in whole seconds; after leaves out what was seen already.
@@ -62,6 +64,9 @@ func (r *reader) next() bool {
 		raw, err := r.lines.ReadSlice('\n')
 		cut := errors.Is(err, bufio.ErrBufferFull)
 		if len(raw) == 0 && err != nil {
+			return false
+		}
+		if diagnosis.NoLog(string(raw)) { // what a program writes begins with a time
 			return false
 		}
 		r.line.Time, r.line.Line = parse(raw, r.line.Time, cut)

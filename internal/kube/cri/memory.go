@@ -20,7 +20,7 @@ const (
 )
 
 // watchMemory ends containers that hold more memory than their limit, until the
-// context ends. What counts is what usage.Held counts.
+// context ends. What counts is what usage.Exceeds counts.
 func (s *Server) watchMemory(ctx context.Context) {
 	ticker := time.NewTicker(memoryInterval)
 	defer ticker.Stop()
