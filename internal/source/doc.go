@@ -12,7 +12,8 @@
 // at the list of what will be packed, and CheckGo at a folder that was unpacked, with one code and so one verdict: the main package, the
 // modules of the source and what takes their place, vendored packages, imports within the source, embedded files, checksums and the Go
 // version. What it refuses go build would refuse there; what it does not see the compiler says. Where ignore files are the reason it
-// names the line, and the line that undoes it.
+// names the line, and the line that undoes it. A go.work that .m3oignore leaves out is meant to be: the source is built without. What a
+// check costs grows with the size of a source alone, whatever it says: builders check the sources of strangers.
 //
 // In the blob store a source lies with the project that uploaded it. Knowing a digest is no possession: whoever wants the source of
 // another project must have its bytes, and every upload is checked to be what it says, also when it is there already.
