@@ -45,7 +45,7 @@ func TestStatusTellsWhatIsNow(t *testing.T) {
 			Said: "begins\n\x1b[31mlost the database\x1b[0m"}}})
 
 	out := m3o("status", "hello").must(t).out
-	for _, words := range []string{"status   degraded", "message  micro/lon1: 0 of 1 instances ready: the program ends with exit code 1", "0/1", "1/1",
+	for _, words := range []string{"status    degraded", "message   micro/lon1: 0 of 1 instances ready: the program ends with exit code 1", "0/1", "1/1",
 		"lon1: instance hello-2 has been restarting for 12s: the program ends with exit code 1", "  its last words:\n    begins\n    ", "lost the database", "/up"} {
 		if !strings.Contains(out, words) {
 			t.Errorf("status lacks %q:\n%s", words, out)

@@ -109,7 +109,11 @@ func (s *session) printStatus(v release.Service, current *release.Release, p rel
 		return err
 	}
 	fmt.Fprintln(s.out)
-	return s.printPlaces(v.Regions)
+	if err := s.printPlaces(v.Regions); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out)
+	return s.printReleases(releases)
 }
 
 func (s *session) printReleases(releases []release.Release) error {

@@ -112,8 +112,8 @@ build:
 
 func TestManifestsThatAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ file, want string }{
-		"an unknown field":        {"acces: public\n", `unknown field "acces" (did you mean "access"?); known are name, package, access,`},
-		"in build":                {"build: {flags: x}\n", `unknown field "flags"`},
+		"an unknown field":        {"acces: public\n", `line 1: unknown field "acces" (did you mean "access"?); known are name, package, access,`},
+		"in build":                {"build: {flags: x}\n", `line 1: unknown field "flags"`},
 		"a name twice":            {"env:\n  A: 1\n  B: 2\n  A: 3\n", `[4:3] mapping key "A" already defined at [2:3]`},
 		"a field twice":           {"port: 1\nreplicas: 2\nport: 3\n", `[3:1] mapping key "port" already defined at [1:1]`},
 		"a name twice, otherwise": {"env:\n  A: 1\n  \"A\": 3\n", `already defined`},

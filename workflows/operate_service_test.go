@@ -266,7 +266,7 @@ func TestWhatAServiceRefuses(t *testing.T) {
 		kind   fault.Kind
 		words  string
 	}{
-		{wrong, fault.Conflict, "the request names default/bye"}, {bad, fault.Invalid, "port: 99999 is not a port"},
+		{wrong, fault.Conflict, "the request names default/bye"}, {bad, fault.Invalid, "port: 99999 is not between 1 and 65535"},
 		{late, fault.Conflict, "it is being killed: deploy again when it is gone"}, {back, fault.Conflict, "it is being killed"},
 	} {
 		var app *temporal.ApplicationError

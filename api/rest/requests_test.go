@@ -37,7 +37,7 @@ func TestBodiesThatAreWrong(t *testing.T) {
 		"no platform file":   {"/v1/plans", `{"file": "hello"}`, 422, "must be a mapping of fields"},
 		"an unknown region":  {"/v1/regions/nowhere/retry", nil, 404, "nowhere"},
 		"an access":          {"/v1/services/hello/releases", `{"image": "x", "access": "secret"}`, 422, "access"},
-		"a port":             {"/v1/services/hello/releases", `{"image": "x", "port": 70000}`, 422, "70000 is not a port"},
+		"a port":             {"/v1/services/hello/releases", `{"image": "x", "port": 70000}`, 422, "70000 is not between 1 and 65535"},
 		"a name":             {"/v1/services/Hello/releases", `{"image": "x"}`, 422, "must be a DNS label"},
 		"a project":          {"/v1/services/hello/releases?project=No", `{"image": "x"}`, 422, "must be a DNS label"},
 		"nothing to run":     {"/v1/services/hello/releases", `{}`, 422, "name either a source or an image"},

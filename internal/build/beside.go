@@ -2,6 +2,7 @@ package build
 
 import (
 	"archive/zip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,11 +33,10 @@ var leftOut = []string{"*.go", "go.mod", "go.sum", "go.work", "go.work.sum", "te
 
 // beside lists the files that the image holds beside the program: those of the package's folder, and where that holds none, those of its
 // module's folder, in which "go run ./cmd/api" is called.
-func (b *Builder) beside(w *work, in Input, log io.Writer) ([]image.File, error) {
-	pkg := path.Clean(in.Package)
-	for _, folder := range slices.Compact([]string{pkg, moduleOf(w.source, pkg)}) {
+func (b *Builder) beside(ctx context.Context, w *work, in Input, log io.Writer) ([]image.File, error) {
+	for _, folder := range slices.Compact([]string{in.Package, moduleOf(w.source, in.Package)}) {
 		s := newSelection(filepath.Join(w.source, folder), in.Build)
-		if err := s.folder(".", len(in.Build.Include) == 0); err != nil {
+		if err := s.folder(ctx, ".", len(in.Build.Include) == 0); err != nil {
 			return nil, fmt.Errorf("look for the files of %s: %w", folder, err)
 		}
 		for _, name := range s.outside {
@@ -101,13 +101,16 @@ func newSelection(dir string, b release.Build) *selection {
 	return s
 }
 
-// folder goes through a folder, which was included itself or not.
-func (s *selection) folder(dir string, included bool) error {
+// folder goes through a folder, which was included itself or not. It ends with ctx: a stranger's patterns can take long.
+func (s *selection) folder(ctx context.Context, dir string, included bool) error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, dir))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		name := path.Join(dir, e.Name())
 		if excluded, _ := s.exclude.Match(name, e.IsDir()); excluded || s.ours && e.IsDir() && s.vendored(name) {
 			continue
@@ -117,7 +120,7 @@ func (s *selection) folder(dir string, included bool) error {
 			takes = named
 		}
 		if e.IsDir() {
-			err = s.folder(name, takes)
+			err = s.folder(ctx, name, takes)
 		} else if takes {
 			err = s.add(name, e)
 		}

@@ -3,6 +3,7 @@ package build
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"io"
 	"maps"
 	"os"
@@ -186,6 +187,30 @@ func TestFilesThatComeAlongAreBounded(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestTheSearchForFilesEndsWithTheBuild(t *testing.T) {
+	dir := t.TempDir()
+	must(os.WriteFile(filepath.Join(dir, "a.txt"), nil, 0o644))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(fault.New(fault.Failed, "the build took longer than 10m"))
+	if err := newSelection(dir, release.Build{}).folder(ctx, ".", true); !fault.Is(err, fault.Failed) {
+		t.Errorf("it goes on, %v", err)
+	}
+}
+
+// However a package is written, it is one build and one image.
+func TestAPackageMakesOneImage(t *testing.T) {
+	in := input(map[string]string{"go.mod": gomod, "cmd/api/main.go": print})
+	var made []Result
+	for _, pkg := range []string{"cmd/api", "./cmd/api"} {
+		in.Package = pkg
+		got, _ := build(t, builder(t, nil), in)
+		made = append(made, got)
+	}
+	if made[0].Key != made[1].Key || digestOf(made[0]) != digestOf(made[1]) {
+		t.Errorf("they are %+v", made)
 	}
 }
 

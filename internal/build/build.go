@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -162,12 +163,10 @@ func (b *Builder) Describe() release.Builder {
 // kill is safe: nothing of an unfinished build is ever found. A builder that has no place free for the project says Throttled and
 // when to come back; it has done nothing then, and written nothing to log.
 func (b *Builder) Build(ctx context.Context, in Input, log io.Writer) (Result, error) {
-	if in.Package == "" {
-		in.Package = "."
-	}
 	if err := in.validate(); err != nil {
 		return Result{}, err
 	}
+	in.Package = path.Clean(in.Package) // "." for none
 	key := Key(in.Source, in.Package, in.Build, b.version, b.config.Arch)
 	repository, tag := b.config.Registry+"/"+in.Service.Project+"/"+in.Service.Name, image.BuildTag+key
 	reference, found, err := b.config.Client.Has(ctx, repository+":"+tag)
@@ -237,7 +236,7 @@ func (b *Builder) make(ctx context.Context, in Input, repository, tag string, lo
 		return "", err
 	}
 	defer func() { err = errors.Join(err, caches.release()) }()
-	files, err := b.beside(w, in, log)
+	files, err := b.beside(ctx, w, in, log)
 	if err != nil {
 		return "", err
 	}

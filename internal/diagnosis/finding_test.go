@@ -224,7 +224,7 @@ func TestWorst(t *testing.T) {
 // Of a pod whose spec was cut down the same is said, with fewer figures.
 func TestAPodWithoutItsSpec(t *testing.T) {
 	for want, p := range map[string]corev1.Pod{
-		"nothing answers on its port: its log names port 3000":              pod("", runs()),
+		"nothing answers on its port: its log names port 3000":         pod("", runs()),
 		"took more memory than an instance may use":                    pod("", loops(2, 137, "OOMKilled")),
 		"it wrote more than the 256 MiB that /tmp may hold":            ended(`Usage of EmptyDir volume "tmp" exceeds the limit "256Mi". `),
 		"no node has room for an instance: too little CPU on 1 of 1: ": unplaced("0/1 nodes are available: 1 Insufficient cpu."),

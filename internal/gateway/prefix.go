@@ -18,10 +18,11 @@ func (c *call) relocate(h http.Header, host string) {
 	if c.prefix == "" {
 		return
 	}
-	for _, name := range []string{"Location", "Content-Location"} {
-		for i, value := range h[name] {
-			h[name][i] = c.within(value, host)
-		}
+	for i, value := range h["Location"] {
+		h["Location"][i] = c.redirect(value, host)
+	}
+	for i, value := range h["Content-Location"] {
+		h["Content-Location"][i] = c.within(value, host)
 	}
 	for i, value := range h["Refresh"] {
 		if at := refresh.FindStringIndex(value); at != nil {
@@ -34,17 +35,32 @@ func (c *call) relocate(h http.Header, host string) {
 	}
 }
 
+// redirect is where the caller is sent. To whoever reads a page, one that leads to the page itself would lead nowhere: there a path of the
+// service's own begins as the prefix does, as "/docs/" of a service with the name "docs".
+func (c *call) redirect(reference, host string) string {
+	site, path := splitReference(reference)
+	if to, _, _ := strings.Cut(path, "#"); c.reads != "" && to == c.reads && c.ours(site, host) {
+		return site + c.prefix + path
+	}
+	return c.within(reference, host)
+}
+
 // within is a reference to a place of the service as the caller has to write it. References that are relative, and those to other
 // hosts than the one that the caller used, are right as they are.
 func (c *call) within(reference, host string) string {
 	site, path := splitReference(reference)
 	switch {
-	case site == "" && !strings.HasPrefix(path, "/"), site != "" && !sameHost(site, host) && !sameHost(site, c.host), c.covers(path):
+	case site == "" && !strings.HasPrefix(path, "/"), !c.ours(site, host), c.covers(path):
 		return reference
 	case site != "" && !strings.HasPrefix(path, "/"): // it has no path
 		path = "/" + path
 	}
 	return site + c.prefix + path
+}
+
+// ours reports whether a site, "" for none, is where the caller or the service is.
+func (c *call) ours(site, host string) bool {
+	return site == "" || sameHost(site, host) || sameHost(site, c.host)
 }
 
 // covers reports whether the path has the prefix.

@@ -143,6 +143,33 @@ func TestABrowserStaysWithTheService(t *testing.T) {
 	}
 }
 
+// TestAServiceMayHaveAPathOfItsOwnName: a redirect from its root to there goes on, instead of to the root for ever.
+func TestAServiceMayHaveAPathOfItsOwnName(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.Handle("/{$}", http.RedirectHandler("/hello/?lang=en#top", http.StatusFound))
+	mux.HandleFunc("POST /{$}", func(rw http.ResponseWriter, r *http.Request) { // it reads the prefix, and sends back to its form
+		http.Redirect(rw, r, r.Header.Get("X-Forwarded-Prefix")+"/form", http.StatusSeeOther)
+	})
+	mux.HandleFunc("/hello/", func(rw http.ResponseWriter, r *http.Request) { _, _ = rw.Write([]byte("hello " + r.URL.RawQuery)) })
+	w := serving(t, mux.ServeHTTP, nil)
+	for _, path := range []string{"/hello", "/hello/", "/hello/?lang=en"} {
+		resp, err := http.Get(w.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, 100)
+		n, _ := resp.Body.Read(body)
+		_ = resp.Body.Close()
+		if string(body[:n]) != "hello lang=en" || resp.Request.URL.Path != "/hello/hello/" {
+			t.Errorf("%s leads to %s, which says %s %q", path, resp.Request.URL, resp.Status, body[:n])
+		}
+	}
+	r, _ := http.NewRequest(http.MethodPost, w.url+"/hello/", nil)
+	if got := w.do(r, ""); got.header.Get("Location") != "/hello/form" {
+		t.Errorf("a form leads to %q", got.header.Get("Location"))
+	}
+}
+
 func FuzzPlaces(f *testing.F) {
 	for _, seed := range []string{"/docs/", "//x/y", "http://api.example.com/", "HTTPS://x", "/hello", "5;url=/x", "s=1; Path=/", "", ";", "http://", "//"} {
 		f.Add(seed)

@@ -51,6 +51,9 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	}
 	g.forward(p.In, h, c.prefix)
 	c.host = h["X-Forwarded-Host"][0]
+	if p.In.Method == http.MethodGet || p.In.Method == http.MethodHead {
+		c.reads = p.In.URL.RequestURI()
+	}
 	h[requestID] = []string{c.id}
 	if c.ticket != nil {
 		delete(h, "Authorization")

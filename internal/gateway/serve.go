@@ -34,6 +34,7 @@ type call struct {
 	attempt   upstream.Attempt
 	id        string
 	host      string // that the caller used
+	reads     string // path and query that the caller asked for, if he only reads
 	ticket    *ticket.Ticket
 	key       release.Key
 	known     bool // the service exists

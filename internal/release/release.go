@@ -295,7 +295,7 @@ func isFolder(name string) bool {
 func (s Spec) check(c *fault.Checker) {
 	c.Check(s.Access == Public || s.Access == ByKey, "access", "%.80q is neither \"public\" nor \"key\"", s.Access)
 	c.Check(s.Preflight == "" || s.Preflight == Public || s.Preflight == ByKey, "preflight", "%.80q is neither \"public\" nor \"key\"", s.Preflight)
-	c.Check(s.Port >= 1 && s.Port <= 65535, "port", "%d is not a port", s.Port)
+	c.Check(s.Port >= 1 && s.Port <= 65535, "port", "%d is not between 1 and 65535", s.Port)
 	c.Check(s.Protocol == "" || s.Protocol == HTTP || s.Protocol == H2C, "protocol", "%.80q is neither \"http\" nor \"h2c\"", s.Protocol)
 	c.Check(s.Replicas >= 1 && s.Replicas <= MaxReplicas, "replicas", "%d is not between 1 and %d", s.Replicas, MaxReplicas)
 	c.Check(s.Timeout == 0 || s.Timeout >= MinTimeout && s.Timeout <= MaxTimeout, "timeout", "%s is not between %s and %s", s.Timeout, MinTimeout, MaxTimeout)

@@ -19,11 +19,11 @@ func watched(t *testing.T) (*store.Store, store.Lease) {
 	s := fresh(t)
 	lease, err := s.TakeLease(t.Context(), store.Lease{Name: store.WatchLease}, "a")
 	must(t, err)
-	must(t, s.RecordService(t.Context(), running(hello)))
+	must(t, s.RecordService(t.Context(), servedBy(hello)))
 	return s, lease
 }
 
-func running(key release.Key) release.Service {
+func servedBy(key release.Key) release.Service {
 	return release.Service{Key: key, Status: release.Running, Current: 2, Latest: 2, Version: 1, Regions: []release.Placed{
 		{Region: "micro/lon1", Status: release.Ready}, {Region: "micro/nyc3", Status: release.Ready}}}
 }
@@ -85,7 +85,7 @@ func TestAServiceShowsHowItIs(t *testing.T) {
 func TestTheHealthOfAnEarlierReleaseIsNotShown(t *testing.T) {
 	s, lease := watched(t)
 	must(t, s.RecordHealth(t.Context(), lease, in("micro/lon1", crashed())))
-	next := running(hello)
+	next := servedBy(hello)
 	next.Current, next.Latest, next.Version = 3, 3, 2
 	must(t, s.RecordService(t.Context(), next))
 	if got, err := s.Service(t.Context(), hello); err != nil || got.Status != release.Running || got.Regions[0].Health != nil {

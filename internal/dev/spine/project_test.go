@@ -169,7 +169,7 @@ func TestTwoProjectsInOneRegionAreKeptApart(t *testing.T) {
 	}{
 		"its own service": {call.Ticket, gateway + "hello/", "shop", http.StatusOK}, "the other's": {call.Ticket, gateway + "till/", "default", http.StatusForbidden},
 		"as it is printed": {call.Ticket, call.Regions[0].Service, "shop", http.StatusOK},
-		"its own logs": {logs.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusOK}, "the other's logs": {logs.Ticket, gateway + "-/logs/default/till", "shop", http.StatusForbidden},
+		"its own logs":     {logs.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusOK}, "the other's logs": {logs.Ticket, gateway + "-/logs/default/till", "shop", http.StatusForbidden},
 		"calls for logs": {call.Ticket, gateway + "-/logs/shop/hello", "shop", http.StatusForbidden}, "nobody": {"", gateway + "till/", "default", http.StatusUnauthorized},
 	} {
 		if err := answersTo(c.ticket, c.url, c.project, c.want); err != nil {
