@@ -142,6 +142,7 @@ func TestSettingsThatAreRefusedBeforeAnythingIsSent(t *testing.T) {
 	}{
 		"no port":              {[]string{"--port", "0"}, exitMisused, "--port: 0 is not above 0"},
 		"no replicas":          {[]string{"--replicas", "0"}, exitMisused, "--replicas: 0 is not above 0"},
+		"no number":            {[]string{"--replicas", "many"}, exitMisused, `--replicas: "many" is not a number`},
 		"a time without unit":  {[]string{"--timeout", "600"}, exitMisused, `--timeout: "600" is not a span of time such as 90s or 2m`},
 		"a size":               {[]string{"--max-body", "lots"}, exitMisused, `--max-body: "lots" is not a size such as 150MB or 1GiB`},
 		"no size":              {[]string{"--max-body", "0"}, exitMisused, `--max-body: "0" is not above 0`},

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/m3o/platform/internal/machine"
 )
@@ -27,7 +29,7 @@ func rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupServe, Title: "Processes:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse("%v", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse("%s", flagMistake(err)) })
 	addClientFlags(root)
 	root.AddCommand(apiCommand(), workerCommand(), gatewayCommand(), migrateCommand(), imageCommand(), versionCommand())
 	root.AddCommand(embeddedCommands()...)
@@ -35,6 +37,20 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(serviceCommands()...)
 	root.AddCommand(accountCommands()...)
 	return root
+}
+
+// flagMistake says what is wrong with the flags that were given, as settings are said to be wrong.
+func flagMistake(err error) string {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err.Error()
+	}
+	wants := map[string]string{"int": "a number", "int32": "a number", "duration": "a span of time such as 90s or 2m", "bool": "true or false"}
+	name, kind := invalid.GetFlag().Name, invalid.GetFlag().Value.Type()
+	if wants[kind] == "" {
+		return fmt.Sprintf("--%s: %v", name, invalid.Unwrap())
+	}
+	return fmt.Sprintf("--%s: %.40q is not %s", name, invalid.GetValue(), wants[kind])
 }
 
 func versionCommand() *cobra.Command {

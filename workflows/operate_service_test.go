@@ -202,9 +202,9 @@ func TestAReleaseThatFailsLeavesTheCurrentOne(t *testing.T) {
 	bad := p.rollback(2*time.Hour, "r", 2)
 	none := p.rollback(2*time.Hour, "s", 0)
 	p.served(3 * time.Hour)
-	for _, a := range []*answer{bad, none} {
-		if a.Rejected == nil || !strings.Contains(a.Rejected.Error(), "there is no earlier release to go back to") {
-			t.Errorf("a rollback to what never ran: %+v", a)
+	for a, want := range map[*answer]string{bad: "there is no release 2 to go back to", none: "there is no earlier release to go back to"} {
+		if a.Rejected == nil || !strings.Contains(a.Rejected.Error(), want) {
+			t.Errorf("a rollback to what never ran: %+v, want %q", a, want)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package workflows
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -136,6 +138,9 @@ func (o *serviceOperator) rollable(in release.RollbackInput) error {
 		return o.refused("it is being killed")
 	}
 	if _, found := o.goal(in.To); !found {
+		if in.To != 0 {
+			return o.refused("there is no release %d to go back to%s", in.To, o.choices())
+		}
 		return o.refused("there is no earlier release to go back to%s", o.choices())
 	}
 	return nil
@@ -161,14 +166,17 @@ func (o *serviceOperator) rolledBackFrom(r release.Release) bool {
 }
 
 func (o *serviceOperator) choices() string {
-	text := ""
+	var numbers []string
 	for _, r := range o.state.Previous {
-		text += " " + r.Ref().String()
+		numbers = append(numbers, strconv.Itoa(r.Number))
 	}
-	if text == "" {
+	switch len(numbers) {
+	case 0:
 		return ""
+	case 1:
+		return "; there is " + numbers[0]
 	}
-	return "; there are" + text
+	return "; there are " + strings.Join(numbers, ", ")
 }
 
 func (o *serviceOperator) rollback(ctx workflow.Context, in release.RollbackInput) (release.Accepted, error) {

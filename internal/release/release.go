@@ -301,7 +301,7 @@ func (s Spec) check(c *fault.Checker) {
 	c.Check(s.Timeout == 0 || s.Timeout >= MinTimeout && s.Timeout <= MaxTimeout, "timeout", "%s is not between %s and %s", s.Timeout, MinTimeout, MaxTimeout)
 	c.Check(s.MaxBody >= 0 && s.MaxBody <= LargestBody, "max_body", "%d bytes are not between 1 and %d (64GiB)", s.MaxBody, int64(LargestBody))
 	c.Check(s.Start == 0 || s.Start >= MinStart && s.Start <= MaxStart, "start", "%s is not between %s and %s", s.Start, MinStart, MaxStart)
-	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "health", "%.80q is not a path", s.Health)
+	c.Check(s.Health == "" || strings.HasPrefix(s.Health, "/") && len(s.Health) <= 256, "health", "%.80q is not a path: it begins with /", s.Health)
 	s.checkArgs(c)
 	s.checkEnv(c)
 }
