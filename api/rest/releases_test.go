@@ -55,7 +55,7 @@ func TestProblemsNameTheFieldsOfTheBody(t *testing.T) {
 	s := newSite(t)
 	got := problems(t, s.do("POST", deployPath, `{"image": "x", "port": -1, "start": "soon", "timeout": "0s", "health": "h", "env": {"A-B": ""}, "reset": ["replica"]}`, as("admin")))
 	for field, message := range map[string]string{"port": "-1 is not between 1 and 65535", "start": `"soon" is not a span of time such as 90s or 2m`, "timeout": `"0s" is not above 0`,
-		"health": `"h" is not a path`, "env": `"A-B" is not the name of a setting`} {
+		"health": `"h" is not a path: it begins with /`, "env": `"A-B" is not the name of a setting`} {
 		if got[field] != message {
 			t.Errorf("%s: %q, want %q", field, got[field], message)
 		}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,7 +48,8 @@ type Reporter struct {
 	Meets func(ctx context.Context, pod *corev1.Pod) (string, bool)
 	Now   func() time.Time
 
-	heard heard
+	heard   heard
+	hearing atomic.Int32 // pods that have just ended and are asked for their last words
 }
 
 // Page reports on the services after the one that is named, the first ones for the zero key.

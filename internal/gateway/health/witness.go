@@ -69,6 +69,21 @@ type witness struct {
 	now      time.Time
 }
 
+// Hear asks a pod that its cluster has just ended for its last words, unless many are being asked: a kubelet removes an evicted pod's log
+// within seconds, before the next report. It does not wait for them.
+func (r *Reporter) Hear(pod *corev1.Pod) {
+	if r.hearing.Add(1) > askedAtOnce {
+		r.hearing.Add(-1)
+		return
+	}
+	go func() {
+		defer r.hearing.Add(-1)
+		ctx, cancel := context.WithTimeout(context.Background(), askFor)
+		defer cancel()
+		(&witness{reporter: r, now: r.Now()}).LastWords(ctx, pod, "", false)
+	}()
+}
+
 // LastWords are read once for each end of the program, and now and then from one that runs.
 func (w *witness) LastWords(ctx context.Context, pod *corev1.Pod, _ string, previous bool) string {
 	status, life := statusOf(pod), rememberEnded
@@ -77,6 +92,8 @@ func (w *witness) LastWords(ctx context.Context, pod *corev1.Pod, _ string, prev
 	}
 	run := status.ContainerID
 	switch last := status.LastTerminationState.Terminated; {
+	case pod.Status.Phase == corev1.PodFailed: // its containers lose their ids when they are removed
+		run = "at its end"
 	case previous && last != nil:
 		run = last.ContainerID
 	case status.State.Running != nil:
