@@ -179,7 +179,6 @@ func newGateway(config Config) (*Gateway, error) {
 	g.watcher.OnChange(g.refresh)
 	g.mirror.OnChange(g.refresh)
 	g.mirror.OnChange(g.registrar.Wake)
-	g.mirror.OnFailed(g.reporter.Hear)
 	g.proxy, g.control = g.newProxy(), g.newControl()
 	return g, nil
 }

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,8 +47,7 @@ type Reporter struct {
 	Meets func(ctx context.Context, pod *corev1.Pod) (string, bool)
 	Now   func() time.Time
 
-	heard   heard
-	hearing atomic.Int32 // pods that have just ended and are asked for their last words
+	heard heard
 }
 
 // Page reports on the services after the one that is named, the first ones for the zero key.
@@ -96,6 +94,7 @@ func reported(key release.Key, pods []*corev1.Pod, now time.Time) (release.Repor
 	for _, pod := range pods {
 		if i, there := stateOf(pod, now); there {
 			why(context.Background(), &i, pod, mute{})
+			i.Said = "" // of those alone that are asked
 			one.Instances = append(one.Instances, i)
 			byPod[i.Name] = pod
 		}

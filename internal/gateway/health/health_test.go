@@ -311,37 +311,14 @@ func TestAPodThatFilledItsVolumeHasLastWords(t *testing.T) {
 	s := newSite(instance(func(p *corev1.Pod, c *corev1.ContainerStatus) {
 		p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "its volumes hold more than 1Gi"
 		c.State = corev1.ContainerState{Terminated: ended("Error", 137, 9*time.Second, time.Minute)}
+		c.State.Terminated.Message = "writes a lot\n"
 		ready(p, false, 9*time.Second)
 	}))
-	s.said = "writes a lot"
-	if i := s.first(t); i.State != release.InstanceRestarting || i.Said != "writes a lot" {
+	if i := s.first(t); i.State != release.InstanceRestarting || i.Said != "writes a lot" { // its log is gone
 		t.Errorf("%+v", i)
 	}
 	s.now = s.now.Add(20 * time.Second)
 	if page := s.Page(t.Context(), release.Key{}); len(page.Services[0].Instances) != 0 {
 		t.Errorf("it counts for ever: %+v", page)
-	}
-}
-
-// The log of an evicted pod is gone before the next report: it is read when the pod ends.
-func TestAnEvictedPodIsHeardWhenItEnds(t *testing.T) {
-	runs := instance(func(p *corev1.Pod, c *corev1.ContainerStatus) {
-		p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "its volumes hold more than 1Gi"
-		ready(p, false, 9*time.Second)
-	})
-	removed := runs.DeepCopy()
-	removed.Status.ContainerStatuses[0].ContainerID = ""
-	removed.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: ended("ContainerStatusUnknown", 137, 9*time.Second, 8*time.Second)}
-	s := newSite(removed)
-	s.said = "writes a lot"
-	s.Hear(runs)
-	for deadline := time.Now().Add(10 * time.Second); s.hearing.Load() != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it is asked for ever")
-		}
-	}
-	s.said = ""
-	if i := s.first(t); i.Said != "writes a lot" || len(s.reads) != 1 {
-		t.Errorf("%+v after %v", i, s.reads)
 	}
 }

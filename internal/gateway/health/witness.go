@@ -21,9 +21,18 @@ func why(ctx context.Context, i *release.Instance, pod *corev1.Pod, w diagnosis.
 		anyMore(&found)
 	}
 	if i.Said, found.Said = found.Said, ""; i.Said == "" && pod.Status.Phase == corev1.PodFailed {
-		i.Said = w.LastWords(ctx, pod, pod.Spec.Containers[0].Name, false)
+		i.Said = atItsEnd(pod)
 	}
 	i.Message = found.Words()
+}
+
+// atItsEnd is the end of the log that a cluster keeps with a program that failed. The log itself is removed with an evicted pod's
+// containers, within seconds.
+func atItsEnd(pod *corev1.Pod) string {
+	if status := statusOf(pod); status != nil && status.State.Terminated != nil {
+		return strings.TrimSpace(status.State.Terminated.Message)
+	}
+	return ""
 }
 
 // anyMore says of a program that was ready what is diagnosed of one that never was.
@@ -69,21 +78,6 @@ type witness struct {
 	now      time.Time
 }
 
-// Hear asks a pod that its cluster has just ended for its last words, unless many are being asked: a kubelet removes an evicted pod's log
-// within seconds, before the next report. It does not wait for them.
-func (r *Reporter) Hear(pod *corev1.Pod) {
-	if r.hearing.Add(1) > askedAtOnce {
-		r.hearing.Add(-1)
-		return
-	}
-	go func() {
-		defer r.hearing.Add(-1)
-		ctx, cancel := context.WithTimeout(context.Background(), askFor)
-		defer cancel()
-		(&witness{reporter: r, now: r.Now()}).LastWords(ctx, pod, "", false)
-	}()
-}
-
 // LastWords are read once for each end of the program, and now and then from one that runs.
 func (w *witness) LastWords(ctx context.Context, pod *corev1.Pod, _ string, previous bool) string {
 	status, life := statusOf(pod), rememberEnded
@@ -92,8 +86,6 @@ func (w *witness) LastWords(ctx context.Context, pod *corev1.Pod, _ string, prev
 	}
 	run := status.ContainerID
 	switch last := status.LastTerminationState.Terminated; {
-	case pod.Status.Phase == corev1.PodFailed: // its containers lose their ids when they are removed
-		run = "at its end"
 	case previous && last != nil:
 		run = last.ContainerID
 	case status.State.Running != nil:

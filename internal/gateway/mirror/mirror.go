@@ -39,7 +39,6 @@ type Mirror struct {
 	factories []informers.SharedInformerFactory
 	logger    *slog.Logger
 	onChange  []func()
-	onFailed  []func(*corev1.Pod)
 	synced    atomic.Bool
 }
 
@@ -64,31 +63,11 @@ func New(client kubernetes.Interface, logger *slog.Logger) (*Mirror, error) {
 			return nil, fmt.Errorf("follow the cluster: %w", err)
 		}
 	}
-	if _, err := m.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: m.failed}); err != nil {
-		return nil, fmt.Errorf("follow the cluster: %w", err)
-	}
 	return m, errors.Join(m.followSuspended(client), m.slices.SetTransform(slim), m.pods.SetTransform(slim), m.pods.AddIndexers(cache.Indexers{byAddress: addresses}))
 }
 
 // OnChange adds a function that is called after every change. It must be fast, and set before Run.
 func (m *Mirror) OnChange(f func()) { m.onChange = append(m.onChange, f) }
-
-// OnFailed adds a function that is called with every pod of a service that its cluster has ended, as an eviction does. It must be fast, and
-// set before Run.
-func (m *Mirror) OnFailed(f func(*corev1.Pod)) { m.onFailed = append(m.onFailed, f) }
-
-func (m *Mirror) failed(before, now any) {
-	old, pod := before.(*corev1.Pod), now.(*corev1.Pod)
-	if old.Status.Phase == corev1.PodFailed || pod.Status.Phase != corev1.PodFailed || pod.Labels[release.LabelManaged] != "true" {
-		return
-	}
-	if _, ok := Owner(pod); !ok {
-		return
-	}
-	for _, f := range m.onFailed {
-		f(pod)
-	}
-}
 
 // Synced reports whether the cluster has been read.
 func (m *Mirror) Synced() bool { return m.synced.Load() }

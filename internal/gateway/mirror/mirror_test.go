@@ -180,28 +180,3 @@ func TestPodsOfTheProjectAreVouchedFor(t *testing.T) {
 		}
 	}
 }
-
-// Of the pods that come to an end, those of services are told, each once.
-func TestAServicesPodThatFailsIsTold(t *testing.T) {
-	managed := func(p *corev1.Pod) { p.Labels[release.LabelManaged] = "true" }
-	failed := func(p *corev1.Pod) *corev1.Pod {
-		p = p.DeepCopy()
-		p.Status.Phase = corev1.PodFailed
-		return p
-	}
-	m, err := New(fake.NewClientset(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var told []string
-	m.OnFailed(func(p *corev1.Pod) { told = append(told, p.Name) })
-	ours, theirs, elsewhere := pod(shop, "ours", managed), pod(shop, "theirs", nil), pod("project-other", "elsewhere", managed)
-	for _, p := range []*corev1.Pod{ours, theirs, elsewhere} {
-		m.failed(p, p)
-		m.failed(p, failed(p))
-		m.failed(failed(p), failed(p))
-	}
-	if !slices.Equal(told, []string{"ours"}) {
-		t.Errorf("told are %v", told)
-	}
-}
