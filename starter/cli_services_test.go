@@ -139,7 +139,7 @@ func TestBadSourcesAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		words []string
 	}{
 		"no folder":         {[]string{"nowhere"}, exitFailed, []string{"nowhere"}},
-		"no main package":   {[]string{"empty"}, exitFailed, []string{"m3o: empty: no main package in .\n"}},
+		"no main package":   {[]string{"empty"}, exitFailed, []string{"m3o: empty: no main package in .: name the folder of a program, a Go package main\n"}},
 		"a file":            {[]string{"good/main.go"}, exitMisused, []string{"good/main.go is a file"}},
 		"no such package":   {[]string{"good", "--package", "./cmd"}, exitFailed, []string{"cmd"}},
 		"unknown field":     {[]string{"typo"}, exitFailed, []string{`line 1: unknown field "acces"`, `did you mean "access"`, "m3o.yaml"}},

@@ -53,7 +53,7 @@ func (p *platform) histories(t *testing.T) *histories {
 	return &histories{temporal: c, payloads: converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec)}
 }
 
-// act is one activity of a history.
+// act is one activity of a history; of a local one all times are the same.
 type act struct {
 	name                          string
 	scheduled, started, completed time.Time
@@ -102,6 +102,12 @@ func (h *histories) read(ctx context.Context, id string) (past, error) {
 		if err != nil {
 			return past{}, fmt.Errorf("read the history of %s: %w", id, err)
 		}
+		if e.GetEventType() == enumspb.EVENT_TYPE_MARKER_RECORDED {
+			err = p.addLocal(h.payloads, e)
+		}
+		if err != nil {
+			return past{}, fmt.Errorf("read the history of %s: %w", id, err)
+		}
 		p.add(e, byEvent)
 	}
 	return p, nil
@@ -128,6 +134,21 @@ func (p *past) add(e *historypb.HistoryEvent, byEvent map[int64]int) {
 			p.acts[i].completed = at
 		}
 	}
+}
+
+// addLocal adds a local activity, of which a history has the moment alone when it was recorded to be over.
+func (p *past) addLocal(payloads converter.DataConverter, e *historypb.HistoryEvent) error {
+	marker := e.GetMarkerRecordedEventAttributes()
+	if marker.GetMarkerName() != "LocalActivity" {
+		return nil
+	}
+	var told struct{ ActivityType string }
+	if err := payloads.FromPayloads(marker.GetDetails()["data"], &told); err != nil {
+		return fmt.Errorf("read a local activity: %w", err)
+	}
+	at := e.GetEventTime().AsTime()
+	p.acts = append(p.acts, act{name: told.ActivityType, scheduled: at, started: at, completed: at, attempt: 1})
+	return nil
 }
 
 // calls is a client of the platform's API as the command line uses it.
