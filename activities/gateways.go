@@ -2,42 +2,37 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
-	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/gatecall"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
-// Permits signs what a gateway asks to see.
-type Permits interface {
-	// Permit returns a short-lived ticket for one scope in one region.
-	Permit(in region.Key, scope string) (string, error)
-}
-
 // Gateways calls the regions' gateways from outside, as users do.
 type Gateways struct {
-	HTTP    *http.Client
-	Permits Permits
-	Poll    time.Duration
+	Caller *gatecall.Caller
+	Poll   time.Duration
 }
+
+// Bounds of a check.
+const (
+	checkTimeout = 5 * time.Second
+	maxAnswer    = 1 << 20
+)
 
 // CheckGateway returns when the region's gateway answers from outside. It only reads.
 func (a *Gateways) CheckGateway(ctx context.Context, r region.Region) error {
 	w := watching(ctx, a.Poll)
 	defer w.close()
 	err := w.until(func() (string, bool, error) {
-		_, err := a.get(ctx, r.Endpoints.API+"-/readyz", "")
+		_, err := a.Caller.Ask(ctx, gatecall.Question{Region: r.Spec.Key(), API: r.Endpoints.API, Route: "-/readyz", Within: checkTimeout, Most: maxAnswer})
 		return "", true, err
 	})
 	if err != nil {
-		return fail(fmt.Errorf("gateway of %s: %w", r.Spec.Key(), err))
+		return fail(fmt.Errorf("check %s: %w", r.Spec.Key(), err))
 	}
 	return nil
 }
@@ -88,51 +83,13 @@ func (r releaseReport) reason(wanted int) string {
 	return text
 }
 
-func (a *Gateways) report(ctx context.Context, in release.Placement) (releaseReport, error) {
-	permit, err := a.Permits.Permit(in.Region.Key(), "releases:read")
-	if err != nil {
-		return releaseReport{}, err
-	}
+func (a *Gateways) report(ctx context.Context, in release.Placement) (report releaseReport, err error) {
 	r := in.Release
-	address := fmt.Sprintf("%s-/release/%s/%s/%d", in.Endpoint.API, r.Service.Project, r.Service.Name, r.Number)
+	route := fmt.Sprintf("-/release/%s/%s/%d", r.Service.Project, r.Service.Name, r.Number)
 	if r.Spec.Health != "" {
-		address += "?health=" + url.QueryEscape(r.Spec.Health)
+		route += "?health=" + url.QueryEscape(r.Spec.Health)
 	}
-	body, err := a.get(ctx, address, permit)
-	if err != nil {
-		return releaseReport{}, err
-	}
-	var report releaseReport
-	if err := json.Unmarshal(body, &report); err != nil {
-		return releaseReport{}, fault.Wrap(fault.Unavailable, err, "the gateway of %s answered nonsense", in.Region.Key())
-	}
-	return report, nil
-}
-
-// maxAnswer bounds what a gateway may answer to a check.
-const maxAnswer = 1 << 20
-
-func (a *Gateways) get(ctx context.Context, address, permit string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "%q is not an address", address)
-	}
-	if permit != "" {
-		req.Header.Set("Authorization", "Bearer "+permit)
-	}
-	resp, err := a.HTTP.Do(req)
-	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, err, "the gateway does not answer")
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, err, "the gateway's answer broke off")
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fault.New(fault.Unavailable, "the gateway answered %s: %s", resp.Status, strings.TrimSpace(string(body[:min(len(body), 300)])))
-	}
-	return body, nil
+	err = a.Caller.Read(ctx, gatecall.Question{Region: in.Region.Key(), API: in.Endpoint.API, Route: route, Scope: "releases:read",
+		Within: checkTimeout, Most: maxAnswer}, &report)
+	return report, err
 }

@@ -233,6 +233,8 @@ type session struct {
 	tokenFrom string
 	again     string                // how to look at what is left behind on Ctrl-C
 	changes   []release.Change      // of settings, by the release that was asked for
+	sent      *sentSource           // with the release that was asked for
+	notes     []string              // on how it was read
 	shown     atomic.Pointer[board] // the board, while there is one
 }
 

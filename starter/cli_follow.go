@@ -22,6 +22,8 @@ type released struct {
 	Message string           `json:"message,omitempty"`
 	Elapsed int              `json:"elapsed_seconds"`   // since it was accepted
 	Changes []release.Change `json:"changes,omitempty"` // of settings, against the release that it follows
+	Source  *sentSource      `json:"source,omitempty"`  // what was sent
+	Notes   []string         `json:"notes,omitempty"`   // on how the source was read
 	Regions []releasedRegion `json:"regions"`
 }
 
@@ -149,7 +151,8 @@ func (s *session) followBuild(ctx context.Context, name string, number int, b *b
 // printReleased prints how a release ended. One that does not run is a failure.
 func (s *session) printReleased(r release.Release, b *board) error {
 	answer := released{Service: r.Service.Name, Project: r.Service.Project, Release: r.Number, Image: r.Image, Status: r.Status,
-		Message: r.Message, Elapsed: int(b.elapsed().Seconds()), Changes: s.changes, Regions: []releasedRegion{}}
+		Message: r.Message, Elapsed: int(b.elapsed().Seconds()), Changes: s.changes, Source: s.sent, Notes: s.notes,
+		Regions: []releasedRegion{}}
 	labels := labelsOf(r.Regions)
 	for _, p := range r.Regions {
 		answer.Regions = append(answer.Regions, releasedRegion{Name: labels.label(p.Region), Region: p.Region, Status: p.Status, URL: p.URL, Message: p.Message})

@@ -141,7 +141,9 @@ func (s *session) printOrdered(o client.Ordered) error {
 		return printJSON(s.out, struct {
 			client.Ordered
 			Changes []release.Change `json:"changes,omitempty"`
-		}{o, s.changes})
+			Source  *sentSource      `json:"source,omitempty"`
+			Notes   []string         `json:"notes,omitempty"`
+		}{o, s.changes, s.sent, s.notes})
 	}
 	_, err := fmt.Fprintf(s.out, "Look at it with `m3o status %s`.\n", o.Service)
 	return err

@@ -105,6 +105,23 @@ func folderName(dir string) (string, error) {
 	return filepath.Base(whole), err
 }
 
+// sentSource is what was packed.
+type sentSource struct {
+	Digest string `json:"digest"`
+	Files  int    `json:"files"`
+	Bytes  int64  `json:"bytes"` // packed
+}
+
+// note says something of how a source was read, once: it may be read more than once on the way.
+func (s *session) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if slices.Contains(s.notes, text) {
+		return
+	}
+	s.notes = append(s.notes, text)
+	fmt.Fprintln(s.err, text)
+}
+
 // tell says what was found that nobody has named, and what may be missed.
 func (p *programSource) tell(s *session, dir string) {
 	if p.chosen != "" {
@@ -112,15 +129,15 @@ func (p *programSource) tell(s *session, dir string) {
 		if filepath.Clean(dir) == "." {
 			in = "this folder"
 		}
-		fmt.Fprintf(s.err, "Builds ./%s, the only main package in %s.\n", filepath.ToSlash(p.chosen), in)
+		s.note("Builds ./%s, the only main package in %s.", filepath.ToSlash(p.chosen), in)
 	}
 	if whole, err := filepath.Abs(dir); err == nil {
 		if real, err := filepath.EvalSymlinks(whole); err == nil && real != p.root {
-			fmt.Fprintf(s.err, "Sends %s, which package ./%s belongs to.\n", shortPath(p.root), p.program.Package)
+			s.note("Sends %s, which package ./%s belongs to.", shortPath(p.root), p.program.Package)
 		}
 	}
 	for _, note := range p.program.Notes {
-		fmt.Fprintf(s.err, "Note: %s.\n", printable(note))
+		s.note("Note: %s.", printable(note))
 	}
 }
 
@@ -135,6 +152,7 @@ func (s *session) upload(p *programSource) (string, error) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return "", err
 	}
+	s.sent = &sentSource{Digest: stats.Digest, Files: stats.Files, Bytes: stats.Packed}
 	fmt.Fprintf(s.err, "Packed %d files, %d kB, %s.\n", stats.Files, (stats.Packed+999)/1000, stats.Digest[:19])
 	if err := s.api.PutSource(s.ctx(), stats.Digest, file.Name()); err != nil {
 		return "", fmt.Errorf("upload the source: %w", err)
@@ -206,7 +224,7 @@ func (s *session) sourceManifest(dir, pkg string) (manifest, error) {
 		}
 		if hasManifest(beside) {
 			if hasManifest(dir) {
-				fmt.Fprintf(s.err, "%s counts, as it is beside the package; %s does not.\n", filepath.Join(beside, manifestFile), filepath.Join(dir, manifestFile))
+				s.note("%s counts, as it is beside the package; %s does not.", filepath.Join(beside, manifestFile), filepath.Join(dir, manifestFile))
 			}
 			m = inside
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/gatecall"
 	"github.com/m3o/platform/internal/rate"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -188,7 +189,7 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
-		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{HTTP: outside, Permits: permits{signer}, Poll: look},
+		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{Caller: &gatecall.Caller{HTTP: outside, Permits: permits{signer}}, Poll: look},
 		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
 	}, func() error { stopped(); return db.Close() }, nil
 }
@@ -203,7 +204,7 @@ func (b *base) watch(ctx context.Context, db *store.Store, permits permits) (wai
 		}
 	}
 	// No traces: a look every few seconds belongs to no request.
-	w := watch.Watcher{Truth: db, Records: db, Leases: db, Gateways: &watch.Gateways{HTTP: &http.Client{}, Permits: permits}, Metrics: metrics, Logger: b.signals.Logger}
+	w := watch.Watcher{Truth: db, Records: db, Leases: db, Gateways: &watch.Gateways{Caller: &gatecall.Caller{HTTP: &http.Client{}, Permits: permits}}, Metrics: metrics, Logger: b.signals.Logger}
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -105,7 +105,8 @@ var layers = map[string][]string{
 	"internal/cluster":         {"internal/fault", "internal/region", "internal/release", "internal/diagnosis"},
 	"internal/gateway":         {"internal/fault", "internal/diagnosis", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
-	"internal/watch":           {"internal/fault", "internal/region", "internal/release", "internal/store", "internal/ticket"},
+	"internal/gatecall":        {"internal/fault", "internal/region"},
+	"internal/watch":           {"internal/fault", "internal/gatecall", "internal/region", "internal/release", "internal/store", "internal/ticket"},
 	"internal/control":         {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it
@@ -114,7 +115,7 @@ var layers = map[string][]string{
 	"internal/kube":            {"internal/kube/..."},
 	"internal/archtest":        {},
 	"internal/tools":           {},
-	"activities":               {"internal/fault", "internal/region", "internal/release", "internal/account", "internal/cloud", "internal/cluster", "internal/lineage"},
+	"activities":               {"internal/fault", "internal/gatecall", "internal/region", "internal/release", "internal/account", "internal/cloud", "internal/cluster", "internal/lineage"},
 	"workflows":                {"activities", "internal/fault", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/lineage"},
 	"workers":                  {"activities", "workflows", "internal/region", "internal/release", "internal/account", "internal/fault", "internal/queue"},
 	"deploy/workers":           {},

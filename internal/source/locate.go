@@ -132,6 +132,11 @@ func readFile(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return readBounded(file, name, limit)
+}
+
+// readBounded reads what a file of that name holds, up to limit.
+func readBounded(file io.Reader, name string, limit int64) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err == nil && int64(len(content)) > limit {
 		return nil, fault.New(fault.Invalid, "%s is larger than %s", name, size(limit))

@@ -7,8 +7,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"github.com/m3o/platform/internal/fault"
 )
 
 // packed is a source as the builder has it: the files that are packed, without what else lies in their folders. Names are paths in the
@@ -89,11 +87,7 @@ func (p *packed) read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		return nil, fault.New(fault.Invalid, "%s is larger than %s", name, size(limit))
-	}
-	return content, err
+	return readBounded(file, name, limit)
 }
 
 // readDir lists the files of a folder, and links as what they lead to. A link that leads to nothing counts as a file: opening it fails.

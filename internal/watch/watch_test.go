@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/gatecall"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -315,7 +316,7 @@ func ask(t *testing.T, handler http.HandlerFunc) (View, error) {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	g := &Gateways{HTTP: server.Client(), Permits: permits{}}
+	g := &Gateways{Caller: &gatecall.Caller{HTTP: server.Client(), Permits: permits{}}}
 	return g.Ask(t.Context(), region.Region{Spec: region.Spec{Platform: "micro", Name: "lon1"}, Endpoints: region.Endpoints{API: server.URL + "/"}})
 }
 
@@ -358,12 +359,12 @@ func TestWhyAGatewayCannotBeAskedIsSaid(t *testing.T) {
 			t.Errorf("%q is not said: %v", words, err)
 		}
 	}
-	g := &Gateways{HTTP: http.DefaultClient, Permits: permits{}}
+	g := &Gateways{Caller: &gatecall.Caller{HTTP: http.DefaultClient, Permits: permits{}}}
 	_, err := g.Ask(t.Context(), region.Region{Endpoints: region.Endpoints{API: "http://127.0.0.1:1/"}})
 	if fault.Message(err) != "its gateway does not answer: connection refused" {
 		t.Error(err)
 	}
-	if _, err := (&Gateways{HTTP: http.DefaultClient, Permits: refusing{}}).Ask(t.Context(), region.Region{}); !errors.Is(err, errNoKey) {
+	if _, err := (&Gateways{Caller: &gatecall.Caller{HTTP: http.DefaultClient, Permits: refusing{}}}).Ask(t.Context(), region.Region{}); !errors.Is(err, errNoKey) {
 		t.Error(err)
 	}
 }
