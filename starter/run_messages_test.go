@@ -92,7 +92,7 @@ var variable = []struct {
 	{regexp.MustCompile(`sha256:[0-9a-f]{12,64}`), "sha256:DIGEST"},
 	{regexp.MustCompile(`\d+ kB`), "N kB"},
 	{regexp.MustCompile(`(?m)(after |  )(\d+)s([.]?)$`), "${1}Ns$3"},
-	{regexp.MustCompile(`"elapsed_seconds":\d+`), `"elapsed_seconds":N`},
+	{regexp.MustCompile(`"(elapsed_seconds|bytes)":\d+`), `"$1":N`},
 	{regexp.MustCompile(`the token is from [^)]*`), "the token is from SOMEWHERE"},
 }
 
