@@ -136,7 +136,7 @@ func TestNoTailMeansWhatComesFromNowOn(t *testing.T) {
 // A kubelet answers for a log that is gone with a sentence about its own files, as if a program had said it.
 func TestTheKubeletsWordThatALogIsGoneIsNoLine(t *testing.T) {
 	c := newCluster(t, nil)
-	c.gone = map[string]string{"a": "all"}
+	c.gone = map[string]string{"a": "all", "b": "previous"}
 	if got := c.follow(t, Query{Tail: 2}, 2); !slices.Equal(got, []string{"b 8", "b 9"}) {
 		t.Errorf("read %q", got)
 	}
@@ -144,7 +144,6 @@ func TestTheKubeletsWordThatALogIsGoneIsNoLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.gone["b"] = "previous"
 	s := &Streamer{Client: client}
 	for name, want := range map[string]string{"a": "", "b": "line 9"} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}}}
