@@ -19,6 +19,9 @@ import (
 // DefaultProject is the project of whoever names none.
 const DefaultProject = "default"
 
+// PlatformProject is the reserved project of the platform's own alerts. No service runs in it.
+const PlatformProject = "platform"
+
 // Kind says what a principal is.
 type Kind string
 

@@ -28,6 +28,11 @@ const (
 	WriteRoles      Permission = "roles:write" // roles on the platform
 	ReadTokens      Permission = "tokens:read" // one's own
 	WriteTokens     Permission = "tokens:write"
+	ReadAlerts      Permission = "alerts:read"    // alerts, their logs, who is on call
+	WriteAlerts     Permission = "alerts:write"   // acknowledge, resolve, snooze, escalate, note; silences and overrides
+	WriteAlerting   Permission = "alerting:write" // policies, schedules, integration keys, heartbeats
+	ReadContacts    Permission = "contacts:read"  // one's own
+	WriteContacts   Permission = "contacts:write"
 	Known           Permission = "known"  // whoever has a good token
 	Anyone          Permission = "anyone" // health and login alone
 )
@@ -40,7 +45,9 @@ var platformWide = []Permission{ReadRegions, WriteRegions, InspectRegions, Acces
 func (p Permission) PlatformWide() bool { return slices.Contains(platformWide, p) }
 
 // Own reports whether the permission is for what belongs to the caller: every role holds it, and so does who has none.
-func (p Permission) Own() bool { return p == ReadTokens || p == WriteTokens }
+func (p Permission) Own() bool {
+	return p == ReadTokens || p == WriteTokens || p == ReadContacts || p == WriteContacts
+}
 
 // Role is what a member is in a project, or on the platform.
 type Role string
@@ -68,17 +75,17 @@ type grant struct {
 // route by route.
 var (
 	inProjects = []grant{
-		{Owner, []Permission{ReadServices, WriteServices, CallServices, ReadEvents, ReadProjects, DeleteProjects, WriteMembers}},
-		{Developer, []Permission{ReadServices, WriteServices, CallServices, ReadEvents, ReadProjects}},
-		{Viewer, []Permission{ReadServices, ReadEvents, ReadProjects}},
+		{Owner, []Permission{ReadServices, WriteServices, CallServices, ReadEvents, ReadProjects, DeleteProjects, WriteMembers, ReadAlerts, WriteAlerts, WriteAlerting}},
+		{Developer, []Permission{ReadServices, WriteServices, CallServices, ReadEvents, ReadProjects, ReadAlerts, WriteAlerts, WriteAlerting}},
+		{Viewer, []Permission{ReadServices, ReadEvents, ReadProjects, ReadAlerts}},
 		{Billing, []Permission{ReadProjects}},
 	}
 	onPlatform = []grant{
 		{Operator, []Permission{ReadRegions, WriteRegions, InspectRegions, AccessRegions, ReadServices, WriteServices, CallServices, ReadEvents, ReadAudit, ReadMetrics, DecodePayloads,
-			ReadProjects, CreateProjects, DeleteProjects, SuspendProjects, WriteMembers, ReadUsers, WriteUsers, WriteRoles}},
+			ReadProjects, CreateProjects, DeleteProjects, SuspendProjects, WriteMembers, ReadUsers, WriteUsers, WriteRoles, ReadAlerts, WriteAlerts, WriteAlerting}},
 		{Finance, []Permission{ReadProjects}},
-		{OnCall, []Permission{ReadRegions, InspectRegions, ReadServices, ReadEvents, ReadMetrics, ReadProjects}},
-		{Auditor, []Permission{ReadRegions, InspectRegions, ReadServices, ReadEvents, ReadAudit, ReadMetrics, ReadProjects, ReadUsers}},
+		{OnCall, []Permission{ReadRegions, InspectRegions, ReadServices, ReadEvents, ReadMetrics, ReadProjects, ReadAlerts, WriteAlerts}},
+		{Auditor, []Permission{ReadRegions, InspectRegions, ReadServices, ReadEvents, ReadAudit, ReadMetrics, ReadProjects, ReadUsers, ReadAlerts}},
 	}
 )
 

@@ -5,6 +5,7 @@ package queue
 // The queues that are not tied to one cloud.
 const (
 	Flows = "flows" // every workflow, and the activities that need only the database
+	Pages = "pages" // email, SMS, Slack and webhooks: holds their credentials, no database
 	Build = "build" // compiling strangers' source: no credentials, much CPU
 )
 

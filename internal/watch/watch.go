@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/m3o/platform/internal/lease"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -54,7 +55,7 @@ type Asker interface {
 type Watcher struct {
 	Truth    Truth
 	Records  Records
-	Leases   Leases
+	Leases   lease.Leases
 	Gateways Asker
 	Metrics  *Metrics
 	Logger   *slog.Logger
@@ -62,17 +63,17 @@ type Watcher struct {
 
 // Run watches until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
-	newKeeper(w.Leases, store.WatchLease, w.Logger).run(ctx, w.watch)
+	lease.New(w.Leases, store.WatchLease, "watches the regions", w.Logger).Run(ctx, w.watch)
 }
 
 // watch looks again and again while the lease is held.
-func (w *Watcher) watch(ctx context.Context, lease store.Lease) {
+func (w *Watcher) watch(ctx context.Context, held store.Lease) {
 	w.Metrics.holder.Set(1)
 	defer w.Metrics.holder.Set(0)
 	memory, failing := newMemory(), false
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := w.lookWithin(ctx, perLook, lease, memory)
+		err := w.lookWithin(ctx, perLook, held, memory)
 		if err != nil && !failing && ctx.Err() == nil {
 			w.Logger.WarnContext(ctx, "what is seen of the regions is not recorded", "error", err)
 		}
@@ -178,4 +179,13 @@ func (m *Metrics) turned(noun string, well bool) {
 		to = "well"
 	}
 	m.turns.WithLabelValues(noun, to).Inc()
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

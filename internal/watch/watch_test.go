@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,9 +36,22 @@ type world struct {
 	stopped []string // suspended projects
 }
 
+func database(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func newWorld(t *testing.T, regions ...string) *world {
 	t.Helper()
-	s, _ := database(t)
+	s := database(t)
 	w := &world{t: t, store: s, memory: newMemory(), now: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), away: map[string]bool{}, seen: map[string][]release.Instance{}}
 	w.watcher = &Watcher{Truth: s, Records: s, Leases: s, Gateways: w, Metrics: NewMetrics(), Logger: slog.New(slog.DiscardHandler)}
 	var err error

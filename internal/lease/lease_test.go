@@ -1,4 +1,4 @@
-package watch
+package lease
 
 import (
 	"bufio"
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 // quick is a pace for tests.
 var quick = pace{look: 20 * time.Millisecond, stale: 400 * time.Millisecond, yield: 250 * time.Millisecond}
 
-func holder(leases Leases) *keeper {
-	k := newKeeper(leases, store.WatchLease, slog.New(slog.DiscardHandler))
+func holder(leases Leases) *Keeper {
+	k := New(leases, store.WatchLease, "watches", slog.New(slog.DiscardHandler))
 	k.pace = quick
 	return k
 }
@@ -45,7 +45,7 @@ func holdUntilKilled(url string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	holder(s).run(context.Background(), func(ctx context.Context, _ store.Lease) {
+	holder(s).Run(context.Background(), func(ctx context.Context, _ store.Lease) {
 		fmt.Println("holds")
 		<-ctx.Done()
 	})
@@ -67,12 +67,12 @@ func database(t *testing.T) (*store.Store, string) {
 }
 
 // keep runs a keeper, and counts how many work at once.
-func keep(t *testing.T, k *keeper, atWork *atomic.Int32) (began chan struct{}, stop func()) {
+func keep(t *testing.T, k *Keeper, atWork *atomic.Int32) (began chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	began, done := make(chan struct{}, 100), make(chan struct{})
 	go func() {
 		defer close(done)
-		k.run(ctx, func(ctx context.Context, _ store.Lease) {
+		k.Run(ctx, func(ctx context.Context, _ store.Lease) {
 			if atWork.Add(1) > 1 {
 				t.Error("two work at once")
 			}
@@ -173,7 +173,7 @@ func TestAWorkerThatCannotTakeTheLeaseSaysSo(t *testing.T) {
 		cut.away.Store(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		newKeeper(cut, store.WatchLease, slog.New(slog.NewTextHandler(&log, nil))).run(ctx, func(context.Context, store.Lease) {})
+		New(cut, store.WatchLease, "watches", slog.New(slog.NewTextHandler(&log, nil))).Run(ctx, func(context.Context, store.Lease) {})
 		if strings.Count(log.String(), "the database does not answer") != 1 {
 			t.Errorf("it says %q", log.String())
 		}
@@ -233,7 +233,7 @@ func TestAWorkerYieldsInTime(t *testing.T) {
 		began := time.Now()
 		go func() {
 			defer close(done)
-			newKeeper(&hanging{}, store.WatchLease, slog.New(slog.DiscardHandler)).run(ctx, func(ctx context.Context, _ store.Lease) {
+			New(&hanging{}, store.WatchLease, "watches", slog.New(slog.DiscardHandler)).Run(ctx, func(ctx context.Context, _ store.Lease) {
 				<-ctx.Done()
 				if held := time.Since(began); held > usual.yield {
 					t.Errorf("it held the lease for %s, another one takes it after %s", held, usual.stale)

@@ -1,4 +1,8 @@
-package watch
+// Package lease lets one process at a time do something: the holder of a lease in the store. A lease has no end that clocks would have to
+// agree on; whoever has seen it unchanged for long enough takes it over (store.Lease).
+//
+// It knows nothing of what is done. Writes that only the holder may make are refused by the store from one who lost the lease.
+package lease
 
 import (
 	"context"
@@ -10,7 +14,7 @@ import (
 	"github.com/m3o/platform/internal/store"
 )
 
-// Leases are where processes agree on who watches.
+// Leases are where processes agree on who holds one.
 type Leases interface {
 	Lease(ctx context.Context, name string) (store.Lease, error)
 	TakeLease(ctx context.Context, seen store.Lease, holder string) (store.Lease, error)
@@ -27,21 +31,23 @@ type pace struct {
 
 var usual = pace{look: 2500 * time.Millisecond, stale: 10 * time.Second, yield: 8 * time.Second}
 
-// keeper does something while it holds a lease.
-type keeper struct {
+// Keeper does something while it holds a lease.
+type Keeper struct {
 	leases Leases
 	name   string
+	doing  string // for the log: "watches the regions"
 	me     string
 	pace   pace
 	logger *slog.Logger
 }
 
-func newKeeper(leases Leases, name string, logger *slog.Logger) *keeper {
-	return &keeper{leases: leases, name: name, me: rand.Text(), pace: usual, logger: logger}
+// New is a keeper of the lease of that name. doing is what its holder does, for the log: "watches the regions".
+func New(leases Leases, name, doing string, logger *slog.Logger) *Keeper {
+	return &Keeper{leases: leases, name: name, doing: doing, me: rand.Text(), pace: usual, logger: logger}
 }
 
-// run calls work whenever it has got the lease, with a context that ends when it has lost it, until ctx ends.
-func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease)) {
+// Run calls work whenever it has got the lease, with a context that ends when it has lost it, until ctx ends.
+func (k *Keeper) Run(ctx context.Context, work func(context.Context, store.Lease)) {
 	seen, since, failing := store.Lease{}, time.Now(), false
 	for ctx.Err() == nil {
 		now, err := k.leases.Lease(ctx, k.name)
@@ -52,14 +58,14 @@ func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease
 			var taken store.Lease
 			began := time.Now()
 			if taken, err = k.leases.TakeLease(ctx, now, k.me); err == nil {
-				k.logger.DebugContext(ctx, "this worker watches the regions")
+				k.logger.DebugContext(ctx, "this worker "+k.doing)
 				k.hold(ctx, taken, began, work)
 				seen, since = store.Lease{}, time.Now()
 			}
 		}
 		failed := err != nil && !fault.Is(err, fault.Conflict) && ctx.Err() == nil
 		if failed && !failing {
-			k.logger.WarnContext(ctx, "this worker cannot take over watching the regions", "error", err)
+			k.logger.WarnContext(ctx, "this worker cannot take a lease over", "lease", k.name, "error", err)
 		}
 		failing = failed
 		sleep(ctx, k.pace.look)
@@ -67,7 +73,7 @@ func (k *keeper) run(ctx context.Context, work func(context.Context, store.Lease
 }
 
 // hold works and renews a lease that was taken then, until it is lost or ctx ends, and then leaves it. It returns when work has.
-func (k *keeper) hold(ctx context.Context, lease store.Lease, then time.Time, work func(context.Context, store.Lease)) {
+func (k *Keeper) hold(ctx context.Context, lease store.Lease, then time.Time, work func(context.Context, store.Lease)) {
 	working, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -86,7 +92,7 @@ func (k *keeper) hold(ctx context.Context, lease store.Lease, then time.Time, wo
 
 // renew keeps the lease until it is another's, or could not be renewed for too long, or ctx ends. An attempt that hangs takes no longer
 // than the lease is good for.
-func (k *keeper) renew(ctx context.Context, lease store.Lease, renewed time.Time) {
+func (k *Keeper) renew(ctx context.Context, lease store.Lease, renewed time.Time) {
 	for {
 		lost := renewed.Add(k.pace.yield)
 		sleep(ctx, min(k.pace.look, time.Until(lost)))
@@ -99,14 +105,14 @@ func (k *keeper) renew(ctx context.Context, lease store.Lease, renewed time.Time
 		case err == nil:
 			lease, renewed = next, began
 		case fault.Is(err, fault.Conflict), time.Since(renewed) >= k.pace.yield:
-			k.logger.WarnContext(ctx, "this worker watches the regions no more", "error", err)
+			k.logger.WarnContext(ctx, "this worker lost a lease", "lease", k.name, "error", err)
 			return
 		}
 	}
 }
 
 // again renews a lease, which an attempt before whose answer was lost may have renewed.
-func (k *keeper) again(ctx context.Context, lease store.Lease, lost time.Time) (store.Lease, error) {
+func (k *Keeper) again(ctx context.Context, lease store.Lease, lost time.Time) (store.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(k.pace.look, time.Until(lost)))
 	defer cancel()
 	now, err := k.leases.Lease(ctx, k.name)

@@ -1,0 +1,238 @@
+package alert
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/m3o/platform/internal/answer"
+)
+
+// The workflows of alerts, by their registered names.
+const (
+	EscalateWorkflow = "EscalateAlert"
+	CallbackWorkflow = "ProcessCallback"
+	VerifyWorkflow   = "VerifyContact"
+	NoticeWorkflow   = "SendNotice"
+)
+
+// What EscalateAlert answers to.
+const (
+	AcknowledgeUpdate = "Acknowledge" // Command -> Alert
+	ResolveUpdate     = "Resolve"     // Command -> Alert
+	SnoozeUpdate      = "Snooze"      // Command -> Alert
+	EscalateUpdate    = "Escalate"    // Command -> Alert
+	AddNoteUpdate     = "AddNote"     // Command -> Alert
+	ProgressQuery     = "Progress"    // -> Alert
+
+	DigestSignal  = "SignalsReceived" // Digest: what came in since the last one
+	ReceiptSignal = "PageReported"    // PageReport: what a channel says later of a page
+	RulesSignal   = "RulesChanged"    // a silence, a window, an override or the rules changed: decide anew
+)
+
+// EscalateID is the id of the workflow that owns a group's alerts.
+func EscalateID(project, group string) string { return "alert/" + project + "/" + group }
+
+// CallbackID is the id of the workflow that finds out what a provider's callback means.
+func CallbackID(seq int64) string { return fmt.Sprintf("callback/%d", seq) }
+
+// VerifyID is the id of the n-th sending of a code to a contact.
+func VerifyID(contact string, n int64) string { return fmt.Sprintf("contact/%s/%d", contact, n) }
+
+// NoticeID is the id of the workflow that sends a notice. key says what it is about: "silence/<id>".
+func NoticeID(key string) string { return "notice/" + key }
+
+// PageKey is the dedup key of a page: of an alert, its kind and n-th step or update, to a recipient. Whichever channel carries it, it stays
+// the same.
+func PageKey(project string, number int64, kind PageKind, n int, recipient string) string {
+	return fmt.Sprintf("%s/%d/%s/%d/%s", project, number, kind, n, recipient)
+}
+
+// AlertOf is the project and the number of the alert that a page's key is of.
+func AlertOf(key string) (project string, number int64, err error) {
+	parts := strings.SplitN(key, "/", 3)
+	if len(parts) == 3 {
+		number, err = strconv.ParseInt(parts[1], 10, 64)
+	}
+	if len(parts) < 3 || err != nil {
+		return "", 0, fmt.Errorf("%.80q is no page's key", key)
+	}
+	return parts[0], number, nil
+}
+
+// Group is what signals that belong together have in common.
+type Group struct {
+	Project string            `json:"project"`
+	Route   string            `json:"route"`
+	Labels  map[string]string `json:"labels,omitempty"` // the route's GroupBy; the dedup key where it has none
+}
+
+// Sample is one firing key of a group.
+type Sample struct {
+	DedupKey string            `json:"dedup_key"`
+	Summary  string            `json:"summary"`
+	Severity Severity          `json:"severity"`
+	Service  string            `json:"service,omitempty"`
+	URL      string            `json:"url,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Since    time.Time         `json:"since"`
+}
+
+// Digest tells a group's workflow what came in: how many signals, and how its keys are now. It is small however many there are: the keys
+// themselves are in the store. Upto is the last signal it tells of; a digest that is not newer than one before is a repetition.
+type Digest struct {
+	Upto         int64     `json:"upto"`
+	Signals      int64     `json:"signals"`
+	Firing       int       `json:"firing"`                 // keys of the group that fire after the signals
+	Samples      []Sample  `json:"samples,omitempty"`      // of these, the worst and oldest, at most MaxLines
+	Acknowledged string    `json:"acknowledged,omitempty"` // a source said that somebody has it: which, and who
+	FirstAt      time.Time `json:"first_at"`               // when the oldest of the signals came in
+	Drill        bool      `json:"drill,omitempty"`        // all of them are a drill's
+}
+
+// EscalateInput starts EscalateAlert, and carries its state over when it continues as new. The first digest comes as a signal.
+type EscalateInput struct {
+	Group Group  `json:"group"`
+	Hash  string `json:"hash"` // Group.Hash
+	Rules Route  `json:"route"`
+	State State  `json:"state"`
+}
+
+// State is what EscalateAlert remembers when it continues as new.
+type State struct {
+	Alert   Alert              `json:"alert"`
+	Upto    int64              `json:"upto"` // of the last digest
+	Samples []Sample           `json:"samples,omitempty"`
+	Entries int                `json:"entries"`         // of the log, written so far: makes their keys
+	Paged   []Told             `json:"paged,omitempty"` // who was paged, by what: to be told how it ends
+	Answers answer.Book[Alert] `json:"answers"`
+}
+
+// Told is one contact that a page of the alert went to, with the last receipt.
+type Told struct {
+	Person  string  `json:"person,omitempty"`
+	Contact Contact `json:"contact"`
+	Receipt Receipt `json:"receipt"`
+}
+
+// Command is what a person asks of an alert.
+type Command struct {
+	Number  int64         `json:"number"` // which alert: the group's workflow may be at the next one by now
+	By      string        `json:"by"`
+	Via     Channel       `json:"via,omitempty"` // empty: the API
+	For     time.Duration `json:"for,omitempty"` // Snooze; Acknowledge: in place of the policy's
+	To      int           `json:"to,omitempty"`  // Escalate: the step, from 1; 0: the next one
+	Comment string        `json:"comment,omitempty"`
+}
+
+// PageReport is what a channel says of a page after it took it.
+type PageReport struct {
+	Key     string  `json:"key"`
+	Receipt Receipt `json:"receipt"`
+}
+
+// Opening asks for the number of a group's alert that begins with the signal First. The same asked twice is one alert.
+type Opening struct {
+	Group Group  `json:"group"`
+	Hash  string `json:"hash"`
+	First int64  `json:"first"` // the digest's Upto
+	Alert Alert  `json:"alert"` // all but its number
+}
+
+// Opened is its answer. Stale: an alert that has ended knew of these signals already, so nothing begins.
+type Opened struct {
+	Number int64 `json:"number"`
+	Stale  bool  `json:"stale,omitempty"`
+}
+
+// PlanInput asks who is to be paged in a step, and whether anybody is.
+type PlanInput struct {
+	Alert  Alert             `json:"alert"`
+	Labels map[string]string `json:"labels"` // of the group and of its worst firing key, see Signal.LabelSet
+	Step   int               `json:"step"`   // from 1
+	Round  int               `json:"round"`
+	At     time.Time         `json:"at"` // the workflow's clock
+}
+
+// Plan is what the rules make of an alert's step, at one time. It is computed in an activity and so recorded: later changes of the rules
+// alter no step that has begun.
+type Plan struct {
+	Suppressed string      `json:"suppressed,omitempty"` // why nobody is paged now: which silence, window or alert
+	Until      time.Time   `json:"until,omitzero"`       // when that ends; zero: when RulesChanged says so
+	Record     bool        `json:"record,omitempty"`     // urgency low: never paged
+	Recipients []Recipient `json:"recipients,omitempty"`
+	Problems   []string    `json:"problems,omitempty"`   // targets that reach nobody, each with why: told in the log
+	Next       *Duration   `json:"next,omitempty"`       // until the next step; nil: this was the last
+	NextRound  bool        `json:"next_round,omitempty"` // the next step is the first one again
+	AckFor     Duration    `json:"ack_for,omitempty"`    // how long an acknowledgement holds; 0: for ever
+	ResolveIn  Duration    `json:"resolve_in,omitempty"` // how long none of its keys must fire
+	Policy     string      `json:"policy"`
+	Urgency    Urgency     `json:"urgency"`
+	PageLimit  int         `json:"page_limit"` // of the alert
+	Steps      int         `json:"steps"`      // that the policy has
+}
+
+// Recipient is a person, or a target without one, and the contacts that are tried in order: the next one After the one before was sent
+// and stayed unanswered, and at once where it failed.
+type Recipient struct {
+	Name string `json:"name"` // a user's, or the target's address
+	Hops []Hop  `json:"hops"`
+}
+
+// Hop is one contact of a recipient's.
+type Hop struct {
+	Contact Contact  `json:"contact"`
+	After   Duration `json:"after"`
+}
+
+// PageRequest asks, immediately before a page is sent, whether it may be: the person may be gone, silenced or over a limit by now.
+type PageRequest struct {
+	Page   Page              `json:"page"`
+	Person string            `json:"person,omitempty"`
+	Labels map[string]string `json:"labels"`
+	Limits Limits            `json:"limits"`
+}
+
+// PageDecision is its answer. A page whose key and contact went out before is not sent again: Receipt is what came of it.
+type PageDecision struct {
+	Send    bool     `json:"send"`
+	Why     string   `json:"why,omitempty"` // not
+	Receipt *Receipt `json:"receipt,omitempty"`
+	Code    int      `json:"code,omitempty"` // SMS: the number for replies
+}
+
+// Callback is what a provider sent to /v1/hooks, as it came: bounded, stored before it is answered, and without effect until it is
+// verified.
+type Callback struct {
+	Seq     int64             `json:"seq"`
+	Channel Channel           `json:"channel"`
+	URL     string            `json:"url"` // as the provider called it: it is part of what Twilio signs
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    string            `json:"body"`
+	Trusted bool              `json:"trusted,omitempty"` // the API verified its signature already (Slack)
+	At      time.Time         `json:"at"`
+}
+
+// Meaning is what a verified callback says.
+type Meaning struct {
+	Kind    MeaningKind `json:"kind"`
+	Why     string      `json:"why,omitempty"`     // of Forged and Nothing
+	Receipt *Receipt    `json:"receipt,omitempty"` // of MeansReceipt; its ID tells the page
+	From    string      `json:"from,omitempty"`    // of MeansCommand: the address or member id of who answers
+	Code    int         `json:"code,omitempty"`    // which alert: a reply's number
+	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered
+	Do      string      `json:"do,omitempty"`      // the update: AcknowledgeUpdate, ResolveUpdate, EscalateUpdate, SnoozeUpdate
+}
+
+// MeaningKind says what kind of callback it was.
+type MeaningKind string
+
+// The kinds of callbacks.
+const (
+	MeansReceipt MeaningKind = "receipt"
+	MeansCommand MeaningKind = "command"
+	MeansStop    MeaningKind = "stop"    // the person wants no more messages there
+	MeansNothing MeaningKind = "nothing" // verified, and of no interest
+	Forged       MeaningKind = "forged"  // not the provider's: no effect, reported
+)
