@@ -247,7 +247,32 @@ CREATE TABLE overrides (
 
 CREATE INDEX overrides_project ON overrides (project, ends);
 
+-- How a project's alerts reach people. version grows with every change.
+CREATE TABLE alert_rules (
+    project    TEXT        NOT NULL PRIMARY KEY,
+    version    BIGINT      NOT NULL,
+    doc        TEXT        NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    changed_by TEXT        NOT NULL
+);
+
+-- Silences and maintenance windows, those that are over too. due_at is when the status changes next by time alone.
+CREATE TABLE silences (
+    id          TEXT        NOT NULL PRIMARY KEY,
+    project     TEXT        NOT NULL,
+    maintenance BOOLEAN     NOT NULL,
+    status      TEXT        NOT NULL,
+    ends        TIMESTAMPTZ NOT NULL,
+    due_at      TIMESTAMPTZ,
+    doc         TEXT        NOT NULL
+);
+
+CREATE INDEX silences_project ON silences (project, ends, id);
+CREATE INDEX silences_due ON silences (due_at);
+
 -- +goose Down
+DROP TABLE silences;
+DROP TABLE alert_rules;
 DROP TABLE overrides;
 DROP TABLE notify_rules;
 DROP TABLE contact_codes;
