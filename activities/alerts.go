@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/m3o/platform/internal/alert"
 )
@@ -16,9 +17,19 @@ type AlertRecords interface {
 	CloseGroup(ctx context.Context, project, group string) error
 }
 
+// AlertRules are what decides who is paged: a project's rules, and how the world is.
+type AlertRules interface {
+	Rules(ctx context.Context, project string) (alert.Rules, error)
+	Silences(ctx context.Context, project string, at time.Time) ([]alert.Silence, error)
+	Overrides(ctx context.Context, project string, from, to time.Time) ([]alert.Override, error)
+	People(ctx context.Context, names []string) (map[string]alert.Person, error)
+	FiringKeys(ctx context.Context, project string) ([]alert.Firing, error)
+}
+
 // Alerts writes the read model of alerts and pages, and reads the rules for decisions that a history must keep.
 type Alerts struct {
 	Records AlertRecords
+	Rules   AlertRules
 }
 
 // OpenAlert records an alert that begins, and gives it its number. Asking again for the same first signal is the same alert.
@@ -74,4 +85,38 @@ func (a *Alerts) CloseGroup(ctx context.Context, in GroupIn) error {
 		return fail(fmt.Errorf("close a group of project %s: %w", in.Project, err))
 	}
 	return nil
+}
+
+// PlanStep says who is to be paged in a step by the rules, schedules, overrides and silences as they are now. It only reads.
+func (a *Alerts) PlanStep(ctx context.Context, in alert.PlanInput) (alert.Plan, error) {
+	view, err := a.view(ctx, in)
+	if err != nil {
+		return alert.Plan{}, fail(fmt.Errorf("plan step %d of alert %d: %w", in.Step, in.Alert.Number, err))
+	}
+	return alert.MakePlan(view, in), nil
+}
+
+func (a *Alerts) view(ctx context.Context, in alert.PlanInput) (alert.View, error) {
+	project := in.Alert.Project
+	rules, err := a.Rules.Rules(ctx, project)
+	if err != nil {
+		return alert.View{}, err
+	}
+	overrides, err := a.Rules.Overrides(ctx, project, in.At, in.At.Add(time.Second))
+	if err != nil {
+		return alert.View{}, err
+	}
+	v := alert.View{Rules: rules, OnCall: rules.Rota(overrides)}
+	names := rules.People()
+	for _, o := range overrides {
+		names = append(names, o.Person)
+	}
+	if v.People, err = a.Rules.People(ctx, names); err != nil {
+		return v, err
+	}
+	if v.Silences, err = a.Rules.Silences(ctx, project, in.At); err != nil || len(rules.Inhibit) == 0 {
+		return v, err
+	}
+	v.Firing, err = a.Rules.FiringKeys(ctx, project)
+	return v, err
 }

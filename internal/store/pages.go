@@ -43,20 +43,50 @@ func (r pageRow) page() alert.PageRow {
 // be tried again. A page that asks to act is held back by a silence and by the limits of the person and the contact; what tells how an
 // alert goes on is not. Whoever is no active user with that contact verified gets neither.
 func (s *Store) BeginPage(ctx context.Context, in alert.PageRequest) (alert.PageDecision, error) {
+	in.At = later(in.At, s.now())
+	rules, err := s.Rules(ctx, in.Page.Project)
+	if err != nil {
+		return alert.PageDecision{}, err
+	}
 	why, err := s.holdsBack(ctx, in)
 	if err != nil {
 		return alert.PageDecision{}, err
 	}
 	var decision alert.PageDecision
 	err = s.transact(ctx, "begin page "+in.Page.Key, func(ctx context.Context, tx bun.Tx) (err error) {
-		decision, err = s.beginPage(ctx, tx, in, why)
+		decision, err = s.beginPage(ctx, tx, in, rules.Limits, why)
 		return err
 	})
 	return decision, err
 }
 
-func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, why string) (alert.PageDecision, error) {
-	row := s.pageRow(in)
+// later is the later of two times: a decision that waited is made of what holds now.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a.UTC().Truncate(time.Microsecond)
+	}
+	return b
+}
+
+// holdsBack says why a page may not be sent now, "" when it may.
+func (s *Store) holdsBack(ctx context.Context, in alert.PageRequest) (string, error) {
+	if in.Page.Kind == alert.PageTrigger {
+		silences, err := s.Silences(ctx, in.Page.Project, in.At)
+		if err != nil {
+			return "", err
+		}
+		if silence, found := alert.Silencing(silences, in.Labels, in.At); found {
+			return silence.Why(), nil
+		}
+	}
+	if in.Person == "" {
+		return "", nil
+	}
+	return s.unreachable(ctx, in.Person, in.Page.Contact)
+}
+
+func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, limits alert.Limits, why string) (alert.PageDecision, error) {
+	row := rowOfRequest(in)
 	var old pageRow
 	err := tx.NewSelect().Model(&old).Where("key = ? AND contact = ?", row.Key, row.Contact).Scan(ctx)
 	known := err == nil
@@ -68,10 +98,12 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 		return alert.PageDecision{Code: p.Code, Why: "it went out before",
 			Receipt: &alert.Receipt{Channel: p.Channel, ID: p.Receipt, State: p.State, Message: p.Message, At: p.UpdateAt}}, nil
 	}
-	if why == "" && in.Page.Kind == alert.PageTrigger && in.Person != "" {
-		if why, err = s.limited(ctx, tx, row, in.Limits); err != nil {
+	if why == "" && in.Page.Kind == alert.PageTrigger {
+		sent, err := before(ctx, tx, in, row)
+		if err != nil {
 			return alert.PageDecision{}, err
 		}
+		why = limits.Refuses(in.Page.Kind, in.Person, sent)
 	}
 	if why != "" {
 		row.State, row.Message = string(alert.Skipped), clean(why)
@@ -85,10 +117,9 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 	return alert.PageDecision{Send: why == "", Why: why, Code: row.Code}, err
 }
 
-func (s *Store) pageRow(in alert.PageRequest) pageRow {
-	now := s.now()
+func rowOfRequest(in alert.PageRequest) pageRow {
 	return pageRow{Key: clean(in.Page.Key), Contact: clean(contactOf(in.Page.Contact)), Project: in.Page.Project, Alert: in.Page.Alert,
-		Person: clean(in.Person), Channel: string(in.Page.Contact.Channel), Kind: string(in.Page.Kind), State: string(alert.Sending), BeganAt: now, UpdatedAt: now}
+		Person: clean(in.Person), Channel: string(in.Page.Contact.Channel), Kind: string(in.Page.Kind), State: string(alert.Sending), BeganAt: in.At, UpdatedAt: in.At}
 }
 
 // contactOf names a contact in rows: a target of a policy has no id.
@@ -99,28 +130,29 @@ func contactOf(c alert.Contact) string {
 	return c.Address
 }
 
-// limited says which limit the page would exceed, "" when none. Pages that ask to act count, whatever came of them; the page itself does not.
-func (s *Store) limited(ctx context.Context, tx bun.Tx, row pageRow, limits alert.Limits) (string, error) {
-	for _, l := range []struct {
-		column, value, of string
-		most              int
-	}{
-		{"person", row.Person, row.Person, limits.PerPersonHour},
-		{"contact", row.Contact, "this contact", limits.PerContactHour},
-	} {
-		if l.most == 0 {
-			continue
-		}
-		sent, err := tx.NewSelect().Model((*pageRow)(nil)).Where("? = ? AND began_at > ?", bun.Ident(l.column), l.value, s.now().Add(-time.Hour)).
-			Where("kind = ? AND state <> ?", string(alert.PageTrigger), string(alert.Skipped)).Where("NOT (key = ? AND contact = ?)", row.Key, row.Contact).Count(ctx)
-		if err != nil {
-			return "", err
-		}
-		if sent >= int64(l.most) {
-			return fmt.Sprintf("the limit of %d pages an hour to %s is reached", l.most, l.of), nil
+// before counts the pages that count against the limits of one more: those that ask to act, whatever came of them, but not itself. Steps of
+// a policy are not limited by the alert: whoever is next must hear of it. Updates of messages are.
+func before(ctx context.Context, tx bun.Tx, in alert.PageRequest, row pageRow) (alert.Before, error) {
+	counted := func(where string, args ...any) (int, error) {
+		n, err := tx.NewSelect().Model((*pageRow)(nil)).Where(where, args...).Where("kind = ? AND state <> ?", string(alert.PageTrigger), string(alert.Skipped)).
+			Where("NOT (key = ? AND contact = ?)", row.Key, row.Contact).Count(ctx)
+		return int(n), err
+	}
+	var sent alert.Before
+	var err error
+	hour := row.BeganAt.Add(-time.Hour)
+	if sent.Contact, err = counted("contact = ? AND began_at > ?", row.Contact, hour); err != nil {
+		return sent, err
+	}
+	if row.Person != "" {
+		if sent.Person, err = counted("person = ? AND began_at > ?", row.Person, hour); err != nil {
+			return sent, err
 		}
 	}
-	return "", nil
+	if in.Page.Previous != nil {
+		sent.Alert, err = counted("alert = ?", row.Alert)
+	}
+	return sent, err
 }
 
 // replyCode is the number that a reply by SMS begins with: the contact's for this alert, or the smallest that none of its current alerts has.
@@ -195,7 +227,14 @@ func (s *Store) PagesOf(ctx context.Context, project string, number int64) ([]al
 	return pages, nil
 }
 
-// holdsBack says why a page may not be sent now, "" when it may.
-func (s *Store) holdsBack(ctx context.Context, in alert.PageRequest) (string, error) {
+// unreachable says why a person must not be paged by a contact any more, "" when they may.
+func (s *Store) unreachable(ctx context.Context, person string, c alert.Contact) (string, error) {
+	active, err := s.ActiveUsers(ctx, []string{person})
+	if err != nil {
+		return "", err
+	}
+	if !active[person] {
+		return fmt.Sprintf("%s is no active user any more", person), nil
+	}
 	return "", nil
 }

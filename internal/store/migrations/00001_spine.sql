@@ -251,10 +251,35 @@ CREATE INDEX pages_receipt ON pages (channel, receipt);
 CREATE INDEX pages_contact ON pages (contact, began_at);
 CREATE INDEX pages_person ON pages (person, began_at);
 
+-- How a project's alerts reach people. version grows with every change.
+CREATE TABLE alert_rules (
+    project    TEXT        NOT NULL PRIMARY KEY,
+    version    BIGINT      NOT NULL,
+    doc        TEXT        NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    changed_by TEXT        NOT NULL
+);
+
+-- Silences and maintenance windows, those that are over too. due_at is when the status changes next by time alone.
+CREATE TABLE silences (
+    id          TEXT        NOT NULL PRIMARY KEY,
+    project     TEXT        NOT NULL,
+    maintenance BOOLEAN     NOT NULL,
+    status      TEXT        NOT NULL,
+    ends        TIMESTAMPTZ NOT NULL,
+    due_at      TIMESTAMPTZ,
+    doc         TEXT        NOT NULL
+);
+
+CREATE INDEX silences_project ON silences (project, ends, id);
+CREATE INDEX silences_due ON silences (due_at);
+
 -- +goose Down
 DROP TABLE pages;
 DROP TABLE alert_entries;
 DROP TABLE alerts;
+DROP TABLE silences;
+DROP TABLE alert_rules;
 DROP TABLE claims;
 DROP TABLE sessions;
 DROP TABLE tokens;
