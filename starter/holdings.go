@@ -87,7 +87,7 @@ func (b *base) cloudActivities(provider cloud.Provider) (workers.CloudActivities
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Identities: &activities.Identities{Cloud: provider, Poll: poll},
 		Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience, Gone: connections.Forget},
 		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Access: connections},
-		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: wanted},
+		Parts:    &activities.Parts{Connections: connections, Account: provider, Poll: look, Wanted: wanted},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil
 }
