@@ -20,6 +20,7 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
@@ -122,14 +123,14 @@ func TestAClusterIsVerifiedAndInspected(t *testing.T) {
 	}
 }
 
-// account answers for a cloud account: how many of ten droplets are left, or why it does not say.
-type account struct {
+// droplets answers for a cloud account: how many of ten droplets are left, or why it does not say.
+type droplets struct {
 	left int
 	err  error
 	have *region.Spec
 }
 
-func (a *account) Preflight(_ context.Context, _ region.Spec, have *region.Spec) (region.Preflight, error) {
+func (a *droplets) Preflight(_ context.Context, _ region.Spec, have *region.Spec) (region.Preflight, error) {
 	a.have = have
 	return region.Preflight{Draws: []region.Draw{{Pool: "droplets", Left: a.left, Limit: 10}}}, a.err
 }
@@ -138,7 +139,7 @@ func (a *account) Preflight(_ context.Context, _ region.Spec, have *region.Spec)
 // the region's.
 func TestAnInspectionAsksWhatIsLeftOfTheAccountsLimits(t *testing.T) {
 	spec := region.Spec{Platform: "micro", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1"}
-	of := &account{left: 2}
+	of := &droplets{left: 2}
 	parts := &Parts{Connections: &Connections{Cloud: access{err: fault.New(fault.Unavailable, "no cluster")}}, Account: of}
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
