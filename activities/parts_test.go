@@ -20,7 +20,6 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
-	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
