@@ -98,6 +98,7 @@ func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 			return err
 		}
 		for _, model := range []any{(*roleRow)(nil), (*releaseRow)(nil), (*serviceRow)(nil), (*healthRow)(nil), (*eventRow)(nil),
+			(*conditionRow)(nil),
 			(*rulesRow)(nil),
 			(*silenceRow)(nil),
 			(*overrideRow)(nil),

@@ -138,10 +138,22 @@ CREATE TABLE events (
     project TEXT        NOT NULL,
     kind    TEXT        NOT NULL,
     subject TEXT        NOT NULL,
+    region  TEXT        NOT NULL,
     message TEXT        NOT NULL
 );
 
 CREATE INDEX events_project ON events (project, seq);
+
+-- What needs looking after now. kind is that of the event that told its beginning; its end is told when the row goes.
+CREATE TABLE conditions (
+    kind    TEXT        NOT NULL,
+    subject TEXT        NOT NULL,
+    project TEXT        NOT NULL,
+    region  TEXT        NOT NULL,
+    message TEXT        NOT NULL,
+    since   TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (kind, subject)
+);
 
 CREATE TABLE audits (
     seq        BIGINT      NOT NULL PRIMARY KEY,
@@ -436,6 +448,7 @@ DROP TABLE claims;
 DROP TABLE sessions;
 DROP TABLE tokens;
 DROP TABLE audits;
+DROP TABLE conditions;
 DROP TABLE events;
 DROP TABLE leases;
 DROP TABLE health;
