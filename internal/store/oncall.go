@@ -243,3 +243,21 @@ func (s *Store) EndOverride(ctx context.Context, project, id, by string) (oncall
 	})
 	return row.override(), err
 }
+
+// AllRules returns the rules of every project that has some, in the order of their names.
+func (s *Store) AllRules(ctx context.Context) ([]alert.Rules, error) {
+	var rows []rulesRow
+	if err := s.read.NewSelect().Model(&rows).Order("project").Scan(ctx); err != nil {
+		return nil, s.explain(err, "read the alerting rules of all projects")
+	}
+	all := make([]alert.Rules, len(rows))
+	for i, row := range rows {
+		r, err := decode[alert.Rules](row.Doc)
+		if err != nil {
+			return nil, err
+		}
+		r.Version = row.Version
+		all[i] = r.WithDefaults()
+	}
+	return all, nil
+}
