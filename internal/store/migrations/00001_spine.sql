@@ -8,6 +8,7 @@ CREATE TABLE counters (
 );
 
 INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
+INSERT INTO counters (name, value) VALUES ('alerts', 0);
 
 -- platform is empty for the default project until the first platform is applied. suspensions are its reasons, as JSON;
 -- version grows with every change of them. The row of a project that was removed stays: its name is never given again.
@@ -199,6 +200,57 @@ CREATE TABLE claims (
 
 CREATE INDEX claims_expires ON claims (expires_at);
 
+-- first is the signal that an alert began with, upto the last that it knew of when it was recorded: with them a group's next alert is
+-- told from a repetition.
+CREATE TABLE alerts (
+    number   BIGINT NOT NULL PRIMARY KEY,
+    project  TEXT   NOT NULL,
+    hash     TEXT   NOT NULL,
+    first    BIGINT NOT NULL,
+    upto     BIGINT NOT NULL,
+    service  TEXT   NOT NULL,
+    severity TEXT   NOT NULL,
+    status   TEXT   NOT NULL,
+    version  BIGINT NOT NULL,
+    doc      TEXT   NOT NULL
+);
+
+CREATE UNIQUE INDEX alerts_first ON alerts (project, hash, first);
+CREATE INDEX alerts_project ON alerts (project, number);
+CREATE INDEX alerts_status ON alerts (status, number);
+
+CREATE TABLE alert_entries (
+    number BIGINT      NOT NULL,
+    key    TEXT        NOT NULL,
+    at     TIMESTAMPTZ NOT NULL,
+    doc    TEXT        NOT NULL,
+    PRIMARY KEY (number, key)
+);
+
+-- One row for each page's key and contact. contact is a contact's id, or the address of a policy's target; code is what a reply by SMS
+-- begins with, 0 of other channels.
+CREATE TABLE pages (
+    key        TEXT        NOT NULL,
+    contact    TEXT        NOT NULL,
+    project    TEXT        NOT NULL,
+    alert      BIGINT      NOT NULL,
+    person     TEXT        NOT NULL,
+    channel    TEXT        NOT NULL,
+    kind       TEXT        NOT NULL,
+    state      TEXT        NOT NULL,
+    receipt    TEXT        NOT NULL,
+    message    TEXT        NOT NULL,
+    code       BIGINT      NOT NULL,
+    began_at   TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (key, contact)
+);
+
+CREATE INDEX pages_alert ON pages (alert, began_at);
+CREATE INDEX pages_receipt ON pages (channel, receipt);
+CREATE INDEX pages_contact ON pages (contact, began_at);
+CREATE INDEX pages_person ON pages (person, began_at);
+
 -- How a project's alerts reach people. version grows with every change.
 CREATE TABLE alert_rules (
     project    TEXT        NOT NULL PRIMARY KEY,
@@ -223,6 +275,9 @@ CREATE INDEX silences_project ON silences (project, ends, id);
 CREATE INDEX silences_due ON silences (due_at);
 
 -- +goose Down
+DROP TABLE pages;
+DROP TABLE alert_entries;
+DROP TABLE alerts;
 DROP TABLE silences;
 DROP TABLE alert_rules;
 DROP TABLE claims;
