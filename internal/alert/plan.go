@@ -14,13 +14,7 @@ type View struct {
 	People   map[string]Person                                // who can be paged, by name: see Rules.People for whom to look up
 	OnCall   func(schedule string, at time.Time) oncall.Shift // overrides included; only asked for schedules of the rules
 	Silences []Silence                                        // of the project, those ahead too
-	Firing   []Firing                                         // the project's keys: what inhibits
-}
-
-// Firing is a key that fires, of a group.
-type Firing struct {
-	Group  string            // Group.Hash
-	Labels map[string]string // Signal.LabelSet of its last trigger
+	Firing   []Key                                            // of the project that fire: what inhibits
 }
 
 // InhibitedFor is how long an inhibited alert waits before it is looked at again, should nobody say that what inhibits it is over.

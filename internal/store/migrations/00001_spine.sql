@@ -136,10 +136,22 @@ CREATE TABLE events (
     project TEXT        NOT NULL,
     kind    TEXT        NOT NULL,
     subject TEXT        NOT NULL,
+    region  TEXT        NOT NULL,
     message TEXT        NOT NULL
 );
 
 CREATE INDEX events_project ON events (project, seq);
+
+-- What needs looking after now. kind is that of the event that told its beginning; its end is told when the row goes.
+CREATE TABLE conditions (
+    kind    TEXT        NOT NULL,
+    subject TEXT        NOT NULL,
+    project TEXT        NOT NULL,
+    region  TEXT        NOT NULL,
+    message TEXT        NOT NULL,
+    since   TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (kind, subject)
+);
 
 CREATE TABLE audits (
     seq        BIGINT      NOT NULL PRIMARY KEY,
@@ -249,6 +261,30 @@ CREATE INDEX pages_alert ON pages (alert, began_at);
 CREATE INDEX pages_receipt ON pages (channel, receipt);
 CREATE INDEX pages_contact ON pages (contact, began_at);
 CREATE INDEX pages_person ON pages (person, began_at);
+
+-- How a project's alerts reach people. version grows with every change.
+CREATE TABLE alert_rules (
+    project    TEXT        NOT NULL PRIMARY KEY,
+    version    BIGINT      NOT NULL,
+    doc        TEXT        NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    changed_by TEXT        NOT NULL
+);
+
+-- Silences and maintenance windows, those that are over too. due_at is when the status changes next by time alone.
+CREATE TABLE silences (
+    id          TEXT        NOT NULL PRIMARY KEY,
+    project     TEXT        NOT NULL,
+    maintenance BOOLEAN     NOT NULL,
+    status      TEXT        NOT NULL,
+    ends        TIMESTAMPTZ NOT NULL,
+    due_at      TIMESTAMPTZ,
+    doc         TEXT        NOT NULL
+);
+
+CREATE INDEX silences_project ON silences (project, ends, id);
+CREATE INDEX silences_due ON silences (due_at);
+
 -- member is a user's id. An address that is verified is one person's; code_hash is that of the last code that was sent there (of sends),
 -- and is empty when none is good.
 CREATE TABLE contacts (
@@ -296,29 +332,6 @@ CREATE TABLE overrides (
 );
 
 CREATE INDEX overrides_project ON overrides (project, ends);
-
--- How a project's alerts reach people. version grows with every change.
-CREATE TABLE alert_rules (
-    project    TEXT        NOT NULL PRIMARY KEY,
-    version    BIGINT      NOT NULL,
-    doc        TEXT        NOT NULL,
-    changed_at TIMESTAMPTZ NOT NULL,
-    changed_by TEXT        NOT NULL
-);
-
--- Silences and maintenance windows, those that are over too. due_at is when the status changes next by time alone.
-CREATE TABLE silences (
-    id          TEXT        NOT NULL PRIMARY KEY,
-    project     TEXT        NOT NULL,
-    maintenance BOOLEAN     NOT NULL,
-    status      TEXT        NOT NULL,
-    ends        TIMESTAMPTZ NOT NULL,
-    due_at      TIMESTAMPTZ,
-    doc         TEXT        NOT NULL
-);
-
-CREATE INDEX silences_project ON silences (project, ends, id);
-CREATE INDEX silences_due ON silences (due_at);
 
 -- What sources of alerts said, in the order in which it was kept. doc is the signal.
 CREATE TABLE signals (
@@ -420,12 +433,12 @@ DROP TABLE callbacks;
 DROP TABLE alert_groups;
 DROP TABLE alert_keys;
 DROP TABLE signals;
-DROP TABLE silences;
-DROP TABLE alert_rules;
 DROP TABLE overrides;
 DROP TABLE notify_rules;
 DROP TABLE contact_codes;
 DROP TABLE contacts;
+DROP TABLE silences;
+DROP TABLE alert_rules;
 DROP TABLE pages;
 DROP TABLE alert_entries;
 DROP TABLE alerts;
@@ -433,6 +446,7 @@ DROP TABLE claims;
 DROP TABLE sessions;
 DROP TABLE tokens;
 DROP TABLE audits;
+DROP TABLE conditions;
 DROP TABLE events;
 DROP TABLE leases;
 DROP TABLE health;
