@@ -4,12 +4,27 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/m3o/platform/internal/fault"
 )
 
 // Question is what Simulate answers: an alert with these labels that begins At and that nobody acknowledges.
 type Question struct {
 	Labels map[string]string `json:"labels"`
 	At     time.Time         `json:"at"`
+}
+
+// Validate says what is wrong with a question.
+func (q Question) Validate(now time.Time) error {
+	var c fault.Checker
+	c.Check(len(q.Labels) <= MaxLabels+4, "labels", "%d are more than %d", len(q.Labels), MaxLabels)
+	for name, value := range q.Labels {
+		c.Check(labelName.MatchString(name), "labels."+brief(name), "%.60q is no name of a label", name)
+		c.Check(len(value) <= MaxLabel, "labels."+brief(name), "has %d bytes; at most %d are allowed", len(value), MaxLabel)
+	}
+	c.Check(slices.Contains(Severities, Severity(q.Labels["severity"])), "labels.severity", "%.20q is none of critical, error, warning and info", q.Labels["severity"])
+	c.Check(q.At.After(now.Add(-MaxAhead)) && q.At.Before(now.Add(MaxAhead)), "at", "%s is more than a year from now", q.At.Format(time.RFC3339))
+	return c.Err()
 }
 
 // Simulated says who would be paged when and how.
