@@ -200,17 +200,19 @@ func (s survey) more(want region.Spec, have *region.Spec) int {
 func (s survey) draws(want region.Spec, have *region.Spec, chosen *size, more int) []region.Draw {
 	var all []region.Draw
 	add := func(found map[string]usage, key, pool string, adds int) {
-		if u, listed := found[strings.ToLower(key)]; listed && adds > 0 {
-			all = append(all, region.Draw{Pool: pool, Adds: adds, Left: u.left()})
+		if u, listed := found[strings.ToLower(key)]; listed {
+			all = append(all, region.Draw{Pool: pool, Adds: adds, Left: u.left(), Limit: u.limit})
 		}
 	}
 	if chosen != nil {
 		add(s.cores, chosen.Family, fmt.Sprintf("vCPUs of the family %s in %s", chosen.Family, want.Location), more*chosen.cpus())
 		add(s.cores, "cores", "vCPUs in total in "+want.Location, more*chosen.cpus())
 	}
-	if addresses := s.addresses(want); s.mine == nil && have == nil {
-		add(s.networks, "PublicIPAddresses", "public IP addresses in "+want.Location, addresses)
+	addresses := 0
+	if s.mine == nil && have == nil {
+		addresses = s.addresses(want)
 	}
+	add(s.networks, "PublicIPAddresses", "public IP addresses in "+want.Location, addresses)
 	return all
 }
 

@@ -123,7 +123,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 		found = append(found, region.NewObstacle(fault.Quota, "%d more nodes exceed the DigitalOcean account's droplet limit of %d: %d droplets are there already; ask DigitalOcean for more", more, limit, s.used))
 	}
 	return region.Preflight{Kubernetes: want.Kubernetes, Obstacles: found, Monthly: monthly(want, size),
-		Draws: []region.Draw{{Pool: droplets, Adds: max(0, more), Left: max(0, s.account.DropletLimit-s.used)}}}
+		Draws: []region.Draw{{Pool: droplets, Adds: max(0, more), Left: max(0, s.account.DropletLimit-s.used), Limit: s.account.DropletLimit}}}
 }
 
 // more is how many nodes are to be added: to what the region has by our books, or has already by an attempt whose answer was
