@@ -86,7 +86,7 @@ var layers = map[string][]string{
 	"internal/event":           {},
 	"internal/account":         {"internal/fault"},
 	"internal/oncall":          {"internal/fault"},
-	"internal/alert":           {"internal/fault", "internal/answer", "internal/oncall", "internal/event"},
+	"internal/alert":           {"internal/fault", "internal/answer", "internal/event", "internal/oncall"},
 	"internal/intake":          {"internal/fault", "internal/alert"},
 	"internal/channel":         {"internal/fault", "internal/alert", "internal/rate", "internal/channel/..."},
 	"internal/relay":           {"internal/fault", "internal/alert", "internal/oncall", "internal/event", "internal/store", "internal/account", "internal/lease"},

@@ -211,7 +211,84 @@ CREATE TABLE claims (
 
 CREATE INDEX claims_expires ON claims (expires_at);
 
+-- How a project's alerts reach people. version grows with every change.
+CREATE TABLE alert_rules (
+    project    TEXT        NOT NULL PRIMARY KEY,
+    version    BIGINT      NOT NULL,
+    doc        TEXT        NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    changed_by TEXT        NOT NULL
+);
+
+-- Silences and maintenance windows, those that are over too. due_at is when the status changes next by time alone.
+CREATE TABLE silences (
+    id          TEXT        NOT NULL PRIMARY KEY,
+    project     TEXT        NOT NULL,
+    maintenance BOOLEAN     NOT NULL,
+    status      TEXT        NOT NULL,
+    ends        TIMESTAMPTZ NOT NULL,
+    due_at      TIMESTAMPTZ,
+    doc         TEXT        NOT NULL
+);
+
+CREATE INDEX silences_project ON silences (project, ends, id);
+CREATE INDEX silences_due ON silences (due_at);
+
+-- member is a user's id. An address that is verified is one person's; code_hash is that of the last code that was sent there (of sends),
+-- and is empty when none is good.
+CREATE TABLE contacts (
+    id           TEXT        NOT NULL PRIMARY KEY,
+    member       TEXT        NOT NULL,
+    channel      TEXT        NOT NULL,
+    address      TEXT        NOT NULL,
+    status       TEXT        NOT NULL,
+    message      TEXT        NOT NULL,
+    created_at   TIMESTAMPTZ NOT NULL,
+    sends        BIGINT      NOT NULL,
+    code_hash    TEXT        NOT NULL,
+    code_tries   BIGINT      NOT NULL,
+    code_expires TIMESTAMPTZ NOT NULL
+);
+
+CREATE UNIQUE INDEX contacts_member ON contacts (member, channel, address);
+CREATE INDEX contacts_address ON contacts (channel, address);
+
+-- Codes that were sent within a day, to limit them: a contact that is removed and added again is no way around.
+CREATE TABLE contact_codes (
+    id      TEXT        NOT NULL PRIMARY KEY,
+    member  TEXT        NOT NULL,
+    address TEXT        NOT NULL,
+    sent_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE INDEX contact_codes_sent ON contact_codes (sent_at);
+
+-- How a user wants to be paged: lines by urgency, as JSON.
+CREATE TABLE notify_rules (
+    member TEXT NOT NULL PRIMARY KEY,
+    doc    TEXT NOT NULL
+);
+
+CREATE TABLE overrides (
+    id         TEXT        NOT NULL PRIMARY KEY,
+    project    TEXT        NOT NULL,
+    schedule   TEXT        NOT NULL,
+    person     TEXT        NOT NULL,
+    begins     TIMESTAMPTZ NOT NULL,
+    ends       TIMESTAMPTZ NOT NULL,
+    created_by TEXT        NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE INDEX overrides_project ON overrides (project, ends);
+
 -- +goose Down
+DROP TABLE overrides;
+DROP TABLE notify_rules;
+DROP TABLE contact_codes;
+DROP TABLE contacts;
+DROP TABLE silences;
+DROP TABLE alert_rules;
 DROP TABLE claims;
 DROP TABLE sessions;
 DROP TABLE tokens;
