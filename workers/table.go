@@ -63,6 +63,12 @@ type BuildActivities struct{ Builds *activities.Builds }
 // List names them.
 func (b BuildActivities) List() []any { return []any{b.Builds} }
 
+// PageActivities send messages to people.
+type PageActivities struct{ Pages *activities.Pages }
+
+// List names them.
+func (p PageActivities) List() []any { return []any{p.Pages} }
+
 // CloudActivities work on one cloud's account and clusters, with that cloud's identity.
 type CloudActivities struct {
 	Networks    *activities.Networks

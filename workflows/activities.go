@@ -13,6 +13,7 @@ var (
 	kubeconfigs *activities.Kubeconfigs
 	networks    *activities.Networks
 	operators   *activities.Operators
+	pages       *activities.Pages
 	parts       *activities.Parts
 	projects    *activities.Projects
 	regions     *activities.Regions

@@ -62,7 +62,15 @@ type Alert struct {
 	Until          time.Time `json:"until,omitzero"` // when an acknowledgement or a snooze ends
 	EndedAt        time.Time `json:"ended_at,omitzero"`
 	UpdatedAt      time.Time `json:"updated_at"`
+	Upto           int64     `json:"upto"`    // the last signal that it knows of
 	Version        int64     `json:"version"` // grows with every record; an older one never replaces a newer one
+}
+
+// Filter chooses alerts of a list: of one status, or with Current those that have not ended, and of a service. What is empty chooses all.
+type Filter struct {
+	Status  Status
+	Current bool
+	Service string
 }
 
 // EntryKind says what a line of an alert's log tells.

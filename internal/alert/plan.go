@@ -50,7 +50,7 @@ func MakePlan(v View, in PlanInput) Plan {
 		v.target(&p, policy.Steps[in.Step-1], in.At)
 	}
 	p.Next, p.NextRound = policy.next(in.Step, max(in.Round, 1))
-	if p.Next != nil && !p.NextRound && len(p.Recipients) == 0 {
+	if in.Step > 0 && p.Next != nil && !p.NextRound && len(p.Recipients) == 0 {
 		p.Next = new(Duration)
 	}
 	if p.Suppressed, p.Until = v.Suppresses(in); p.Suppressed != "" {

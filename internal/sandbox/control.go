@@ -65,9 +65,9 @@ func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("a fault is {provider, operation, match, fault, times, after, delay, status}: %v", err))
 		return
 	}
-	operations, err := s.operations(f.Provider)
+	provider, err := s.provider(f.Provider)
 	if err == nil {
-		err = f.Validate(operations)
+		err = f.Validate(provider.Operations(), faultsOf(provider))
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
@@ -80,16 +80,24 @@ func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
 	s.tell(w, r, http.StatusCreated, f, err)
 }
 
-// operations lists a provider's operations.
-func (s *server) operations(provider string) ([]string, error) {
+// provider finds a provider by its name.
+func (s *server) provider(name string) (Provider, error) {
 	var names []string
 	for _, p := range s.providers {
-		if p.Name() == provider {
-			return p.Operations(), nil
+		if p.Name() == name {
+			return p, nil
 		}
 		names = append(names, p.Name())
 	}
-	return nil, fmt.Errorf("provider %q is none of %s", provider, strings.Join(names, ", "))
+	return nil, fmt.Errorf("provider %q is none of %s", name, strings.Join(names, ", "))
+}
+
+// faultsOf are the ways in which a provider can misbehave.
+func faultsOf(p Provider) []string {
+	if own, has := p.(misbehaver); has {
+		return own.Faults()
+	}
+	return world.OfClouds
 }
 
 func (s *server) clearFaults(w http.ResponseWriter, r *http.Request) {
