@@ -29,17 +29,6 @@ type VerifyInput struct {
 	N       int64  `json:"n"`
 }
 
-// CodeRequest asks the pages workers to make a code and send it to a contact.
-type CodeRequest struct {
-	Contact Contact `json:"contact"`
-	N       int64   `json:"n"` // with the contact's id the dedup key of the message
-}
-
-// CodeSent is the answer: what tells the right code from others, and nobody the code.
-type CodeSent struct {
-	Hash string `json:"hash"` // HashCode
-}
-
 // CodeRecord puts a code's hash into force. The code before it is good no more.
 type CodeRecord struct {
 	Contact string    `json:"contact"`
@@ -49,20 +38,19 @@ type CodeRecord struct {
 	Why     string    `json:"why,omitempty"` // in place of a hash: why no code could be sent
 }
 
-// NewCode makes a code for a person to type.
-func NewCode() string {
-	random := make([]byte, codeLength)
-	rand.Read(random) // never fails, see crypto/rand
-	for i, b := range random {
-		random[i] = codeLetters[int(b)%len(codeLetters)]
+// CodeOf writes random bytes, at least 8, as a code for a person to type.
+func CodeOf(random []byte) string {
+	code := make([]byte, codeLength)
+	for i := range code {
+		code[i] = codeLetters[int(random[i])%len(codeLetters)]
 	}
-	return string(random)
+	return string(code)
 }
 
 // HashCode is what is kept of a code: salted, and slow to guess.
 func HashCode(code string) string {
 	salt := make([]byte, 16)
-	rand.Read(salt)
+	rand.Read(salt) // never fails, see crypto/rand
 	return base64.RawURLEncoding.EncodeToString(append(salt, slowly(code, salt)...))
 }
 

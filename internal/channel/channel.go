@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -77,14 +76,14 @@ func (s Set) SendCode(ctx context.Context, r alert.CodeRequest) (alert.CodeSent,
 	if err != nil {
 		return alert.CodeSent{}, err
 	}
-	return alert.CodeSent{Hash: alert.CodeHash(r.Contact.ID, code), Receipt: receipt}, nil
+	return alert.CodeSent{Hash: alert.HashCode(code), Receipt: receipt}, nil
 }
 
-// code is six digits that nobody without the key can foresee.
+// code is one that nobody without the key can foresee.
 func (s Set) code(r alert.CodeRequest) string {
 	mac := hmac.New(sha256.New, s.CodeKey)
 	fmt.Fprintf(mac, "%s\n%s\n%s", r.Key, r.Contact.ID, r.Contact.Address)
-	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(mac.Sum(nil))%1_000_000)
+	return alert.CodeOf(mac.Sum(nil))
 }
 
 // Read tells what a callback says.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/rand"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func coded(t *testing.T, s *store.Store, person, contact string) string {
 	t.Helper()
 	n, err := s.BeginCode(t.Context(), person, contact)
 	must(t, err)
-	code := alert.NewCode()
+	code := alert.CodeOf([]byte(rand.Text()))
 	must(t, s.RecordCode(t.Context(), alert.CodeRecord{Contact: contact, N: n, Hash: alert.HashCode(code), Expires: time.Now().Add(alert.CodeLife)}))
 	return code
 }
@@ -190,7 +191,7 @@ func TestContactsThatAreNone(t *testing.T) {
 		{alert.Email, "ana@example.com\r\nBcc: eve@example.com", "name@host"},
 		{alert.Email, "Ana <ana@example.com>", "name@host"},
 		{alert.Slack, "#ops", "member id"},
-		{alert.Webhook, "https://example.com", "there are email, sms, slack"},
+		{alert.Webhook, "https://example.com", "none of email, sms and slack"},
 		{"pigeon", "coo", `"pigeon"`},
 	} {
 		_, err := s.CreateContact(t.Context(), "ana", c.channel, c.address)

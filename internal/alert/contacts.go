@@ -1,30 +1,22 @@
 package alert
 
 import (
-	"fmt"
 	"net/mail"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/m3o/platform/internal/fault"
 )
 
-// Limits of what a person has.
+// Limits of a person's contacts.
 const (
-	MaxContacts    = 20
-	MaxNotify      = 20 // lines of one urgency
-	MaxNotifyAfter = 24 * time.Hour
-	maxAddress     = 254
+	MaxContacts = 20
+	maxAddress  = 254
 )
 
 var (
 	phone       = regexp.MustCompile(`^\+[1-9][0-9]{7,14}$`)
 	slackMember = regexp.MustCompile(`^[UW][A-Z0-9]{6,20}$`)
-
-	// PersonChannels are those by which people are reached.
-	PersonChannels = []Channel{Email, SMS, Slack}
 )
 
 // CheckContact reports what is wrong with a contact that a person adds.
@@ -38,7 +30,7 @@ func CheckContact(channel Channel, address string) error {
 	case Slack:
 		c.Check(slackMember.MatchString(address), "address", "%.80q is no Slack member id such as U012ABCDEF (in Slack: your profile, …, Copy member ID)", address)
 	default:
-		c.Check(false, "channel", "%.40q is none; there are %s", channel, listChannels())
+		c.Check(false, "channel", "%.20q is none of email, sms and slack", channel)
 	}
 	return c.Err()
 }
@@ -50,36 +42,16 @@ func isMail(address string) bool {
 	}) < 0
 }
 
-func listChannels() string {
-	names := make([]string, len(PersonChannels))
-	for i, c := range PersonChannels {
-		names[i] = string(c)
-	}
-	return strings.Join(names, ", ")
-}
-
 // CheckNotify reports what is wrong with how a person wants to be paged. Low has no lines: low is never paged.
 func CheckNotify(by map[Urgency][]Notify) error {
 	var c fault.Checker
 	for urgency, lines := range by {
 		c.Check(urgency == High, "urgency", "%.40q has no lines of notification; there is high, and what is low is recorded and never paged", urgency)
 		if urgency == High {
-			c.Add(NotifyProblems(string(urgency), lines)...)
+			checkNotify(&c, lines, string(urgency))
 		}
 	}
 	return c.Err()
-}
-
-// NotifyProblems is everything that is wrong with lines of notification. at is the field that has them.
-func NotifyProblems(at string, lines []Notify) []fault.Problem {
-	var c fault.Checker
-	c.Check(len(lines) <= MaxNotify, at, "%d lines are more than %d", len(lines), MaxNotify)
-	for i, l := range lines[:min(len(lines), MaxNotify)] {
-		field := fmt.Sprintf("%s[%d]", at, i)
-		c.Check(slices.Contains(PersonChannels, l.Channel), field+".channel", "%.40q is none; there are %s", l.Channel, listChannels())
-		c.Check(l.After >= 0 && time.Duration(l.After) <= MaxNotifyAfter, field+".after", "%s is not between 0s and %s", l.After, Duration(MaxNotifyAfter))
-	}
-	return c.Problems()
 }
 
 // Masked is the contact's address as others may see it: enough to know it again, too little to use.
