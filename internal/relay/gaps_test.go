@@ -24,12 +24,14 @@ type rota struct {
 func newRota(t *testing.T, people ...string) *rota {
 	t.Helper()
 	s := open(t)
+	must(t, s.Bootstrap(t.Context(), account.Hash("admin"), "admin.token"))
 	must(t, s.EnsureProject(t.Context(), "shop"))
 	r := &rota{t: t, s: s, job: relay.CheckGaps(s), by: store.Lease{Name: store.RelayLease, Holder: "one", Beat: 1}}
 	for _, name := range people {
 		r.joins(name)
 	}
 	rules := alert.DefaultRules("shop")
+	rules.Default.Urgency = alert.Low
 	rules.Schedules = []oncall.Schedule{{Name: "primary", Zone: "Europe/London", Layers: []oncall.Layer{
 		{Name: "days", People: people, Rotation: oncall.Daily, Start: "2026-01-05T09:00"}}}}
 	_, err := s.ApplyRules(t.Context(), rules, "ana")
