@@ -8,6 +8,7 @@ var (
 	alerts      *activities.Alerts
 	builds      *activities.Builds
 	clusters    *activities.Clusters
+	contacts    *activities.Contacts
 	flows       *activities.Flows
 	gateways    *activities.Gateways
 	identities  *activities.Identities

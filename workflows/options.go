@@ -150,6 +150,15 @@ func asking(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithScheduleToCloseTimeout(planning(ctx, queue, summary), 15*time.Second)
 }
 
+// sendingCode is for a message that somebody waits for: a provider that does not take it within two minutes fails it, and the person is
+// told to ask again.
+func sendingCode(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages,
+		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: 2 * time.Minute, Summary: "Send the code",
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+}
+
 // ordering is for handing work to another workflow: an update that is answered within a second or so. A permanent error is
 // returned at once; a plan that is half ordered waits for the rest.
 func ordering(ctx workflow.Context, summary string) workflow.Context {

@@ -1,7 +1,5 @@
 package alert
 
-import "crypto/sha256"
-
 // CodeRequest asks that a code goes to a contact, which shows that its person reads there. Key names the sending (VerifyID): however often
 // it is tried, the code is the same.
 type CodeRequest struct {
@@ -9,16 +7,10 @@ type CodeRequest struct {
 	Contact Contact `json:"contact"`
 }
 
-// CodeSent is its answer. The code itself is nowhere but in the message: Hash is what CodeHash makes of it.
+// CodeSent is its answer. The code itself is nowhere but in the message: Hash is what HashCode makes of it.
 type CodeSent struct {
-	Hash    []byte  `json:"hash"`
+	Hash    string  `json:"hash"`
 	Receipt Receipt `json:"receipt"`
-}
-
-// CodeHash is what is kept of a code that was sent to a contact.
-func CodeHash(contactID, code string) []byte {
-	sum := sha256.Sum256([]byte(contactID + "\n" + code))
-	return sum[:]
 }
 
 // Text is plain text to one address, beside pages: a code, or what came of a reply. Key is its dedup key.
@@ -29,4 +21,5 @@ type Text struct {
 	In      string  `json:"in,omitempty"`      // Slack: the channel in which To alone sees it; empty: a direct message
 	Subject string  `json:"subject,omitempty"` // email
 	Text    string  `json:"text"`
+	Again   bool    `json:"again,omitempty"` // as Page.Again
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -17,7 +16,8 @@ import (
 //
 // Sending is idempotent by the message's key as far as the channel allows: an adapter whose provider has no idempotency keys looks for what
 // an earlier try sent before it sends. A receipt says that the provider took the message, never that somebody read it. Errors are faults:
-// a permanent kind means that this contact or channel cannot carry the message, and its text is for whoever looks after the alert.
+// a permanent kind means that this contact or channel cannot carry the message, and its text is for whoever looks after the alert. NotFound
+// is about the address: it takes no messages (any more), so the contact is to be verified again before it is used.
 type Adapter interface {
 	// Send brings a page to its contact. Where Previous is set, and the channel can, that message is brought up to date.
 	Send(ctx context.Context, p alert.Page) (alert.Receipt, error)
@@ -77,14 +77,14 @@ func (s Set) SendCode(ctx context.Context, r alert.CodeRequest) (alert.CodeSent,
 	if err != nil {
 		return alert.CodeSent{}, err
 	}
-	return alert.CodeSent{Hash: alert.CodeHash(r.Contact.ID, code), Receipt: receipt}, nil
+	return alert.CodeSent{Hash: alert.HashCode(code), Receipt: receipt}, nil
 }
 
-// code is six digits that nobody without the key can foresee.
+// code is one that nobody without the key can foresee.
 func (s Set) code(r alert.CodeRequest) string {
 	mac := hmac.New(sha256.New, s.CodeKey)
 	fmt.Fprintf(mac, "%s\n%s\n%s", r.Key, r.Contact.ID, r.Contact.Address)
-	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(mac.Sum(nil))%1_000_000)
+	return alert.CodeOf(mac.Sum(nil))
 }
 
 // Read tells what a callback says.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/m3o/platform/internal/sandbox/inbox"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -29,7 +30,21 @@ func (s *server) control() http.Handler {
 	mux.HandleFunc("GET /_sandbox/requests", s.requests)
 	mux.HandleFunc("POST /_sandbox/lease", s.renewLease)
 	mux.HandleFunc("POST /_sandbox/clusters/{provider}/{cluster}/tokenreview", s.reviewToken)
-	return noBrowsers(mux)
+	all := http.NewServeMux()
+	all.Handle("/", noBrowsers(mux))
+	s.inbox().Routes(mux, all)
+	return all
+}
+
+// inbox is what people received. Its page is for browsers: the guard of every port sees to where its forms come from.
+func (s *server) inbox() inbox.Server {
+	channels := map[string]any{}
+	for _, p := range s.providers {
+		if p, is := p.(interface{ Channel() string }); is {
+			channels[p.Channel()] = p
+		}
+	}
+	return inbox.Server{World: s.world, Channels: channels}
 }
 
 // noBrowsers refuses what a page of somebody else's makes a browser send.
@@ -65,9 +80,9 @@ func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("a fault is {provider, operation, match, fault, times, after, delay, status}: %v", err))
 		return
 	}
-	operations, err := s.operations(f.Provider)
+	provider, err := s.provider(f.Provider)
 	if err == nil {
-		err = f.Validate(operations)
+		err = f.Validate(provider.Operations(), faultsOf(provider))
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
@@ -80,16 +95,24 @@ func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
 	s.tell(w, r, http.StatusCreated, f, err)
 }
 
-// operations lists a provider's operations.
-func (s *server) operations(provider string) ([]string, error) {
+// provider finds a provider by its name.
+func (s *server) provider(name string) (Provider, error) {
 	var names []string
 	for _, p := range s.providers {
-		if p.Name() == provider {
-			return p.Operations(), nil
+		if p.Name() == name {
+			return p, nil
 		}
 		names = append(names, p.Name())
 	}
-	return nil, fmt.Errorf("provider %q is none of %s", provider, strings.Join(names, ", "))
+	return nil, fmt.Errorf("provider %q is none of %s", name, strings.Join(names, ", "))
+}
+
+// faultsOf are the ways in which a provider can misbehave.
+func faultsOf(p Provider) []string {
+	if own, has := p.(misbehaver); has {
+		return own.Faults()
+	}
+	return world.OfClouds
 }
 
 func (s *server) clearFaults(w http.ResponseWriter, r *http.Request) {

@@ -2,8 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
-	"net/http"
+	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -14,12 +15,13 @@ import (
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
 	"github.com/m3o/platform/internal/sandbox/gcp"
+	"github.com/m3o/platform/internal/sandbox/twilio"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
-// Provider is one cloud's wire protocol over the world.
+// Provider is one provider's wire protocol over the world. It is either an http.Handler, which answers at its port, or a speaker of
+// another protocol.
 type Provider interface {
-	http.Handler
 	// Name is what ledger and faults call it.
 	Name() string
 	// Operations are the official names of its operations, which faults can be about.
@@ -27,6 +29,22 @@ type Provider interface {
 	// Run moves its resources through their states until ctx ends.
 	Run(ctx context.Context) error
 }
+
+// speaker is a Provider whose protocol is not HTTP.
+type speaker interface {
+	// Server is what answers at its port, with the certificate of the sandbox's authority for it.
+	Server(secured *tls.Config) Server
+}
+
+// Server answers at a port until it is shut down or closed. What http.Server says of these methods holds.
+type Server interface {
+	Serve(net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+// misbehaver is a Provider with faults of its own, in place of those of clouds.
+type misbehaver interface{ Faults() []string }
 
 // Authenticator is a Provider whose clusters' API servers ask it whose a bearer token is.
 type Authenticator interface {
@@ -56,12 +74,12 @@ func (e environment) webhook(provider string) func(cluster string) string {
 	}
 }
 
-// row is one cloud: its name, as the platform's file has it, where it listens, where its credentials are, and what answers there.
+// row is one provider: its name, as the platform's file has it, where it listens, where its credentials are, and what answers there.
 type row struct {
 	name        string
 	offset      int    // of its port from the base port, for ever the same one
 	credentials string // a file's name in the sandbox's directory
-	tls         bool   // serves HTTPS, by the directory's authority
+	scheme      string // of its base URL: "http" if empty, "https" by the directory's authority, or that of another protocol
 	open        func(environment) (Provider, error)
 	// environment is what a stock client needs in its environment to use the account. Files that it needs are made below the sandbox's
 	// directory. It is called in another process than the sandbox's.
@@ -71,12 +89,14 @@ type row struct {
 // account is a provider's account as a client finds it: the sandbox's directory, the file with the credentials, the base URL.
 type account struct{ dir, credentials, url string }
 
-// providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
+// providers is the table of clouds, and of the channels by which people are reached. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
 	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean, environment: digitalOceanEnvironment},
 	{name: aws.Name, offset: 2, credentials: "aws.credentials", open: openAWS, environment: awsEnvironment},
 	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP, environment: gcpEnvironment},
-	{name: azure.Name, offset: 4, credentials: "azure.json", tls: true, open: openAzure, environment: azureEnvironment},
+	{name: azure.Name, offset: 4, credentials: "azure.json", scheme: "https", open: openAzure, environment: azureEnvironment},
+	// 5 is free.
+	{name: twilio.Name, offset: 7, credentials: "twilio.json", open: openTwilio, environment: twilioEnvironment},
 }
 
 // Ports are where a sandbox of that base port listens, by what answers there.

@@ -48,7 +48,7 @@ func TestACloudIsARow(t *testing.T) {
 	before := providers
 	defer func() { providers = before }()
 	opened := make(chan environment, 1)
-	providers = append(slices.Clone(providers), row{name: "test", offset: 9, credentials: "test.ini", tls: true, open: func(env environment) (Provider, error) {
+	providers = append(slices.Clone(providers), row{name: "test", offset: 9, credentials: "test.ini", scheme: "https", open: func(env environment) (Provider, error) {
 		opened <- env
 		return tiny{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "nothing") }), "test"}, nil
 	}})

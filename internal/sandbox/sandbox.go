@@ -9,6 +9,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -80,7 +81,10 @@ type Config struct {
 	// Policies are what the accounts' credentials are allowed, by provider's name and in the provider's own format. A provider
 	// without one allows everything.
 	Policies map[string][]byte
-	Logger   *slog.Logger
+	// Hooks is the base URL of the platform's API, where channels call back when people answer: on the loopback. Without it, replies and
+	// pressed buttons lead nowhere. The URLs that messages name themselves are called in any case, on the loopback alone.
+	Hooks  string
+	Logger *slog.Logger
 	// Ready is called when all ports listen.
 	Ready func(Endpoints)
 }
@@ -182,7 +186,7 @@ func (c Config) complete() (Config, error) {
 	if c.VCPULimit < 0 {
 		return c, fmt.Errorf("vCPU limit %d is negative", c.VCPULimit)
 	}
-	if err := errors.Join(c.checkOpen(), c.checkPolicies()); err != nil {
+	if err := errors.Join(c.checkOpen(), c.checkPolicies(), c.checkHooks()); err != nil {
 		return c, err
 	}
 	c.OpenPorts = slices.Compact(slices.Sorted(slices.Values(c.OpenPorts)))
@@ -240,9 +244,7 @@ type server struct {
 // port is one at which the sandbox listens, and what answers there.
 type port struct {
 	listener net.Listener
-	handler  http.Handler
-	// secured is for HTTPS; nil serves HTTP.
-	secured *tls.Config
+	server   Server
 }
 
 // listen opens all ports, so that nothing runs if one is taken, and everything knows where everything is before it is made.
@@ -258,11 +260,7 @@ func (s *server) listen() error {
 		if err != nil {
 			return err
 		}
-		scheme := "http://"
-		if p.tls {
-			scheme = "https://"
-		}
-		s.endpoints.Providers[p.name] = scheme + at.String()
+		s.endpoints.Providers[p.name] = cmp.Or(p.scheme, "http") + "://" + at.String()
 	}
 	return nil
 }
@@ -290,9 +288,6 @@ func (s *server) closePorts() {
 
 // openProviders makes the providers, and says what answers at which port.
 func (s *server) openProviders(versions []string) error {
-	if err := s.answerAt(0, s.control()); err != nil {
-		return err
-	}
 	for i, p := range providers {
 		provider, err := p.open(environment{config: s.config, world: s.world, runner: s.runner, versions: versions,
 			url: s.endpoints.Providers[p.name], control: s.endpoints.Control,
@@ -301,48 +296,61 @@ func (s *server) openProviders(versions []string) error {
 			return fmt.Errorf("open %s: %w", p.name, err)
 		}
 		s.providers = append(s.providers, provider)
-		if err := s.answerAt(i+1, provider); err != nil {
+		if err := s.answer(&s.ports[i+1], p, provider); err != nil {
 			return err
 		}
-		if p.tls {
-			if err := s.secure(&s.ports[i+1]); err != nil {
-				return err
-			}
-		}
 	}
-	return nil
-}
-
-// answerAt has a handler answer at a port, for this machine's names alone: a page that made its own name stand for this machine is not
-// to own its clouds.
-func (s *server) answerAt(i int, handler http.Handler) error {
-	guarded, err := hosts.Guard{}.Handler(handler)
-	s.ports[i].handler = guarded
+	control, err := s.web(s.control())
+	s.ports[0].server = control
 	return err
 }
 
-// secure makes a port serve HTTPS, with a certificate of the directory's authority. It stays with HTTP/1.1, where a lost answer is a
-// closed connection.
-func (s *server) secure(p *port) error {
+// answer has a provider answer at a port.
+func (s *server) answer(at *port, p row, provider Provider) (err error) {
+	var secured *tls.Config
+	if p.scheme != "" {
+		if secured, err = s.secured(); err != nil {
+			return err
+		}
+	}
+	switch provider := provider.(type) {
+	case http.Handler:
+		if secured != nil {
+			at.listener = tls.NewListener(at.listener, secured)
+		}
+		at.server, err = s.web(provider)
+		return err
+	case speaker:
+		at.server = provider.Server(secured)
+		return nil
+	}
+	return fmt.Errorf("%s answers nothing at its port", p.name)
+}
+
+// web serves HTTP, for this machine's names alone: a page that made its own name stand for this machine is not to own its clouds.
+func (s *server) web(handler http.Handler) (Server, error) {
+	guarded, err := hosts.Guard{}.Handler(handler)
+	return &http.Server{Handler: guarded, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug)}, err
+}
+
+// secured is for a port with TLS: a certificate of the directory's authority. It stays with HTTP/1.1, where a lost answer is a closed
+// connection.
+func (s *server) secured() (*tls.Config, error) {
 	authority, err := openAuthority(s.config.Dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	certificate, err := authority.server()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.secured = &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
-	return nil
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // serve serves a port until it is shut down.
-func (p port) serve(web *http.Server) error {
-	listener := p.listener
-	if p.secured != nil {
-		listener = tls.NewListener(listener, p.secured)
-	}
-	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+func (p port) serve() error {
+	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -354,12 +362,10 @@ func (s *server) run(ctx context.Context) error {
 	defer abandon()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range s.ports {
-		web := &http.Server{Handler: p.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug)}
-		group.Go(func() error { return p.serve(web) })
+		group.Go(p.serve)
 		group.Go(func() error {
 			<-ctx.Done()
-			return shutDown(web)
+			return shutDown(p.server)
 		})
 	}
 	for _, p := range s.providers {
@@ -384,11 +390,11 @@ func (s *server) run(ctx context.Context) error {
 }
 
 // shutDown lets requests under way finish, for a moment.
-func shutDown(web *http.Server) error {
+func shutDown(server Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	if err := web.Shutdown(ctx); err != nil {
-		return web.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		return server.Close()
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func (a *account) until(what string, is func() bool) {
 func (a *account) fault(f world.Fault) {
 	a.t.Helper()
 	f.Provider = aws.Name
-	if err := f.Validate(a.cloud.Operations()); err != nil {
+	if err := f.Validate(a.cloud.Operations(), world.OfClouds); err != nil {
 		a.t.Fatal(err)
 	}
 	a.must(a.world.Update(a.t.Context(), func(tx *world.Tx) error {

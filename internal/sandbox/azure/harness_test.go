@@ -275,7 +275,7 @@ func (s *sandbox) eventually(code, method, path, body string) answer {
 func (s *sandbox) fault(f world.Fault) {
 	s.t.Helper()
 	f.Provider = azure.Name
-	must(s.t, f.Validate(s.cloud.Operations()))
+	must(s.t, f.Validate(s.cloud.Operations(), world.OfClouds))
 	must(s.t, s.world.Update(s.t.Context(), func(tx *world.Tx) error {
 		_, err := tx.AddFault(f)
 		return err

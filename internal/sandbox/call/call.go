@@ -39,15 +39,15 @@ type Call struct {
 	admitted, committed bool
 }
 
-// Misbehave carries out the faults that show before anything is done. It serves slow ones itself, by waiting. What it returns, if
+// Misbehave carries out the faults that show before anything is done. It serves slow and hanging ones itself, by waiting. What it returns, if
 // anything was found, is one of world.Early, and the request's only answer.
 func (c *Call) Misbehave() (fault world.Fault, found bool, err error) {
-	slow, found, err := c.take(world.Slow)
+	slow, found, err := c.take(world.Slow, world.Hang)
 	if err != nil {
 		return fault, false, err
 	}
 	if found {
-		if err := c.World.Clock.Wait(c.Request.Context(), c.World.Clock.Now().Add(slow.Wait())); err != nil {
+		if err := c.wait(slow); err != nil {
 			// The caller has hung up: whatever is answered, nobody reads it.
 			return world.Fault{Fault: world.ServerError, Status: http.StatusServiceUnavailable}, true, nil
 		}
@@ -58,6 +58,16 @@ func (c *Call) Misbehave() (fault world.Fault, found bool, err error) {
 	c.Lost = found && fault.Fault == world.LostBefore
 	c.admitted = !found
 	return fault, found, nil
+}
+
+// wait is for a fault that delays the answer. Its error is the caller's who has hung up.
+func (c *Call) wait(fault world.Fault) error {
+	ctx := c.Request.Context()
+	if fault.Fault == world.Hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return c.World.Clock.Wait(ctx, c.World.Clock.Now().Add(fault.Wait()))
 }
 
 // take uses up a fault that is about this call, in a commit of its own.

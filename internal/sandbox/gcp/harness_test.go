@@ -275,7 +275,7 @@ func (p *project) delete(name string) (*containerpb.Operation, error) {
 func (p *project) inject(f world.Fault) {
 	p.t.Helper()
 	f.Provider = gcp.Name
-	must(p.t, f.Validate(p.cloud.Operations()))
+	must(p.t, f.Validate(p.cloud.Operations(), world.OfClouds))
 	must(p.t, p.world.Update(p.ctx, func(tx *world.Tx) error {
 		_, err := tx.AddFault(f)
 		return err

@@ -30,12 +30,30 @@ const (
 	Slow = "slow"
 	// Late accepts, and fails when the resource should have become ready; not for what deletes.
 	Late = "late"
+	// Hang does nothing, and says nothing until the caller hangs up.
+	Hang = "hang"
+
+	// Of channels that reach people:
+
+	// Busy refuses for now what may be tried again: a mail server's 4xx.
+	Busy = "4xx"
+	// Undeliverable is a recipient who cannot be reached: refused at once where the channel knows, and otherwise by its receipt.
+	Undeliverable = "undeliverable"
+	// Dropped accepts a message that nobody receives, and no receipt ever comes.
+	Dropped = "dropped"
+	// LateReceipt delivers at once and says so Fault.Delay later (in real time).
+	LateReceipt = "late-receipt"
+	// OptedOut answers that the recipient wants no more messages.
+	OptedOut = "opted-out"
+	// Unverified answers that a trial account may not write to this recipient.
+	Unverified = "unverified"
 )
 
 // Early lists the faults that answer before anything is done.
 var Early = []string{Throttle, ServerError, Denied, Quota, LostBefore}
 
-var faultNames = []string{Throttle, ServerError, Lost, LostBefore, Stuck, Quota, Denied, Slow, Late}
+// OfClouds are the faults of clouds, which have resources. A channel that reaches people has others.
+var OfClouds = []string{Throttle, ServerError, Lost, LostBefore, Stuck, Quota, Denied, Slow, Late, Hang}
 
 const (
 	maxFaults       = 1000
@@ -57,7 +75,7 @@ type Fault struct {
 	Times int `json:"times"`
 	// After is how many matching requests are left alone first.
 	After int `json:"after"`
-	// Delay is for slow: how long, as "2s".
+	// Delay is for slow and late-receipt: how long, as "2s".
 	Delay string `json:"delay,omitempty"`
 	// Status is for 5xx: 500 (also if 0), 502, 503 or 504.
 	Status int `json:"status,omitempty"`
@@ -73,11 +91,11 @@ func (f Fault) Wait() time.Duration {
 	return defaultDelay
 }
 
-// Validate says everything that is wrong with f. operations are those of its provider.
-func (f Fault) Validate(operations []string) error {
+// Validate says everything that is wrong with f. operations are those of its provider, and faults the ones that it has.
+func (f Fault) Validate(operations, faults []string) error {
 	var problems []error
-	if !slices.Contains(faultNames, f.Fault) {
-		problems = append(problems, fmt.Errorf("fault %q is none of %s", f.Fault, strings.Join(faultNames, ", ")))
+	if !slices.Contains(faults, f.Fault) {
+		problems = append(problems, fmt.Errorf("fault %q is none of %s", f.Fault, strings.Join(faults, ", ")))
 	}
 	about := slices.DeleteFunc(slices.Clone(operations), func(o string) bool { return !f.isAbout(o) })
 	if len(about) == 0 {

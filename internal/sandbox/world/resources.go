@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Tx is one transaction. It must not be used after the function it was given to.
@@ -96,6 +97,15 @@ func Children[T any](t *Tx, ref Ref) ([]T, error) {
 	rows, err := t.tx.Query(`SELECT doc FROM resource WHERE provider = ? AND kind = ? AND parent = ? ORDER BY serial`,
 		ref.Provider, ref.Kind, ref.ID)
 	return scanAll[T](rows, err, ref.Kind)
+}
+
+// Newest reads the last n resources of a kind, of that name if it is not empty, oldest first. ref.ID is not looked at.
+func Newest[T any](t *Tx, ref Ref, name string, n int) ([]T, error) {
+	rows, err := t.tx.Query(`SELECT doc FROM resource WHERE provider = ? AND kind = ? AND ? IN ('', name) ORDER BY serial DESC LIMIT ?`,
+		ref.Provider, ref.Kind, name, n)
+	docs, err := scanAll[T](rows, err, ref.Kind)
+	slices.Reverse(docs)
+	return docs, err
 }
 
 // Mentioning reads the resources of a kind in whose documents the text is somewhere, without regard to case, oldest first. It saves

@@ -216,11 +216,11 @@ func TestRequestsForgetTheOldest(t *testing.T) {
 func TestWhatIsDeletedCannotFailLate(t *testing.T) {
 	operations := []string{"vpcs_create", "vpcs_delete", "kubernetes_destroy_associatedResourcesDangerous"}
 	for operation, want := range map[string]bool{"vpcs_create": true, "vpcs_*": true, "": true, "vpcs_delete": false, "*_d*": false} {
-		err := world.Fault{Provider: "p", Operation: operation, Fault: world.Late}.Validate(operations)
+		err := world.Fault{Provider: "p", Operation: operation, Fault: world.Late}.Validate(operations, world.OfClouds)
 		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "never becomes ready") {
 			t.Errorf("late for %q: %v", operation, err)
 		}
-		if err := (world.Fault{Provider: "p", Operation: operation, Fault: world.Stuck}).Validate(operations); err != nil {
+		if err := (world.Fault{Provider: "p", Operation: operation, Fault: world.Stuck}).Validate(operations, world.OfClouds); err != nil {
 			t.Errorf("stuck for %q: %v", operation, err)
 		}
 	}
@@ -231,7 +231,7 @@ func FuzzFault(f *testing.F) {
 	f.Add("", "[", "", "-1s", -1, -1, 0)
 	f.Fuzz(func(t *testing.T, operation, match, kind, delay string, times, after, status int) {
 		fault := world.Fault{Provider: "p", Operation: operation, Match: match, Fault: kind, Delay: delay, Times: times, After: after, Status: status}
-		if fault.Validate([]string{"vpcs_create"}) != nil {
+		if fault.Validate([]string{"vpcs_create"}, world.OfClouds) != nil {
 			return
 		}
 		if wait := fault.Wait(); wait < 0 || wait > 5*time.Minute {
