@@ -23,7 +23,7 @@ type AlertRules interface {
 	Silences(ctx context.Context, project string, at time.Time) ([]alert.Silence, error)
 	Overrides(ctx context.Context, project string, from, to time.Time) ([]alert.Override, error)
 	People(ctx context.Context, names []string) (map[string]alert.Person, error)
-	FiringKeys(ctx context.Context, project string) ([]alert.Firing, error)
+	FiringKeys(ctx context.Context, project string) ([]alert.Key, error)
 }
 
 // Alerts writes the read model of alerts and pages, and reads the rules for decisions that a history must keep.

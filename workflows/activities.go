@@ -7,6 +7,7 @@ var (
 	accounts    *activities.Accounts
 	builds      *activities.Builds
 	clusters    *activities.Clusters
+	contacts    *activities.Contacts
 	flows       *activities.Flows
 	gateways    *activities.Gateways
 	identities  *activities.Identities

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/queue"
 )
 
 // quickly is for a read or write of our own store, which inStore could not make at once. The database may be away, or the whole
@@ -147,6 +148,15 @@ func inspecting(ctx workflow.Context, queue, summary string) workflow.Context {
 // asking is for questions that a request waits for: a cloud that does not answer within 15 seconds fails it.
 func asking(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithScheduleToCloseTimeout(planning(ctx, queue, summary), 15*time.Second)
+}
+
+// sendingCode is for a message that somebody waits for: a provider that does not take it within two minutes fails it, and the person is
+// told to ask again.
+func sendingCode(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages,
+		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: 2 * time.Minute, Summary: "Send the code",
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
 }
 
 // ordering is for handing work to another workflow: an update that is answered within a second or so. A permanent error is

@@ -257,7 +257,9 @@ type Meaning struct {
 	Receipt *Receipt    `json:"receipt,omitempty"` // of MeansReceipt; its ID tells the page
 	From    string      `json:"from,omitempty"`    // of MeansCommand: the address or member id of who answers
 	Code    int         `json:"code,omitempty"`    // which alert: a reply's number
-	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered
+	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered, or that a receipt is of
+	In      string      `json:"in,omitempty"`      // Slack: the channel in which it was answered
+	Text    string      `json:"text,omitempty"`    // of MeansNothing: a reply that was tried and not understood; empty: nobody waits for an answer
 	Do      string      `json:"do,omitempty"`      // the update: AcknowledgeUpdate, ResolveUpdate, EscalateUpdate, SnoozeUpdate
 }
 

@@ -92,20 +92,13 @@ func (s Silence) Next() SilenceStatus {
 	return SilenceOver
 }
 
-// Events of what plans are made of. Whoever escalates decides anew after each: see ChangesPlans.
+// Events of rules and silences. Whoever relays has the project's alerts decide anew after each.
 const (
-	RulesAppliedEvent    = "rules.applied"
-	SilenceCreatedEvent  = "silence.created"
-	SilenceBegunEvent    = "silence.begun"
-	SilenceOverEvent     = "silence.over"
-	OverrideCreatedEvent = "override.created"
-	OverrideEndedEvent   = "override.ended"
+	RulesAppliedEvent   = "rules.applied"
+	SilenceCreatedEvent = "silence.created"
+	SilenceBegunEvent   = "silence.begun"
+	SilenceOverEvent    = "silence.over"
 )
-
-// ChangesPlans reports whether an event of this kind may change what MakePlan says of the project's alerts.
-func ChangesPlans(kind string) bool {
-	return slices.Contains([]string{RulesAppliedEvent, SilenceCreatedEvent, SilenceBegunEvent, SilenceOverEvent, OverrideCreatedEvent, OverrideEndedEvent}, kind)
-}
 
 // Validate says all that is wrong with a silence that is to be made now.
 func (s Silence) Validate(now time.Time) error {
@@ -132,11 +125,12 @@ func (v View) inhibits(in PlanInput) (why string, ok bool) {
 			continue
 		}
 		mutual := MatchesAll(rule.Source, in.Labels)
-		i := slices.IndexFunc(v.Firing, func(f Firing) bool {
-			return f.Group != in.Alert.Group && MatchesAll(rule.Source, f.Labels) && rule.alike(f.Labels, in.Labels) && !(mutual && MatchesAll(rule.Target, f.Labels))
+		i := slices.IndexFunc(v.Firing, func(k Key) bool {
+			labels := k.LabelSet()
+			return k.Group != in.Alert.Group && MatchesAll(rule.Source, labels) && rule.alike(labels, in.Labels) && !(mutual && MatchesAll(rule.Target, labels))
 		})
 		if i >= 0 {
-			return fmt.Sprintf("inhibited: %s fires", rule.sourceText(v.Firing[i].Labels)), true
+			return fmt.Sprintf("inhibited: %s fires", rule.sourceText(v.Firing[i].LabelSet())), true
 		}
 	}
 	return "", false
