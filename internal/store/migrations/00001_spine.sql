@@ -8,7 +8,6 @@ CREATE TABLE counters (
 );
 
 INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0), ('signals', 0), ('callbacks', 0);
-INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
 INSERT INTO counters (name, value) VALUES ('alerts', 0);
 
 -- platform is empty for the default project until the first platform is applied. suspensions are its reasons, as JSON;
