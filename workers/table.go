@@ -7,6 +7,7 @@ import (
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/workflows"
@@ -34,6 +35,7 @@ func flows() []flow {
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
+		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
 	}
 }
 
@@ -50,11 +52,12 @@ type FlowActivities struct {
 	Gateways  *activities.Gateways
 	Operators *activities.Operators
 	Flows     *activities.Flows
+	Callbacks *activities.Callbacks
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows, f.Callbacks}
 }
 
 // BuildActivities make images.

@@ -6,6 +6,7 @@ import "github.com/m3o/platform/activities"
 var (
 	accounts    *activities.Accounts
 	builds      *activities.Builds
+	callbacks   *activities.Callbacks
 	clusters    *activities.Clusters
 	flows       *activities.Flows
 	gateways    *activities.Gateways

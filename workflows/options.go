@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/queue"
 )
 
 // quickly is for a read or write of our own store, which inStore could not make at once. The database may be away, or the whole
@@ -155,5 +156,14 @@ func ordering(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Second, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
+	})
+}
+
+// reading is for what a provider called back with, and for the answer to it, on the queue that holds the channels' credentials: seconds. A
+// reply that has no effect within an hour has none at all: a person who replied has done something else by then.
+func reading(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
+		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: time.Hour,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 	})
 }
