@@ -37,6 +37,7 @@ func flows() []flow {
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
+		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
 	}
 }
 
@@ -55,11 +56,12 @@ type FlowActivities struct {
 	Operators *activities.Operators
 	Flows     *activities.Flows
 	Alerts    *activities.Alerts
+	Callbacks *activities.Callbacks
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Callbacks}
 }
 
 // BuildActivities make images.
