@@ -39,6 +39,10 @@ type API struct {
 	ProjectCommands ProjectCommands
 	AlertRules      AlertRules
 	Silences        Silences
+	OnCall          OnCall
+	Contacts        Contacts
+	NotifyRules     NotifyRules
+	ContactCommands ContactCommands
 	Tickets         Tickets
 	Blobs           blob.Store
 	CheckImage      func(project, reference string) error // why a project may not run an image that exists
@@ -82,6 +86,8 @@ func (a *API) Handler() http.Handler {
 	a.registerMembers()
 	a.registerAlerting()
 	a.registerSilences()
+	a.registerOnCall()
+	a.registerContacts()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
 	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))

@@ -63,6 +63,8 @@ var topics = []struct {
 	{"projects", "Projects, who has a role in them, and their service accounts.", []string{"/v1/projects"}},
 	{"users", "People, their invitations, their tokens and their roles on the platform.", []string{"/v1/users"}},
 	{"caller", "Who calls: logging in and out, and the caller's own tokens.", []string{"/v1/whoami", "/v1/login", "/v1/logout", "/v1/tokens"}},
+	{"on-call", "Who is on call when: schedules, their shifts and overrides, and gaps ahead.", []string{"/v1/oncall", "/v1/schedules", "/v1/overrides"}},
+	{"contacts", "How the caller is reached: contacts, which a code verifies, and in which order they are used.", []string{"/v1/contacts"}},
 	{"history", "What happened, and who changed what.", []string{"/v1/events", "/v1/audit"}},
 	{"browser", "What browsers call: the login page and the Temporal UI's codec.", []string{"/login", "/v1/codec"}},
 	{"process", "Health, metrics and the description of this API.", []string{"/healthz", "/readyz", "/metrics", "/v1/openapi.json"}},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/event"
@@ -131,7 +132,7 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
-		AlertRules: db, Silences: db,
+		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: s.commands,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
@@ -359,6 +360,10 @@ func (c *commands) RemoveProject(ctx context.Context, id string, in account.Remo
 		return account.Project{}, err
 	}
 	return c.store.BeginRemoval(ctx, in)
+}
+
+func (c *commands) VerifyContact(_ context.Context, in alert.VerifyInput) error {
+	return c.note("VerifyContact", in.Contact, alert.VerifyID(in.Contact, in.N))
 }
 
 func (c *commands) Removal(context.Context, string) (account.Removal, error) {

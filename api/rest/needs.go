@@ -7,6 +7,7 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/oncall"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -72,6 +73,35 @@ type Silences interface {
 	SilencePage(ctx context.Context, project string, f store.SilenceFilter, p store.Page) ([]alert.Silence, string, error)
 	CreateSilence(ctx context.Context, s alert.Silence) (alert.Silence, error)
 	EndSilence(ctx context.Context, project, id, by string) (alert.Silence, error)
+}
+
+// OnCall are overrides, and how the people are reached whom schedules put on call.
+type OnCall interface {
+	Overrides(ctx context.Context, project string, from, to time.Time) ([]oncall.Override, error)
+	CreateOverride(ctx context.Context, o oncall.Override) (oncall.Override, error)
+	EndOverride(ctx context.Context, project, id, by string) (oncall.Override, error)
+	Unreachable(ctx context.Context, project string, names []string) (map[string]string, error)
+	ContactsIn(ctx context.Context, project string, names []string) (map[string][]alert.Contact, error)
+}
+
+// Contacts are those of one person.
+type Contacts interface {
+	Contacts(ctx context.Context, person string) ([]alert.Contact, error)
+	CreateContact(ctx context.Context, person string, channel alert.Channel, address string) (alert.Contact, error)
+	RemoveContact(ctx context.Context, person, id string) error
+	BeginCode(ctx context.Context, person, id string) (n int64, err error)
+	VerifyContact(ctx context.Context, person, id, code string) (alert.Contact, error)
+}
+
+// NotifyRules are how people want to be paged.
+type NotifyRules interface {
+	NotifyRules(ctx context.Context, person string) (map[alert.Urgency][]alert.Notify, error)
+	SetNotifyRules(ctx context.Context, person string, by map[alert.Urgency][]alert.Notify) error
+}
+
+// ContactCommands start the workflows that send codes.
+type ContactCommands interface {
+	VerifyContact(ctx context.Context, in alert.VerifyInput) error
 }
 
 // Users are the people.
