@@ -89,6 +89,8 @@ func FromEvent(e event.Event) (Signal, bool) {
 	case noun == "release": // project/service/number: one key for all releases of a service
 		key = e.Subject[:max(0, strings.LastIndex(e.Subject, "/"))]
 		s.Service = last(key)
+	case noun == "page": // of a channel
+		noun = "pages by"
 	case noun == "token" && e.Project == "" && m.action == Trigger:
 		s.Severity = Info
 	}
