@@ -37,6 +37,9 @@ type API struct {
 	ServiceCommands ServiceCommands
 	Attendance      Attendance // nil: nothing is said of it
 	ProjectCommands ProjectCommands
+	Alerts          Alerts
+	AlertCommands   AlertCommands
+	Drills          Drills
 	AlertRules      AlertRules
 	Silences        Silences
 	OnCall          OnCall
@@ -84,6 +87,7 @@ func (a *API) Handler() http.Handler {
 	a.registerUsers()
 	a.registerProjects()
 	a.registerMembers()
+	a.registerAlerts()
 	a.registerAlerting()
 	a.registerSilences()
 	a.registerOnCall()

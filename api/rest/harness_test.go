@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -133,6 +134,7 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
 		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: s.commands,
+		Alerts: db, AlertCommands: s.commands, Drills: db,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
@@ -372,4 +374,12 @@ func (c *commands) Removal(context.Context, string) (account.Removal, error) {
 
 func (c *commands) ServiceProgress(_ context.Context, key release.Key) (release.Progress, error) {
 	return release.Progress{}, fault.New(fault.NotFound, "nothing of that name is running")
+}
+
+func (c *commands) CommandAlert(_ context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error) {
+	a, err := c.store.Alert(context.Background(), project, in.Number)
+	if err != nil {
+		return a, err
+	}
+	return a, c.note(update, fmt.Sprintf("alert %d of %s by %s for %s to %d: %s", in.Number, group, in.By, in.For, in.To, in.Comment), id)
 }

@@ -60,6 +60,24 @@ type Identity interface {
 	ServiceAccounts
 }
 
+// Alerts reads the read model of alerts and their pages.
+type Alerts interface {
+	Alerts(ctx context.Context, project string, f alert.Filter, page store.Page) ([]alert.Alert, string, error)
+	Alert(ctx context.Context, project string, number int64) (alert.Alert, error)
+	AlertLog(ctx context.Context, project string, number int64) ([]alert.Entry, error)
+	PagesOf(ctx context.Context, project string, number int64) ([]alert.PageRow, error)
+}
+
+// AlertCommands commands the workflows of alerts.
+type AlertCommands interface {
+	CommandAlert(ctx context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error)
+}
+
+// Drills takes the signals of drills.
+type Drills interface {
+	AppendSignals(ctx context.Context, signals []alert.Signal) ([]int64, error)
+}
+
 // AlertRules are how projects' alerts reach people.
 type AlertRules interface {
 	Rules(ctx context.Context, project string) (alert.Rules, error)
