@@ -36,6 +36,7 @@ func flows() []flow {
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
 	}
 }
 
@@ -50,6 +51,7 @@ type FlowActivities struct {
 	Releases  *activities.Releases
 	Projects  *activities.Projects
 	Gateways  *activities.Gateways
+	Contacts  *activities.Contacts
 	Operators *activities.Operators
 	Flows     *activities.Flows
 	Callbacks *activities.Callbacks
@@ -57,7 +59,7 @@ type FlowActivities struct {
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows, f.Callbacks}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Callbacks}
 }
 
 // BuildActivities make images.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -56,6 +57,21 @@ type Identity interface {
 	Roles
 	Projects
 	ServiceAccounts
+}
+
+// AlertRules are how projects' alerts reach people.
+type AlertRules interface {
+	Rules(ctx context.Context, project string) (alert.Rules, error)
+	ApplyRules(ctx context.Context, r alert.Rules, by string) (alert.Rules, error)
+	ActiveUsers(ctx context.Context, names []string) (map[string]bool, error)
+	AlertView(ctx context.Context, r alert.Rules, from, to time.Time) (alert.View, error)
+}
+
+// Silences are those of projects, and their maintenance windows.
+type Silences interface {
+	SilencePage(ctx context.Context, project string, f store.SilenceFilter, p store.Page) ([]alert.Silence, string, error)
+	CreateSilence(ctx context.Context, s alert.Silence) (alert.Silence, error)
+	EndSilence(ctx context.Context, project, id, by string) (alert.Silence, error)
 }
 
 // Users are the people.
@@ -150,4 +166,21 @@ type ServiceCommands interface {
 // Tickets signs permits that gateways check.
 type Tickets interface {
 	Sign(g ticket.Grant) (string, error)
+}
+
+// Callbacks keeps what providers call back with, until it is verified and has its effect.
+type Callbacks interface {
+	AppendCallback(ctx context.Context, c alert.Callback, digest []byte) (fresh bool, err error)
+	ReportForged(ctx context.Context, c alert.Channel, seq int64, why string) error
+}
+
+// LinkAlerts is what the page of a link in a mail shows: the alert, and whose link it is.
+type LinkAlerts interface {
+	Alert(ctx context.Context, project string, number int64) (alert.Alert, error)
+	Rights(ctx context.Context, person string) (account.Principal, error)
+}
+
+// LinkCommands does what a link in a mail permits.
+type LinkCommands interface {
+	CommandAlert(ctx context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error)
 }

@@ -113,7 +113,7 @@ var layers = map[string][]string{
 	"internal/gateway":         {"internal/fault", "internal/diagnosis", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/alert", "internal/oncall", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/gatecall":        {"internal/fault", "internal/region"},
-	"internal/checks":          {"internal/control", "internal/event", "internal/lease", "internal/queue", "internal/region", "internal/store"},
+	"internal/checks":          {"internal/alert", "internal/control", "internal/event", "internal/lease", "internal/queue", "internal/region", "internal/store"},
 	"internal/watch":           {"internal/fault", "internal/lease", "internal/gatecall", "internal/region", "internal/release", "internal/store", "internal/ticket"},
 	"internal/control":         {"internal/fault", "internal/alert", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
 	"internal/client":          {"internal/fault", "internal/alert", "internal/oncall", "internal/region", "internal/release", "internal/account", "internal/event"},

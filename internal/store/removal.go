@@ -102,6 +102,7 @@ func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 			(*rulesRow)(nil),
 			(*silenceRow)(nil),
 			(*overrideRow)(nil),
+			(*signalRow)(nil), (*keyRow)(nil), (*groupRow)(nil), (*integrationRow)(nil), (*heartbeatRow)(nil),
 		} {
 			if _, err := tx.NewDelete().Model(model).Where("project = ?", name).Exec(ctx); err != nil {
 				return err
