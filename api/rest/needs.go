@@ -215,3 +215,20 @@ type ServiceCommands interface {
 type Tickets interface {
 	Sign(g ticket.Grant) (string, error)
 }
+
+// Callbacks keeps what providers call back with, until it is verified and has its effect.
+type Callbacks interface {
+	AppendCallback(ctx context.Context, c alert.Callback, digest []byte) (fresh bool, err error)
+	ReportForged(ctx context.Context, c alert.Channel, seq int64, why string) error
+}
+
+// LinkAlerts is what the page of a link in a mail shows: the alert, and whose link it is.
+type LinkAlerts interface {
+	Alert(ctx context.Context, project string, number int64) (alert.Alert, error)
+	Rights(ctx context.Context, person string) (account.Principal, error)
+}
+
+// LinkCommands does what a link in a mail permits.
+type LinkCommands interface {
+	CommandAlert(ctx context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error)
+}

@@ -32,13 +32,18 @@ const ForgedEvent = "callback.forged"
 // forgedEvery is how often it is told: strangers may send any number.
 const forgedEvery = time.Minute
 
-// ReportForged tells the platform's watchers that a callback was forged: at most once a minute for each channel, whoever sends how many.
+// ReportForged tells the platform's watchers that a callback was forged, and its number where it was kept: at most once a minute for each
+// channel, whoever sends how many.
 func (s *Store) ReportForged(ctx context.Context, c alert.Channel, seq int64, why string) error {
+	message := "it had no effect: " + why
+	if seq > 0 {
+		message = fmt.Sprintf("callback %d had no effect: %s", seq, why)
+	}
 	return s.transact(ctx, "report a forged callback", func(ctx context.Context, tx bun.Tx) error {
 		told, err := tx.NewSelect().Model((*eventRow)(nil)).Where("kind = ? AND subject = ? AND time > ?", ForgedEvent, string(c), s.now().Add(-forgedEvery)).Exists(ctx)
 		if err != nil || told {
 			return err
 		}
-		return s.tell(ctx, tx, event.Event{Kind: ForgedEvent, Subject: string(c), Message: fmt.Sprintf("callback %d had no effect: %s", seq, why)})
+		return s.tell(ctx, tx, event.Event{Kind: ForgedEvent, Subject: string(c), Message: message})
 	})
 }
