@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/m3o/platform/internal/sandbox/slack"
 	"github.com/m3o/platform/internal/sandbox/smtp"
 	"github.com/m3o/platform/internal/sandbox/twilio"
 )
@@ -131,4 +132,20 @@ func smtpEnvironment(of account) (map[string]string, error) {
 	credentials, err := credentialsIn[smtp.Credentials](of.credentials)
 	return map[string]string{"SMTP_SERVER": strings.TrimPrefix(of.url, "smtp://"), "SMTP_USERNAME": credentials.Username, "SMTP_PASSWORD": credentials.Password,
 		"SSL_CERT_FILE": AuthorityFile(of.dir)}, err
+}
+
+func openSlack(env environment) (Provider, error) {
+	credentials, err := kept(env.credentials, slack.NewCredentials)
+	if err == nil {
+		err = keepSecrets(env.config.Dir, map[string]string{"slack.token": credentials.BotToken, "slack.secret": credentials.SigningSecret})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slack.New(slack.Config{World: env.world, Credentials: credentials, URL: env.url, RequestURL: env.hook(slackInteractions), Logger: env.config.Logger})
+}
+
+func slackEnvironment(of account) (map[string]string, error) {
+	credentials, err := credentialsIn[slack.Credentials](of.credentials)
+	return map[string]string{"SLACK_BOT_TOKEN": credentials.BotToken, "SLACK_SIGNING_SECRET": credentials.SigningSecret, "SLACK_API_URL": of.url + "/api/"}, err
 }
