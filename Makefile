@@ -15,7 +15,7 @@ STAMP   := gitVersion=$(KUBE) gitMajor=1 gitMinor=37 gitTreeState=clean
 KUBELINK := -ldflags '-s -w $(foreach p,k8s.io/component-base/version k8s.io/client-go/pkg/version,$(foreach s,$(STAMP),-X $(p).$(s)))'
 
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Each part of the platform is built by a go command whose progress is shown. What is compiled stays in Go's build cache.
 WORKSHOP := bin/workshop
@@ -55,6 +55,9 @@ test: build ## Run every test that needs nothing installed but Go and git
 test-postgres: ## Run the store's tests on a PostgreSQL that they start themselves
 	$(TEST) -count=1 -tags postgres ./internal/store
 
+test-alertmanager: ## Have Prometheus' Alertmanager send to the platform (Debian: prometheus-alertmanager; .ci/run unpacks it)
+	$(TEST) $(EMBED),alertmanager -count=1 -timeout 10m -v -run TestAlertmanager ./starter
+
 # The race detector compiles everything once more, so in CI it runs on packages whose tests link neither Temporal's server nor Kubernetes nor a
 # cloud's SDK, and not on internal/build, cri and network, whose tests wait for compilers and whole pods, nor on internal/region and archtest,
 # whose long tests read large files in one goroutine. `make nightly` runs it on the rest.
@@ -86,7 +89,7 @@ VET     := go vet -vettool=$(CURDIR)/bin/vet
 lint: ## Vet, staticcheck, workflowcheck, formatting
 	@unformatted=$$(gofmt -l activities api deploy internal starter workers workflows) && test -z "$$unformatted" || { echo "run gofmt on: $$unformatted"; exit 1; }
 	cd internal/tools && go build -ldflags "-X main.program=$$(go tool -n vet) -X main.rules=$$(cksum < vet/main.go | cut -d' ' -f1)" -o $(CURDIR)/bin/vet ./vet
-	$(VET) $(EMBED),bench,chaos,clients,contract,record ./...
+	$(VET) $(EMBED),alertmanager,bench,chaos,clients,contract,record ./...
 	$(VET) -tags postgres ./internal/store
 	cd internal/tools && go vet ./vet && go test ./vet
 	cd internal/kube && $(VET) ./...
@@ -122,14 +125,20 @@ chaos-clouds: build ## Kill clouds' workers while regions are made and taken dow
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run 'TestCloudsSurvive$$' ./starter -kills $(or $(N),200)
 	test "$(REAL)" = 0 || $(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestRealCloudsSurvive ./internal/dev/spine -kills $(or $(REAL),20)
 
-nightly: test-race-rest ## What is too long for every change: the rest of the race detector, 400 kills, the benchmarks
+# Alertmanager is killed as often beside it, and what it lost and doubled printed.
+chaos-alerts: ## Kill API, workers, Temporal and sandbox while alerts come in: make chaos-alerts KILLS=200
+	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run 'TestAlertsSurvive$$' ./starter -kills $(or $(KILLS),200)
+
+nightly: test-race-rest ## What is too long for every change: the rest of the race detector, 600 kills, the benchmarks
 	$(MAKE) chaos-spine N=200
 	$(MAKE) chaos-clouds N=200
+	$(MAKE) chaos-alerts KILLS=200
 	$(MAKE) bench
 
-bench: ## Measure all that bench-spine and bench-clouds do, and print tables
+bench: ## Measure all that bench-spine, bench-clouds and bench-alerts do, and print tables
 	$(MAKE) bench-spine FLAGS=
 	$(MAKE) bench-clouds FLAGS=
+	$(MAKE) bench-alerts FLAGS=
 
 bench-spine: build ## Measure the platform over real clusters: make bench-spine FLAGS=-figures=deploy
 	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestFigures ./internal/dev/spine $(FLAGS)
@@ -137,8 +146,11 @@ bench-spine: build ## Measure the platform over real clusters: make bench-spine 
 bench-clouds: ## Measure regions on all clouds over simulated clusters: make bench-clouds FLAGS=-clouds=reconcile
 	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestCloudFigures ./starter $(FLAGS)
 
+bench-alerts: ## Measure alerting, against Alertmanager in the same run: make bench-alerts FLAGS=-alerts=ingest,pages,storm,memory
+	$(TEST) $(EMBED),bench -count=1 -timeout 2h -v -run TestAlertFigures ./starter $(FLAGS)
+
 clean: ## Remove what build made
 	rm -rf bin
 
-.PHONY: help build machine run test test-postgres test-race test-race-rest nightly contract clients lint lint-openapi vulnerabilities check record chaos-spine chaos-clouds bench bench-spine bench-clouds clean
+.PHONY: help build machine run test test-postgres test-alertmanager test-race test-race-rest nightly contract clients lint lint-openapi vulnerabilities check record chaos-spine chaos-clouds chaos-alerts bench bench-spine bench-clouds bench-alerts clean
 .DEFAULT_GOAL := help

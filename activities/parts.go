@@ -16,9 +16,15 @@ import (
 	"github.com/m3o/platform/internal/region"
 )
 
-// Parts works on what the platform itself runs in a region's cluster.
+// Limits tells how much of an account's limits is left.
+type Limits interface {
+	Preflight(ctx context.Context, want region.Spec, have *region.Spec) (region.Preflight, error)
+}
+
+// Parts works on what the platform itself runs in a region's cluster. Account, if there is one, is asked about its limits at inspections.
 type Parts struct {
 	Connections *Connections
+	Account     Limits
 	Wanted      cluster.Parts // images and the gateway's settings, the same for every region
 	Poll        time.Duration
 }
@@ -104,12 +110,16 @@ func (a *Parts) state(ctx context.Context, spec region.Spec) (state cluster.Stat
 const InspectionLimit = 15 * time.Second
 
 // InspectParts looks at a region without changing it: what is not ready, and what drifted from what was applied. What cannot be
-// looked at, or not in time, is a problem of the region, not a failure to look.
+// looked at, or not in time, is a problem of the region, not a failure to look. How much is left of the account's limits is asked meanwhile;
+// an account that does not say so is no problem of the region.
 func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Inspection, error) {
 	defer beat(ctx, "the answers of the cluster")()
 	limited, end := context.WithTimeout(ctx, InspectionLimit)
 	defer end()
+	draws := make(chan []region.Draw, 1)
+	go func() { draws <- a.draws(limited, spec) }()
 	found, err := a.inspect(limited, spec)
+	found.Draws = <-draws
 	if ctx.Err() != nil { // the worker ends: another looks
 		return region.Inspection{}, fail(fmt.Errorf("inspect %s: %w", spec.Key(), ctx.Err()))
 	}
@@ -121,6 +131,18 @@ func (a *Parts) InspectParts(ctx context.Context, spec region.Spec) (region.Insp
 		found.Healthy, found.Problems = false, append(found.Problems, problem)
 	}
 	return found, nil
+}
+
+// draws asks how much is left of the account's limits, for a region that stays as it is.
+func (a *Parts) draws(ctx context.Context, spec region.Spec) []region.Draw {
+	if a.Account == nil {
+		return nil
+	}
+	answer, err := a.Account.Preflight(ctx, spec, &spec)
+	if err != nil {
+		return nil // its credentials and its API are looked at by what needs them
+	}
+	return answer.Draws
 }
 
 // inspect returns what was found until something failed, too.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/m3o/platform/internal/cloud"
 	"github.com/m3o/platform/internal/cluster"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -30,10 +31,11 @@ const kubeBinary = "../bin/m3o-kube"
 type access struct {
 	cloud.Clusters
 	kubeconfig []byte
+	err        error
 }
 
 func (a access) Access(context.Context, region.ClusterSpec) (cloud.Access, error) {
-	return cloud.Access{Kubeconfig: a.kubeconfig}, nil
+	return cloud.Access{Kubeconfig: a.kubeconfig}, a.err
 }
 
 // controlPlane runs an API server with its controllers until the test ends, and returns its kubeconfig.
@@ -117,6 +119,48 @@ func TestAClusterIsVerifiedAndInspected(t *testing.T) {
 	do(parts.InspectParts, &found, allowed)
 	if found.Healthy || len(found.Problems) != 1 {
 		t.Errorf("of a cluster that could not be compared it found %+v", found)
+	}
+}
+
+// droplets answers for a cloud account: how many of ten droplets are left, or why it does not say.
+type droplets struct {
+	left int
+	err  error
+	have *region.Spec
+}
+
+func (a *droplets) Preflight(_ context.Context, _ region.Spec, have *region.Spec) (region.Preflight, error) {
+	a.have = have
+	return region.Preflight{Draws: []region.Draw{{Pool: "droplets", Left: a.left, Limit: 10}}}, a.err
+}
+
+// A region that stays as it is needs nothing more of its account: what is asked is how much is left. The account's refusal is no problem of
+// the region's.
+func TestAnInspectionAsksWhatIsLeftOfTheAccountsLimits(t *testing.T) {
+	spec := region.Spec{Platform: "micro", Name: "lon1", Provider: region.DigitalOcean, Location: "lon1"}
+	of := &droplets{left: 2}
+	parts := &Parts{Connections: &Connections{Cloud: access{err: fault.New(fault.Unavailable, "no cluster")}}, Account: of}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(parts)
+	inspect := func() (found region.Inspection) {
+		t.Helper()
+		value, err := env.ExecuteActivity(parts.InspectParts, spec)
+		if err == nil {
+			err = value.Get(&found)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	found := inspect()
+	if len(found.Draws) != 1 || found.Draws[0].Left != 2 || of.have == nil || of.have.Key() != spec.Key() {
+		t.Errorf("found %+v, asked for what differs from %+v", found.Draws, of.have)
+	}
+	of.err = fault.New(fault.Denied, "the token may not read the account")
+	if found := inspect(); found.Draws != nil || len(found.Problems) != 1 || strings.Contains(found.Problems[0], "token") {
+		t.Errorf("found %+v", found)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
-var cloudKills = flag.Int("kills", 200, "how often a worker is killed")
+var kills = flag.Int("kills", 200, "how often a process is killed")
 
 // maxCycles bounds how often the regions are made and taken down.
 const maxCycles = 20
@@ -34,13 +34,13 @@ func TestCloudsSurvive(t *testing.T) {
 		c.victims = append(c.victims, "worker-"+queue.Cloud(p))
 	}
 	c.victims = append(c.victims, "worker-"+queue.Flows)
-	cycles, began := min(maxCycles, 1+*cloudKills/(8*len(c.victims))), time.Now()
-	each := 1 + *cloudKills/(2*cycles*len(c.victims))
-	for c.cycles < maxCycles && (c.cycles == 0 || c.killed() < *cloudKills) && !t.Failed() {
+	cycles, began := min(maxCycles, 1+*kills/(8*len(c.victims))), time.Now()
+	each := 1 + *kills/(2*cycles*len(c.victims))
+	for c.cycles < maxCycles && (c.cycles == 0 || c.killed() < *kills) && !t.Failed() {
 		c.cycle(each)
 	}
-	if c.killed() < *cloudKills {
-		t.Errorf("only %d of %d kills in %d cycles", c.killed(), *cloudKills, c.cycles)
+	if c.killed() < *kills {
+		t.Errorf("only %d of %d kills in %d cycles", c.killed(), *kills, c.cycles)
 	}
 	t.Logf("clouds: %v; kills: n=%d in %d cycles, %s; faults: %v; operations: %d, all completed, %d of them after a cloud had given up; resources: %d created once, %d deleted once, %d left (with 0 failures in %d the rate is below %.3f)",
 		clouds, c.killed(), c.cycles, time.Since(began).Round(time.Second), c.faults, c.operations, c.repeated, c.accounts.Created, c.accounts.Deleted, len(c.accounts.Left()), c.killed(), 3/float64(max(1, c.killed())))
@@ -152,7 +152,7 @@ func (c *chaos) assassins(each int) (end func()) {
 					return
 				case <-time.After(200*time.Millisecond + rand.N(4*time.Second)):
 				}
-				if c.kills.Add(1) > int64(*cloudKills) {
+				if c.kills.Add(1) > int64(*kills) {
 					c.kills.Add(-1)
 					return
 				}

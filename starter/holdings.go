@@ -87,7 +87,7 @@ func (b *base) cloudActivities(provider cloud.Provider) (workers.CloudActivities
 		Networks: &activities.Networks{Cloud: provider, Poll: poll}, Identities: &activities.Identities{Cloud: provider, Poll: poll},
 		Clusters: &activities.Clusters{Cloud: provider, Poll: poll, Limit: patience, Gone: connections.Forget},
 		Accounts: &activities.Accounts{Cloud: provider, Wanted: wanted, Poll: poll}, Kubeconfigs: &activities.Kubeconfigs{Access: connections},
-		Parts:    &activities.Parts{Connections: connections, Poll: look, Wanted: wanted},
+		Parts:    &activities.Parts{Connections: connections, Account: provider, Poll: look, Wanted: wanted},
 		Services: &activities.Services{Connections: connections, Poll: look},
 	}, nil
 }
@@ -182,16 +182,18 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	}
 	flows := control.NewFlows(b.temporal, b.codec.Converters())
 	go b.own(ctx, db, flows)
-	stopped, err := b.watch(ctx, db, permits{signer})
+	watched, err := b.watch(ctx, db, permits{signer})
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
+	checked := b.check(ctx, db)
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
 		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{Caller: &gatecall.Caller{HTTP: outside, Permits: permits{signer}}, Poll: look},
 		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
-	}, func() error { stopped(); return db.Close() }, nil
+		Contacts: &activities.Contacts{Records: db},
+	}, func() error { watched(); checked(); return db.Close() }, nil
 }
 
 // watch looks at the regions' gateways until ctx ends, in turn with the other workers of flows. What it returns waits for its end.

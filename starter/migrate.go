@@ -67,6 +67,9 @@ func (f migrateFlags) migrate(ctx context.Context, s config.Settings) error {
 	if s.TicketKey != "" {
 		f.say("The key that signs tickets is in %s.", s.TicketKey)
 	}
+	if s.LinkKey != "" {
+		f.say("The key that signs links in mails is in %s.", s.LinkKey)
+	}
 	if s.Temporal == "" {
 		if f.current != "" {
 			return misuse("--current: M3O_TEMPORAL must be set")
@@ -153,20 +156,28 @@ func makeKeys(s config.Settings) error {
 			return fmt.Errorf("M3O_PAYLOAD_KEYS: %w", err)
 		}
 	}
+	if err := makeSigningKey("M3O_TICKET_KEY", s.TicketKey, "M3O_TICKET_PUBLIC_KEYS", s.TicketKeys); err != nil {
+		return err
+	}
+	return makeSigningKey("M3O_LINK_KEY", s.LinkKey, "M3O_LINK_PUBLIC_KEYS", s.LinkKeys)
+}
+
+// makeSigningKey makes the key of a setting, and writes its public half to the file of another, as far as they are set.
+func makeSigningKey(variable, path, publicVariable, public string) error {
 	switch {
-	case s.TicketKey == "" && s.TicketKeys == "":
+	case path == "" && public == "":
 		return nil
-	case s.TicketKey == "":
-		return misuse("M3O_TICKET_KEY must be set, too: M3O_TICKET_PUBLIC_KEYS is its public half")
+	case path == "":
+		return misuse("%s must be set, too: %s is its public half", variable, publicVariable)
 	}
-	signer, err := ticket.LoadOrCreate(s.TicketKey)
+	signer, err := ticket.LoadOrCreate(path)
 	if err != nil {
-		return fmt.Errorf("M3O_TICKET_KEY: %w", err)
+		return fmt.Errorf("%s: %w", variable, err)
 	}
-	if s.TicketKeys == "" {
+	if public == "" {
 		return nil
 	}
-	return signer.Publish(s.TicketKeys)
+	return signer.Publish(public)
 }
 
 // admit lets the holder of the token in the file operate the platform; it is made if there is none. The database keeps its

@@ -35,6 +35,8 @@ var queues = []row{
 		atOnce: 1000}, // most of these watch: they must not keep a record from being written
 	{queue: queue.Build, settings: []config.Part{config.Build}, serves: workers.BuildActivities{}, open: openBuild,
 		atOnce: 200}, // wide: the builder itself shares what compiles at once between projects, and turns the rest away until later
+	{queue: queue.Pages, settings: []config.Part{{Name: config.Pages.Name, Own: pagesSettings{}}}, serves: workers.PageActivities{}, open: openPages,
+		atOnce: 200}, // each waits for a provider for seconds at most; what a provider allows is its adapter's to keep to
 	cloudRow(region.AWS, openAWS, func(at dev.SandboxCloud) awsSettings {
 		return awsSettings{URL: at.URL, CredentialsFile: at.Credentials, Hour: at.Hour.String()}
 	}),

@@ -49,11 +49,12 @@ type simulated struct {
 
 // process is one of the platform's, told what `m3o dev --split` tells it and nothing else.
 type process struct {
-	name string
-	args []string
-	env  []string
-	cmd  *exec.Cmd
-	log  string
+	name    string
+	program string // another one than m3o
+	args    []string
+	env     []string
+	cmd     *exec.Cmd
+	log     string
 }
 
 // newSimulated brings up all processes.
@@ -89,8 +90,11 @@ func (p *process) start() error {
 	}
 	defer log.Close()
 	p.cmd = exec.Command(os.Args[0], append([]string{asProcess}, p.args...)...)
+	if p.program != "" {
+		p.cmd = exec.Command(p.program, p.args...)
+	}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return p.cmd.Start()
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/workflows"
@@ -34,6 +35,7 @@ func flows() []flow {
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
+		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
 	}
 }
 
@@ -48,13 +50,14 @@ type FlowActivities struct {
 	Releases  *activities.Releases
 	Projects  *activities.Projects
 	Gateways  *activities.Gateways
+	Contacts  *activities.Contacts
 	Operators *activities.Operators
 	Flows     *activities.Flows
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows}
 }
 
 // BuildActivities make images.
@@ -62,6 +65,12 @@ type BuildActivities struct{ Builds *activities.Builds }
 
 // List names them.
 func (b BuildActivities) List() []any { return []any{b.Builds} }
+
+// PageActivities send messages to people.
+type PageActivities struct{ Pages *activities.Pages }
+
+// List names them.
+func (p PageActivities) List() []any { return []any{p.Pages} }
 
 // CloudActivities work on one cloud's account and clusters, with that cloud's identity.
 type CloudActivities struct {

@@ -5,14 +5,17 @@ import "github.com/m3o/platform/activities"
 // The activities, for their names alone.
 var (
 	accounts    *activities.Accounts
+	alerts      *activities.Alerts
 	builds      *activities.Builds
 	clusters    *activities.Clusters
+	contacts    *activities.Contacts
 	flows       *activities.Flows
 	gateways    *activities.Gateways
 	identities  *activities.Identities
 	kubeconfigs *activities.Kubeconfigs
 	networks    *activities.Networks
 	operators   *activities.Operators
+	pages       *activities.Pages
 	parts       *activities.Parts
 	projects    *activities.Projects
 	regions     *activities.Regions

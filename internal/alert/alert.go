@@ -1,6 +1,9 @@
 package alert
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Status is where an alert is.
 //
@@ -62,7 +65,23 @@ type Alert struct {
 	Until          time.Time `json:"until,omitzero"` // when an acknowledgement or a snooze ends
 	EndedAt        time.Time `json:"ended_at,omitzero"`
 	UpdatedAt      time.Time `json:"updated_at"`
+	Upto           int64     `json:"upto"`    // the last signal that it knows of
 	Version        int64     `json:"version"` // grows with every record; an older one never replaces a newer one
+}
+
+// Filter chooses alerts of a list: of one status, or with Current those that have not ended, and of a service. What is empty chooses all.
+type Filter struct {
+	Status  Status
+	Current bool
+	Service string
+}
+
+// MaxSnooze bounds for how long an alert is snoozed, or acknowledged by a command.
+const MaxSnooze = 30 * 24 * time.Hour
+
+// Ended says of an alert that has ended since when, for whoever wants it to do something.
+func (a Alert) Ended() string {
+	return fmt.Sprintf("alert %d is %s since %s", a.Number, a.Status, a.EndedAt.UTC().Format(time.RFC3339))
 }
 
 // EntryKind says what a line of an alert's log tells.

@@ -104,9 +104,50 @@ type State struct {
 	Alert   Alert              `json:"alert"`
 	Upto    int64              `json:"upto"` // of the last digest
 	Samples []Sample           `json:"samples,omitempty"`
-	Entries int                `json:"entries"`         // of the log, written so far: makes their keys
+	Plan    *Plan              `json:"plan,omitempty"`   // of the step that began last
+	Next    Position           `json:"next"`             // the step that begins at the alert's NextAt
+	Begun   int                `json:"begun,omitempty"`  // steps that began, in all rounds: makes pages' keys
+	Told    int                `json:"told,omitempty"`   // how often those who were paged were told something, likewise
+	Chases  []*Chase           `json:"chases,omitempty"` // who is being paged
+	Course  Course             `json:"course"`
 	Paged   []Told             `json:"paged,omitempty"` // who was paged, by what: to be told how it ends
 	Answers answer.Book[Alert] `json:"answers"`
+
+	ResolveAt time.Time `json:"resolve_at,omitzero"` // no key fires: when that makes it resolved
+	UpdateAt  time.Time `json:"update_at,omitzero"`  // when messages are updated in place
+	UpdatedAt time.Time `json:"updated_at,omitzero"` // when they were last
+}
+
+// Course says how going through a policy came out, since it began with the first step.
+type Course struct {
+	Reached   bool `json:"reached,omitempty"`   // somebody was
+	Exhausted bool `json:"exhausted,omitempty"` // the last step was taken, and nobody has acknowledged
+	Retries   int  `json:"retries,omitempty"`   // courses before this one that reached nobody
+}
+
+// Position is a place in a policy.
+type Position struct {
+	Step  int `json:"step"`  // from 1
+	Round int `json:"round"` // from 1
+}
+
+// Chase is one recipient of a step who is being paged, contact after contact, until one of them was reached and the last one tried.
+type Chase struct {
+	Key       string    `json:"key"` // of its pages
+	Recipient Recipient `json:"recipient"`
+	Tried     int       `json:"tried"` // hops that began, in this attempt at all of them
+	At        time.Time `json:"at"`    // when the next hop, or attempt, begins
+	Sends     []Send    `json:"sends,omitempty"`
+	Attempts  int       `json:"attempts,omitempty"` // at all hops, that failed
+	Failure   string    `json:"failure,omitempty"`  // of the last hop that failed
+}
+
+// Send is one hop of an attempt, and how far its page came: Sending, Sent, Delivered, Failed or Skipped.
+type Send struct {
+	Hop      int       `json:"hop"`
+	State    Delivery  `json:"state"`
+	Receipt  string    `json:"receipt,omitempty"`
+	Deadline time.Time `json:"deadline,omitzero"` // Sent: until when the channel has to confirm that it arrived; zero: it need not
 }
 
 // Told is one contact that a page of the alert went to, with the last receipt.
@@ -140,17 +181,19 @@ type Opening struct {
 	Alert Alert  `json:"alert"` // all but its number
 }
 
-// Opened is its answer. Stale: an alert that has ended knew of these signals already, so nothing begins.
+// Opened is its answer. Stale: an alert that has ended knew of these signals already, so nothing begins. Found is the group's alert that
+// had not ended when its workflow was lost: it goes on, under its number.
 type Opened struct {
-	Number int64 `json:"number"`
-	Stale  bool  `json:"stale,omitempty"`
+	Number int64  `json:"number"`
+	Stale  bool   `json:"stale,omitempty"`
+	Found  *Alert `json:"found,omitempty"`
 }
 
 // PlanInput asks who is to be paged in a step, and whether anybody is.
 type PlanInput struct {
 	Alert  Alert             `json:"alert"`
 	Labels map[string]string `json:"labels"` // of the group and of its worst firing key, see Signal.LabelSet
-	Step   int               `json:"step"`   // from 1
+	Step   int               `json:"step"`   // from 1; 0: nobody is paged yet, when is the first step?
 	Round  int               `json:"round"`
 	At     time.Time         `json:"at"` // the workflow's clock
 }
@@ -191,7 +234,7 @@ type PageRequest struct {
 	Page   Page              `json:"page"`
 	Person string            `json:"person,omitempty"`
 	Labels map[string]string `json:"labels"`
-	Limits Limits            `json:"limits"`
+	At     time.Time         `json:"at"` // the workflow's clock
 }
 
 // PageDecision is its answer. A page whose key and contact went out before is not sent again: Receipt is what came of it.
@@ -221,7 +264,9 @@ type Meaning struct {
 	Receipt *Receipt    `json:"receipt,omitempty"` // of MeansReceipt; its ID tells the page
 	From    string      `json:"from,omitempty"`    // of MeansCommand: the address or member id of who answers
 	Code    int         `json:"code,omitempty"`    // which alert: a reply's number
-	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered
+	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered, or that a receipt is of
+	In      string      `json:"in,omitempty"`      // Slack: the channel in which it was answered
+	Text    string      `json:"text,omitempty"`    // of MeansNothing: a reply that was tried and not understood; empty: nobody waits for an answer
 	Do      string      `json:"do,omitempty"`      // the update: AcknowledgeUpdate, ResolveUpdate, EscalateUpdate, SnoozeUpdate
 }
 

@@ -3,13 +3,24 @@ package alert
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/m3o/platform/internal/fault"
 )
 
 // operators of matchers; the longer ones first.
 var operators = []string{"=~", "!~", "!=", "="}
 
-// ParseMatcher reads a matcher as Matcher.String writes it.
+// labelName is what a label of a matcher or a grouping may be called.
+var labelName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]{0,255}$`)
+
+// maxExpression bounds a matcher's value.
+const maxExpression = 512
+
+// ParseMatcher reads a matcher as Matcher.String writes it. A value may stand in double quotes, which are no part of it; nothing in them
+// is escaped.
 func ParseMatcher(text string) (Matcher, error) {
 	at := strings.IndexAny(text, "=!")
 	if at < 0 {
@@ -20,16 +31,42 @@ func ParseMatcher(text string) (Matcher, error) {
 		if !found {
 			continue
 		}
-		m := Matcher{Name: strings.TrimSpace(text[:at]), Op: op, Value: strings.Trim(strings.TrimSpace(value), `"`)}
-		if m.Name == "" {
-			return Matcher{}, fmt.Errorf("%.80q names no label", text)
-		}
-		if _, err := m.expression(); err != nil {
-			return Matcher{}, fmt.Errorf("%.80q: %w", text, err)
-		}
-		return m, nil
+		m := Matcher{Name: strings.TrimSpace(text[:at]), Op: op, Value: unquoted(strings.TrimSpace(value))}
+		return m, m.problem()
 	}
 	return Matcher{}, fmt.Errorf("%.80q is no matcher such as severity=critical", text)
+}
+
+func unquoted(value string) string {
+	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+		return value[1 : n-1]
+	}
+	return value
+}
+
+// problem says what is wrong with a matcher.
+func (m Matcher) problem() error {
+	if !labelName.MatchString(m.Name) {
+		return fmt.Errorf("%.80q is no name of a label: letters, digits and _ . / - are, beginning with a letter or _", m.Name)
+	}
+	if !slices.Contains(operators, m.Op) {
+		return fmt.Errorf("%.10q is none of the operators = != =~ !~", m.Op)
+	}
+	if len(m.Value) > maxExpression {
+		return fmt.Errorf("the value has %d bytes; at most %d are allowed", len(m.Value), maxExpression)
+	}
+	if !utf8.ValidString(m.Value) || strings.ContainsRune(m.Value, 0) {
+		return fmt.Errorf("the value %.80q is not text", m.Value)
+	}
+	if _, err := m.expression(); err != nil {
+		return fmt.Errorf("%.80q: %w", m.String(), err)
+	}
+	return nil
+}
+
+func (m Matcher) check(c *fault.Checker, field string) {
+	err := m.problem()
+	c.Check(err == nil, field, "%v", err)
 }
 
 func (m Matcher) expression() (*regexp.Regexp, error) {
@@ -39,7 +76,14 @@ func (m Matcher) expression() (*regexp.Regexp, error) {
 	return regexp.Compile("^(?:" + m.Value + ")$")
 }
 
-func (m Matcher) String() string { return m.Name + m.Op + m.Value }
+// String writes the matcher as ParseMatcher reads it: with quotes around a value that would be read as another one without them.
+func (m Matcher) String() string {
+	value := m.Value
+	if strings.TrimSpace(value) != value || unquoted(value) != value || m.Op == "=" && strings.HasPrefix(value, "~") {
+		value = `"` + value + `"`
+	}
+	return m.Name + m.Op + value
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (m Matcher) MarshalText() ([]byte, error) { return []byte(m.String()), nil }

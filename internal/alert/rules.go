@@ -79,18 +79,39 @@ type Matcher struct {
 	Name, Op, Value string
 }
 
+// SilenceStatus is where a silence is.
+//
+//	state    event                                    next state
+//	-        made, to begin later                     ahead
+//	-        made, to begin now                       active
+//	ahead    its beginning                            active
+//	active   its author is told that it ends soon     ending
+//	ending   its end                                  over
+//	any      ended by a person                        over
+type SilenceStatus string
+
+// The statuses of a silence.
+const (
+	SilenceAhead  SilenceStatus = "ahead"
+	SilenceActive SilenceStatus = "active"
+	SilenceEnding SilenceStatus = "ending"
+	SilenceOver   SilenceStatus = "over"
+)
+
 // Silence stops alerts that match from paging between Begins and Ends. A maintenance window is a silence with Maintenance set: made ahead
 // of time, it also holds what is being escalated already.
 type Silence struct {
-	ID          string    `json:"id"`
-	Project     string    `json:"project"`
-	Match       []Matcher `json:"match"`
-	Maintenance bool      `json:"maintenance,omitempty"`
-	Comment     string    `json:"comment"`
-	By          string    `json:"by"`
-	Begins      time.Time `json:"begins"`
-	Ends        time.Time `json:"ends"`
-	CreatedAt   time.Time `json:"created_at"`
+	ID          string        `json:"id"`
+	Project     string        `json:"project"`
+	Match       []Matcher     `json:"match"`
+	Maintenance bool          `json:"maintenance,omitempty"`
+	Comment     string        `json:"comment"`
+	By          string        `json:"by"`
+	Status      SilenceStatus `json:"status"`
+	Begins      time.Time     `json:"begins"`
+	Ends        time.Time     `json:"ends"`
+	CreatedAt   time.Time     `json:"created_at"`
+	EndedBy     string        `json:"ended_by,omitempty"` // who ended it before its time
 }
 
 // Override puts a person in the place of whoever a schedule has, for a time.

@@ -7,7 +7,7 @@ import (
 )
 
 // parts are what settings may be for.
-var parts = []Part{Everything, API, Worker, Migrate, Flows, Build, Cloud}
+var parts = []Part{Everything, API, Worker, Migrate, Flows, Build, Cloud, Pages}
 
 // cloudTest is the part of one provider, with settings of its own.
 type cloudTest struct {

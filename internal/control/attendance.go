@@ -50,9 +50,9 @@ type sign struct {
 	within time.Duration
 }
 
-// NewAttendance is the attendance at the clouds' queues and at the builds' in a namespace; "" is Namespace.
+// NewAttendance is the attendance at the queues of the clouds, the builds and the pages in a namespace; "" is Namespace.
 func NewAttendance(c client.Client, namespace string) *Attendance {
-	a := &Attendance{temporal: c, namespace: cmp.Or(namespace, Namespace), queues: []string{queue.Build}, told: map[string]time.Time{}, heard: map[string]sign{}}
+	a := &Attendance{temporal: c, namespace: cmp.Or(namespace, Namespace), queues: []string{queue.Build, queue.Pages}, told: map[string]time.Time{}, heard: map[string]sign{}}
 	for _, p := range region.Providers() {
 		a.queues = append(a.queues, queue.Cloud(p))
 	}

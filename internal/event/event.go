@@ -13,6 +13,7 @@ type Event struct {
 	Project string    `json:"project,omitempty"` // empty for the platform's own
 	Kind    string    `json:"kind"`              // "region.ready", "release.failed": noun and status
 	Subject string    `json:"subject"`           // "micro/lon1", "default/hello/3"
+	Region  string    `json:"region,omitempty"`  // "micro/lon1": where, of what happened to a service in one region
 	Message string    `json:"message,omitempty"`
 }
 

@@ -20,7 +20,8 @@ type Layer struct {
 	Only     []Hours  `json:"only,omitempty"`  // when it has somebody; empty: always
 }
 
-// Rotation is the unit of turns. Days and weeks are the clock's of the zone: a turn that begins at 09:00 does so in summer and winter.
+// Rotation is the unit of turns. Hours, days and weeks are the clock's of the zone: a turn that begins at 09:00 does so in summer and
+// winter.
 type Rotation string
 
 // The rotations.
@@ -30,14 +31,15 @@ const (
 	Weekly Rotation = "weekly"
 )
 
-// Hours are hours of the day on days of the week, on the schedule's clock. To before From ends on the next day.
+// Hours are hours of the day on days of the week, on the schedule's clock. To that is not after From is on the next day: 00:00 to 00:00
+// is the whole day. Days are those on which the hours begin.
 type Hours struct {
 	Days []string `json:"days,omitempty"` // mon, tue, …; empty: every day
 	From string   `json:"from"`           // 09:00
 	To   string   `json:"to"`             // 17:00
 }
 
-// Override puts a person in the place of whoever a schedule has, from Begins until Ends.
+// Override puts a person in the place of whoever a schedule has, from Begins until Ends. Of two that overlap, the newer one holds.
 type Override struct {
 	ID        string    `json:"id"`
 	Project   string    `json:"project"`
@@ -49,7 +51,7 @@ type Override struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Shift is who is on call from Begins until Ends; Person is empty in a gap.
+// Shift is who is on call from Begins until Ends; Person is empty in a gap. Layer is the name of the layer whose turn it is.
 type Shift struct {
 	Person   string    `json:"person,omitempty"`
 	Layer    string    `json:"layer,omitempty"`
@@ -61,8 +63,8 @@ type Shift struct {
 // Gap is a time ahead in which a page would reach nobody.
 type Gap struct {
 	Schedule string    `json:"schedule"`
-	Person   string    `json:"person,omitempty"` // who is on call then, and cannot be reached; empty: nobody is
+	Person   string    `json:"person,omitempty" doc:"Who is on call then, and cannot be reached; left out when nobody is."`
 	Why      string    `json:"why"`
 	Begins   time.Time `json:"begins"`
-	Ends     time.Time `json:"ends"`
+	Ends     time.Time `json:"ends,omitzero" doc:"Left out when it lasts for weeks, if not for ever."`
 }

@@ -64,11 +64,13 @@ type Preflight struct {
 }
 
 // Draw is what a region takes out of one of its account's limits. Pool names the limit in the provider's words ("droplets",
-// "vCPUs of the family standardDSv5 in westeurope"); Adds is how many more of it the region needs, Left how many there are.
+// "vCPUs of the family standardDSv5 in westeurope"); Adds is how many more of it the region needs, Left how many there are of all that the
+// account may have, Limit.
 type Draw struct {
-	Pool string `json:"pool"`
-	Adds int    `json:"adds"`
-	Left int    `json:"left"`
+	Pool  string `json:"pool"`
+	Adds  int    `json:"adds"`
+	Left  int    `json:"left"`
+	Limit int    `json:"limit,omitempty"`
 }
 
 // Judge takes over what the clouds say of a plan's steps, one answer a step. Each was asked of its region alone: regions

@@ -75,6 +75,7 @@ type Region struct {
 	Verified  Verified  `json:"verified"`
 	Endpoints Endpoints `json:"endpoints"`
 	Served    bool      `json:"served,omitempty"`    // it was ready and is not on its way out: a failed change never removes it
+	Scarce    []Draw    `json:"scarce,omitempty"`    // limits of its account that are nearly used up, as the last inspection found
 	Keep      bool      `json:"keep,omitempty"`      // whoever asked for it last wants to look at what a failed bootstrap has built
 	Operation int       `json:"operation,omitempty"` // the newest operation that began
 	Version   int64     `json:"version"`             // grows with every record; older writes are ignored
@@ -84,7 +85,7 @@ type Region struct {
 
 // Forget takes what is provably gone off the record.
 func (r *Region) Forget() {
-	r.Network, r.Identity, r.Cluster, r.Verified, r.Endpoints = Net{}, Identity{}, Cluster{}, Verified{}, Endpoints{}
+	r.Network, r.Identity, r.Cluster, r.Verified, r.Endpoints, r.Scarce = Net{}, Identity{}, Cluster{}, Verified{}, Endpoints{}, nil
 }
 
 // Moving reports whether something is being done to a region of this status.
@@ -115,13 +116,15 @@ func (r Region) Fixed(fields []string, want Spec) []string {
 // built reports whether the region has, or had, a cluster that must not be made anew.
 func (r Region) built() bool { return r.Served || r.Cluster.Begun() }
 
-// Inspection is what a look at a region found. Version and Verified are zero where the look did not come so far.
+// Inspection is what a look at a region found. Version and Verified are zero where the look did not come so far, and Draws are none where
+// the account did not say.
 type Inspection struct {
 	Healthy  bool     `json:"healthy"`
 	Problems []string `json:"problems,omitempty"` // what is not ready, and why
 	Drift    []string `json:"drift,omitempty"`    // what differs from what was applied
 	Version  string   `json:"version,omitempty"`  // of Kubernetes, as the cluster says it ("1.34.1")
 	Verified Verified `json:"verified"`
+	Draws    []Draw   `json:"draws,omitempty"` // how much of its account's limits is left
 }
 
 // Saw takes over what an inspection found, and reports whether any of it is news.
@@ -134,7 +137,11 @@ func (r *Region) Saw(found Inspection) (news bool) {
 	if found.Verified != (Verified{}) {
 		r.Verified = found.Verified
 	}
-	return r.Status != before.Status || r.Message != before.Message || r.Cluster.Version != before.Cluster.Version || r.Verified != before.Verified
+	if len(found.Draws) > 0 {
+		r.Scarce = scarce(found.Draws)
+	}
+	return r.Status != before.Status || r.Message != before.Message || r.Cluster.Version != before.Cluster.Version || r.Verified != before.Verified ||
+		!samePools(r.Scarce, before.Scarce)
 }
 
 // drifted begins the message of a region that works, but is not as it was applied.

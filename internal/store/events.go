@@ -37,7 +37,7 @@ func (s *Store) tell(ctx context.Context, tx bun.Tx, e event.Event) error {
 	if err != nil {
 		return err
 	}
-	row := eventRow{Seq: seq, Time: s.now(), Project: e.Project, Kind: e.Kind, Subject: e.Subject, Message: clean(e.Message)}
+	row := eventRow{Seq: seq, Time: s.now(), Project: e.Project, Kind: e.Kind, Subject: e.Subject, Region: e.Region, Message: clean(e.Message)}
 	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return fmt.Errorf("write event %d: %w", seq, err)
 	}
@@ -60,7 +60,7 @@ func (s *Store) Events(ctx context.Context, after int64, projects []string, limi
 	}
 	events := make([]event.Event, len(rows))
 	for i, r := range rows {
-		events[i] = event.Event{Seq: r.Seq, Time: r.Time.UTC(), Project: r.Project, Kind: r.Kind, Subject: r.Subject, Message: r.Message}
+		events[i] = event.Event{Seq: r.Seq, Time: r.Time.UTC(), Project: r.Project, Kind: r.Kind, Subject: r.Subject, Region: r.Region, Message: r.Message}
 	}
 	return events, nil
 }

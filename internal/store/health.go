@@ -52,7 +52,7 @@ func (s *Store) ServicesHealth(ctx context.Context) ([]ServiceHealth, error) {
 }
 
 // RecordHealth writes how services are now; what is recorded already is not written again. When one turns from well to not well, or
-// back, that is told as the event "service.degraded" or "service.recovered". by is the lease of whoever saw it.
+// back, that is told as the event "service.degraded" or "service.recovered"; one that is forgotten while it is not well has recovered. by is the lease of whoever saw it.
 func (s *Store) RecordHealth(ctx context.Context, by Lease, now []ServiceHealth) error {
 	return s.transact(ctx, "record the services' health", func(ctx context.Context, tx bun.Tx) error {
 		if err := held(ctx, tx, by); err != nil {
@@ -70,8 +70,7 @@ func (s *Store) RecordHealth(ctx context.Context, by Lease, now []ServiceHealth)
 func (s *Store) recordHealth(ctx context.Context, tx bun.Tx, h ServiceHealth) error {
 	row := h.row()
 	if h.Health == nil {
-		_, err := tx.NewDelete().Model(&row).WherePK().Exec(ctx)
-		return err
+		return s.forgetHealth(ctx, tx, h)
 	}
 	after := *h.Health
 	after.Message, after.Instances = clean(after.Message), slices.Clone(after.Instances)
@@ -92,11 +91,27 @@ func (s *Store) recordHealth(ctx context.Context, tx bun.Tx, h ServiceHealth) er
 	if err := writeHealth(ctx, tx, row, after); err != nil || wasWell == after.Well {
 		return err
 	}
-	told := event.Event{Project: h.Service.Project, Kind: "service.recovered", Subject: h.Service.String(), Message: h.Region}
-	if !after.Well {
-		told.Kind, told.Message = "service.degraded", h.Region+": "+after.Message
+	if after.Well {
+		return s.tell(ctx, tx, h.event(event.ServiceWell.Ends, h.Region))
 	}
-	return s.tell(ctx, tx, told)
+	return s.tell(ctx, tx, h.event(event.ServiceWell.Begins, h.Region+": "+after.Message))
+}
+
+func (h ServiceHealth) event(kind, message string) event.Event {
+	return event.Event{Project: h.Service.Project, Kind: kind, Subject: h.Service.String(), Region: h.Region, Message: message}
+}
+
+// forgetHealth ends what was told of a service that is not meant to run in the region any more.
+func (s *Store) forgetHealth(ctx context.Context, tx bun.Tx, h ServiceHealth) error {
+	row := h.row()
+	before, known, err := findHealth[release.Health](ctx, tx, row)
+	if err != nil || !known {
+		return err
+	}
+	if _, err := tx.NewDelete().Model(&row).WherePK().Exec(ctx); err != nil || before.Well {
+		return err
+	}
+	return s.tell(ctx, tx, h.event(event.ServiceWell.Ends, h.Region+": it is not meant to run there now"))
 }
 
 func findHealth[T any](ctx context.Context, db bun.IDB, row healthRow) (found T, known bool, err error) {
@@ -119,20 +134,23 @@ func writeHealth(ctx context.Context, tx bun.Tx, row healthRow, doc any) (err er
 }
 
 // RecordSight writes how a region (platform/name) answers from outside, or, without a name, whether any of them does; nil forgets it. A
-// turn is told as the event "region.degraded" or "region.recovered", and "regions.unseen" or "regions.seen".
+// turn is told as the event "region.unreachable" or "region.reachable", and "regions.unseen" or "regions.seen". One that is forgotten
+// while it does not answer is told to be over.
 func (s *Store) RecordSight(ctx context.Context, by Lease, name string, now *region.Sight) error {
 	return s.transact(ctx, "record what is seen of region "+name, func(ctx context.Context, tx bun.Tx) error {
 		if err := held(ctx, tx, by); err != nil {
 			return err
 		}
 		row := healthRow{Region: name}
-		if now == nil {
-			_, err := tx.NewDelete().Model(&row).WherePK().Exec(ctx)
-			return err
-		}
 		before, known, err := findHealth[region.Sight](ctx, tx, row)
 		if err != nil {
 			return err
+		}
+		if now == nil {
+			if _, err := tx.NewDelete().Model(&row).WherePK().Exec(ctx); err != nil || !known || before.Well {
+				return err
+			}
+			return s.tell(ctx, tx, seen(name, true, "it is not watched any more"))
 		}
 		wasWell, after := !known || before.Well, region.Sight{Well: now.Well, Message: clean(now.Message), Since: before.Since}
 		if !known || before.Well != after.Well {
@@ -141,20 +159,21 @@ func (s *Store) RecordSight(ctx context.Context, by Lease, name string, now *reg
 		if err := writeHealth(ctx, tx, row, after); err != nil || wasWell == after.Well {
 			return err
 		}
-		return s.tell(ctx, tx, event.Event{Kind: turned(name, after.Well), Subject: name, Message: after.Message})
+		return s.tell(ctx, tx, seen(name, after.Well, after.Message))
 	})
 }
 
-func turned(name string, well bool) string {
-	switch {
-	case name == "" && well:
-		return "regions.seen"
-	case name == "":
-		return "regions.unseen"
-	case well:
-		return "region.recovered"
+// seen is the event of a turn of what is seen of a region, or without a name of all of them.
+func seen(name string, well bool, message string) event.Event {
+	turn := event.RegionReach
+	if name == "" {
+		turn = event.RegionsSeen
 	}
-	return "region.degraded"
+	e := event.Event{Kind: turn.Begins, Subject: name, Region: name, Message: message}
+	if well {
+		e.Kind = turn.Ends
+	}
+	return e
 }
 
 // Outlook returns what is seen of the regions from outside.

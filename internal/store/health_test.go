@@ -163,7 +163,7 @@ func TestARegionShowsHowItAnswers(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	must(t, s.RecordSight(t.Context(), lease, "", &region.Sight{Well: true}))
-	want := []string{"service.running", "region.ready", "region.degraded", "region.recovered", "regions.unseen", "regions.seen"}
+	want := []string{"service.running", "region.ready", "region.unreachable", "region.reachable", "regions.unseen", "regions.seen"}
 	if got := kinds(t, s); !slices.Equal(got, want) {
 		t.Errorf("told %q, want %q", got, want)
 	}

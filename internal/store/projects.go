@@ -76,7 +76,7 @@ func findPlatform(ctx context.Context, tx bun.Tx, name string) (string, error) {
 	case slices.Contains(there, name):
 		return name, nil
 	case name != "":
-		return "", fault.New(fault.NotFound, "there is no platform %q%s; %s", clean(name), region.DidYouMean(clean(name), there), thereIs("platform", there))
+		return "", fault.New(fault.NotFound, "there is no platform %q%s; %s", clean(name), fault.DidYouMean(clean(name), there), thereIs("platform", there))
 	case len(there) == 1:
 		return there[0], nil
 	}

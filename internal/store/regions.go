@@ -15,7 +15,8 @@ import (
 )
 
 // RecordRegion writes what is now known of a region. A record that is older than what is there is ignored; one of the
-// same version replaces it, see the package. A change of status or message is told as the event "region.<status>".
+// same version replaces it, see the package. A change of status or message is told as the event "region.<status>", and so is when drift
+// and limits of its cloud account that are nearly used up begin and end.
 func (s *Store) RecordRegion(ctx context.Context, r region.Region) error {
 	key := r.Spec.Key()
 	return s.transact(ctx, "record region "+key.String(), func(ctx context.Context, tx bun.Tx) error {
@@ -34,11 +35,31 @@ func (s *Store) RecordRegion(ctx context.Context, r region.Region) error {
 		}
 		_, err = tx.NewInsert().Model(&row).On("CONFLICT (platform, name) DO UPDATE").Set("status = EXCLUDED.status").
 			Set("message = EXCLUDED.message").Set("version = EXCLUDED.version").Set("doc = EXCLUDED.doc").Exec(ctx)
-		if err != nil || known && old.Status == row.Status && old.Message == row.Message {
+		if err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, event.Event{Kind: "region." + row.Status, Subject: key.String(), Message: row.Message})
+		if !known || old.Status != row.Status || old.Message != row.Message {
+			if err := s.tell(ctx, tx, event.Event{Kind: "region." + row.Status, Subject: key.String(), Region: key.String(), Message: row.Message}); err != nil {
+				return err
+			}
+		}
+		return s.turnRegion(ctx, tx, r)
 	})
+}
+
+// turnRegion tells what of a region began to need looking after, or does no more. Whether it drifted is known of one that is ready, and of
+// one that is gone.
+func (s *Store) turnRegion(ctx context.Context, tx bun.Tx, r region.Region) error {
+	c := Condition{Subject: r.Spec.Key().String(), Region: r.Spec.Key().String()}
+	if r.Status == region.Ready || r.Status == region.Deleted {
+		drift := c
+		drift.Message = r.Drift()
+		if err := s.tellTurn(ctx, tx, event.RegionDrift, drift, drift.Message != ""); err != nil {
+			return err
+		}
+	}
+	c.Message = r.Scarcity()
+	return s.tellTurn(ctx, tx, event.QuotaNear, c, c.Message != "" && r.Status != region.Deleted)
 }
 
 // regionRow keeps the time of birth of a region that lives; one that is made again after its end is born again.
@@ -127,7 +148,7 @@ func (s *Store) noRegion(ctx context.Context, name string) error {
 	for i, r := range all {
 		short[i] = r.Spec.Name
 	}
-	return fault.New(fault.NotFound, "there is no region %q%s; %s", clean(name), region.DidYouMean(clean(name), append(regionNames(all), short...)), thereIs("region", regionNames(all)))
+	return fault.New(fault.NotFound, "there is no region %q%s; %s", clean(name), fault.DidYouMean(clean(name), append(regionNames(all), short...)), thereIs("region", regionNames(all)))
 }
 
 func regionNames(regions []region.Region) []string {

@@ -97,7 +97,13 @@ func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 		if err := forgetMembers(ctx, tx, name); err != nil {
 			return err
 		}
-		for _, model := range []any{(*roleRow)(nil), (*releaseRow)(nil), (*serviceRow)(nil), (*healthRow)(nil), (*eventRow)(nil)} {
+		for _, model := range []any{(*roleRow)(nil), (*releaseRow)(nil), (*serviceRow)(nil), (*healthRow)(nil), (*eventRow)(nil),
+			(*conditionRow)(nil),
+			(*rulesRow)(nil),
+			(*silenceRow)(nil),
+			(*overrideRow)(nil),
+			(*signalRow)(nil), (*keyRow)(nil), (*groupRow)(nil), (*integrationRow)(nil), (*heartbeatRow)(nil),
+		} {
 			if _, err := tx.NewDelete().Model(model).Where("project = ?", name).Exec(ctx); err != nil {
 				return err
 			}

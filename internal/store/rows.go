@@ -145,7 +145,20 @@ type eventRow struct {
 	Project string
 	Kind    string
 	Subject string
+	Region  string
 	Message string
+}
+
+// conditionRow is a turn that began and has not ended.
+type conditionRow struct {
+	bun.BaseModel `bun:"table:conditions"`
+
+	Kind    string `bun:",pk"` // of the event that began it
+	Subject string `bun:",pk"`
+	Project string
+	Region  string
+	Message string
+	Since   time.Time
 }
 
 type auditRow struct {

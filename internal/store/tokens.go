@@ -76,7 +76,7 @@ func (s *Store) tellToken(ctx context.Context, tx bun.Tx, row tokenRow, kind, by
 	return s.tellBy(ctx, tx, by, project, kind, subject+"/"+row.Name, "")
 }
 
-func ownerName(ctx context.Context, tx bun.Tx, row tokenRow) (name, project string, err error) {
+func ownerName(ctx context.Context, tx bun.IDB, row tokenRow) (name, project string, err error) {
 	if account.Kind(row.Kind) == account.Service {
 		var owner serviceAccountRow
 		err = tx.NewSelect().Model(&owner).Where("id = ?", row.Owner).Scan(ctx)

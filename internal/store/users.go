@@ -161,7 +161,7 @@ func (s *Store) MoveUser(ctx context.Context, name string, to account.Status, by
 	return row.user(nil), err
 }
 
-// RemoveUser removes a user with all tokens, sessions, roles and invitations.
+// RemoveUser removes a user with all tokens, sessions, roles, invitations and contacts, and ends overrides by that user.
 func (s *Store) RemoveUser(ctx context.Context, name, by string) error {
 	return s.transact(ctx, "remove user "+clean(name), func(ctx context.Context, tx bun.Tx) error {
 		row, err := mustFindUser(ctx, tx, name)
@@ -172,6 +172,9 @@ func (s *Store) RemoveUser(ctx context.Context, name, by string) error {
 			return err
 		}
 		if err := forgetMember(ctx, tx, row.ID); err != nil {
+			return err
+		}
+		if err := s.forgetReach(ctx, tx, row); err != nil {
 			return err
 		}
 		if err := someoneOperates(ctx, tx, "user "+row.Name+" cannot be removed"); err != nil {

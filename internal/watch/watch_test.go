@@ -150,7 +150,7 @@ func (w *world) told() (kinds []string) {
 	events, err := w.store.Events(w.t.Context(), 0, nil, 1000)
 	w.must(err)
 	for _, e := range events {
-		if _, what, _ := strings.Cut(e.Kind, "."); slices.Contains([]string{"degraded", "recovered", "seen", "unseen"}, what) {
+		if _, what, _ := strings.Cut(e.Kind, "."); slices.Contains([]string{"degraded", "recovered", "reachable", "unreachable", "seen", "unseen"}, what) {
 			kinds = append(kinds, e.Kind+" "+e.Subject)
 		}
 	}
@@ -245,7 +245,7 @@ func TestAnotherWorkerGoesOn(t *testing.T) {
 	w.look(3)
 	w.is(release.Degraded, "")
 	w.regionIs("nyc3", region.Degraded, "connection refused")
-	w.wantTold("service.degraded shop/till", "region.degraded micro/nyc3")
+	w.wantTold("service.degraded shop/till", "region.unreachable micro/nyc3")
 	w.instance("lon1", func(*release.Instance) {})
 	w.away["micro/nyc3"] = false
 	w.memory = newMemory()
@@ -274,7 +274,7 @@ func TestThreeFailuresDegradeARegionAndThreeAnswersMendIt(t *testing.T) {
 	w.regionIs("lon1", region.Degraded, "")
 	w.look(1)
 	w.regionIs("lon1", region.Ready, "")
-	w.wantTold("region.degraded micro/lon1", "region.recovered micro/lon1")
+	w.wantTold("region.unreachable micro/lon1", "region.reachable micro/lon1")
 }
 
 // When no region answers it is the watcher that cannot see: no region is degraded for it.

@@ -94,7 +94,7 @@ func (at *place) place(ctx context.Context, location string) (*region.Obstacle, 
 		}
 	}
 	slices.Sort(names)
-	o := region.NewObstacle(fault.Invalid, "AWS has no Region %q%s; the account can use %s", location, region.DidYouMean(location, names), strings.Join(names, ", "))
+	o := region.NewObstacle(fault.Invalid, "AWS has no Region %q%s; the account can use %s", location, fault.DidYouMean(location, names), strings.Join(names, ", "))
 	return &o, nil
 }
 
@@ -223,7 +223,7 @@ func (s *survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 			}
 			continue
 		}
-		answer.Draws = append(answer.Draws, region.Draw{Pool: r.quota.pool(s.at.location), Adds: adds, Left: max(0, r.limit-r.used)})
+		answer.Draws = append(answer.Draws, region.Draw{Pool: r.quota.pool(s.at.location), Adds: adds, Left: max(0, r.limit-r.used), Limit: r.limit})
 		if adds > 0 && r.used+adds > r.limit {
 			add(fault.Quota, "%d more exceed the limit of %d that the AWS account has in %s for %s: %d are used; ask for quota %s in %s", adds, r.limit, s.at.location, r.quota.name, r.used, r.quota, s.at.location)
 		}

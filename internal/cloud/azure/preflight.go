@@ -126,7 +126,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 		chosen = s.judgePlace(want, have, &answer)
 	} else {
 		answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Invalid, "Azure has no location %q for this subscription%s; it has %s",
-			want.Location, region.DidYouMean(want.Location, s.places), region.Some(s.places)))
+			want.Location, fault.DidYouMean(want.Location, s.places), region.Some(s.places)))
 	}
 	price, guesses := monthly(want, chosen)
 	if answer.Monthly = price; s.known {
@@ -176,7 +176,7 @@ func (s survey) judgeSize(name, at string, chosen *size) []region.Obstacle {
 	case name == "":
 		return []region.Obstacle{region.NewObstacle(fault.Invalid, "none of the usual sizes can be had in %s: name a size in kubernetes.nodes.size", at)}
 	case chosen == nil:
-		return []region.Obstacle{region.NewObstacle(fault.Invalid, "Azure has no machines of size %q in %s%s; it has %s", name, at, region.DidYouMean(name, offered), region.Some(offered))}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "Azure has no machines of size %q in %s%s; it has %s", name, at, fault.DidYouMean(name, offered), region.Some(offered))}
 	case chosen.refused() != "":
 		return []region.Obstacle{region.NewObstacle(fault.Invalid, "this subscription cannot have machines of size %q in %s (%s): choose another size, or ask Azure for access to it", name, at, chosen.refused())}
 	case chosen.cpus() < 2 || chosen.capability("MemoryGB") < 4:
@@ -200,17 +200,19 @@ func (s survey) more(want region.Spec, have *region.Spec) int {
 func (s survey) draws(want region.Spec, have *region.Spec, chosen *size, more int) []region.Draw {
 	var all []region.Draw
 	add := func(found map[string]usage, key, pool string, adds int) {
-		if u, listed := found[strings.ToLower(key)]; listed && adds > 0 {
-			all = append(all, region.Draw{Pool: pool, Adds: adds, Left: u.left()})
+		if u, listed := found[strings.ToLower(key)]; listed {
+			all = append(all, region.Draw{Pool: pool, Adds: adds, Left: u.left(), Limit: u.limit})
 		}
 	}
 	if chosen != nil {
 		add(s.cores, chosen.Family, fmt.Sprintf("vCPUs of the family %s in %s", chosen.Family, want.Location), more*chosen.cpus())
 		add(s.cores, "cores", "vCPUs in total in "+want.Location, more*chosen.cpus())
 	}
-	if addresses := s.addresses(want); s.mine == nil && have == nil {
-		add(s.networks, "PublicIPAddresses", "public IP addresses in "+want.Location, addresses)
+	addresses := 0
+	if s.mine == nil && have == nil {
+		addresses = s.addresses(want)
 	}
+	add(s.networks, "PublicIPAddresses", "public IP addresses in "+want.Location, addresses)
 	return all
 }
 

@@ -28,8 +28,8 @@ func (s survey) draws(want region.Spec, have *region.Spec, more int) []region.Dr
 	var draws []region.Draw
 	draw := func(quotas []*compute.Quota, metric, where string, adds int) {
 		for _, q := range quotas {
-			if q.Metric == metric && adds > 0 {
-				draws = append(draws, region.Draw{Pool: metric + where, Adds: adds, Left: max(0, int(q.Limit-q.Usage))})
+			if q.Metric == metric {
+				draws = append(draws, region.Draw{Pool: metric + where, Adds: adds, Left: max(0, int(q.Limit-q.Usage)), Limit: int(q.Limit)})
 			}
 		}
 	}
@@ -39,19 +39,18 @@ func (s survey) draws(want region.Spec, have *region.Spec, more int) []region.Dr
 	draw(s.project.Quotas, "CPUS_ALL_REGIONS", "", more*s.machine.cpus)
 	draw(s.region.Quotas, "INSTANCES", here, more)
 	draw(s.region.Quotas, diskOf(s.want.Nodes.Size).metric, here, more*diskSize)
-	balancers := 0
-	if have == nil && s.mine == nil {
-		if len(want.Network) > 0 {
-			balancers = 1
-		}
-		draw(s.region.Quotas, "IN_USE_ADDRESSES", here, balancers)
+	balancers, networks := 0, 0
+	if have == nil && s.mine == nil && len(want.Network) > 0 {
+		balancers = 1
 	}
 	if have == nil && !s.network {
-		draw(s.region.Quotas, "STATIC_ADDRESSES", here, 1)
-		draw(s.project.Quotas, "NETWORKS", "", 1)
-		draw(s.project.Quotas, "SUBNETWORKS", "", 1)
-		draw(s.project.Quotas, "ROUTERS", "", 1)
+		networks = 1
 	}
+	draw(s.region.Quotas, "IN_USE_ADDRESSES", here, balancers)
+	draw(s.region.Quotas, "STATIC_ADDRESSES", here, networks)
+	draw(s.project.Quotas, "NETWORKS", "", networks)
+	draw(s.project.Quotas, "SUBNETWORKS", "", networks)
+	draw(s.project.Quotas, "ROUTERS", "", networks)
 	return draws
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/client"
+	"github.com/m3o/platform/internal/dev/figures"
 	"github.com/m3o/platform/internal/region"
 )
 
@@ -148,7 +149,7 @@ func (s *site) way(ctx context.Context, name, id string, posted time.Time) (way,
 }
 
 // printBootstrap prints each region's way, and how long it took over its critical path.
-func printBootstrap(ways []way, w weather, scale float64) {
+func printBootstrap(ways []way, w figures.Weather, scale float64) {
 	header := []string{"stretch", "whose"}
 	for _, way := range ways {
 		header = append(header, way.region+" s")
@@ -161,20 +162,20 @@ func printBootstrap(ways []way, w weather, scale float64) {
 		}
 		row := []string{ways[0].moments[i].stretch, whose}
 		for _, way := range ways {
-			row = append(row, secs(way.moments[i].at.Sub(way.moments[i-1].at)))
+			row = append(row, figures.Secs(way.moments[i].at.Sub(way.moments[i-1].at)))
 		}
 		rows = append(rows, row)
 	}
-	printTable(fmt.Sprintf("Bootstrap of %d regions at once, time scale %g: where the time goes", len(ways), scale), header, rows)
+	figures.Table(fmt.Sprintf("Bootstrap of %d regions at once, time scale %g: where the time goes", len(ways), scale), header, rows)
 	var wall, path time.Duration
 	rows = nil
 	for _, way := range ways {
 		wall, path = max(wall, way.wall()), max(path, way.path())
-		rows = append(rows, []string{way.region, secs(way.wall()), secs(way.path()), ratio(way.wall(), way.path()), secs(way.wall() - way.path()), way.part})
+		rows = append(rows, []string{way.region, figures.Secs(way.wall()), figures.Secs(way.path()), ratio(way.wall(), way.path()), figures.Secs(way.wall() - way.path()), way.part})
 	}
-	rows = append(rows, []string{"**all**", secs(wall), secs(path), ratio(wall, path), secs(wall - path), ""})
-	printTable("Bootstrap: wall time over critical path (goal <= 1.03)", []string{"region", "wall s", "path s", "ratio", "ours s", "last pod"}, rows)
-	say("n=%d regions in one apply; before it %v (load, cpu ms, fsync ms)", len(ways), w.cells())
+	rows = append(rows, []string{"**all**", figures.Secs(wall), figures.Secs(path), ratio(wall, path), figures.Secs(wall - path), ""})
+	figures.Table("Bootstrap: wall time over critical path (goal <= 1.03)", []string{"region", "wall s", "path s", "ratio", "ours s", "last pod"}, rows)
+	figures.Say("n=%d regions in one apply; before it %v (load, cpu ms, fsync ms)", len(ways), w.Cells())
 }
 
 func ratio(a, b time.Duration) string { return fmt.Sprintf("%.3f", float64(a)/float64(b)) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/client"
+	"github.com/m3o/platform/internal/dev/figures"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/source"
 )
@@ -24,10 +25,10 @@ func (s *site) deployOften(t *testing.T) {
 		w := observe(t, s.dir)
 		d := s.deploy(t, i+1)
 		ways = append(ways, d)
-		rows = append(rows, append([]string{fmt.Sprint(i + 1), secs(d.wall()), secs(d.stretch(compiles)), secs(d.stretch(isReady)), secs(d.wall() - d.path()), d.longest(), d.region}, w.cells()...))
+		rows = append(rows, append([]string{fmt.Sprint(i + 1), figures.Secs(d.wall()), figures.Secs(d.stretch(compiles)), figures.Secs(d.stretch(isReady)), figures.Secs(d.wall() - d.path()), d.longest(), d.region}, w.Cells()...))
 	}
 	count := fmt.Sprintf("%d region(s)", len(s.regions))
-	printTable("Deploys to "+count+", rounds (seconds)", append([]string{"round", "total", "compile and push", "pod ready", "control plane", "longest stretch of it", "slowest region"}, weatherHeader...), rows)
+	figures.Table("Deploys to "+count+", rounds (seconds)", append([]string{"round", "total", "compile and push", "pod ready", "control plane", "longest stretch of it", "slowest region"}, figures.WeatherHeader...), rows)
 	rows = nil
 	for i := 1; i < len(ways[0].moments); i++ {
 		m := ways[0].moments[i]
@@ -39,7 +40,7 @@ func (s *site) deployOften(t *testing.T) {
 	}
 	rows = append(rows, spread("**total**", "", ways, way.wall),
 		spread("**control plane's share**", "ours", ways, func(w way) time.Duration { return w.wall() - w.path() }))
-	printTable(fmt.Sprintf("Deploys to %s, where the time goes, n=%d (goal: control plane's share p99 <= 2 s; with n < 100 p99 is the largest)", count, len(ways)),
+	figures.Table(fmt.Sprintf("Deploys to %s, where the time goes, n=%d (goal: control plane's share p99 <= 2 s; with n < 100 p99 is the largest)", count, len(ways)),
 		[]string{"stretch, in the slowest region", "whose", "median s", "p99 s"}, rows)
 }
 
@@ -48,7 +49,7 @@ func spread(name, whose string, ways []way, of func(way) time.Duration) []string
 	for _, w := range ways {
 		values = append(values, of(w))
 	}
-	return []string{name, whose, secs(median(values)), secs(quantile(values, 0.99))}
+	return []string{name, whose, figures.Secs(figures.Median(values)), figures.Secs(figures.Quantile(values, 0.99))}
 }
 
 // The stretches of a deploy that are not the control plane's.
@@ -65,7 +66,7 @@ func (w way) longest() string {
 			name, most = m.stretch, m.at.Sub(w.moments[i-1].at)
 		}
 	}
-	return secs(most) + " " + name
+	return figures.Secs(most) + " " + name
 }
 
 // stretch is how long the named part of the way took.

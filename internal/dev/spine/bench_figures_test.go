@@ -3,22 +3,21 @@
 package spine
 
 import (
-	"crypto/sha256"
 	"debug/buildinfo"
 	"flag"
-	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/m3o/platform/internal/dev/figures"
 )
 
 var (
-	figures     = flag.String("figures", "ready,first,starts,bootstrap,deploy", "which figures are taken, separated by commas")
+	chosen      = flag.String("figures", "ready,first,starts,bootstrap,deploy", "which figures are taken, separated by commas")
 	benchStarts = flag.Int("starts", 5, "how often m3o dev is started anew, and on what is there")
 	benchRounds = flag.Int("rounds", 10, "rounds of first deploys, and of workflow starts through the API and by the bare SDK")
 	against     = flag.String("against", "", "the program of another version, beside which are m3o-kube and images: it takes turns in the figure first")
@@ -33,7 +32,7 @@ var kinds = []string{"ready", "first", "starts", "bootstrap", "deploy"}
 // does not work, never because it was slow: the reader compares with the goals, which stand beside the figures.
 func TestFigures(t *testing.T) {
 	wanted := map[string]bool{}
-	for _, kind := range strings.Split(*figures, ",") {
+	for _, kind := range strings.Split(*chosen, ",") {
 		if !slices.Contains(kinds, kind) {
 			t.Fatalf("-figures: %q is none of %s", kind, strings.Join(kinds, ", "))
 		}
@@ -56,36 +55,7 @@ func TestFigures(t *testing.T) {
 	if wanted["bootstrap"] || wanted["deploy"] || wanted["ready"] {
 		t.Run("three regions", func(t *testing.T) { measureSite(t, wanted, "lon1", "nyc3", "sgp1") })
 	}
-	say("All of it took %s.", time.Since(began).Round(time.Second))
-}
-
-// say prints a line of the report; go test keeps nothing of it back with -v.
-func say(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
-
-// printTable prints a table that is readable as it is, and in Markdown.
-func printTable(title string, header []string, rows [][]string) {
-	widths := make([]int, len(header))
-	for _, row := range append([][]string{header}, rows...) {
-		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(cell)))
-		}
-	}
-	line := func(row []string, fill string) string {
-		var b strings.Builder
-		for i, cell := range row {
-			b.WriteString("| " + cell + strings.Repeat(fill, widths[i]-len([]rune(cell))) + " ")
-		}
-		return b.String() + "|"
-	}
-	rule := make([]string, len(header))
-	for i := range rule {
-		rule[i] = "-"
-	}
-	say("\n%s\n\n%s\n%s", title, line(header, " "), line(rule, "-"))
-	for _, row := range rows {
-		say("%s", line(row, " "))
-	}
-	say("")
+	figures.Say("All of it took %s.", time.Since(began).Round(time.Second))
 }
 
 // describeMachine says what the figures were taken with.
@@ -103,11 +73,11 @@ func describeMachine(t *testing.T) {
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	say("\nFigures of %s", time.Now().UTC().Format("2006-01-02 15:04 UTC"))
-	say("m3o: %s; %s; %s", version, info.GoVersion, strings.Join(modules, ", "))
-	say("machine: %d cores, %s, %s MiB of memory, Linux %s", runtime.NumCPU(), runtime.GOARCH, memoryMiB(), strings.TrimSpace(string(kernel)))
-	say("durable: the store (SQLite) syncs every commit before the answer; Temporal's SQLite writes a log that is not synced at every commit")
-	say("beside the figures: load is the 1-minute load average, cpu the time to hash 32 MiB on one core, fsync the median of 9 writes of 4 KiB with fsync")
+	figures.Say("\nFigures of %s", time.Now().UTC().Format("2006-01-02 15:04 UTC"))
+	figures.Say("m3o: %s; %s; %s", version, info.GoVersion, strings.Join(modules, ", "))
+	figures.Say("machine: %d cores, %s, %s MiB of memory, Linux %s", runtime.NumCPU(), runtime.GOARCH, memoryMiB(), strings.TrimSpace(string(kernel)))
+	figures.Say("durable: the store (SQLite) syncs every commit before the answer; Temporal's SQLite writes a log that is not synced at every commit")
+	figures.Say("beside the figures: %s", figures.WeatherLegend)
 }
 
 func memoryMiB() string {
@@ -121,74 +91,12 @@ func memoryMiB() string {
 	return "?"
 }
 
-// weather is how busy the machine is beside a round: what others do to it moves every figure.
-type weather struct {
-	load       float64
-	cpu, fsync time.Duration
-}
-
-func (w weather) cells() []string {
-	return []string{fmt.Sprintf("%.1f", w.load), millis(w.cpu), millis(w.fsync)}
-}
-
-// weatherHeader heads the cells of a weather.
-var weatherHeader = []string{"load", "cpu ms", "fsync ms"}
-
-func observe(t *testing.T, dir string) weather {
+// observe takes the weather beside a round.
+func observe(t *testing.T, dir string) figures.Weather {
 	t.Helper()
-	w := weather{load: loadAverage()}
-	block := make([]byte, 1<<20)
-	began := time.Now()
-	hash := sha256.New()
-	for range 32 {
-		hash.Write(block)
-	}
-	w.cpu = time.Since(began)
-	file, err := os.Create(filepath.Join(dir, "probe"))
+	w, err := figures.Observe(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	var syncs []time.Duration
-	for range 9 {
-		began := time.Now()
-		if _, err := file.Write(block[:4096]); err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		syncs = append(syncs, time.Since(began))
-	}
-	w.fsync = median(syncs)
 	return w
 }
-
-func loadAverage() float64 {
-	data, _ := os.ReadFile("/proc/loadavg")
-	load, _ := strconv.ParseFloat(strings.Fields(string(data) + " 0")[0], 64)
-	return load
-}
-
-type number interface{ ~int64 | ~float64 }
-
-// quantile is the nearest rank: with fewer than 100 values, p99 is the largest.
-func quantile[T number](values []T, q float64) T {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
-}
-
-func median[T number](values []T) T {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
-}
-
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
-func secs(d time.Duration) string   { return fmt.Sprintf("%.2f", d.Seconds()) }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/m3o/platform/internal/dev/figures"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -57,21 +58,21 @@ func firstDeploys(t *testing.T) {
 		row := []string{fmt.Sprint(round + 1)}
 		for _, s := range sides {
 			h := s.heats[round]
-			row = append(row, fmt.Sprintf("p50 %s, CPU %.1f", millis(h.p50), h.cpu*1000))
+			row = append(row, fmt.Sprintf("p50 %s, CPU %.1f", figures.Millis(h.p50), h.cpu*1000))
 		}
-		rows = append(rows, append(row, w.cells()...))
+		rows = append(rows, append(row, w.Cells()...))
 	}
 	header := []string{"round"}
 	for _, s := range sides {
 		header = append(header, s.name+" (ms)")
 	}
 	title := fmt.Sprintf("First deploy into no region, one each %s, %d a round", firstPace, firstHeat)
-	printTable(title+", rounds", append(header, weatherHeader...), rows)
+	figures.Table(title+", rounds", append(header, figures.WeatherHeader...), rows)
 	rows = nil
 	for _, s := range sides {
 		rows = append(rows, s.summary(sides[0]))
 	}
-	printTable(fmt.Sprintf("%s, %d rounds (goal: accepted p50 <= 100 ms, CPU per deploy <= 100 ms)", title, *benchRounds),
+	figures.Table(fmt.Sprintf("%s, %d rounds (goal: accepted p50 <= 100 ms, CPU per deploy <= 100 ms)", title, *benchRounds),
 		[]string{"version", "accepted p50 ms", "p99 ms", "CPU ms per deploy", "idle CPU ms/s", "history events", "state transitions", "p50 over this version's", "CPU over this version's"}, rows)
 }
 
@@ -107,7 +108,7 @@ func (s *side) heat(t *testing.T, deploys int) {
 	s.started += deploys
 	s.settle(t)
 	elapsed := time.Since(began)
-	h := firstResult{p50: median(took), idle: idle, cpu: (s.cpu(t) - cpu - idle*elapsed.Seconds()) / float64(deploys)}
+	h := firstResult{p50: figures.Median(took), idle: idle, cpu: (s.cpu(t) - cpu - idle*elapsed.Seconds()) / float64(deploys)}
 	key := release.Key{Project: "default", Name: fmt.Sprintf("s%d", first)}
 	for _, id := range []string{key.OperateID(), key.DeployID(1)} {
 		found, err := s.histories.temporal.DescribeWorkflowExecution(ctx, id, "")
@@ -129,7 +130,7 @@ func (s *side) summary(of *side) []string {
 		cpuOver = append(cpuOver, h.cpu/of.heats[i].cpu)
 	}
 	last := s.heats[len(s.heats)-1]
-	return []string{s.name, millis(median(s.accepted)), millis(quantile(s.accepted, 0.99)), fmt.Sprintf("%.1f", median(cpu)), fmt.Sprintf("%.1f", median(idle)),
+	return []string{s.name, figures.Millis(figures.Median(s.accepted)), figures.Millis(figures.Quantile(s.accepted, 0.99)), fmt.Sprintf("%.1f", figures.Median(cpu)), fmt.Sprintf("%.1f", figures.Median(idle)),
 		fmt.Sprint(last.events), fmt.Sprint(last.movement),
-		fmt.Sprintf("%.2f", median(p50Over)), fmt.Sprintf("%.2f", median(cpuOver))}
+		fmt.Sprintf("%.2f", figures.Median(p50Over)), fmt.Sprintf("%.2f", figures.Median(cpuOver))}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/m3o/platform/internal/dev/figures"
 )
 
 // timeToReady starts m3o dev on a new data directory, and again on the same one, until /readyz answers 200.
@@ -27,13 +29,13 @@ func timeToReady(t *testing.T) {
 			fresh = append(fresh, time.Since(began))
 			p.stop()
 			existing = append(existing, p.again())
-			rows = append(rows, append([]string{fmt.Sprint(i + 1), secs(fresh[i]), secs(existing[i])}, w.cells()...))
+			rows = append(rows, append([]string{fmt.Sprint(i + 1), figures.Secs(fresh[i]), figures.Secs(existing[i])}, w.Cells()...))
 		})
 	}
-	printTable("Time to ready, rounds (seconds until /readyz is 200)", append([]string{"round", "new directory", "existing directory"}, weatherHeader...), rows)
-	printTable("Time to ready (goal < 10 s)", []string{"data directory", "n", "median s", "max s"}, [][]string{
-		{"new", fmt.Sprint(len(fresh)), secs(median(fresh)), secs(slices.Max(fresh))},
-		{"existing, no regions", fmt.Sprint(len(existing)), secs(median(existing)), secs(slices.Max(existing))}})
+	figures.Table("Time to ready, rounds (seconds until /readyz is 200)", append([]string{"round", "new directory", "existing directory"}, figures.WeatherHeader...), rows)
+	figures.Table("Time to ready (goal < 10 s)", []string{"data directory", "n", "median s", "max s"}, [][]string{
+		{"new", fmt.Sprint(len(fresh)), figures.Secs(figures.Median(fresh)), figures.Secs(slices.Max(fresh))},
+		{"existing, no regions", fmt.Sprint(len(existing)), figures.Secs(figures.Median(existing)), figures.Secs(slices.Max(existing))}})
 }
 
 // again starts m3o dev on what is there, and says how long that took.
@@ -54,9 +56,9 @@ func returnToRegions(t *testing.T, p *platform) {
 		p.stop()
 		stopped = append(stopped, p.again())
 	}
-	printTable("Time to ready where three regions and a service are (goal < 10 s)", []string{"how it ended before", "n", "median s", "max s"}, [][]string{
-		{"kill -9; the clusters run on", fmt.Sprint(len(killed)), secs(median(killed)), secs(slices.Max(killed))},
-		{"Ctrl-C; the clusters start again", fmt.Sprint(len(stopped)), secs(median(stopped)), secs(slices.Max(stopped))}})
+	figures.Table("Time to ready where three regions and a service are (goal < 10 s)", []string{"how it ended before", "n", "median s", "max s"}, [][]string{
+		{"kill -9; the clusters run on", fmt.Sprint(len(killed)), figures.Secs(figures.Median(killed)), figures.Secs(slices.Max(killed))},
+		{"Ctrl-C; the clusters start again", fmt.Sprint(len(stopped)), figures.Secs(figures.Median(stopped)), figures.Secs(slices.Max(stopped))}})
 }
 
 // usage is the memory of the processes of one kind, in bytes.
@@ -76,15 +78,15 @@ func memory(t *testing.T, p *platform) {
 		totals = append(totals, sum(reading).pss)
 		time.Sleep(3 * time.Second)
 	}
-	middle := readings[slices.Index(totals, quantile(totals, 0.5))]
+	middle := readings[slices.Index(totals, figures.Quantile(totals, 0.5))]
 	var rows [][]string
 	for _, kind := range slices.Sorted(maps.Keys(middle)) {
 		rows = append(rows, middle[kind].row(kind))
 	}
 	rows = append(rows, sum(middle).row("**all**"))
-	printTable("Memory with three regions ready and hello in each (goal < 2.5 GB)", []string{"process", "n", "PSS MB", "RSS MB (counts shared pages again)"}, rows)
-	say("PSS of all, n=%d readings: median %d MB, max %d MB; %s", len(totals), median(totals)/1e6, slices.Max(totals)/1e6,
-		strings.Join(observe(t, p.dir).cells(), " / ")+" (load / cpu ms / fsync ms)")
+	figures.Table("Memory with three regions ready and hello in each (goal < 2.5 GB)", []string{"process", "n", "PSS MB", "RSS MB (counts shared pages again)"}, rows)
+	figures.Say("PSS of all, n=%d readings: median %d MB, max %d MB; %s", len(totals), figures.Median(totals)/1e6, slices.Max(totals)/1e6,
+		strings.Join(observe(t, p.dir).Cells(), " / ")+" (load / cpu ms / fsync ms)")
 }
 
 func (u usage) row(kind string) []string {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/m3o/platform/internal/attribute"
 	"github.com/m3o/platform/internal/control"
+	"github.com/m3o/platform/internal/dev/figures"
 	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/release"
 )
@@ -92,21 +93,21 @@ func (c *contest) rounds(t *testing.T, atOnce int) {
 		row := []string{fmt.Sprint(i + 1)}
 		for _, way := range c.ways {
 			h := results[i][way.name]
-			row = append(row, fmt.Sprintf("%.1f/s, p50 %s", h.rate, millis(h.p50)))
+			row = append(row, fmt.Sprintf("%.1f/s, p50 %s", h.rate, figures.Millis(h.p50)))
 		}
-		rows = append(rows, append(row, w.cells()...))
+		rows = append(rows, append(row, w.Cells()...))
 	}
 	header := []string{"round"}
 	for _, way := range c.ways {
 		header = append(header, way.name)
 	}
 	title := fmt.Sprintf("Workflow starts, closed loop of %d, %d starts each", atOnce, starts)
-	printTable(title+", rounds", append(header, weatherHeader...), rows)
+	figures.Table(title+", rounds", append(header, figures.WeatherHeader...), rows)
 	rows = nil
 	for _, way := range c.ways {
 		rows = append(rows, compared(way.name, results))
 	}
-	printTable(fmt.Sprintf("%s: medians of %d rounds (goal: >= 0.90 of the bare SDK's throughput, p50 <= 1.15 of its)", title, len(results)),
+	figures.Table(fmt.Sprintf("%s: medians of %d rounds (goal: >= 0.90 of the bare SDK's throughput, p50 <= 1.15 of its)", title, len(results)),
 		[]string{"way", "starts/s", "p50 ms", "p99 ms", "CPU ms per start", "throughput over bare (middle half)", "p50 over bare", "CPU over bare"}, rows)
 }
 
@@ -117,7 +118,7 @@ func compared(name string, results []map[string]heat) []string {
 		for _, r := range results {
 			values = append(values, of(r))
 		}
-		return median(values)
+		return figures.Median(values)
 	}
 	over := func(r map[string]heat) float64 { return r[name].rate / r[bare].rate }
 	var ratios []float64
@@ -130,7 +131,7 @@ func compared(name string, results []map[string]heat) []string {
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return ms(r[name].p50) })),
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return ms(r[name].p99) })),
 		fmt.Sprintf("%.1f", middle(func(r map[string]heat) float64 { return r[name].cpu * 1000 })),
-		fmt.Sprintf("%.3f (%.2f to %.2f)", middle(over), quantile(ratios, 0.25), quantile(ratios, 0.75)),
+		fmt.Sprintf("%.3f (%.2f to %.2f)", middle(over), figures.Quantile(ratios, 0.25), figures.Quantile(ratios, 0.75)),
 		fmt.Sprintf("%.3f", middle(func(r map[string]heat) float64 { return float64(r[name].p50) / float64(r[bare].p50) })),
 		fmt.Sprintf("%.3f", middle(func(r map[string]heat) float64 { return r[name].cpu / r[bare].cpu })),
 	}
@@ -164,7 +165,7 @@ func (c *contest) heat(t *testing.T, way contender, atOnce, starts int) heat {
 	elapsed := time.Since(began)
 	c.started += starts
 	c.settle(t)
-	return heat{rate: float64(starts) / elapsed.Seconds(), cpu: (c.cpu(t) - cpu) / float64(starts), p50: median(took), p99: quantile(took, 0.99)}
+	return heat{rate: float64(starts) / elapsed.Seconds(), cpu: (c.cpu(t) - cpu) / float64(starts), p50: figures.Median(took), p99: figures.Quantile(took, 0.99)}
 }
 
 // settle waits until every release that was started has ended, and its end is recorded.

@@ -7,7 +7,7 @@ CREATE TABLE counters (
     value BIGINT NOT NULL
 );
 
-INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
+INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0), ('signals', 0), ('callbacks', 0), ('alerts', 0);
 
 -- platform is empty for the default project until the first platform is applied. suspensions are its reasons, as JSON;
 -- version grows with every change of them. The row of a project that was removed stays: its name is never given again.
@@ -136,10 +136,22 @@ CREATE TABLE events (
     project TEXT        NOT NULL,
     kind    TEXT        NOT NULL,
     subject TEXT        NOT NULL,
+    region  TEXT        NOT NULL,
     message TEXT        NOT NULL
 );
 
 CREATE INDEX events_project ON events (project, seq);
+
+-- What needs looking after now. kind is that of the event that told its beginning; its end is told when the row goes.
+CREATE TABLE conditions (
+    kind    TEXT        NOT NULL,
+    subject TEXT        NOT NULL,
+    project TEXT        NOT NULL,
+    region  TEXT        NOT NULL,
+    message TEXT        NOT NULL,
+    since   TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (kind, subject)
+);
 
 CREATE TABLE audits (
     seq        BIGINT      NOT NULL PRIMARY KEY,
@@ -199,11 +211,242 @@ CREATE TABLE claims (
 
 CREATE INDEX claims_expires ON claims (expires_at);
 
+-- first is the signal that an alert began with, upto the last that it knew of when it was recorded: with them a group's next alert is
+-- told from a repetition.
+CREATE TABLE alerts (
+    number   BIGINT NOT NULL PRIMARY KEY,
+    project  TEXT   NOT NULL,
+    hash     TEXT   NOT NULL,
+    first    BIGINT NOT NULL,
+    upto     BIGINT NOT NULL,
+    service  TEXT   NOT NULL,
+    severity TEXT   NOT NULL,
+    status   TEXT   NOT NULL,
+    version  BIGINT NOT NULL,
+    doc      TEXT   NOT NULL
+);
+
+CREATE UNIQUE INDEX alerts_first ON alerts (project, hash, first);
+CREATE INDEX alerts_project ON alerts (project, number);
+CREATE INDEX alerts_status ON alerts (status, number);
+
+CREATE TABLE alert_entries (
+    number BIGINT      NOT NULL,
+    key    TEXT        NOT NULL,
+    at     TIMESTAMPTZ NOT NULL,
+    doc    TEXT        NOT NULL,
+    PRIMARY KEY (number, key)
+);
+
+-- One row for each page's key and contact. contact is a contact's id, or the address of a policy's target; code is what a reply by SMS
+-- begins with, 0 of other channels.
+CREATE TABLE pages (
+    key        TEXT        NOT NULL,
+    contact    TEXT        NOT NULL,
+    project    TEXT        NOT NULL,
+    alert      BIGINT      NOT NULL,
+    person     TEXT        NOT NULL,
+    channel    TEXT        NOT NULL,
+    kind       TEXT        NOT NULL,
+    state      TEXT        NOT NULL,
+    receipt    TEXT        NOT NULL,
+    message    TEXT        NOT NULL,
+    code       BIGINT      NOT NULL,
+    began_at   TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (key, contact)
+);
+
+CREATE INDEX pages_alert ON pages (alert, began_at);
+CREATE INDEX pages_receipt ON pages (channel, receipt);
+CREATE INDEX pages_contact ON pages (contact, began_at);
+CREATE INDEX pages_person ON pages (person, began_at);
+
+-- How a project's alerts reach people. version grows with every change.
+CREATE TABLE alert_rules (
+    project    TEXT        NOT NULL PRIMARY KEY,
+    version    BIGINT      NOT NULL,
+    doc        TEXT        NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    changed_by TEXT        NOT NULL
+);
+
+-- Silences and maintenance windows, those that are over too. due_at is when the status changes next by time alone.
+CREATE TABLE silences (
+    id          TEXT        NOT NULL PRIMARY KEY,
+    project     TEXT        NOT NULL,
+    maintenance BOOLEAN     NOT NULL,
+    status      TEXT        NOT NULL,
+    ends        TIMESTAMPTZ NOT NULL,
+    due_at      TIMESTAMPTZ,
+    doc         TEXT        NOT NULL
+);
+
+CREATE INDEX silences_project ON silences (project, ends, id);
+CREATE INDEX silences_due ON silences (due_at);
+
+-- member is a user's id. An address that is verified is one person's; code_hash is that of the last code that was sent there (of sends),
+-- and is empty when none is good.
+CREATE TABLE contacts (
+    id           TEXT        NOT NULL PRIMARY KEY,
+    member       TEXT        NOT NULL,
+    channel      TEXT        NOT NULL,
+    address      TEXT        NOT NULL,
+    status       TEXT        NOT NULL,
+    message      TEXT        NOT NULL,
+    created_at   TIMESTAMPTZ NOT NULL,
+    sends        BIGINT      NOT NULL,
+    code_hash    TEXT        NOT NULL,
+    code_tries   BIGINT      NOT NULL,
+    code_expires TIMESTAMPTZ NOT NULL
+);
+
+CREATE UNIQUE INDEX contacts_member ON contacts (member, channel, address);
+CREATE INDEX contacts_address ON contacts (channel, address);
+
+-- Codes that were sent within a day, to limit them: a contact that is removed and added again is no way around.
+CREATE TABLE contact_codes (
+    id      TEXT        NOT NULL PRIMARY KEY,
+    member  TEXT        NOT NULL,
+    address TEXT        NOT NULL,
+    sent_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE INDEX contact_codes_sent ON contact_codes (sent_at);
+
+-- How a user wants to be paged: lines by urgency, as JSON.
+CREATE TABLE notify_rules (
+    member TEXT NOT NULL PRIMARY KEY,
+    doc    TEXT NOT NULL
+);
+
+CREATE TABLE overrides (
+    id         TEXT        NOT NULL PRIMARY KEY,
+    project    TEXT        NOT NULL,
+    schedule   TEXT        NOT NULL,
+    person     TEXT        NOT NULL,
+    begins     TIMESTAMPTZ NOT NULL,
+    ends       TIMESTAMPTZ NOT NULL,
+    created_by TEXT        NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE INDEX overrides_project ON overrides (project, ends);
+
+-- What sources of alerts said, in the order in which it was kept. doc is the signal.
+CREATE TABLE signals (
+    seq     BIGINT      NOT NULL PRIMARY KEY,
+    time    TIMESTAMPTZ NOT NULL,
+    project TEXT        NOT NULL,
+    doc     TEXT        NOT NULL
+);
+
+CREATE INDEX signals_time ON signals (time);
+
+-- A dedup key as its last signal left it. alert_group is the hash of its group; grade orders severities, 0 is the worst.
+CREATE TABLE alert_keys (
+    project     TEXT        NOT NULL,
+    dedup_key   TEXT        NOT NULL,
+    alert_group TEXT        NOT NULL,
+    firing      BOOLEAN     NOT NULL,
+    grade       BIGINT      NOT NULL,
+    first_at    TIMESTAMPTZ NOT NULL,
+    last_at     TIMESTAMPTZ NOT NULL,
+    doc         TEXT        NOT NULL,
+    PRIMARY KEY (project, dedup_key)
+);
+
+CREATE INDEX alert_keys_group ON alert_keys (project, alert_group);
+CREATE INDEX alert_keys_last ON alert_keys (last_at);
+
+-- A group of keys, and how much of it its workflow was told: all signals up to sent, of those up to upto. pending, first_at and
+-- acknowledged are of the signals between; real_seq is the last one that no drill sent.
+CREATE TABLE alert_groups (
+    project         TEXT        NOT NULL,
+    alert_group     TEXT        NOT NULL,
+    upto            BIGINT      NOT NULL,
+    sent            BIGINT      NOT NULL,
+    pending         BIGINT      NOT NULL,
+    first_at        TIMESTAMPTZ NOT NULL,
+    updated_at      TIMESTAMPTZ NOT NULL,
+    acknowledged    TEXT        NOT NULL,
+    acknowledged_seq BIGINT     NOT NULL,
+    real_seq        BIGINT      NOT NULL,
+    doc             TEXT        NOT NULL,
+    PRIMARY KEY (project, alert_group)
+);
+
+CREATE INDEX alert_groups_pending ON alert_groups (pending);
+
+-- What providers of channels called back with. digest is of what they signed: the same again is not kept.
+CREATE TABLE callbacks (
+    seq     BIGINT      NOT NULL PRIMARY KEY,
+    time    TIMESTAMPTZ NOT NULL,
+    channel TEXT        NOT NULL,
+    digest  TEXT        NOT NULL,
+    doc     TEXT        NOT NULL
+);
+
+CREATE UNIQUE INDEX callbacks_digest ON callbacks (channel, digest);
+CREATE INDEX callbacks_time ON callbacks (time);
+
+-- How far what reads a sequence has come.
+CREATE TABLE cursors (
+    name  TEXT   NOT NULL PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+
+-- Keys that sources of alerts are let in by. first_hash and second_hash are those of the pair; doc is the key without them.
+CREATE TABLE integration_keys (
+    id          TEXT        NOT NULL PRIMARY KEY,
+    project     TEXT        NOT NULL,
+    name        TEXT        NOT NULL,
+    first_hash  TEXT        NOT NULL,
+    second_hash TEXT        NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL,
+    doc         TEXT        NOT NULL
+);
+
+CREATE UNIQUE INDEX integration_keys_name ON integration_keys (project, name);
+CREATE UNIQUE INDEX integration_keys_first ON integration_keys (first_hash);
+CREATE UNIQUE INDEX integration_keys_second ON integration_keys (second_hash);
+
+-- hash is that of the key in the URL that the monitored program asks for. due_at is when it is missed.
+CREATE TABLE heartbeats (
+    project    TEXT        NOT NULL,
+    name       TEXT        NOT NULL,
+    hash       TEXT        NOT NULL,
+    status     TEXT        NOT NULL,
+    due_at     TIMESTAMPTZ,
+    doc        TEXT        NOT NULL,
+    PRIMARY KEY (project, name)
+);
+
+CREATE UNIQUE INDEX heartbeats_hash ON heartbeats (hash);
+CREATE INDEX heartbeats_due ON heartbeats (status, due_at);
+
 -- +goose Down
+DROP TABLE heartbeats;
+DROP TABLE integration_keys;
+DROP TABLE cursors;
+DROP TABLE callbacks;
+DROP TABLE alert_groups;
+DROP TABLE alert_keys;
+DROP TABLE signals;
+DROP TABLE overrides;
+DROP TABLE notify_rules;
+DROP TABLE contact_codes;
+DROP TABLE contacts;
+DROP TABLE pages;
+DROP TABLE alert_entries;
+DROP TABLE alerts;
+DROP TABLE silences;
+DROP TABLE alert_rules;
 DROP TABLE claims;
 DROP TABLE sessions;
 DROP TABLE tokens;
 DROP TABLE audits;
+DROP TABLE conditions;
 DROP TABLE events;
 DROP TABLE leases;
 DROP TABLE health;

@@ -1,0 +1,73 @@
+package alert
+
+import (
+	"net/mail"
+	"regexp"
+	"strings"
+
+	"github.com/m3o/platform/internal/fault"
+)
+
+// Limits of a person's contacts.
+const (
+	MaxContacts = 20
+	maxAddress  = 254
+)
+
+var (
+	phone       = regexp.MustCompile(`^\+[1-9][0-9]{7,14}$`)
+	slackMember = regexp.MustCompile(`^[UW][A-Z0-9]{6,20}$`)
+)
+
+// CheckContact reports what is wrong with a contact that a person adds.
+func CheckContact(channel Channel, address string) error {
+	var c fault.Checker
+	switch channel {
+	case Email:
+		c.Check(isMail(address), "address", "%.80q is no address of the form name@host", address)
+	case SMS:
+		c.Check(phone.MatchString(address), "address", "%.80q is no phone number in E.164: + and 8 to 15 digits, such as +447700900123", address)
+	case Slack:
+		c.Check(slackMember.MatchString(address), "address", "%.80q is no Slack member id such as U012ABCDEF (in Slack: your profile, …, Copy member ID)", address)
+	default:
+		c.Check(false, "channel", "%.20q is none of email, sms and slack", channel)
+	}
+	return c.Err()
+}
+
+func isMail(address string) bool {
+	parsed, err := mail.ParseAddress(address)
+	return err == nil && parsed.Address == address && parsed.Name == "" && len(address) <= maxAddress && strings.IndexFunc(address, func(r rune) bool {
+		return r <= ' ' || r == 0x7f
+	}) < 0
+}
+
+// CheckNotify reports what is wrong with how a person wants to be paged. Low has no lines: low is never paged.
+func CheckNotify(by map[Urgency][]Notify) error {
+	var c fault.Checker
+	for urgency, lines := range by {
+		c.Check(urgency == High, "urgency", "%.40q has no lines of notification; there is high, and what is low is recorded and never paged", urgency)
+		if urgency == High {
+			checkNotify(&c, lines, string(urgency))
+		}
+	}
+	return c.Err()
+}
+
+// Masked is the contact's address as others may see it: enough to know it again, too little to use.
+func (c Contact) Masked() string {
+	switch name, host, found := strings.Cut(c.Address, "@"); {
+	case c.Channel == Email && found:
+		return firstOf(name) + "***@" + host
+	case len(c.Address) > 6:
+		return c.Address[:2] + "***" + c.Address[len(c.Address)-2:]
+	}
+	return "***"
+}
+
+func firstOf(name string) string {
+	for _, r := range name {
+		return string(r)
+	}
+	return ""
+}

@@ -1,0 +1,57 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/region"
+)
+
+// Backlog is what waits in a queue for a worker to take it.
+type Backlog struct {
+	Queue string
+	Tasks int64         // about
+	Age   time.Duration // of the oldest
+}
+
+// Backlogs returns what waits in every queue in which something does, the flows among them.
+func (a *Attendance) Backlogs(ctx context.Context) ([]Backlog, error) {
+	var all []Backlog
+	for _, name := range append(slices.Clone(a.queues), queue.Flows) {
+		b := Backlog{Queue: name}
+		for _, kind := range []enumspb.TaskQueueType{enumspb.TASK_QUEUE_TYPE_ACTIVITY, enumspb.TASK_QUEUE_TYPE_WORKFLOW} {
+			if kind == enumspb.TASK_QUEUE_TYPE_WORKFLOW && name != queue.Flows {
+				continue // workflows are served from one queue
+			}
+			found, err := a.temporal.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{Namespace: a.namespace,
+				TaskQueue: &taskqueuepb.TaskQueue{Name: name}, TaskQueueType: kind, ReportStats: true})
+			if err != nil {
+				return nil, fmt.Errorf("find what waits in %s: %w", name, err)
+			}
+			b.Tasks += found.GetStats().GetApproximateBacklogCount()
+			b.Age = max(b.Age, found.GetStats().GetApproximateBacklogAge().AsDuration())
+		}
+		if b.Tasks > 0 {
+			all = append(all, b)
+		}
+	}
+	return all, nil
+}
+
+// AllUnserved lists the queues that nobody serves, as far as that is known.
+func (a *Attendance) AllUnserved() []region.Unserved {
+	var all []region.Unserved
+	for _, name := range a.queues {
+		if u := a.unserved(name, time.Now()); u != nil {
+			all = append(all, *u)
+		}
+	}
+	return all
+}
