@@ -71,6 +71,19 @@ func kept[T any](path string, fresh func() (T, error)) (value T, err error) {
 // "twilio.token" (signs callbacks, too), "slack.token", "slack.secret" (signs interactions), "smtp.password".
 func Secret(dir, name string) string { return filepath.Join(dir, name) }
 
+// ChannelAccounts are who the platform is at the channels. The secrets are in files: see Secret.
+type ChannelAccounts struct{ TwilioSID, TwilioNumber, SMTPUser string }
+
+// Channels are the accounts at the channels of a sandbox that has run on dir.
+func Channels(dir string) (ChannelAccounts, error) {
+	phone, err := credentialsIn[twilio.Credentials](CredentialsFile(dir, twilio.Name))
+	if err != nil {
+		return ChannelAccounts{}, err
+	}
+	mail, err := credentialsIn[smtp.Credentials](CredentialsFile(dir, smtp.Name))
+	return ChannelAccounts{TwilioSID: phone.AccountSID, TwilioNumber: phone.Number, SMTPUser: mail.Username}, err
+}
+
 // keepSecrets writes secrets to files of their own.
 func keepSecrets(dir string, secrets map[string]string) error {
 	for name, secret := range secrets {
