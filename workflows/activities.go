@@ -5,6 +5,7 @@ import "github.com/m3o/platform/activities"
 // The activities, for their names alone.
 var (
 	accounts    *activities.Accounts
+	alerts      *activities.Alerts
 	builds      *activities.Builds
 	clusters    *activities.Clusters
 	contacts    *activities.Contacts

@@ -92,13 +92,20 @@ func (s Silence) Next() SilenceStatus {
 	return SilenceOver
 }
 
-// Events of rules and silences. Whoever relays has the project's alerts decide anew after each.
+// Events of what plans are made of. Whoever escalates decides anew after each: see ChangesPlans.
 const (
-	RulesAppliedEvent   = "rules.applied"
-	SilenceCreatedEvent = "silence.created"
-	SilenceBegunEvent   = "silence.begun"
-	SilenceOverEvent    = "silence.over"
+	RulesAppliedEvent    = "rules.applied"
+	SilenceCreatedEvent  = "silence.created"
+	SilenceBegunEvent    = "silence.begun"
+	SilenceOverEvent     = "silence.over"
+	OverrideCreatedEvent = "override.created"
+	OverrideEndedEvent   = "override.ended"
 )
+
+// ChangesPlans reports whether an event of this kind may change what MakePlan says of the project's alerts.
+func ChangesPlans(kind string) bool {
+	return slices.Contains([]string{RulesAppliedEvent, SilenceCreatedEvent, SilenceBegunEvent, SilenceOverEvent, OverrideCreatedEvent, OverrideEndedEvent}, kind)
+}
 
 // Validate says all that is wrong with a silence that is to be made now.
 func (s Silence) Validate(now time.Time) error {

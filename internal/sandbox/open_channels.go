@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/m3o/platform/internal/sandbox/smtp"
 	"github.com/m3o/platform/internal/sandbox/twilio"
 )
 
@@ -105,4 +107,28 @@ func twilioEnvironment(of account) (map[string]string, error) {
 	credentials, err := credentialsIn[twilio.Credentials](of.credentials)
 	return map[string]string{"TWILIO_ACCOUNT_SID": credentials.AccountSID, "TWILIO_AUTH_TOKEN": credentials.AuthToken,
 		"TWILIO_NUMBER": credentials.Number, "TWILIO_URL": of.url}, err
+}
+
+func openSMTP(env environment) (Provider, error) {
+	credentials, err := kept(env.credentials, smtp.NewCredentials)
+	if err == nil {
+		err = keepSecrets(env.config.Dir, map[string]string{"smtp.password": credentials.Password})
+	}
+	if err != nil {
+		return nil, err
+	}
+	server, err := smtp.New(smtp.Config{World: env.world, Credentials: credentials, Logger: env.config.Logger})
+	return mailServer{server}, err
+}
+
+// mailServer is the mail server as what answers at a port.
+type mailServer struct{ *smtp.Cloud }
+
+// Server implements speaker.
+func (m mailServer) Server(secured *tls.Config) Server { return m.Cloud.Server(secured) }
+
+func smtpEnvironment(of account) (map[string]string, error) {
+	credentials, err := credentialsIn[smtp.Credentials](of.credentials)
+	return map[string]string{"SMTP_SERVER": strings.TrimPrefix(of.url, "smtp://"), "SMTP_USERNAME": credentials.Username, "SMTP_PASSWORD": credentials.Password,
+		"SSL_CERT_FILE": AuthorityFile(of.dir)}, err
 }
