@@ -38,6 +38,7 @@ type API struct {
 	Attendance      Attendance // nil: nothing is said of it
 	ProjectCommands ProjectCommands
 	AlertRules      AlertRules
+	Alerting        Alerting
 	Silences        Silences
 	Tickets         Tickets
 	Blobs           blob.Store
@@ -59,6 +60,7 @@ type API struct {
 	strangers strangers
 	logins    *logins
 	streams   openStreams
+	status    published
 }
 
 // MaxBody bounds a JSON body.
@@ -81,6 +83,7 @@ func (a *API) Handler() http.Handler {
 	a.registerProjects()
 	a.registerMembers()
 	a.registerAlerting()
+	a.registerStatus()
 	a.registerSilences()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
