@@ -35,6 +35,7 @@ func flows() []flow {
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
+		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
 	}
 }
@@ -53,11 +54,12 @@ type FlowActivities struct {
 	Contacts  *activities.Contacts
 	Operators *activities.Operators
 	Flows     *activities.Flows
+	Alerts    *activities.Alerts
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts}
 }
 
 // BuildActivities make images.
