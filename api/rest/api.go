@@ -43,6 +43,7 @@ type API struct {
 	AlertCommands   AlertCommands
 	Drills          Drills
 	AlertRules      AlertRules
+	Alerting        Alerting
 	Silences        Silences
 	OnCall          OnCall
 	Contacts        Contacts
@@ -76,6 +77,7 @@ type API struct {
 	streams   openStreams
 	hooks     hookLimits
 	forged    rate.Sometimes
+	status    published
 }
 
 // MaxBody bounds a JSON body.
@@ -100,6 +102,7 @@ func (a *API) Handler() http.Handler {
 	a.registerMembers()
 	a.registerAlerts()
 	a.registerAlerting()
+	a.registerStatus()
 	a.registerSilences()
 	a.registerOnCall()
 	a.registerContacts()

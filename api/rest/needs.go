@@ -78,6 +78,12 @@ type Drills interface {
 	AppendSignals(ctx context.Context, signals []alert.Signal) ([]int64, error)
 }
 
+// Alerting is how the platform and its alerts fare.
+type Alerting interface {
+	Conditions(ctx context.Context) ([]store.Condition, error)
+	AlertsSince(ctx context.Context, project string, since time.Time) (all []alert.Alert, more bool, err error)
+}
+
 // AlertRules are how projects' alerts reach people.
 type AlertRules interface {
 	Rules(ctx context.Context, project string) (alert.Rules, error)
