@@ -37,6 +37,7 @@ func flows() []flow {
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
+		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 	}
 }
 
