@@ -38,6 +38,7 @@ func flows() []flow {
 		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
 		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 	}
 }
 
