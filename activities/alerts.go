@@ -8,13 +8,18 @@ import (
 	"github.com/m3o/platform/internal/alert"
 )
 
-// AlertRecords is the read model of alerts and their pages.
+// AlertRecords is the read model of alerts.
 type AlertRecords interface {
 	OpenAlert(context.Context, alert.Opening) (alert.Opened, error)
 	RecordAlert(context.Context, alert.Alert, []alert.Entry) error
+	CloseGroup(ctx context.Context, project, group string) error
+}
+
+// PageRecords is the read model of alerts' pages.
+type PageRecords interface {
 	BeginPage(context.Context, alert.PageRequest) (alert.PageDecision, error)
 	RecordPage(context.Context, alert.PageRow) error
-	CloseGroup(ctx context.Context, project, group string) error
+	PageByReceipt(ctx context.Context, channel alert.Channel, id string) (alert.PageRow, error)
 }
 
 // AlertRules are what decides who is paged: a project's rules, and how the world is.
@@ -23,12 +28,13 @@ type AlertRules interface {
 	Silences(ctx context.Context, project string, at time.Time) ([]alert.Silence, error)
 	Overrides(ctx context.Context, project string, from, to time.Time) ([]alert.Override, error)
 	People(ctx context.Context, names []string) (map[string]alert.Person, error)
-	FiringKeys(ctx context.Context, project string) ([]alert.Firing, error)
+	FiringKeys(ctx context.Context, project string) ([]alert.Key, error)
 }
 
 // Alerts writes the read model of alerts and pages, and reads the rules for decisions that a history must keep.
 type Alerts struct {
 	Records AlertRecords
+	Pages   PageRecords
 	Rules   AlertRules
 }
 
@@ -58,7 +64,7 @@ func (a *Alerts) RecordAlert(ctx context.Context, in AlertRecord) error {
 // BeginPage decides whether a page may be sent now, and notes that it is being sent. Asked again for one that went out, it answers with
 // what came of it.
 func (a *Alerts) BeginPage(ctx context.Context, in alert.PageRequest) (alert.PageDecision, error) {
-	decision, err := a.Records.BeginPage(ctx, in)
+	decision, err := a.Pages.BeginPage(ctx, in)
 	if err != nil {
 		return alert.PageDecision{}, fail(fmt.Errorf("begin page %s: %w", in.Page.Key, err))
 	}
@@ -67,8 +73,21 @@ func (a *Alerts) BeginPage(ctx context.Context, in alert.PageRequest) (alert.Pag
 
 // RecordPage writes what came of a page. Repeating it changes nothing, and what was delivered stays so.
 func (a *Alerts) RecordPage(ctx context.Context, p alert.PageRow) error {
-	if err := a.Records.RecordPage(ctx, p); err != nil {
+	if err := a.Pages.RecordPage(ctx, p); err != nil {
 		return fail(fmt.Errorf("record page %s: %w", p.Key, err))
+	}
+	return nil
+}
+
+// ReportPage writes what a channel says of a page after it took it. Repeating it changes nothing.
+func (a *Alerts) ReportPage(ctx context.Context, in alert.PageReport) error {
+	row, err := a.Pages.PageByReceipt(ctx, in.Receipt.Channel, in.Receipt.ID)
+	if err == nil {
+		row.State, row.Message, row.UpdateAt = in.Receipt.State, in.Receipt.Message, in.Receipt.At
+		err = a.Pages.RecordPage(ctx, row)
+	}
+	if err != nil {
+		return fail(fmt.Errorf("record what became of page %s: %w", in.Key, err))
 	}
 	return nil
 }

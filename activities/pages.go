@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/m3o/platform/internal/alert"
 )
 
@@ -21,6 +23,7 @@ type Pages struct{ Messenger Messenger }
 
 // SendPage brings a page to its contact, in seconds. Its key goes along to the provider, so a repetition finds what was sent.
 func (a *Pages) SendPage(ctx context.Context, p alert.Page) (alert.Receipt, error) {
+	p.Again = p.Again || activity.GetInfo(ctx).Attempt > 1
 	receipt, err := a.Messenger.Send(ctx, p)
 	if err != nil {
 		return alert.Receipt{}, failUsers(fmt.Errorf("page %s by %s: %w", p.Key, p.Contact.Channel, err))
@@ -39,6 +42,7 @@ func (a *Pages) SendCode(ctx context.Context, r alert.CodeRequest) (alert.CodeSe
 
 // SendText sends plain text, such as what came of a reply. A repetition finds what was sent.
 func (a *Pages) SendText(ctx context.Context, t alert.Text) (alert.Receipt, error) {
+	t.Again = t.Again || activity.GetInfo(ctx).Attempt > 1
 	receipt, err := a.Messenger.SendText(ctx, t)
 	if err != nil {
 		return alert.Receipt{}, failUsers(fmt.Errorf("send text %s by %s: %w", t.Key, t.Channel, err))

@@ -72,6 +72,7 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	}
 	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows, Attendance: attendance,
+		AlertRules: db, Silences: db,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}

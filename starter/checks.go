@@ -18,7 +18,7 @@ func (b *base) check(ctx context.Context, db *store.Store) (wait func()) {
 	c := checks.Checker{Records: db, Leases: db, Logger: b.signals.Logger,
 		Begin: func(ctx context.Context) { go attendance.Listen(ctx) },
 		Checks: []checks.Check{checks.ExpiringTokens(db), checks.ExpiringCertificates(certificates),
-			checks.UnservedQueues(attendance, db), checks.LaggingQueues(attendance)}}
+			checks.UnservedQueues(attendance, db), checks.LaggingQueues(attendance), checks.StuckRelay(db), checks.FailingPages(db)}}
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -81,7 +81,7 @@ func (m *manifest) readFields(n ast.Node, known []manifestField, within string) 
 			}
 			return nil
 		}
-		return fault.New(fault.Invalid, "line %d: unknown field %.80q%s; known are %s", lineOf(value), name, region.DidYouMean(name, names), strings.Join(names, ", "))
+		return fault.New(fault.Invalid, "line %d: unknown field %.80q%s; known are %s", lineOf(value), name, fault.DidYouMean(name, names), strings.Join(names, ", "))
 	})
 }
 

@@ -266,6 +266,7 @@ func sandboxCommand() *cobra.Command {
 	flags.BoolVar(&c.NewAccount, "new-account", false, "begin with an account that nobody has used yet: no region of it has its default VPC")
 	flags.StringSliceVar(&c.Contexts, "context", nil, "use only these contexts of --kubeconfig (required if a cluster is on another machine)")
 	flags.IntSliceVar(&c.OpenPorts, "open-ports", nil, "ports of this machine's loopback that nodes and pods reach, such as their registry's; all others are closed")
+	flags.StringVar(&c.Hooks, "hooks", "", "base URL of the platform's API on this machine, which Twilio and Slack call when people answer")
 	cmd.AddCommand(sandboxEnvCommand())
 	flags.BoolVar(&policed, "worker-policies", false, "allow the accounts' credentials what the policies of deploy/workers allow, and nothing else")
 	flags.DurationVar(&c.LeaseTimeout, "lease", 10*time.Minute, "stop when no owner was heard of for so long; negative: never")

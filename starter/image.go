@@ -15,6 +15,7 @@ import (
 	"github.com/m3o/platform/internal/config"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/inside"
 )
 
 func imageCommand() *cobra.Command {
@@ -99,9 +100,9 @@ func registryClient(s config.Settings) (image.Client, error) {
 // registries calls those outside, our own, and those inside that are listed.
 func registries(s config.Settings) (http.RoundTripper, error) {
 	own, _, _ := strings.Cut(s.Registry, "/")
-	inside, err := image.ParseInside(own + "," + s.InsideRegistries)
+	allowed, err := inside.Parse(own + "," + s.InsideRegistries)
 	if err != nil {
 		return nil, fmt.Errorf("M3O_INSIDE_REGISTRIES: %w", err)
 	}
-	return image.Outside(inside), nil
+	return image.Outside(allowed), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/workflows"
@@ -34,6 +35,8 @@ func flows() []flow {
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
+		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
+		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
 	}
 }
 
@@ -48,13 +51,15 @@ type FlowActivities struct {
 	Releases  *activities.Releases
 	Projects  *activities.Projects
 	Gateways  *activities.Gateways
+	Contacts  *activities.Contacts
 	Operators *activities.Operators
 	Flows     *activities.Flows
+	Alerts    *activities.Alerts
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Operators, f.Flows}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts}
 }
 
 // BuildActivities make images.

@@ -5,8 +5,10 @@ import "github.com/m3o/platform/activities"
 // The activities, for their names alone.
 var (
 	accounts    *activities.Accounts
+	alerts      *activities.Alerts
 	builds      *activities.Builds
 	clusters    *activities.Clusters
+	contacts    *activities.Contacts
 	flows       *activities.Flows
 	gateways    *activities.Gateways
 	identities  *activities.Identities

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/m3o/platform/activities"
+	"github.com/m3o/platform/internal/queue"
 )
 
 // quickly is for a read or write of our own store, which inStore could not make at once. The database may be away, or the whole
@@ -149,6 +150,15 @@ func asking(ctx workflow.Context, queue, summary string) workflow.Context {
 	return workflow.WithScheduleToCloseTimeout(planning(ctx, queue, summary), 15*time.Second)
 }
 
+// sendingCode is for a message that somebody waits for: a provider that does not take it within two minutes fails it, and the person is
+// told to ask again.
+func sendingCode(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages,
+		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: 2 * time.Minute, Summary: "Send the code",
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	})
+}
+
 // ordering is for handing work to another workflow: an update that is answered within a second or so. A permanent error is
 // returned at once; a plan that is half ordered waits for the rest.
 func ordering(ctx workflow.Context, summary string) workflow.Context {
@@ -156,4 +166,43 @@ func ordering(ctx workflow.Context, summary string) workflow.Context {
 		StartToCloseTimeout: 30 * time.Second, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
 	})
+}
+
+// paging is for one message to a provider: seconds. A provider that throttles or is down is asked a few times within sendLimit and no
+// longer, for the next way to reach the person is worth more than one more try. A send in progress is waited for when it is cancelled: who
+// was paged is told how it went on. That nobody serves the queue is noticed soon.
+func paging(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
+		ScheduleToStartTimeout: pagesLimit, StartToCloseTimeout: sendLimit, ScheduleToCloseTimeout: pagesLimit + sendLimit, WaitForCancellation: true,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second, MaximumAttempts: 3},
+	})
+}
+
+// telling is for messages on how an alert went on: nobody waits for them, so they are tried for longer, and given up after a while.
+func telling(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
+		StartToCloseTimeout: sendLimit, ScheduleToCloseTimeout: tellLimit,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
+}
+
+// How long pages may take, and how often what reached nobody is tried again.
+const (
+	pagesLimit   = 5 * time.Second  // until a worker takes a page
+	sendLimit    = 10 * time.Second // until the provider has taken it
+	tellLimit    = 10 * time.Minute // until whoever was paged has heard how it went on
+	confirmLimit = 30 * time.Second // until a channel that confirms has said that a page arrived
+	joinedEvery  = 5 * time.Second  // further signals of an alert are recorded at most so often
+	planLimit    = time.Minute      // until a step that could not be planned is planned again
+	inhibitLimit = time.Minute      // until it is asked again whether an alert is suppressed, where nothing says when that ends
+)
+
+// pageBackoff is how long a recipient whom no contact reached is left alone: exponential, from 30 seconds to ten minutes.
+func pageBackoff(attempts int) time.Duration {
+	return min(30*time.Second<<min(attempts, 5), 10*time.Minute)
+}
+
+// courseBackoff is how long a policy that reached nobody is left alone: exponential, from five minutes to an hour.
+func courseBackoff(retries int) time.Duration {
+	return min(5*time.Minute<<min(retries, 4), time.Hour)
 }

@@ -37,6 +37,8 @@ type API struct {
 	ServiceCommands ServiceCommands
 	Attendance      Attendance // nil: nothing is said of it
 	ProjectCommands ProjectCommands
+	AlertRules      AlertRules
+	Silences        Silences
 	Tickets         Tickets
 	Blobs           blob.Store
 	CheckImage      func(project, reference string) error // why a project may not run an image that exists
@@ -78,6 +80,8 @@ func (a *API) Handler() http.Handler {
 	a.registerUsers()
 	a.registerProjects()
 	a.registerMembers()
+	a.registerAlerting()
+	a.registerSilences()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
 	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
@@ -97,7 +101,7 @@ func schemaName(t reflect.Type, hint string) string {
 		return "ProblemDetail"
 	}
 	noun := path.Base(t.PkgPath())
-	if !slices.Contains([]string{"region", "release"}, noun) {
+	if !slices.Contains([]string{"region", "release", "alert"}, noun) {
 		return name
 	}
 	if noun = strings.ToUpper(noun[:1]) + noun[1:]; strings.HasPrefix(name, noun) {

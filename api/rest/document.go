@@ -59,6 +59,7 @@ var topics = []struct {
 	{"platforms", "What a platform file asks for: plans, and carrying them out.", []string{"/v1/plans"}},
 	{"regions", "Regions of a platform, and access to their clusters.", []string{"/v1/regions"}},
 	{"services", "Services, their releases, sources, builders and build logs.", []string{"/v1/services", "/v1/sources", "/v1/builders"}},
+	{"alerting", "How alerts reach people: policies, schedules, routes and limits; silences and maintenance windows; who would be paged when.", []string{"/v1/alerting", "/v1/silences"}},
 	{"projects", "Projects, who has a role in them, and their service accounts.", []string{"/v1/projects"}},
 	{"users", "People, their invitations, their tokens and their roles on the platform.", []string{"/v1/users"}},
 	{"caller", "Who calls: logging in and out, and the caller's own tokens.", []string{"/v1/whoami", "/v1/login", "/v1/logout", "/v1/tokens"}},

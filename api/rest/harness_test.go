@@ -131,6 +131,7 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
+		AlertRules: db, Silences: db,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}

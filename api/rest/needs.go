@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -56,6 +57,21 @@ type Identity interface {
 	Roles
 	Projects
 	ServiceAccounts
+}
+
+// AlertRules are how projects' alerts reach people.
+type AlertRules interface {
+	Rules(ctx context.Context, project string) (alert.Rules, error)
+	ApplyRules(ctx context.Context, r alert.Rules, by string) (alert.Rules, error)
+	ActiveUsers(ctx context.Context, names []string) (map[string]bool, error)
+	AlertView(ctx context.Context, r alert.Rules, from, to time.Time) (alert.View, error)
+}
+
+// Silences are those of projects, and their maintenance windows.
+type Silences interface {
+	SilencePage(ctx context.Context, project string, f store.SilenceFilter, p store.Page) ([]alert.Silence, string, error)
+	CreateSilence(ctx context.Context, s alert.Silence) (alert.Silence, error)
+	EndSilence(ctx context.Context, project, id, by string) (alert.Silence, error)
 }
 
 // Users are the people.

@@ -1,6 +1,9 @@
 package alert
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Status is where an alert is.
 //
@@ -71,6 +74,14 @@ type Filter struct {
 	Status  Status
 	Current bool
 	Service string
+}
+
+// MaxSnooze bounds for how long an alert is snoozed, or acknowledged by a command.
+const MaxSnooze = 30 * 24 * time.Hour
+
+// Ended says of an alert that has ended since when, for whoever wants it to do something.
+func (a Alert) Ended() string {
+	return fmt.Sprintf("alert %d is %s since %s", a.Number, a.Status, a.EndedAt.UTC().Format(time.RFC3339))
 }
 
 // EntryKind says what a line of an alert's log tells.

@@ -108,8 +108,8 @@ type State struct {
 	Next    Position           `json:"next"`             // the step that begins at the alert's NextAt
 	Begun   int                `json:"begun,omitempty"`  // steps that began, in all rounds: makes pages' keys
 	Told    int                `json:"told,omitempty"`   // how often those who were paged were told something, likewise
-	Chases  []Chase            `json:"chases,omitempty"` // who is being paged
-	Reached bool               `json:"reached,omitempty"`
+	Chases  []*Chase           `json:"chases,omitempty"` // who is being paged
+	Course  Course             `json:"course"`
 	Paged   []Told             `json:"paged,omitempty"` // who was paged, by what: to be told how it ends
 	Answers answer.Book[Alert] `json:"answers"`
 
@@ -118,7 +118,14 @@ type State struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"` // when they were last
 }
 
-// Position is a place in a policy's course.
+// Course says how going through a policy came out, since it began with the first step.
+type Course struct {
+	Reached   bool `json:"reached,omitempty"`   // somebody was
+	Exhausted bool `json:"exhausted,omitempty"` // the last step was taken, and nobody has acknowledged
+	Retries   int  `json:"retries,omitempty"`   // courses before this one that reached nobody
+}
+
+// Position is a place in a policy.
 type Position struct {
 	Step  int `json:"step"`  // from 1
 	Round int `json:"round"` // from 1
@@ -257,7 +264,9 @@ type Meaning struct {
 	Receipt *Receipt    `json:"receipt,omitempty"` // of MeansReceipt; its ID tells the page
 	From    string      `json:"from,omitempty"`    // of MeansCommand: the address or member id of who answers
 	Code    int         `json:"code,omitempty"`    // which alert: a reply's number
-	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered
+	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered, or that a receipt is of
+	In      string      `json:"in,omitempty"`      // Slack: the channel in which it was answered
+	Text    string      `json:"text,omitempty"`    // of MeansNothing: a reply that was tried and not understood; empty: nobody waits for an answer
 	Do      string      `json:"do,omitempty"`      // the update: AcknowledgeUpdate, ResolveUpdate, EscalateUpdate, SnoozeUpdate
 }
 

@@ -1,6 +1,10 @@
 package alert
 
-import "time"
+import (
+	"time"
+
+	"github.com/m3o/platform/internal/event"
+)
 
 // DefaultInterval is a route's group_interval where it says nothing.
 const DefaultInterval = Duration(5 * time.Minute)
@@ -17,7 +21,7 @@ func DefaultRules(project string) Rules {
 			{Name: "regions", Match: []Matcher{{"kind", "=", "region"}}, GroupBy: []string{"kind", "platform", "region"}},
 			{Name: "on-call", Match: []Matcher{{"source", "=", string(FromOnCall)}}, GroupBy: []string{"project", "schedule"}},
 		}
-		r.Inhibit = []Inhibition{{Source: []Matcher{{"event", "=", "regions.unseen"}}, Target: []Matcher{{"event", "=", "region.unseen"}}}}
+		r.Inhibit = []Inhibition{{Source: []Matcher{{"event", "=", event.RegionsSeen.Begins}}, Target: []Matcher{{"event", "=", event.RegionReach.Begins}}}}
 	}
 	return r.WithDefaults()
 }

@@ -18,6 +18,32 @@ type Change struct {
 	Fields []string `json:"fields,omitempty"`
 }
 
+// RulesPlan says what applying a policy file would do.
+type RulesPlan struct {
+	Project  string   `json:"project"`
+	Version  int64    `json:"version"` // of the rules that it was compared with: what ApplyRules wants
+	Changes  []Change `json:"changes"`
+	Warnings []string `json:"warnings,omitempty"` // what is allowed, and would be found out at night
+}
+
+// Warnings are what is allowed in the view's rules, and would be found out at night: people whom no page would reach, and policies that
+// no route uses.
+func (v View) Warnings() []string {
+	var all []string
+	for _, name := range v.Rules.People() {
+		if _, problem := v.person(name); problem != "" {
+			all = append(all, problem)
+		}
+	}
+	for _, p := range v.Rules.Policies {
+		used := v.Rules.Default.Policy == p.Name || slices.ContainsFunc(v.Rules.Routes, func(r Route) bool { return r.Policy == p.Name })
+		if !used {
+			all = append(all, fmt.Sprintf("policy %s is used by no route", p.Name))
+		}
+	}
+	return all
+}
+
 // Differences lists what changes from one set of rules to the other, in the order of the file. That routes change places is a change of
 // each that moved: the first that matches holds.
 func Differences(from, to Rules) []Change {

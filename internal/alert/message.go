@@ -21,4 +21,5 @@ type Text struct {
 	In      string  `json:"in,omitempty"`      // Slack: the channel in which To alone sees it; empty: a direct message
 	Subject string  `json:"subject,omitempty"` // email
 	Text    string  `json:"text"`
+	Again   bool    `json:"again,omitempty"` // as Page.Again
 }

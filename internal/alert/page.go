@@ -24,6 +24,7 @@ type Page struct {
 	Content  Content  `json:"content"`
 	Code     int      `json:"code,omitempty"`     // SMS: what the person puts before the letter of a reply, "1a"
 	Previous *Receipt `json:"previous,omitempty"` // the same contact's message of this alert: to be updated in place, or answered in its thread
+	Again    bool     `json:"again,omitempty"`    // an earlier try may have sent it: look at the provider first
 }
 
 // Content is what a page says, as plain text of users: each channel escapes what it must.

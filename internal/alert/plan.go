@@ -14,13 +14,7 @@ type View struct {
 	People   map[string]Person                                // who can be paged, by name: see Rules.People for whom to look up
 	OnCall   func(schedule string, at time.Time) oncall.Shift // overrides included; only asked for schedules of the rules
 	Silences []Silence                                        // of the project, those ahead too
-	Firing   []Firing                                         // the project's keys: what inhibits
-}
-
-// Firing is a key that fires, of a group.
-type Firing struct {
-	Group  string            // Group.Hash
-	Labels map[string]string // Signal.LabelSet of its last trigger
+	Firing   []Key                                            // of the project that fire: what inhibits
 }
 
 // InhibitedFor is how long an inhibited alert waits before it is looked at again, should nobody say that what inhibits it is over.
@@ -29,7 +23,8 @@ const InhibitedFor = time.Minute
 // RepeatAfter is how long after its last step a policy is gone through again where neither its first step nor its last says.
 const RepeatAfter = Duration(5 * time.Minute)
 
-// MakePlan says who is to be paged in a step of an alert. It is pure: the same view and input make the same plan.
+// MakePlan says who is to be paged in a step of an alert. It is pure: the same view and input make the same plan. Step 0 is the time before
+// the first one: it pages nobody, and Next says when the first one begins.
 //
 // A step that reaches nobody is followed by the next one at once, so that a page is not late for a missing contact. Between rounds the
 // time is kept, so that a policy that reaches nobody is not used up in a moment.
@@ -50,7 +45,7 @@ func MakePlan(v View, in PlanInput) Plan {
 		v.target(&p, policy.Steps[in.Step-1], in.At)
 	}
 	p.Next, p.NextRound = policy.next(in.Step, max(in.Round, 1))
-	if in.Step > 0 && p.Next != nil && !p.NextRound && len(p.Recipients) == 0 {
+	if p.Next != nil && !p.NextRound && in.Step > 0 && len(p.Recipients) == 0 {
 		p.Next = new(Duration)
 	}
 	if p.Suppressed, p.Until = v.Suppresses(in); p.Suppressed != "" {

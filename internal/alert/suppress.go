@@ -132,11 +132,12 @@ func (v View) inhibits(in PlanInput) (why string, ok bool) {
 			continue
 		}
 		mutual := MatchesAll(rule.Source, in.Labels)
-		i := slices.IndexFunc(v.Firing, func(f Firing) bool {
-			return f.Group != in.Alert.Group && MatchesAll(rule.Source, f.Labels) && rule.alike(f.Labels, in.Labels) && !(mutual && MatchesAll(rule.Target, f.Labels))
+		i := slices.IndexFunc(v.Firing, func(k Key) bool {
+			labels := k.LabelSet()
+			return k.Group != in.Alert.Group && MatchesAll(rule.Source, labels) && rule.alike(labels, in.Labels) && !(mutual && MatchesAll(rule.Target, labels))
 		})
 		if i >= 0 {
-			return fmt.Sprintf("inhibited: %s fires", rule.sourceText(v.Firing[i].Labels)), true
+			return fmt.Sprintf("inhibited: %s fires", rule.sourceText(v.Firing[i].LabelSet())), true
 		}
 	}
 	return "", false

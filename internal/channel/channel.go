@@ -16,7 +16,8 @@ import (
 //
 // Sending is idempotent by the message's key as far as the channel allows: an adapter whose provider has no idempotency keys looks for what
 // an earlier try sent before it sends. A receipt says that the provider took the message, never that somebody read it. Errors are faults:
-// a permanent kind means that this contact or channel cannot carry the message, and its text is for whoever looks after the alert.
+// a permanent kind means that this contact or channel cannot carry the message, and its text is for whoever looks after the alert. NotFound
+// is about the address: it takes no messages (any more), so the contact is to be verified again before it is used.
 type Adapter interface {
 	// Send brings a page to its contact. Where Previous is set, and the channel can, that message is brought up to date.
 	Send(ctx context.Context, p alert.Page) (alert.Receipt, error)

@@ -18,3 +18,6 @@ var (
 	RelayMoves  = Turn{"relay.stuck", "relay.moving"}                 // signals come to the alerts' workflows
 	PagesArrive = Turn{"pages.failing", "pages.arriving"}             // by one channel
 )
+
+// Turns lists them.
+var Turns = []Turn{RegionReach, RegionsSeen, ServiceWell, RegionDrift, QuotaNear, TokenEnds, CertEnds, QueueServed, QueueLag, RelayMoves, PagesArrive}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/inside"
 )
 
 // FuzzReference reads any image name: it is refused, or it names a registry and what it names is found again by its own name.
@@ -37,15 +38,15 @@ func FuzzInside(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, list string) {
-		in, err := ParseInside(list)
+		in, err := inside.Parse(list)
 		if err != nil {
 			if !fault.Is(err, fault.Invalid) {
-				t.Errorf("ParseInside(%q) = %v", list, err)
+				t.Errorf("inside.Parse(%q) = %v", list, err)
 			}
 			return
 		}
-		if !strings.Contains(list, "127.0.0.1") && in.names("127.0.0.1:80") {
-			t.Errorf("ParseInside(%q) names what is not in it", list)
+		if !strings.Contains(list, "127.0.0.1") && in.Names("127.0.0.1:80") {
+			t.Errorf("inside.Parse(%q) names what is not in it", list)
 		}
 	})
 }

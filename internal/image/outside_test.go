@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/inside"
 )
 
 // inner is a server inside that counts its callers.
@@ -24,7 +25,7 @@ func inner(t *testing.T) (host string, calls *atomic.Int64) {
 
 func allowing(t *testing.T, list string) Client {
 	t.Helper()
-	in, err := ParseInside(list)
+	in, err := inside.Parse(list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +63,8 @@ func TestWhatIsListedMayBeInside(t *testing.T) {
 		}
 	}
 	for _, list := range []string{"http://localhost:5000", "10.0.0.0/33", "a b"} {
-		if _, err := ParseInside(list); !fault.Is(err, fault.Invalid) {
-			t.Errorf("ParseInside(%q) = %v", list, err)
+		if _, err := inside.Parse(list); !fault.Is(err, fault.Invalid) {
+			t.Errorf("inside.Parse(%q) = %v", list, err)
 		}
 	}
 }
@@ -106,7 +107,7 @@ func TestAProxyIsUsedAndDoesNotLeadInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := Outside(Inside{}).(*outside)
+	transport := Outside(inside.List{}).(*outside)
 	transport.proxyFor = func(*http.Request) (bool, error) { return true, nil }
 	transport.proxied = &http.Transport{Proxy: http.ProxyURL(at)}
 	client := http.Client{Transport: transport}
@@ -124,12 +125,12 @@ func TestAProxyIsUsedAndDoesNotLeadInside(t *testing.T) {
 func TestInsideAddresses(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "127.1.2.3", "::1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "fe80::1", "fd00::1", "0.0.0.0", "::",
 		"::ffff:127.0.0.1", "::ffff:10.0.0.1", "224.0.0.1", "ff02::1", "255.255.255.255", "100.100.100.200", "168.63.129.16", "64:ff9b::7f00:1", "2002:7f00:1::", "fe80::1%eth0"} {
-		if (Inside{}).permits(netip.MustParseAddr(ip)) {
+		if (inside.List{}).Permits(netip.MustParseAddr(ip)) {
 			t.Errorf("%s is permitted", ip)
 		}
 	}
 	for _, ip := range []string{"1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"} {
-		if !(Inside{}).permits(netip.MustParseAddr(ip)) {
+		if !(inside.List{}).Permits(netip.MustParseAddr(ip)) {
 			t.Errorf("%s is refused", ip)
 		}
 	}

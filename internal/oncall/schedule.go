@@ -63,8 +63,8 @@ type Shift struct {
 // Gap is a time ahead in which a page would reach nobody.
 type Gap struct {
 	Schedule string    `json:"schedule"`
-	Person   string    `json:"person,omitempty"` // who is on call then, and cannot be reached; empty: nobody is
+	Person   string    `json:"person,omitempty" doc:"Who is on call then, and cannot be reached; left out when nobody is."`
 	Why      string    `json:"why"`
 	Begins   time.Time `json:"begins"`
-	Ends     time.Time `json:"ends"`
+	Ends     time.Time `json:"ends,omitzero" doc:"Left out when it lasts for weeks, if not for ever."`
 }

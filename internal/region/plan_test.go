@@ -1,7 +1,6 @@
 package region_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -131,20 +130,6 @@ func TestAPlansBasisMovesWithTheWorld(t *testing.T) {
 	} {
 		if other == basis {
 			t.Errorf("%s leaves the basis as it was", name)
-		}
-	}
-}
-
-func TestSuggestions(t *testing.T) {
-	candidates := []string{"digitalocean", "aws", "gcp", "do", "count", "size"}
-	for written, want := range map[string]string{
-		"digitalocaen": "digitalocean", "digital-ocean": "digitalocean", "asw": "aws", "cuont": "count", "sise": "size", "kubernetes": "", "": "", "xyz": "",
-	} {
-		if want != "" {
-			want = fmt.Sprintf(" (did you mean %q?)", want)
-		}
-		if got := region.DidYouMean(written, candidates); got != want {
-			t.Errorf("%q suggests %q, want %q", written, got, want)
 		}
 	}
 }

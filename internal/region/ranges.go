@@ -80,7 +80,7 @@ func (s Spec) rangeProblem() string {
 func (s Spec) natProblem() string {
 	switch {
 	case s.NAT != SingleNAT && s.NAT != PerZoneNAT:
-		return fmt.Sprintf("%q is neither %q nor %q%s", s.NAT, SingleNAT, PerZoneNAT, DidYouMean(string(s.NAT), []string{string(SingleNAT), string(PerZoneNAT)}))
+		return fmt.Sprintf("%q is neither %q nor %q%s", s.NAT, SingleNAT, PerZoneNAT, fault.DidYouMean(string(s.NAT), []string{string(SingleNAT), string(PerZoneNAT)}))
 	case s.Provider == DigitalOcean:
 		return fmt.Sprintf("%q: digitalocean has no NAT, its nodes have addresses of their own; leave it out", s.NAT)
 	case s.NAT == PerZoneNAT && s.Provider == GCP:

@@ -120,7 +120,7 @@ func (p parts) refusal(part Part) string {
 	}
 	switch {
 	case !slices.Contains(p.known, part):
-		return fmt.Sprintf("%q is not a part; the parts of %s are %s%s", part, p.field, quoted(p.known), DidYouMean(string(part), texts(p.known)))
+		return fmt.Sprintf("%q is not a part; the parts of %s are %s%s", part, p.field, quoted(p.known), fault.DidYouMean(string(part), texts(p.known)))
 	case len(p.can) == 0:
 		return fmt.Sprintf("this version cannot run %q here; leave the list out", part)
 	}
@@ -128,7 +128,7 @@ func (p parts) refusal(part Part) string {
 }
 
 func unknownProvider(p Provider) string {
-	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(providers), DidYouMean(string(p), append(texts(providers), "do")))
+	return fmt.Sprintf("%q is not a provider; known are %s (\"do\" for short)%s", p, quoted(providers), fault.DidYouMean(string(p), append(texts(providers), "do")))
 }
 
 func quoted[S ~string](list []S) string {

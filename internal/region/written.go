@@ -132,7 +132,7 @@ func (r *reader) mapping(n *yaml.Node, at string, fields readers) {
 		case key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Tag == "!!merge":
 			r.wrong(key, at+"?", "a field's name must be a plain word; anchors, aliases and merges are not allowed")
 		case !known:
-			r.wrong(key, at+brief(key.Value), "unknown field%s", DidYouMean(brief(key.Value), names(fields)))
+			r.wrong(key, at+brief(key.Value), "unknown field%s", fault.DidYouMean(brief(key.Value), names(fields)))
 		case twice:
 			r.wrong(key, at+key.Value, "is given twice, first at line %d", first)
 		default:

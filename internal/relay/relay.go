@@ -252,7 +252,7 @@ func (r *reader) step(ctx context.Context) (more bool, err error) {
 		if s, is := r.FromEvent(e); is {
 			signals = append(signals, s)
 		}
-		if changesRules(e.Kind) {
+		if alert.ChangesPlans(e.Kind) {
 			changed[e.Project] = true
 		}
 	}

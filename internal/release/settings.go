@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/m3o/platform/internal/fault"
-	"github.com/m3o/platform/internal/region"
 )
 
 // settings are what a release keeps of the one that it follows: how it runs, and how its source is built.
@@ -179,7 +178,7 @@ func (r Request) checkNames(c *fault.Checker) {
 	asked := r.settings()
 	all := table(&asked)
 	for _, name := range checkLength(c, "reset", r.Reset) {
-		c.Check(isSetting(name) || isGroup(name), "reset", "there is no setting %.80q%s; there are %s", name, region.DidYouMean(name, SettingNames()), strings.Join(SettingNames(), ", "))
+		c.Check(isSetting(name) || isGroup(name), "reset", "there is no setting %.80q%s; there are %s", name, fault.DidYouMean(name, SettingNames()), strings.Join(SettingNames(), ", "))
 		said := slices.ContainsFunc(all, func(s setting) bool { return s.name == name && s.named(&asked) })
 		c.Check(!said && !r.fileSays(name), "reset", "%s is given a value as well: leave out one of the two", name)
 	}
@@ -187,7 +186,7 @@ func (r Request) checkNames(c *fault.Checker) {
 		return
 	}
 	for _, name := range checkLength(c, "file.settings", r.File.Settings) {
-		c.Check(isSetting(name), "file.settings", "there is no setting %.80q%s", name, region.DidYouMean(name, SettingNames()))
+		c.Check(isSetting(name), "file.settings", "there is no setting %.80q%s", name, fault.DidYouMean(name, SettingNames()))
 	}
 }
 

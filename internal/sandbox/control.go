@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/m3o/platform/internal/sandbox/inbox"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -29,7 +30,21 @@ func (s *server) control() http.Handler {
 	mux.HandleFunc("GET /_sandbox/requests", s.requests)
 	mux.HandleFunc("POST /_sandbox/lease", s.renewLease)
 	mux.HandleFunc("POST /_sandbox/clusters/{provider}/{cluster}/tokenreview", s.reviewToken)
-	return noBrowsers(mux)
+	all := http.NewServeMux()
+	all.Handle("/", noBrowsers(mux))
+	s.inbox().Routes(mux, all)
+	return all
+}
+
+// inbox is what people received. Its page is for browsers: the guard of every port sees to where its forms come from.
+func (s *server) inbox() inbox.Server {
+	channels := map[string]any{}
+	for _, p := range s.providers {
+		if p, is := p.(interface{ Channel() string }); is {
+			channels[p.Channel()] = p
+		}
+	}
+	return inbox.Server{World: s.world, Channels: channels}
 }
 
 // noBrowsers refuses what a page of somebody else's makes a browser send.

@@ -15,6 +15,8 @@ import (
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
 	"github.com/m3o/platform/internal/sandbox/gcp"
+	"github.com/m3o/platform/internal/sandbox/smtp"
+	"github.com/m3o/platform/internal/sandbox/twilio"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
@@ -73,7 +75,7 @@ func (e environment) webhook(provider string) func(cluster string) string {
 	}
 }
 
-// row is one cloud: its name, as the platform's file has it, where it listens, where its credentials are, and what answers there.
+// row is one provider: its name, as the platform's file has it, where it listens, where its credentials are, and what answers there.
 type row struct {
 	name        string
 	offset      int    // of its port from the base port, for ever the same one
@@ -88,12 +90,15 @@ type row struct {
 // account is a provider's account as a client finds it: the sandbox's directory, the file with the credentials, the base URL.
 type account struct{ dir, credentials, url string }
 
-// providers is the table of clouds. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
+// providers is the table of clouds, and of the channels by which people are reached. The ports that cannot be opened to pods, faults, the ledger and `m3o dev` follow from it.
 var providers = []row{
 	{name: digitalocean.Name, offset: 1, credentials: "digitalocean.token", open: openDigitalOcean, environment: digitalOceanEnvironment},
 	{name: aws.Name, offset: 2, credentials: "aws.credentials", open: openAWS, environment: awsEnvironment},
 	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP, environment: gcpEnvironment},
 	{name: azure.Name, offset: 4, credentials: "azure.json", scheme: "https", open: openAzure, environment: azureEnvironment},
+	// 5 is free.
+	{name: twilio.Name, offset: 7, credentials: "twilio.json", open: openTwilio, environment: twilioEnvironment},
+	{name: smtp.Name, offset: 8, credentials: "smtp.json", scheme: "smtp", open: openSMTP, environment: smtpEnvironment},
 }
 
 // Ports are where a sandbox of that base port listens, by what answers there.

@@ -81,7 +81,10 @@ type Config struct {
 	// Policies are what the accounts' credentials are allowed, by provider's name and in the provider's own format. A provider
 	// without one allows everything.
 	Policies map[string][]byte
-	Logger   *slog.Logger
+	// Hooks is the base URL of the platform's API, where channels call back when people answer: on the loopback. Without it, replies and
+	// pressed buttons lead nowhere. The URLs that messages name themselves are called in any case, on the loopback alone.
+	Hooks  string
+	Logger *slog.Logger
 	// Ready is called when all ports listen.
 	Ready func(Endpoints)
 }
@@ -183,7 +186,7 @@ func (c Config) complete() (Config, error) {
 	if c.VCPULimit < 0 {
 		return c, fmt.Errorf("vCPU limit %d is negative", c.VCPULimit)
 	}
-	if err := errors.Join(c.checkOpen(), c.checkPolicies()); err != nil {
+	if err := errors.Join(c.checkOpen(), c.checkPolicies(), c.checkHooks()); err != nil {
 		return c, err
 	}
 	c.OpenPorts = slices.Compact(slices.Sorted(slices.Values(c.OpenPorts)))
@@ -285,11 +288,6 @@ func (s *server) closePorts() {
 
 // openProviders makes the providers, and says what answers at which port.
 func (s *server) openProviders(versions []string) error {
-	control, err := s.web(s.control())
-	if err != nil {
-		return err
-	}
-	s.ports[0].server = control
 	for i, p := range providers {
 		provider, err := p.open(environment{config: s.config, world: s.world, runner: s.runner, versions: versions,
 			url: s.endpoints.Providers[p.name], control: s.endpoints.Control,
@@ -302,7 +300,9 @@ func (s *server) openProviders(versions []string) error {
 			return err
 		}
 	}
-	return nil
+	control, err := s.web(s.control())
+	s.ports[0].server = control
+	return err
 }
 
 // answer has a provider answer at a port.

@@ -116,6 +116,27 @@ func activeUsers(ctx context.Context, db bun.IDB, names []string) (map[string]bo
 	return known, err
 }
 
+// AlertView is what plans by these rules are made of, for times between from and to: people, overrides, silences, and what fires now.
+func (s *Store) AlertView(ctx context.Context, r alert.Rules, from, to time.Time) (alert.View, error) {
+	overrides, err := s.Overrides(ctx, r.Project, from, to)
+	if err != nil {
+		return alert.View{}, err
+	}
+	v := alert.View{Rules: r, OnCall: r.Rota(overrides)}
+	names := r.People()
+	for _, o := range overrides {
+		names = append(names, o.Person)
+	}
+	if v.People, err = s.People(ctx, names); err != nil {
+		return v, err
+	}
+	if v.Silences, err = s.Silences(ctx, r.Project, from); err != nil {
+		return v, err
+	}
+	v.Firing, err = s.FiringKeys(ctx, r.Project)
+	return v, err
+}
+
 // MaxSilences bounds the silences of a project that are not over.
 const MaxSilences = 200
 
@@ -202,11 +223,11 @@ func (s *Store) SilencePage(ctx context.Context, project string, f SilenceFilter
 	return all, next, err
 }
 
-// CreateSilence keeps a silence or a maintenance window and returns it with its id. One without a beginning begins now. It is told as the
-// event "silence.created".
+// CreateSilence keeps a silence or a maintenance window and returns it. One without a beginning begins now. The same id again changes
+// nothing and returns what there is. It is told as the event "silence.created".
 func (s *Store) CreateSilence(ctx context.Context, v alert.Silence) (alert.Silence, error) {
 	now := s.now()
-	v.ID, v.CreatedAt, v.Begins, v.Ends, v.Status, v.EndedBy = newID("sil"), now, s.orNow(v.Begins), v.Ends.UTC().Truncate(time.Microsecond), alert.SilenceAhead, ""
+	v.CreatedAt, v.Begins, v.Ends, v.Status, v.EndedBy = now, s.orNow(v.Begins), v.Ends.UTC().Truncate(time.Microsecond), alert.SilenceAhead, ""
 	v.Comment, v.By = clean(v.Comment), clean(v.By)
 	if !v.Begins.After(now) {
 		v.Begins, v.Status = now, alert.SilenceActive
@@ -219,6 +240,10 @@ func (s *Store) CreateSilence(ctx context.Context, v alert.Silence) (alert.Silen
 		return v, err
 	}
 	err = s.transact(ctx, "keep a silence of project "+v.Project, func(ctx context.Context, tx bun.Tx) error {
+		if before, err := findSilence(ctx, tx, v.Project, v.ID); !fault.Is(err, fault.NotFound) {
+			v = before
+			return err
+		}
 		there, err := tx.NewSelect().Model((*silenceRow)(nil)).Where("project = ?", v.Project).Where("status <> ?", string(alert.SilenceOver)).Count(ctx)
 		if err != nil {
 			return err

@@ -178,7 +178,8 @@ func (s *Store) Overrides(ctx context.Context, project string, from, to time.Tim
 	return overrides, nil
 }
 
-// CreateOverride puts a person on call in the place of whoever a schedule has. Whether there is the schedule, its caller has seen.
+// CreateOverride puts a person on call in the place of whoever a schedule has. The same id is one override; without one it gets one. Whether
+// there is the schedule, its caller has seen.
 func (s *Store) CreateOverride(ctx context.Context, o oncall.Override) (oncall.Override, error) {
 	if err := o.Validate(); err != nil {
 		return oncall.Override{}, err
@@ -186,7 +187,10 @@ func (s *Store) CreateOverride(ctx context.Context, o oncall.Override) (oncall.O
 	if !o.Ends.After(s.now()) {
 		return oncall.Override{}, badField("ends", o.Ends.UTC().Format(time.RFC3339)+" is over already")
 	}
-	row := overrideRow{ID: newID("ovr"), Project: o.Project, Schedule: o.Schedule, Person: o.Person, Begins: s.orNow(o.Begins), Ends: s.orNow(o.Ends), CreatedBy: clean(o.By),
+	if o.ID == "" {
+		o.ID = newID("ovr")
+	}
+	row := overrideRow{ID: o.ID, Project: o.Project, Schedule: o.Schedule, Person: o.Person, Begins: s.orNow(o.Begins), Ends: s.orNow(o.Ends), CreatedBy: clean(o.By),
 		CreatedAt: s.now()}
 	err := s.transact(ctx, "make an override", func(ctx context.Context, tx bun.Tx) error {
 		if _, err := findProject(ctx, tx, o.Project); err != nil {
@@ -202,10 +206,14 @@ func (s *Store) CreateOverride(ctx context.Context, o oncall.Override) (oncall.O
 		if n >= MaxOverrides {
 			return fault.New(fault.Quota, "%d overrides that are not over are the most that a project has: end one", MaxOverrides)
 		}
-		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
+		result, err := tx.NewInsert().Model(&row).On("CONFLICT (id) DO NOTHING").Exec(ctx)
+		if err != nil {
 			return err
 		}
-		return s.tellOverride(ctx, tx, row, "override.created", row.CreatedBy)
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return s.tellOverride(ctx, tx, row, alert.OverrideCreatedEvent, row.CreatedBy)
 	})
 	return row.override(), err
 }
@@ -239,7 +247,25 @@ func (s *Store) EndOverride(ctx context.Context, project, id, by string) (oncall
 		if err != nil {
 			return err
 		}
-		return s.tellOverride(ctx, tx, row, "override.ended", by)
+		return s.tellOverride(ctx, tx, row, alert.OverrideEndedEvent, by)
 	})
 	return row.override(), err
+}
+
+// AllRules returns the rules of every project that has some, in the order of their names.
+func (s *Store) AllRules(ctx context.Context) ([]alert.Rules, error) {
+	var rows []rulesRow
+	if err := s.read.NewSelect().Model(&rows).Order("project").Scan(ctx); err != nil {
+		return nil, s.explain(err, "read the alerting rules of all projects")
+	}
+	all := make([]alert.Rules, len(rows))
+	for i, row := range rows {
+		r, err := decode[alert.Rules](row.Doc)
+		if err != nil {
+			return nil, err
+		}
+		r.Version = row.Version
+		all[i] = r.WithDefaults()
+	}
+	return all, nil
 }

@@ -148,7 +148,7 @@ func (s *Store) noRegion(ctx context.Context, name string) error {
 	for i, r := range all {
 		short[i] = r.Spec.Name
 	}
-	return fault.New(fault.NotFound, "there is no region %q%s; %s", clean(name), region.DidYouMean(clean(name), append(regionNames(all), short...)), thereIs("region", regionNames(all)))
+	return fault.New(fault.NotFound, "there is no region %q%s; %s", clean(name), fault.DidYouMean(clean(name), append(regionNames(all), short...)), thereIs("region", regionNames(all)))
 }
 
 func regionNames(regions []region.Region) []string {

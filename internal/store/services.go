@@ -11,7 +11,6 @@ import (
 
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
-	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 )
 
@@ -112,7 +111,7 @@ func (s *Store) noService(ctx context.Context, key release.Key) error {
 		return s.explain(err, "list the services")
 	}
 	return fault.New(fault.NotFound, "there is no service %q in project %q%s; %s", clean(key.Name), clean(key.Project),
-		region.DidYouMean(clean(key.Name), names), thereIs("service", names))
+		fault.DidYouMean(clean(key.Name), names), thereIs("service", names))
 }
 
 // Services returns the services of a project, or of all when project is empty, in the order of their names, without those

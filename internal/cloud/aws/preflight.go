@@ -94,7 +94,7 @@ func (at *place) place(ctx context.Context, location string) (*region.Obstacle, 
 		}
 	}
 	slices.Sort(names)
-	o := region.NewObstacle(fault.Invalid, "AWS has no Region %q%s; the account can use %s", location, region.DidYouMean(location, names), strings.Join(names, ", "))
+	o := region.NewObstacle(fault.Invalid, "AWS has no Region %q%s; the account can use %s", location, fault.DidYouMean(location, names), strings.Join(names, ", "))
 	return &o, nil
 }
 

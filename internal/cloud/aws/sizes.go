@@ -81,5 +81,5 @@ func (at *place) offerings(ctx context.Context, by types.LocationType, filters .
 
 // some of the sizes that are offered, with the one that was probably meant.
 func suggest(name string, offered []string) string {
-	return fmt.Sprintf("%s; it has %s", region.DidYouMean(name, offered), region.Some(offered))
+	return fmt.Sprintf("%s; it has %s", fault.DidYouMean(name, offered), region.Some(offered))
 }

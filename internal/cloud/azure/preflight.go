@@ -126,7 +126,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 		chosen = s.judgePlace(want, have, &answer)
 	} else {
 		answer.Obstacles = append(answer.Obstacles, region.NewObstacle(fault.Invalid, "Azure has no location %q for this subscription%s; it has %s",
-			want.Location, region.DidYouMean(want.Location, s.places), region.Some(s.places)))
+			want.Location, fault.DidYouMean(want.Location, s.places), region.Some(s.places)))
 	}
 	price, guesses := monthly(want, chosen)
 	if answer.Monthly = price; s.known {
@@ -176,7 +176,7 @@ func (s survey) judgeSize(name, at string, chosen *size) []region.Obstacle {
 	case name == "":
 		return []region.Obstacle{region.NewObstacle(fault.Invalid, "none of the usual sizes can be had in %s: name a size in kubernetes.nodes.size", at)}
 	case chosen == nil:
-		return []region.Obstacle{region.NewObstacle(fault.Invalid, "Azure has no machines of size %q in %s%s; it has %s", name, at, region.DidYouMean(name, offered), region.Some(offered))}
+		return []region.Obstacle{region.NewObstacle(fault.Invalid, "Azure has no machines of size %q in %s%s; it has %s", name, at, fault.DidYouMean(name, offered), region.Some(offered))}
 	case chosen.refused() != "":
 		return []region.Obstacle{region.NewObstacle(fault.Invalid, "this subscription cannot have machines of size %q in %s (%s): choose another size, or ask Azure for access to it", name, at, chosen.refused())}
 	case chosen.cpus() < 2 || chosen.capability("MemoryGB") < 4:

@@ -158,7 +158,7 @@ func (s survey) place(want region.Spec) []region.Obstacle {
 	if slices.Contains(slugs, want.Location) {
 		return nil
 	}
-	return []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, region.DidYouMean(want.Location, slugs), strings.Join(slugs, ", "))}
+	return []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no Kubernetes in %q%s; it has it in %s", want.Location, fault.DidYouMean(want.Location, slugs), strings.Join(slugs, ", "))}
 }
 
 // size returns the node size that is wanted, nil when there is none such. Where it is to be had matters in a known place alone.
@@ -173,7 +173,7 @@ func (s survey) size(want region.Spec, known bool) (*godo.Size, []region.Obstacl
 	case slug == "":
 		return nil, []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of %s or more in %s now: name a size in kubernetes.nodes.size", leastNode, want.Location)}
 	case i < 0 || !slices.Contains(slugs, slug):
-		return nil, []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, region.DidYouMean(slug, slugs), region.Some(slugs))}
+		return nil, []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of size %q%s; it has %s", slug, fault.DidYouMean(slug, slugs), region.Some(slugs))}
 	case known && (!s.sizes[i].Available || !slices.Contains(s.sizes[i].Regions, want.Location)):
 		return &s.sizes[i], []region.Obstacle{region.NewObstacle(fault.Invalid, "DigitalOcean has no nodes of size %q in %s now; it has them in %s", slug, want.Location, strings.Join(s.sizes[i].Regions, ", "))}
 	}

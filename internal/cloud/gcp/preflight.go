@@ -173,7 +173,7 @@ func (s survey) judge(want region.Spec, have *region.Spec) region.Preflight {
 	want.Kubernetes = s.want
 	answer := region.Preflight{Kubernetes: s.want, Monthly: cost(0)}
 	if s.region == nil {
-		answer.Obstacles = []region.Obstacle{region.NewObstacle(fault.Invalid, "GCP has no region %q%s; it has %s", want.Location, region.DidYouMean(want.Location, s.regions), region.Some(s.regions))}
+		answer.Obstacles = []region.Obstacle{region.NewObstacle(fault.Invalid, "GCP has no region %q%s; it has %s", want.Location, fault.DidYouMean(want.Location, s.regions), region.Some(s.regions))}
 		return answer
 	}
 	if s.region.Status == "DOWN" {
@@ -223,7 +223,7 @@ func (s survey) size(location string) []region.Obstacle {
 		return nil
 	}
 	return []region.Obstacle{region.NewObstacle(fault.Invalid, "GCP has no machines of type %q in %s%s; it has %s", s.machine.name, location,
-		region.DidYouMean(s.machine.name, s.machines), region.Some(s.machines))}
+		fault.DidYouMean(s.machine.name, s.machines), region.Some(s.machines))}
 }
 
 // room checks what the region's range and access list can hold.

@@ -49,7 +49,7 @@ func (v versions) newest(minor string) (string, error) {
 	if best == "" {
 		slices.SortFunc(minors, func(a, b string) int { return slices.Compare(numbers(b), numbers(a)) })
 		return "", fault.New(fault.Invalid, "GKE does not offer Kubernetes %s in its regular channel%s; it offers %s", minor,
-			region.DidYouMean(minor, minors), strings.Join(minors, ", "))
+			fault.DidYouMean(minor, minors), strings.Join(minors, ", "))
 	}
 	return best, nil
 }

@@ -7,9 +7,7 @@ CREATE TABLE counters (
     value BIGINT NOT NULL
 );
 
-INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0), ('signals', 0), ('callbacks', 0);
-INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0);
-INSERT INTO counters (name, value) VALUES ('alerts', 0);
+INSERT INTO counters (name, value) VALUES ('events', 0), ('audits', 0), ('signals', 0), ('callbacks', 0), ('alerts', 0);
 
 -- platform is empty for the default project until the first platform is applied. suspensions are its reasons, as JSON;
 -- version grows with every change of them. The row of a project that was removed stays: its name is never given again.

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/m3o/platform/internal/alert"
+)
+
+// Unrelayed is what the relay has not brought to workflows yet.
+type Unrelayed struct {
+	What  string // a cursor's name, or "digests"
+	Count int64
+	Since time.Time // when the oldest of it came in
+}
+
+// Unrelayed returns what waits for the relay, sequence by sequence. What does not wait is left out.
+func (s *Store) Unrelayed(ctx context.Context) ([]Unrelayed, error) {
+	heads, err := s.Heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Unrelayed
+	for _, q := range []struct {
+		cursor string
+		head   int64
+		model  any
+	}{{SignalCursor, heads.Signals, (*signalRow)(nil)}, {EventCursor, heads.Events, (*eventRow)(nil)}, {CallbackCursor, heads.Callbacks, (*callbackRow)(nil)}} {
+		at, err := findCursor(ctx, s.read, q.cursor)
+		if err != nil {
+			return nil, s.explain(err, "read the cursor "+q.cursor)
+		}
+		since, found, err := s.oldest(ctx, s.read.NewSelect().Model(q.model).Column("time").Where("seq > ?", at).Order("seq").Limit(1))
+		if err != nil {
+			return nil, s.explain(err, "find what waits for the relay")
+		}
+		if found {
+			all = append(all, Unrelayed{What: q.cursor, Count: q.head - at, Since: since})
+		}
+	}
+	pending := s.read.NewSelect().Model((*groupRow)(nil)).Where("pending > 0")
+	n, err := pending.Clone().Count(ctx)
+	if err != nil || n == 0 {
+		return all, s.explain(err, "count the digests that wait")
+	}
+	since, _, err := s.oldest(ctx, pending.Column("first_at").Order("first_at").Limit(1))
+	return append(all, Unrelayed{What: "digests", Count: int64(n), Since: since}), s.explain(err, "find which digest waits")
+}
+
+func (s *Store) oldest(ctx context.Context, query *bun.SelectQuery) (at time.Time, found bool, err error) {
+	err = query.Scan(ctx, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return at, false, nil
+	}
+	return at.UTC(), err == nil, err
+}
+
+// PageTally is how many pages by one channel came to one state.
+type PageTally struct {
+	Channel alert.Channel
+	State   alert.Delivery
+	Count   int64
+}
+
+// PageTallies counts the pages that began since, by channel and state.
+func (s *Store) PageTallies(ctx context.Context, since time.Time) ([]PageTally, error) {
+	var all []PageTally
+	err := s.read.NewSelect().Model((*pageRow)(nil)).Column("channel", "state").ColumnExpr("COUNT(*) AS count").Where("began_at >= ?", since.UTC()).
+		Group("channel", "state").Order("channel", "state").Scan(ctx, &all)
+	return all, s.explain(err, "count the pages")
+}
