@@ -20,32 +20,32 @@ import (
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
-// source is a system that sends alerts with an integration key.
-type source struct {
+// monitor is a system that sends alerts with an integration key.
+type monitor struct {
 	p    *watchedPlatform
 	hook string
 }
 
 // newSource makes an integration key of the default project that takes as much as there is.
-func (p *watchedPlatform) newSource(name string) source {
+func (p *watchedPlatform) newSource(name string) monitor {
 	p.t.Helper()
 	var made struct{ URL string }
 	p.ask(http.MethodPost, p.api+"/v1/alert-keys", map[string]any{"name": name, "rate": alert.MaxRate, "burst": alert.MaxBurst}, &made)
-	return source{p: p, hook: made.URL}
+	return monitor{p: p, hook: made.URL}
 }
 
 // says sends an event of ours, and fails the test unless it is accepted.
-func (s source) says(action alert.Action, key, summary string, labels map[string]string) {
+func (s monitor) says(action alert.Action, key, summary string, labels map[string]string) {
 	s.p.t.Helper()
 	s.p.must("send an alert", s.post(http.DefaultClient, map[string]any{"action": action, "dedup_key": key, "summary": summary, "severity": alert.Critical, "labels": labels}))
 }
 
-func (s source) fires(key, summary string) { s.p.t.Helper(); s.says(alert.Trigger, key, summary, nil) }
+func (s monitor) fires(key, summary string) { s.p.t.Helper(); s.says(alert.Trigger, key, summary, nil) }
 
-func (s source) ends(key string) { s.p.t.Helper(); s.says(alert.Resolve, key, "", nil) }
+func (s monitor) ends(key string) { s.p.t.Helper(); s.says(alert.Resolve, key, "", nil) }
 
 // post sends a body to the hook; without an error it was accepted.
-func (s source) post(client *http.Client, body any) error {
+func (s monitor) post(client *http.Client, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return err
