@@ -20,6 +20,7 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/intake"
 )
 
 // API is what the handlers need. All of it must be set, but for what says otherwise.
@@ -39,6 +40,10 @@ type API struct {
 	ProjectCommands ProjectCommands
 	AlertRules      AlertRules
 	Silences        Silences
+	Intake          Intake
+	Integrations    Integrations
+	Heartbeats      Heartbeats
+	Pings           Pings
 	Tickets         Tickets
 	Blobs           blob.Store
 	CheckImage      func(project, reference string) error // why a project may not run an image that exists
@@ -59,6 +64,8 @@ type API struct {
 	strangers strangers
 	logins    *logins
 	streams   openStreams
+
+	intakeLimits intake.Limits
 }
 
 // MaxBody bounds a JSON body.
@@ -82,10 +89,11 @@ func (a *API) Handler() http.Handler {
 	a.registerMembers()
 	a.registerAlerting()
 	a.registerSilences()
+	a.registerIntake()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
-	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
-	return hurried(a.BodyWait, traced)
+	traced := otelhttp.NewHandler(withSecrets(withHeaders(a.mux)), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
+	return hurried(a.BodyWait, withoutSecrets(traced))
 }
 
 // schemaName tells apart what two nouns call the same: region.Progress is RegionProgress, release.Progress ReleaseProgress.

@@ -25,6 +25,7 @@ import (
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -131,7 +132,7 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
-		AlertRules: db, Silences: db,
+		AlertRules: db, Intake: intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db, Silences: db,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
