@@ -36,6 +36,7 @@ func flows() []flow {
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
 	}
 }
@@ -55,11 +56,12 @@ type FlowActivities struct {
 	Operators *activities.Operators
 	Flows     *activities.Flows
 	Callbacks *activities.Callbacks
+	Alerts    *activities.Alerts
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Callbacks}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Callbacks}
 }
 
 // BuildActivities make images.
