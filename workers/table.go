@@ -35,7 +35,10 @@ func flows() []flow {
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
+		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
+		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 	}
 }
 
@@ -53,11 +56,13 @@ type FlowActivities struct {
 	Contacts  *activities.Contacts
 	Operators *activities.Operators
 	Flows     *activities.Flows
+	Alerts    *activities.Alerts
+	Callbacks *activities.Callbacks
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Callbacks}
 }
 
 // BuildActivities make images.

@@ -60,8 +60,11 @@ type Project struct {
 	CreatedBy   string        `json:"created_by,omitempty"`
 }
 
-// Takes reports why a project takes no work: that it is suspended, or being removed. Nil when it does.
+// Takes reports why a project takes no work: that it is the platform's own, suspended, or being removed. Nil when it does.
 func (p Project) Takes() error {
+	if p.Name == PlatformProject {
+		return ReservedProject("no service runs in it")
+	}
 	switch p.Status {
 	case ProjectRemoving:
 		return fault.New(fault.Conflict, "project %q is being removed", p.Name)
@@ -69,6 +72,11 @@ func (p Project) Takes() error {
 		return fault.New(fault.Denied, "project %q is suspended: %s", p.Name, p.Why())
 	}
 	return nil
+}
+
+// ReservedProject says why something cannot be done to the project of the platform's own alerts.
+func ReservedProject(so string) error {
+	return fault.New(fault.Conflict, "project %q is reserved for the platform's own alerts: %s", PlatformProject, so)
 }
 
 // Why lists the reasons for which a project is suspended, in words.

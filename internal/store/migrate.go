@@ -23,7 +23,7 @@ const (
 	migratePause    = 200 * time.Millisecond
 )
 
-// Migrate brings the schema to this version, and makes the default project. Several processes may call it at once; done already is fine.
+// Migrate brings the schema to this version, and makes the default project and that of the platform's own alerts. Several processes may call it at once; done already is fine.
 func (s *Store) Migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		_, err := provider.Up(ctx)
 		if err == nil {
-			return s.EnsureProject(ctx, account.DefaultProject)
+			return errors.Join(s.EnsureProject(ctx, account.DefaultProject), s.EnsureProject(ctx, account.PlatformProject))
 		}
 		if attempt == migrateAttempts {
 			return s.explain(err, "migrate")

@@ -236,5 +236,12 @@ func (s *Store) unreachable(ctx context.Context, person string, c alert.Contact)
 	if !active[person] {
 		return fmt.Sprintf("%s is no active user any more", person), nil
 	}
-	return "", nil
+	now, err := s.Contact(ctx, c.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return fmt.Sprintf("%s has removed this contact", person), nil
+	case err == nil && (now.Status != alert.ContactVerified || now.Person != person):
+		return "the contact is not verified any more", nil
+	}
+	return "", err
 }

@@ -31,6 +31,9 @@ func (s *Store) CreateProject(ctx context.Context, name, platform, by string) (a
 	if err := account.CheckProject("name", name); err != nil {
 		return account.Project{}, err
 	}
+	if name == account.PlatformProject {
+		return account.Project{}, account.ReservedProject("it is there already; choose another name")
+	}
 	row := projectRow{Name: name, Status: string(account.ProjectActive), Suspensions: "[]", CreatedAt: s.now(), CreatedBy: clean(by)}
 	err := s.transact(ctx, "make project "+name, func(ctx context.Context, tx bun.Tx) error {
 		var err error
@@ -193,6 +196,9 @@ func (s *Store) projectsOn(ctx context.Context, platform string) (map[string]boo
 func (s *Store) RecordSuspension(ctx context.Context, in account.SuspendInput) (account.Project, error) {
 	if err := account.CheckReason(in.Reason, in.Message); err != nil {
 		return account.Project{}, err
+	}
+	if in.Project == account.PlatformProject {
+		return account.Project{}, account.ReservedProject("it is never suspended")
 	}
 	var after account.Project
 	err := s.transact(ctx, "change the suspension of project "+in.Project, func(ctx context.Context, tx bun.Tx) error {

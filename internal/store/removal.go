@@ -18,6 +18,9 @@ func (s *Store) BeginRemoval(ctx context.Context, in account.RemoveInput) (accou
 	if in.Project == account.DefaultProject {
 		return account.Project{}, fault.New(fault.Conflict, "project %q is that of whoever names none: it cannot be removed", in.Project)
 	}
+	if in.Project == account.PlatformProject {
+		return account.Project{}, account.ReservedProject("it cannot be removed")
+	}
 	var after account.Project
 	err := s.transact(ctx, "begin to remove project "+in.Project, func(ctx context.Context, tx bun.Tx) error {
 		row, err := findProject(ctx, tx, in.Project)
