@@ -26,7 +26,7 @@ func alertNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 }
 
 func alertCommand() *cobra.Command {
-	return alertNoun("alert", "Simulate alerts", alertSimulateCommand())
+	return alertNoun("alert", "Look at alerts, and simulate them", alertSimulateCommand(), alertStatsCommand())
 }
 
 func policyCommand() *cobra.Command {
