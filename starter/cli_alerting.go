@@ -28,7 +28,7 @@ func alertNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func alertCommand() *cobra.Command {
 	verbs := append([]*cobra.Command{alertListCommand(), alertShowCommand()}, alertVerbs()...)
-	return alertNoun("alert", "List, acknowledge, resolve and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand())...)
+	return alertNoun("alert", "List, acknowledge, resolve and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand(), alertStatsCommand())...)
 }
 
 func policyCommand() *cobra.Command {
