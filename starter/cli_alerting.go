@@ -26,7 +26,8 @@ func alertNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 }
 
 func alertCommand() *cobra.Command {
-	return alertNoun("alert", "Look at alerts, and simulate them", alertSimulateCommand(), alertStatsCommand())
+	verbs := append([]*cobra.Command{alertListCommand(), alertShowCommand()}, alertVerbs()...)
+	return alertNoun("alert", "List, acknowledge, resolve and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand(), alertStatsCommand())...)
 }
 
 func policyCommand() *cobra.Command {

@@ -119,4 +119,5 @@ func rolesOf(table []grant) []Role {
 
 // scopes are the permissions that a token can be limited to.
 var scopes = []Permission{ReadRegions, WriteRegions, InspectRegions, AccessRegions, ReadServices, WriteServices, CallServices, ReadEvents, ReadAudit, ReadMetrics, DecodePayloads,
-	ReadProjects, CreateProjects, DeleteProjects, SuspendProjects, WriteMembers, ReadUsers, WriteUsers, WriteRoles, ReadTokens, WriteTokens}
+	ReadProjects, CreateProjects, DeleteProjects, SuspendProjects, WriteMembers, ReadUsers, WriteUsers, WriteRoles, ReadTokens, WriteTokens,
+	ReadAlerts, WriteAlerts, WriteAlerting, ReadContacts, WriteContacts}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/m3o/platform/internal/alert"
@@ -79,3 +80,73 @@ func (c *Client) EndSilence(ctx context.Context, id string) (alert.Silence, erro
 	var s alert.Silence
 	return s, c.change(ctx, http.MethodDelete, "/v1/silences/"+url.PathEscape(id), c.inProject(), nil, &s)
 }
+
+// mostAlerts bounds a list that is read to its end.
+const mostAlerts = 10_000
+
+// AlertDetails is an alert with what happened, and what was sent to whom.
+type AlertDetails struct {
+	Alert alert.Alert     `json:"alert"`
+	Log   []alert.Entry   `json:"log"`
+	Pages []alert.PageRow `json:"pages"`
+}
+
+// AlertRequest asks something of an alert: For of an acknowledgement and a snooze, To of an escalation.
+type AlertRequest struct {
+	Comment string         `json:"comment,omitempty"`
+	For     alert.Duration `json:"for,omitzero"`
+	To      int            `json:"to,omitempty"`
+}
+
+// DrillRequest asks for an alert that is none.
+type DrillRequest struct {
+	Summary  string            `json:"summary,omitempty"`
+	Service  string            `json:"service,omitempty"`
+	Severity alert.Severity    `json:"severity,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+}
+
+// Drill is a drill that begins.
+type Drill struct {
+	Project  string `json:"project"`
+	DedupKey string `json:"dedup_key"`
+	Group    string `json:"group"`
+}
+
+// Alerts lists the project's alerts that a filter chooses, newest first, at most so many; 0 is all.
+func (c *Client) Alerts(ctx context.Context, f alert.Filter, most int) ([]alert.Alert, error) {
+	query := c.inProject()
+	if f.Status != "" {
+		query.Set("status", string(f.Status))
+	}
+	if f.Current {
+		query.Set("current", "true")
+	}
+	if f.Service != "" {
+		query.Set("service", f.Service)
+	}
+	if most == 0 {
+		most = mostAlerts
+	}
+	return pages[alert.Alert](ctx, c, "/v1/alerts", query, most)
+}
+
+// Alert shows an alert, its log and its pages.
+func (c *Client) Alert(ctx context.Context, number int64) (AlertDetails, error) {
+	var d AlertDetails
+	return d, c.look(ctx, alertPath(number), c.inProject(), &d)
+}
+
+// CommandAlert asks something of an alert: acknowledge, resolve, snooze, escalate or notes.
+func (c *Client) CommandAlert(ctx context.Context, number int64, verb string, in AlertRequest) (alert.Alert, error) {
+	var a alert.Alert
+	return a, c.change(ctx, http.MethodPost, alertPath(number)+"/"+verb, c.inProject(), in, &a)
+}
+
+// StartDrill pages for real, marked as a drill.
+func (c *Client) StartDrill(ctx context.Context, in DrillRequest) (Drill, error) {
+	var d Drill
+	return d, c.change(ctx, http.MethodPost, "/v1/alerts/drills", c.inProject(), in, &d)
+}
+
+func alertPath(number int64) string { return "/v1/alerts/" + strconv.FormatInt(number, 10) }
