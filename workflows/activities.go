@@ -7,6 +7,7 @@ var (
 	accounts    *activities.Accounts
 	alerts      *activities.Alerts
 	builds      *activities.Builds
+	callbacks   *activities.Callbacks
 	clusters    *activities.Clusters
 	contacts    *activities.Contacts
 	flows       *activities.Flows

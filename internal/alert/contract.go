@@ -267,6 +267,7 @@ type Meaning struct {
 	Code    int         `json:"code,omitempty"`    // which alert: a reply's number
 	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered, or that a receipt is of
 	In      string      `json:"in,omitempty"`      // Slack: the channel in which it was answered
+	Gone    bool        `json:"gone,omitempty"`    // of MeansReceipt: the address takes no messages any more
 	Text    string      `json:"text,omitempty"`    // of MeansNothing: a reply that was tried and not understood; empty: nobody waits for an answer
 	Do      string      `json:"do,omitempty"`      // the update: AcknowledgeUpdate, ResolveUpdate, EscalateUpdate, SnoozeUpdate
 }
@@ -282,3 +283,19 @@ const (
 	MeansNothing MeaningKind = "nothing" // verified, and of no interest
 	Forged       MeaningKind = "forged"  // not the provider's: no effect, reported
 )
+
+// Applying asks that what a callback means takes effect.
+type Applying struct {
+	Seq     int64   `json:"seq"`
+	Channel Channel `json:"channel"`
+	Meaning Meaning `json:"meaning"`
+}
+
+// Applied is what came of it. Answer is for whoever replied.
+type Applied struct {
+	Outcome string `json:"outcome"`
+	Answer  *Text  `json:"answer,omitempty"`
+}
+
+// ReplySnooze is how long a reply or a button snoozes.
+const ReplySnooze = time.Hour

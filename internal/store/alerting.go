@@ -130,7 +130,7 @@ func (s *Store) AlertView(ctx context.Context, r alert.Rules, from, to time.Time
 	if v.People, err = s.People(ctx, names); err != nil {
 		return v, err
 	}
-	if v.Silences, err = s.Silences(ctx, r.Project, from); err != nil {
+	if v.Silences, err = s.Silences(ctx, r.Project, from); err != nil || len(r.Inhibit) == 0 {
 		return v, err
 	}
 	v.Firing, err = s.FiringKeys(ctx, r.Project)
