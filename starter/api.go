@@ -80,7 +80,8 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows, Attendance: attendance,
 		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: flows,
 		Alerts: db, AlertCommands: flows, Drills: db,
-		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
+		Alerting: db,
+		Tickets:  signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	handler, err := guarded(s, api.Handler())

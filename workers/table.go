@@ -37,8 +37,8 @@ func flows() []flow {
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
-		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 	}
 }
 

@@ -78,6 +78,12 @@ type Drills interface {
 	AppendSignals(ctx context.Context, signals []alert.Signal) ([]int64, error)
 }
 
+// Alerting is how the platform and its alerts fare.
+type Alerting interface {
+	Conditions(ctx context.Context) ([]store.Condition, error)
+	AlertsSince(ctx context.Context, project string, since time.Time) (all []alert.Alert, more bool, err error)
+}
+
 // AlertRules are how projects' alerts reach people.
 type AlertRules interface {
 	Rules(ctx context.Context, project string) (alert.Rules, error)
@@ -120,6 +126,34 @@ type NotifyRules interface {
 // ContactCommands start the workflows that send codes.
 type ContactCommands interface {
 	VerifyContact(ctx context.Context, in alert.VerifyInput) error
+}
+
+// Intake keeps alerts: what it returned of is durable.
+type Intake interface {
+	Keep(ctx context.Context, signals []alert.Signal) error
+}
+
+// Integrations are the keys that sources of alerts are let in by.
+type Integrations interface {
+	IntegrationKey(ctx context.Context, hash []byte) (alert.IntegrationKey, error)
+	IntegrationKeys(ctx context.Context, project string) ([]alert.IntegrationKey, error)
+	CreateIntegrationKey(ctx context.Context, k alert.IntegrationKey, first, second []byte) (alert.IntegrationKey, error)
+	RotateIntegrationKey(ctx context.Context, project, name string, second []byte, by string) (alert.IntegrationKey, error)
+	RevokeIntegrationKey(ctx context.Context, project, name, by string) error
+}
+
+// Heartbeats are the monitors of programs that ping.
+type Heartbeats interface {
+	Heartbeats(ctx context.Context, project string) ([]alert.Heartbeat, error)
+	CreateHeartbeat(ctx context.Context, h alert.Heartbeat, hash []byte) (alert.Heartbeat, error)
+	PauseHeartbeat(ctx context.Context, project, name, by string) (alert.Heartbeat, error)
+	ResumeHeartbeat(ctx context.Context, project, name, by string) (alert.Heartbeat, error)
+	RemoveHeartbeat(ctx context.Context, project, name, by string) error
+}
+
+// Pings hears heartbeats.
+type Pings interface {
+	PingHeartbeat(ctx context.Context, hash []byte) (alert.Heartbeat, error)
 }
 
 // Users are the people.

@@ -34,7 +34,7 @@ const (
 	ReadContacts    Permission = "contacts:read"  // one's own
 	WriteContacts   Permission = "contacts:write"
 	Known           Permission = "known"  // whoever has a good token
-	Anyone          Permission = "anyone" // health and login alone
+	Anyone          Permission = "anyone" // health, the public status and login alone
 )
 
 // platformWide are the permissions for what belongs to no project. They are held on the platform or not at all.
