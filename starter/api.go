@@ -21,6 +21,7 @@ import (
 	"github.com/m3o/platform/internal/hosts"
 	"github.com/m3o/platform/internal/image"
 	"github.com/m3o/platform/internal/telemetry"
+	"github.com/m3o/platform/internal/ticket"
 )
 
 func apiCommand() *cobra.Command {
@@ -70,10 +71,17 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	if public, err := url.Parse(s.PublicURL); err != nil || s.PublicURL != "" && (public.Host == "" || public.Scheme != "http" && public.Scheme != "https") {
 		return misuse("M3O_PUBLIC_URL: %q is no URL such as https://api.example.com", s.PublicURL)
 	}
-	api := &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
+	linkKeys, slackSecret, err := loadCallers(s)
+	if err != nil {
+		return err
+	}
+	api := &rest.API{Callbacks: db, LinkAlerts: db, LinkCommands: flows, LinkKeys: linkKeys, SlackSecret: slackSecret,
+		Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows, Attendance: attendance,
-		Alerts: db, AlertCommands: flows, Drills: db, AlertRules: db, Silences: db,
-		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
+		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: flows,
+		Alerts: db, AlertCommands: flows, Drills: db,
+		Alerting: db,
+		Tickets:  signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	handler, err := guarded(s, api.Handler())
@@ -85,6 +93,23 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	group.Go(func() error { attendance.Listen(ctx); return nil })
 	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })
 	return group.Wait()
+}
+
+// loadCallers reads what tells links in mails, and Slack's requests, from forged ones.
+func loadCallers(s config.Settings) (links ticket.Keys, slackSecret string, err error) {
+	if s.LinkKeys != "" {
+		document, err := ticket.LoadDocument(s.LinkKeys)
+		if err == nil {
+			links, err = ticket.ParseDocument(document)
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("M3O_LINK_PUBLIC_KEYS (`m3o migrate` writes it): %w", err)
+		}
+	}
+	if s.SlackSecretFile != "" {
+		slackSecret, err = readSecret("M3O_SLACK_SIGNING_SECRET_FILE", s.SlackSecretFile)
+	}
+	return links, slackSecret, err
 }
 
 // guarded answers for the API's own names alone, and lets the Temporal UI's pages ask for what they show.

@@ -37,6 +37,8 @@ func flows() []flow {
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
 		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
+		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 	}
 }
 
@@ -55,11 +57,13 @@ type FlowActivities struct {
 	Operators *activities.Operators
 	Flows     *activities.Flows
 	Alerts    *activities.Alerts
+	Notices   *activities.Notices
+	Callbacks *activities.Callbacks
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Notices, f.Callbacks}
 }
 
 // BuildActivities make images.

@@ -7,6 +7,7 @@ var (
 	accounts    *activities.Accounts
 	alerts      *activities.Alerts
 	builds      *activities.Builds
+	callbacks   *activities.Callbacks
 	clusters    *activities.Clusters
 	contacts    *activities.Contacts
 	flows       *activities.Flows
@@ -14,6 +15,7 @@ var (
 	identities  *activities.Identities
 	kubeconfigs *activities.Kubeconfigs
 	networks    *activities.Networks
+	notices     *activities.Notices
 	operators   *activities.Operators
 	pages       *activities.Pages
 	parts       *activities.Parts

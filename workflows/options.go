@@ -207,3 +207,12 @@ func pageBackoff(attempts int) time.Duration {
 func courseBackoff(retries int) time.Duration {
 	return min(5*time.Minute<<min(retries, 4), time.Hour)
 }
+
+// reading is for what a provider called back with, and for the answer to it, on the queue that holds the channels' credentials: seconds. A
+// reply that has no effect within an hour has none at all: a person who replied has done something else by then.
+func reading(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
+		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: time.Hour,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
+}

@@ -19,7 +19,10 @@ import (
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/channel/link"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/intake"
+	"github.com/m3o/platform/internal/ticket"
 )
 
 // API is what the handlers need. All of it must be set, but for what says otherwise.
@@ -41,7 +44,16 @@ type API struct {
 	AlertCommands   AlertCommands
 	Drills          Drills
 	AlertRules      AlertRules
+	Alerting        Alerting
 	Silences        Silences
+	OnCall          OnCall
+	Contacts        Contacts
+	NotifyRules     NotifyRules
+	ContactCommands ContactCommands
+	Intake          Intake
+	Integrations    Integrations
+	Heartbeats      Heartbeats
+	Pings           Pings
 	Tickets         Tickets
 	Blobs           blob.Store
 	CheckImage      func(project, reference string) error // why a project may not run an image that exists
@@ -51,6 +63,12 @@ type API struct {
 	Version         string
 	TemporalUI      string        // origin that may read decrypted payloads through a browser
 	BodyWait        time.Duration // for a request's body to come; 30 s when left out
+
+	Callbacks    Callbacks
+	LinkAlerts   LinkAlerts
+	LinkCommands LinkCommands
+	LinkKeys     ticket.Keys // of links in mails; without any, none is good
+	SlackSecret  string      // that Slack signs with; empty: Slack is not set up
 
 	SessionKey     []byte         // signs browsers' sessions: the same in every process of the API
 	PublicURL      string         // how people reach the API; over https, cookies are for https alone
@@ -62,6 +80,11 @@ type API struct {
 	strangers strangers
 	logins    *logins
 	streams   openStreams
+	hooks     hookLimits
+	forged    rate.Sometimes
+	status    published
+
+	intakeLimits intake.Limits
 }
 
 // MaxBody bounds a JSON body.
@@ -72,6 +95,7 @@ func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
 	a.logins = newLogins()
+	a.forged = rate.Sometimes{First: 1, Interval: time.Minute}
 	a.strangers.say = rate.Sometimes{First: 1, Interval: time.Minute}
 	a.huma = humago.New(a.mux, a.configuration())
 	a.registerRegions()
@@ -85,11 +109,22 @@ func (a *API) Handler() http.Handler {
 	a.registerMembers()
 	a.registerAlerts()
 	a.registerAlerting()
+	a.registerStatus()
 	a.registerSilences()
+	a.registerOnCall()
+	a.registerContacts()
+	a.registerHooks()
+	a.registerLinks()
+	a.registerIntake()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
-	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" }))
-	return hurried(a.BodyWait, traced)
+	traced := otelhttp.NewHandler(withSecrets(withHeaders(a.mux)), "api", otelhttp.WithFilter(traceable))
+	return hurried(a.BodyWait, withoutSecrets(traced))
+}
+
+// traceable reports whether a request is worth a trace, and may be in one: the address of a link is a permit.
+func traceable(r *http.Request) bool {
+	return r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && !strings.HasPrefix(r.URL.Path, link.Path)
 }
 
 // schemaName tells apart what two nouns call the same: region.Progress is RegionProgress, release.Progress ReleaseProgress.

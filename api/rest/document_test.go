@@ -77,7 +77,7 @@ func whatIsWrong(doc *openapi3.T, route rest.Route, o *openapi3.Operation) (wron
 			successes++
 		case problem != nil && problem.Schema.Ref != "#/components/schemas/Problem":
 			wrong = append(wrong, "answers "+status+" with another problem document than ours")
-		case problem == nil && !slices.Contains([]string{"login", "decode-payloads"}, route.Action) && status != "431":
+		case problem == nil && !slices.Contains([]string{"login", "decode-payloads", "show-link", "use-link"}, route.Action) && status != "431":
 			wrong = append(wrong, "answers "+status+" without a problem document")
 		}
 		if status[0] == '4' {

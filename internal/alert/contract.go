@@ -85,7 +85,8 @@ type Digest struct {
 	Upto         int64     `json:"upto"`
 	Signals      int64     `json:"signals"`
 	Firing       int       `json:"firing"`                 // keys of the group that fire after the signals
-	Samples      []Sample  `json:"samples,omitempty"`      // of these, the worst and oldest, at most MaxLines
+	Fired        int64     `json:"fired,omitempty"`        // how often one began to fire with them: all may have ended again
+	Samples      []Sample  `json:"samples,omitempty"`      // of those that fire, the worst and oldest; where none does any more, of those that did; at most MaxLines
 	Acknowledged string    `json:"acknowledged,omitempty"` // a source said that somebody has it: which, and who
 	FirstAt      time.Time `json:"first_at"`               // when the oldest of the signals came in
 	Drill        bool      `json:"drill,omitempty"`        // all of them are a drill's
@@ -266,6 +267,7 @@ type Meaning struct {
 	Code    int         `json:"code,omitempty"`    // which alert: a reply's number
 	Page    string      `json:"page,omitempty"`    // or the key of the page that was answered, or that a receipt is of
 	In      string      `json:"in,omitempty"`      // Slack: the channel in which it was answered
+	Gone    bool        `json:"gone,omitempty"`    // of MeansReceipt: the address takes no messages any more
 	Text    string      `json:"text,omitempty"`    // of MeansNothing: a reply that was tried and not understood; empty: nobody waits for an answer
 	Do      string      `json:"do,omitempty"`      // the update: AcknowledgeUpdate, ResolveUpdate, EscalateUpdate, SnoozeUpdate
 }
@@ -281,3 +283,19 @@ const (
 	MeansNothing MeaningKind = "nothing" // verified, and of no interest
 	Forged       MeaningKind = "forged"  // not the provider's: no effect, reported
 )
+
+// Applying asks that what a callback means takes effect.
+type Applying struct {
+	Seq     int64   `json:"seq"`
+	Channel Channel `json:"channel"`
+	Meaning Meaning `json:"meaning"`
+}
+
+// Applied is what came of it. Answer is for whoever replied.
+type Applied struct {
+	Outcome string `json:"outcome"`
+	Answer  *Text  `json:"answer,omitempty"`
+}
+
+// ReplySnooze is how long a reply or a button snoozes.
+const ReplySnooze = time.Hour

@@ -40,21 +40,22 @@ type Settings struct {
 	LogLevel string `env:"M3O_LOG_LEVEL" for:"everything" say:"what is logged: debug, info (default), warn, error"`
 	Endpoint string `env:"M3O_OTLP_ENDPOINT" for:"everything" say:"OTLP/HTTP URL that traces go to; empty: none are made"`
 
-	Store          string `env:"M3O_STORE" for:"api flows migrate" say:"database: sqlite:///path or postgres://…"`
-	Temporal       string `env:"M3O_TEMPORAL" for:"api worker migrate" say:"host:port of Temporal's frontend"`
-	PayloadKeys    string `env:"M3O_PAYLOAD_KEYS" for:"api worker migrate" say:"file with the keys that encrypt what Temporal keeps; the same one everywhere"`
-	TicketKey      string `env:"M3O_TICKET_KEY" for:"api flows migrate" say:"file with the key that signs tickets for gateways; the same one everywhere"`
-	TicketKeys     string `env:"M3O_TICKET_PUBLIC_KEYS" for:"cloud migrate" say:"file with the public keys of tickets (a JWK set), which gateways are given"`
-	LinkKey        string `env:"M3O_LINK_KEY" for:"pages migrate" say:"file with the key that signs links in mails; the same one in every worker of pages"`
-	LinkKeys       string `env:"M3O_LINK_PUBLIC_KEYS" for:"api migrate" say:"file with the public keys of those links (a JWK set)"`
-	Blobs          string `env:"M3O_BLOBS" for:"api build" say:"folder of sources and build logs, shared by API and builds"`
-	Listen         string `env:"M3O_LISTEN" for:"api" say:"host:port to serve at (default 127.0.0.1:8080)"`
-	Hosts          string `env:"M3O_HOSTS" for:"api" say:"names that the API is reached by, with commas, beside addresses, localhost and that of M3O_PUBLIC_URL"`
-	PublicURL      string `env:"M3O_PUBLIC_URL" for:"api pages" say:"how people and providers reach the API, https://api.example.com: over https, cookies are for https alone"`
-	TrustedProxies string `env:"M3O_TRUSTED_PROXIES" for:"api" say:"networks of proxies in front, with commas: what they say in X-Forwarded-For and -Proto is believed"`
-	TemporalUI     string `env:"M3O_TEMPORAL_UI" for:"api" say:"origin of the Temporal UI, http://127.0.0.1:8233, which may have payloads decrypted"`
-	Metrics        string `env:"M3O_METRICS" for:"worker" say:"host:port of metrics and health; empty: none"`
-	WorkerBuild    string `env:"M3O_WORKER_BUILD" for:"worker" say:"name of this code in Temporal's worker versioning (default: the version)"`
+	Store           string `env:"M3O_STORE" for:"api flows migrate" say:"database: sqlite:///path or postgres://…"`
+	Temporal        string `env:"M3O_TEMPORAL" for:"api worker migrate" say:"host:port of Temporal's frontend"`
+	PayloadKeys     string `env:"M3O_PAYLOAD_KEYS" for:"api worker migrate" say:"file with the keys that encrypt what Temporal keeps; the same one everywhere"`
+	TicketKey       string `env:"M3O_TICKET_KEY" for:"api flows migrate" say:"file with the key that signs tickets for gateways; the same one everywhere"`
+	TicketKeys      string `env:"M3O_TICKET_PUBLIC_KEYS" for:"cloud migrate" say:"file with the public keys of tickets (a JWK set), which gateways are given"`
+	LinkKey         string `env:"M3O_LINK_KEY" for:"pages migrate" say:"file with the key that signs links in mails; the same one in every worker of pages"`
+	LinkKeys        string `env:"M3O_LINK_PUBLIC_KEYS" for:"api migrate" say:"file with the public keys of those links (a JWK set)"`
+	SlackSecretFile string `env:"M3O_SLACK_SIGNING_SECRET_FILE" for:"api" say:"file with the secret that Slack signs buttons with; empty: buttons do nothing"`
+	Blobs           string `env:"M3O_BLOBS" for:"api build" say:"folder of sources and build logs, shared by API and builds"`
+	Listen          string `env:"M3O_LISTEN" for:"api" say:"host:port to serve at (default 127.0.0.1:8080)"`
+	Hosts           string `env:"M3O_HOSTS" for:"api" say:"names that the API is reached by, with commas, beside addresses, localhost and that of M3O_PUBLIC_URL"`
+	PublicURL       string `env:"M3O_PUBLIC_URL" for:"api pages" say:"how people and providers reach the API, https://api.example.com: over https, cookies are for https alone"`
+	TrustedProxies  string `env:"M3O_TRUSTED_PROXIES" for:"api" say:"networks of proxies in front, with commas: what they say in X-Forwarded-For and -Proto is believed"`
+	TemporalUI      string `env:"M3O_TEMPORAL_UI" for:"api" say:"origin of the Temporal UI, http://127.0.0.1:8233, which may have payloads decrypted"`
+	Metrics         string `env:"M3O_METRICS" for:"worker" say:"host:port of metrics and health; empty: none"`
+	WorkerBuild     string `env:"M3O_WORKER_BUILD" for:"worker" say:"name of this code in Temporal's worker versioning (default: the version)"`
 
 	TemporalNamespace  string `env:"M3O_TEMPORAL_NAMESPACE" for:"api worker migrate" say:"namespace there (default m3o)"`
 	TemporalCertFile   string `env:"M3O_TEMPORAL_CERT_FILE" for:"api worker migrate" say:"file with our client certificate for Temporal (PEM); read again when it is renewed"`

@@ -21,7 +21,7 @@ import (
 const Life = 7 * 24 * time.Hour
 
 // Path is where the API shows links, followed by the token.
-const Path = "/v1/alerts/links/"
+const Path = "/v1/links/"
 
 // tokenType is a link's type among what is signed.
 const tokenType = "m3o-alert-link+jwt"

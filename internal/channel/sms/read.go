@@ -43,7 +43,7 @@ func report(page string, form url.Values) alert.Meaning {
 	if r.State, r.Message = state(form.Get("MessageStatus"), code); r.ID == "" || page == "" {
 		return alert.Meaning{Kind: alert.MeansNothing, Why: "it reports no page"}
 	}
-	return alert.Meaning{Kind: alert.MeansReceipt, Receipt: &r, Page: page}
+	return alert.Meaning{Kind: alert.MeansReceipt, Receipt: &r, Page: page, Gone: code == codeUnsubscribed || code == 30005 || code == 30006}
 }
 
 // state is what Twilio's word for a message's status, and its code of an error, mean for a page.

@@ -367,6 +367,7 @@ CREATE TABLE alert_groups (
     upto            BIGINT      NOT NULL,
     sent            BIGINT      NOT NULL,
     pending         BIGINT      NOT NULL,
+    fired           BIGINT      NOT NULL,
     first_at        TIMESTAMPTZ NOT NULL,
     updated_at      TIMESTAMPTZ NOT NULL,
     acknowledged    TEXT        NOT NULL,
