@@ -26,6 +26,7 @@ type PageRecords interface {
 type AlertRules interface {
 	Rules(ctx context.Context, project string) (alert.Rules, error)
 	AlertView(ctx context.Context, r alert.Rules, from, to time.Time) (alert.View, error)
+	People(ctx context.Context, names []string) (map[string]alert.Person, error)
 }
 
 // Alerts writes the read model of alerts and pages, and reads the rules for decisions that a history must keep.

@@ -15,7 +15,8 @@ import (
 
 // alertingCommands are the commands about alerts and who is told of them.
 func alertingCommands() []*cobra.Command {
-	return []*cobra.Command{alertCommand(), policyCommand(), silencesCommand(false), silencesCommand(true)}
+	return []*cobra.Command{alertCommand(), policyCommand(), silencesCommand(false), silencesCommand(true), onCallCommand(), scheduleCommand(),
+		contactCommand()}
 }
 
 // alertNoun is a command that only groups others about alerts.
