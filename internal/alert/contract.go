@@ -243,7 +243,8 @@ type PageDecision struct {
 	Send    bool     `json:"send"`
 	Why     string   `json:"why,omitempty"` // not
 	Receipt *Receipt `json:"receipt,omitempty"`
-	Code    int      `json:"code,omitempty"` // SMS: the number for replies
+	Code    int      `json:"code,omitempty"`  // SMS: the number for replies
+	Again   bool     `json:"again,omitempty"` // it was being sent before, and what came of it was lost
 }
 
 // Callback is what a provider sent to /v1/hooks, as it came: bounded, stored before it is answered, and without effect until it is
