@@ -114,7 +114,7 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 	}
 	_, err = tx.NewInsert().Model(&row).On("CONFLICT (key, contact) DO UPDATE").Set("state = EXCLUDED.state").Set("message = EXCLUDED.message").
 		Set("receipt = EXCLUDED.receipt").Set("code = EXCLUDED.code").Set("updated_at = EXCLUDED.updated_at").Exec(ctx)
-	return alert.PageDecision{Send: why == "", Why: why, Code: row.Code}, err
+	return alert.PageDecision{Send: why == "", Why: why, Code: row.Code, Again: known}, err
 }
 
 func rowOfRequest(in alert.PageRequest) pageRow {
