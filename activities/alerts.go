@@ -25,10 +25,8 @@ type PageRecords interface {
 // AlertRules are what decides who is paged: a project's rules, and how the world is.
 type AlertRules interface {
 	Rules(ctx context.Context, project string) (alert.Rules, error)
-	Silences(ctx context.Context, project string, at time.Time) ([]alert.Silence, error)
-	Overrides(ctx context.Context, project string, from, to time.Time) ([]alert.Override, error)
+	AlertView(ctx context.Context, r alert.Rules, from, to time.Time) (alert.View, error)
 	People(ctx context.Context, names []string) (map[string]alert.Person, error)
-	FiringKeys(ctx context.Context, project string) ([]alert.Key, error)
 }
 
 // Alerts writes the read model of alerts and pages, and reads the rules for decisions that a history must keep.
@@ -116,26 +114,9 @@ func (a *Alerts) PlanStep(ctx context.Context, in alert.PlanInput) (alert.Plan, 
 }
 
 func (a *Alerts) view(ctx context.Context, in alert.PlanInput) (alert.View, error) {
-	project := in.Alert.Project
-	rules, err := a.Rules.Rules(ctx, project)
+	rules, err := a.Rules.Rules(ctx, in.Alert.Project)
 	if err != nil {
 		return alert.View{}, err
 	}
-	overrides, err := a.Rules.Overrides(ctx, project, in.At, in.At.Add(time.Second))
-	if err != nil {
-		return alert.View{}, err
-	}
-	v := alert.View{Rules: rules, OnCall: rules.Rota(overrides)}
-	names := rules.People()
-	for _, o := range overrides {
-		names = append(names, o.Person)
-	}
-	if v.People, err = a.Rules.People(ctx, names); err != nil {
-		return v, err
-	}
-	if v.Silences, err = a.Rules.Silences(ctx, project, in.At); err != nil || len(rules.Inhibit) == 0 {
-		return v, err
-	}
-	v.Firing, err = a.Rules.FiringKeys(ctx, project)
-	return v, err
+	return a.Rules.AlertView(ctx, rules, in.At, in.At.Add(time.Second))
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -169,4 +170,30 @@ func procAddress(text string) net.IP {
 		slices.Reverse(word)
 	}
 	return ip
+}
+
+// amNotification is what Alertmanager posts to a webhook.
+type amNotification struct {
+	GroupKey    string            `json:"groupKey"`
+	Status      string            `json:"status"`
+	GroupLabels map[string]string `json:"groupLabels"`
+	Alerts      []struct {
+		Status string            `json:"status"`
+		Labels map[string]string `json:"labels"`
+	} `json:"alerts"`
+}
+
+// serveHook takes notifications until the test ends, and returns its URL.
+func serveHook(t *testing.T, take func(amNotification)) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var n amNotification
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		take(n)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }

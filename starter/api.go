@@ -20,6 +20,7 @@ import (
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/hosts"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/telemetry"
 	"github.com/m3o/platform/internal/ticket"
 )
@@ -78,7 +79,10 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	api := &rest.API{Callbacks: db, LinkAlerts: db, LinkCommands: flows, LinkKeys: linkKeys, SlackSecret: slackSecret,
 		Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: signer.Derive("browser sessions"),
 		PublicURL: s.PublicURL, TrustedProxies: proxies, Claims: db, Plans: flows, RegionCommands: flows, ServiceCommands: flows, ProjectCommands: flows, Attendance: attendance,
-		AlertRules: db, Silences: db,
+		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: flows,
+		Alerts: db, AlertCommands: flows, Drills: db,
+		Alerting: db,
+		Intake:   intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}

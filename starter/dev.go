@@ -199,7 +199,7 @@ func platformProcesses(signals *telemetry.Signals) []dev.Process {
 			continue
 		}
 		rows := []row{r}
-		processes = append(processes, dev.Process{Name: "worker-" + r.queue, Args: []string{"worker", "--queues", r.queue}, Parts: partsOf(rows), Cloud: r.sandbox,
+		processes = append(processes, dev.Process{Name: "worker-" + r.queue, Args: []string{"worker", "--queues", r.queue}, Parts: partsOf(rows), Cloud: r.sandbox, Channels: r.channels,
 			Run: func(ctx context.Context, s config.Settings) error { return runWorker(ctx, s, rows, signals) }})
 	}
 	return processes

@@ -15,6 +15,7 @@ import (
 	"github.com/m3o/platform/internal/channel/slack"
 	"github.com/m3o/platform/internal/channel/sms"
 	"github.com/m3o/platform/internal/channel/webhook"
+	"github.com/m3o/platform/internal/dev"
 	"github.com/m3o/platform/internal/inside"
 	"github.com/m3o/platform/internal/ticket"
 	"github.com/m3o/platform/workers"
@@ -39,6 +40,13 @@ type pagesSettings struct {
 
 	WebhookSecretFile string `env:"M3O_WEBHOOK_SECRET_FILE" say:"file with the secret that signs webhooks; empty: no webhooks"`
 	WebhookAllow      string `env:"M3O_WEBHOOK_ALLOW" say:"what webhooks may call though it is inside our network, with commas: 10.1.2.3:8443 or 10.1.0.0/16; there without TLS, too"`
+}
+
+// sandboxedPages are the settings that lead to the sandbox's inbox. Webhooks reach this machine, where the developer's own services are.
+func sandboxedPages(at dev.SandboxChannels) any {
+	return pagesSettings{SMTPServer: at.SMTP, SMTPFrom: "M3O <alerts@m3o.localhost>", SMTPUser: at.SMTPUser, SMTPPasswordFile: at.SMTPPassword, SMTPCAFile: at.SMTPCA,
+		TwilioAccount: at.TwilioAccount, TwilioTokenFile: at.TwilioToken, TwilioFrom: at.TwilioFrom, TwilioURL: at.Twilio,
+		SlackTokenFile: at.SlackToken, SlackURL: at.Slack, WebhookSecretFile: at.WebhookSecret, WebhookAllow: "127.0.0.0/8"}
 }
 
 // openPages sets the channels up.

@@ -19,13 +19,14 @@ import (
 // row is all that there is to say of one queue. What `m3o worker` takes, tells and holds, and what `m3o dev` runs, follows from
 // the rows.
 type row struct {
-	queue     string             // its name, for --queues
-	settings  []config.Part      // what its worker is told, beside what every worker is
-	workflows bool               // it serves every workflow, too
-	serves    workers.Activities // what it serves, as long as nothing is opened: names alone
-	atOnce    int                // activities that a worker runs at the same time
-	cloud     bool               // it holds a cloud's identity
-	sandbox   *dev.Cloud         // the cloud on this machine, without which `m3o dev` cannot run a worker of it
+	queue     string                        // its name, for --queues
+	settings  []config.Part                 // what its worker is told, beside what every worker is
+	workflows bool                          // it serves every workflow, too
+	serves    workers.Activities            // what it serves, as long as nothing is opened: names alone
+	atOnce    int                           // activities that a worker runs at the same time
+	cloud     bool                          // it holds a cloud's identity
+	sandbox   *dev.Cloud                    // the cloud on this machine, without which `m3o dev` cannot run a worker of it
+	channels  func(dev.SandboxChannels) any // the settings that lead to the channels on this machine, of a queue that reaches people
 	open      func(context.Context, *base) (workers.Activities, func() error, error)
 }
 
@@ -35,7 +36,7 @@ var queues = []row{
 		atOnce: 1000}, // most of these watch: they must not keep a record from being written
 	{queue: queue.Build, settings: []config.Part{config.Build}, serves: workers.BuildActivities{}, open: openBuild,
 		atOnce: 200}, // wide: the builder itself shares what compiles at once between projects, and turns the rest away until later
-	{queue: queue.Pages, settings: []config.Part{{Name: config.Pages.Name, Own: pagesSettings{}}}, serves: workers.PageActivities{}, open: openPages,
+	{queue: queue.Pages, settings: []config.Part{{Name: config.Pages.Name, Own: pagesSettings{}}}, serves: workers.PageActivities{}, open: openPages, channels: sandboxedPages,
 		atOnce: 200}, // each waits for a provider for seconds at most; what a provider allows is its adapter's to keep to
 	cloudRow(region.AWS, openAWS, func(at dev.SandboxCloud) awsSettings {
 		return awsSettings{URL: at.URL, CredentialsFile: at.Credentials, Hour: at.Hour.String()}

@@ -16,6 +16,7 @@ import (
 const (
 	groupRegions  = "regions"
 	groupServices = "services"
+	groupAlerts   = "alerts"
 	groupAccounts = "accounts"
 	groupServe    = "serve"
 	groupOther    = "other"
@@ -25,7 +26,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{Use: "m3o", Short: "Micro as a service on every cloud", SilenceUsage: true, SilenceErrors: true, Version: version,
 		Long: "m3o turns cloud accounts and a git repository into running microservices.\n\nBegin with `m3o dev` on one machine: no Docker, no accounts, no root."}
 	root.AddGroup(&cobra.Group{ID: groupRegions, Title: "Regions:"}, &cobra.Group{ID: groupServices, Title: "Services:"},
-		&cobra.Group{ID: groupAccounts, Title: "People, projects and tokens:"},
+		&cobra.Group{ID: groupAlerts, Title: "Alerts and on-call:"}, &cobra.Group{ID: groupAccounts, Title: "People, projects and tokens:"},
 		&cobra.Group{ID: groupServe, Title: "Processes:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
@@ -35,6 +36,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(embeddedCommands()...)
 	root.AddCommand(regionCommands()...)
 	root.AddCommand(serviceCommands()...)
+	root.AddCommand(alertingCommands()...)
 	root.AddCommand(accountCommands()...)
 	return root
 }

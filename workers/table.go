@@ -35,9 +35,10 @@ func flows() []flow {
 		{release.BuildWorkflow, workflows.BuildImage, pinned},
 		{account.SuspendWorkflow, workflows.SuspendProject, upgrades},
 		{account.RemoveWorkflow, workflows.RemoveProject, upgrades},
-		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
 		{alert.EscalateWorkflow, workflows.EscalateAlert, upgrades},
 		{alert.VerifyWorkflow, workflows.VerifyContact, pinned},
+		{alert.CallbackWorkflow, workflows.ProcessCallback, pinned},
+		{alert.NoticeWorkflow, workflows.SendNotice, pinned},
 	}
 }
 
@@ -55,13 +56,14 @@ type FlowActivities struct {
 	Contacts  *activities.Contacts
 	Operators *activities.Operators
 	Flows     *activities.Flows
-	Callbacks *activities.Callbacks
 	Alerts    *activities.Alerts
+	Notices   *activities.Notices
+	Callbacks *activities.Callbacks
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Callbacks}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Notices, f.Callbacks}
 }
 
 // BuildActivities make images.

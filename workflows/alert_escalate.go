@@ -20,8 +20,9 @@ import (
 // another way, and then again, for as long as the alert is open: it never ends because a page could not be sent. Its commands are in
 // alert_commands.go, how people are paged in alert_page.go.
 func EscalateAlert(ctx workflow.Context, in alert.EscalateInput) error {
-	e := &escalation{in: in, state: &in.State, digests: workflow.GetSignalChannel(ctx, alert.DigestSignal),
+	e := &escalation{in: in, digests: workflow.GetSignalChannel(ctx, alert.DigestSignal),
 		reports: workflow.GetSignalChannel(ctx, alert.ReceiptSignal), changes: workflow.GetSignalChannel(ctx, alert.RulesSignal)}
+	e.state = &e.in.State
 	err := take(ctx, alert.ProgressQuery, e.report, "Where the alert is, and what happens next", []command{
 		{alert.AcknowledgeUpdate, e.acknowledge, e.mayAcknowledge, "Stop paging: somebody has it"},
 		{alert.ResolveUpdate, e.resolve, e.mayResolve, "Close the alert"},
@@ -38,11 +39,12 @@ func EscalateAlert(ctx workflow.Context, in alert.EscalateInput) error {
 // escalation is the state of one run of EscalateAlert.
 type escalation struct {
 	in    alert.EscalateInput
-	state *alert.State // &in.State: carried over
+	state *alert.State // of in: carried over
 
 	digests, reports, changes workflow.ReceiveChannel
 
 	next       *alert.Digest   // what came in after the alert ended: the next one's beginning
+	fired      bool            // a key began to fire since the last alert
 	joined     int64           // signals since the last record
 	entries    []alert.Entry   // lines of the log that are not recorded yet
 	news       bool            // the record is out of date
@@ -74,7 +76,7 @@ func (e *escalation) run(ctx workflow.Context) error {
 				return err
 			}
 			if !began { // an alert that has ended knew of it; what came in since may be new
-				*e.state = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}
+				*e.state, e.fired = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}, false
 				continue
 			}
 		case a.Status.Final():
@@ -143,9 +145,9 @@ func (e *escalation) take(ctx workflow.Context, d alert.Digest) {
 	if s.Alert.Status.Final() {
 		switch {
 		case e.next != nil:
-			d.Signals, d.FirstAt = d.Signals+e.next.Signals, e.next.FirstAt
+			d.Signals, d.Fired, d.FirstAt = d.Signals+e.next.Signals, d.Fired+e.next.Fired, e.next.FirstAt
 			e.next = &d
-		case d.Firing > 0:
+		case d.Firing > 0 || d.Fired > 0:
 			e.next = &d
 		default:
 			s.Upto = d.Upto
@@ -165,6 +167,9 @@ func (e *escalation) take(ctx workflow.Context, d alert.Digest) {
 	before := *a
 	a.Firing, s.Samples = d.Firing, d.Samples
 	e.claimed = cmp.Or(d.Acknowledged, e.claimed)
+	if e.fired = e.fired || d.Fired > 0; a.Number == 0 && e.fired {
+		e.characterize()
+	}
 	if a.Firing == 0 {
 		if s.ResolveAt.IsZero() {
 			s.ResolveAt = workflow.Now(ctx).UTC().Add(time.Duration(e.resolveIn()))
@@ -199,7 +204,8 @@ func (e *escalation) resolveIn() alert.Duration {
 	return e.in.Rules.ResolveIn
 }
 
-// open begins an alert, if a key fires and no alert knew of it.
+// open begins an alert, if a key fires and no alert knew of it. One that fired and ended before it was told of here is an alert, too: it is
+// recorded, and nobody is paged for what is over.
 func (e *escalation) open(ctx workflow.Context) (bool, error) {
 	heard := func() bool { return e.digests.Len() > 0 }
 	if e.state.Upto == 0 && !heard() { // started by hand: nobody may ever signal
@@ -210,7 +216,7 @@ func (e *escalation) open(ctx workflow.Context) (bool, error) {
 	}
 	s, now := e.state, workflow.Now(ctx).UTC()
 	a := &s.Alert
-	if a.Firing == 0 {
+	if a.Firing == 0 && !e.fired {
 		return false, nil
 	}
 	a.Project, a.Group, a.Route, a.Labels, a.Status = e.in.Group.Project, e.in.Hash, e.in.Group.Route, e.in.Group.Labels, alert.Open
@@ -533,7 +539,7 @@ func (e *escalation) end(ctx workflow.Context) (again bool, err error) {
 		switch {
 		case e.next != nil && e.sending == 0:
 			d := *e.next
-			e.next, e.joined, e.claimed, e.changed, e.worse = nil, 0, "", false, false
+			e.next, e.fired, e.joined, e.claimed, e.changed, e.worse = nil, false, 0, "", false, false
 			*e.state = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}
 			e.take(ctx, d)
 			return true, nil

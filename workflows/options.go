@@ -168,22 +168,14 @@ func ordering(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-// reading is for what a provider called back with, and for the answer to it, on the queue that holds the channels' credentials: seconds. A
-// reply that has no effect within an hour has none at all: a person who replied has done something else by then.
-func reading(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
-		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: time.Hour,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
-	})
-}
-
 // paging is for one message to a provider: seconds. A provider that throttles or is down is asked a few times within sendLimit and no
 // longer, for the next way to reach the person is worth more than one more try. A send in progress is waited for when it is cancelled: who
 // was paged is told how it went on. That nobody serves the queue is noticed soon.
 func paging(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
 		ScheduleToStartTimeout: pagesLimit, StartToCloseTimeout: sendLimit, ScheduleToCloseTimeout: pagesLimit + sendLimit, WaitForCancellation: true,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second, MaximumAttempts: 3},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second, MaximumAttempts: 3,
+			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose"}}, // who hangs once hangs again, and may have sent it
 	})
 }
 
@@ -214,4 +206,13 @@ func pageBackoff(attempts int) time.Duration {
 // courseBackoff is how long a policy that reached nobody is left alone: exponential, from five minutes to an hour.
 func courseBackoff(retries int) time.Duration {
 	return min(5*time.Minute<<min(retries, 4), time.Hour)
+}
+
+// reading is for what a provider called back with, and for the answer to it, on the queue that holds the channels' credentials: seconds. A
+// reply that has no effect within an hour has none at all: a person who replied has done something else by then.
+func reading(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
+		StartToCloseTimeout: 15 * time.Second, ScheduleToCloseTimeout: time.Hour,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
+	})
 }

@@ -16,7 +16,7 @@ func concrete(path string) string { return concreteIn(path, "default") }
 
 func concreteIn(path, project string) string {
 	return strings.NewReplacer("{name}", "hello", "{number}", "1", "{id}", "abc", "{digest}", sourceDigest, "{project}", project, "{user}", "ghost",
-		"{token}", "ghost-token", "{role}", "owner", "{reason}", "operator").Replace(path)
+		"{token}", "ghost-token", "{role}", "owner", "{reason}", "operator", "{contact}", "con_1", "{schedule}", "primary").Replace(path)
 }
 
 func TestEveryRouteWantsAToken(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/channel/link"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/ticket"
 )
 
@@ -39,8 +40,20 @@ type API struct {
 	ServiceCommands ServiceCommands
 	Attendance      Attendance // nil: nothing is said of it
 	ProjectCommands ProjectCommands
+	Alerts          Alerts
+	AlertCommands   AlertCommands
+	Drills          Drills
 	AlertRules      AlertRules
+	Alerting        Alerting
 	Silences        Silences
+	OnCall          OnCall
+	Contacts        Contacts
+	NotifyRules     NotifyRules
+	ContactCommands ContactCommands
+	Intake          Intake
+	Integrations    Integrations
+	Heartbeats      Heartbeats
+	Pings           Pings
 	Tickets         Tickets
 	Blobs           blob.Store
 	CheckImage      func(project, reference string) error // why a project may not run an image that exists
@@ -69,6 +82,9 @@ type API struct {
 	streams   openStreams
 	hooks     hookLimits
 	forged    rate.Sometimes
+	status    published
+
+	intakeLimits intake.Limits
 }
 
 // MaxBody bounds a JSON body.
@@ -91,14 +107,19 @@ func (a *API) Handler() http.Handler {
 	a.registerUsers()
 	a.registerProjects()
 	a.registerMembers()
+	a.registerAlerts()
 	a.registerAlerting()
+	a.registerStatus()
 	a.registerSilences()
+	a.registerOnCall()
+	a.registerContacts()
 	a.registerHooks()
 	a.registerLinks()
+	a.registerIntake()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
-	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(traceable))
-	return hurried(a.BodyWait, traced)
+	traced := otelhttp.NewHandler(withSecrets(withHeaders(a.mux)), "api", otelhttp.WithFilter(traceable))
+	return hurried(a.BodyWait, withoutSecrets(traced))
 }
 
 // traceable reports whether a request is worth a trace, and may be in one: the address of a link is a permit.

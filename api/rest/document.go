@@ -40,7 +40,7 @@ func (a *API) configuration() huma.Config {
 		tokenScheme:   {Type: "http", Scheme: "bearer", Description: "A token of a user or a service account."},
 		sessionScheme: {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "A browser's session, begun at /login."},
 	}
-	config.Info.Description = "Micro as a service on every cloud. Every request but health and login needs a bearer token. " +
+	config.Info.Description = "Micro as a service on every cloud. Every request but health, the status and login needs a bearer token. " +
 		"What is refused is answered with a problem document (RFC 9457); operators find it in the log by the answer's X-Request-Id."
 	config.Info.License = &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"}
 	config.Servers = []*huma.Server{{URL: cmp.Or(strings.TrimRight(a.PublicURL, "/"), "/"), Description: "The API that this document was read from."}}
@@ -59,14 +59,17 @@ var topics = []struct {
 	{"platforms", "What a platform file asks for: plans, and carrying them out.", []string{"/v1/plans"}},
 	{"regions", "Regions of a platform, and access to their clusters.", []string{"/v1/regions"}},
 	{"services", "Services, their releases, sources, builders and build logs.", []string{"/v1/services", "/v1/sources", "/v1/builders"}},
-	{"alerting", "How alerts reach people: policies, schedules, routes and limits; silences and maintenance windows; who would be paged when.", []string{"/v1/alerting", "/v1/silences"}},
+	{"alerts", "What is wrong now and was: who was paged, acknowledging, resolving, drills.", []string{"/v1/alerts"}},
+	{"alerting", "How alerts reach people: policies, schedules, routes and limits; silences and maintenance windows; who would be paged when.", []string{"/v1/alerting", "/v1/silences", "/v1/signals", "/v1/heartbeats"}},
 	{"hooks", "What providers call back, and links in mails.", []string{"/v1/hooks", "/v1/links"}},
 	{"projects", "Projects, who has a role in them, and their service accounts.", []string{"/v1/projects"}},
 	{"users", "People, their invitations, their tokens and their roles on the platform.", []string{"/v1/users"}},
 	{"caller", "Who calls: logging in and out, and the caller's own tokens.", []string{"/v1/whoami", "/v1/login", "/v1/logout", "/v1/tokens"}},
+	{"on-call", "Who is on call when: schedules, their shifts and overrides, and gaps ahead.", []string{"/v1/oncall", "/v1/schedules", "/v1/overrides"}},
+	{"contacts", "How the caller is reached: contacts, which a code verifies, and in which order they are used.", []string{"/v1/contacts"}},
 	{"history", "What happened, and who changed what.", []string{"/v1/events", "/v1/audit"}},
 	{"browser", "What browsers call: the login page and the Temporal UI's codec.", []string{"/login", "/v1/codec"}},
-	{"process", "Health, metrics and the description of this API.", []string{"/healthz", "/readyz", "/metrics", "/v1/openapi.json"}},
+	{"process", "Health, the public status, metrics and the description of this API.", []string{"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/status"}},
 }
 
 func topicOf(path string) string {

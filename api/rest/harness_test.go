@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,11 +21,13 @@ import (
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/control"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -131,7 +134,10 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s := &site{t: t, store: db, blobs: blobs, codec: codec, commands: &commands{store: db, failing: map[string]error{}}}
 	s.callers(path)
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
-		AlertRules: db, Silences: db, Callbacks: db, LinkAlerts: db, LinkCommands: linkCommands{db}, LinkKeys: linkKeys(), SlackSecret: slackSecret,
+		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: s.commands,
+		Alerts: db, AlertCommands: s.commands, Drills: db,
+		Alerting: db, Intake: intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db,
+		Callbacks: db, LinkAlerts: db, LinkCommands: linkCommands{db}, LinkKeys: linkKeys(), SlackSecret: slackSecret,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(registry, project, reference) }}
@@ -361,10 +367,22 @@ func (c *commands) RemoveProject(ctx context.Context, id string, in account.Remo
 	return c.store.BeginRemoval(ctx, in)
 }
 
+func (c *commands) VerifyContact(_ context.Context, in alert.VerifyInput) error {
+	return c.note("VerifyContact", in.Contact, alert.VerifyID(in.Contact, in.N))
+}
+
 func (c *commands) Removal(context.Context, string) (account.Removal, error) {
 	return account.Removal{Stage: "services", Waiting: "the last instance of cart"}, nil
 }
 
 func (c *commands) ServiceProgress(_ context.Context, key release.Key) (release.Progress, error) {
 	return release.Progress{}, fault.New(fault.NotFound, "nothing of that name is running")
+}
+
+func (c *commands) CommandAlert(_ context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error) {
+	a, err := c.store.Alert(context.Background(), project, in.Number)
+	if err != nil {
+		return a, err
+	}
+	return a, c.note(update, fmt.Sprintf("alert %d of %s by %s for %s to %d: %s", in.Number, group, in.By, in.For, in.To, in.Comment), id)
 }

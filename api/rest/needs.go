@@ -7,6 +7,7 @@ import (
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/event"
+	"github.com/m3o/platform/internal/oncall"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -59,6 +60,30 @@ type Identity interface {
 	ServiceAccounts
 }
 
+// Alerts reads the read model of alerts and their pages.
+type Alerts interface {
+	Alerts(ctx context.Context, project string, f alert.Filter, page store.Page) ([]alert.Alert, string, error)
+	Alert(ctx context.Context, project string, number int64) (alert.Alert, error)
+	AlertLog(ctx context.Context, project string, number int64) ([]alert.Entry, error)
+	PagesOf(ctx context.Context, project string, number int64) ([]alert.PageRow, error)
+}
+
+// AlertCommands commands the workflows of alerts.
+type AlertCommands interface {
+	CommandAlert(ctx context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error)
+}
+
+// Drills takes the signals of drills.
+type Drills interface {
+	AppendSignals(ctx context.Context, signals []alert.Signal) ([]int64, error)
+}
+
+// Alerting is how the platform and its alerts fare.
+type Alerting interface {
+	Conditions(ctx context.Context) ([]store.Condition, error)
+	AlertsSince(ctx context.Context, project string, since time.Time) (all []alert.Alert, more bool, err error)
+}
+
 // AlertRules are how projects' alerts reach people.
 type AlertRules interface {
 	Rules(ctx context.Context, project string) (alert.Rules, error)
@@ -72,6 +97,63 @@ type Silences interface {
 	SilencePage(ctx context.Context, project string, f store.SilenceFilter, p store.Page) ([]alert.Silence, string, error)
 	CreateSilence(ctx context.Context, s alert.Silence) (alert.Silence, error)
 	EndSilence(ctx context.Context, project, id, by string) (alert.Silence, error)
+}
+
+// OnCall are overrides, and how the people are reached whom schedules put on call.
+type OnCall interface {
+	Overrides(ctx context.Context, project string, from, to time.Time) ([]oncall.Override, error)
+	CreateOverride(ctx context.Context, o oncall.Override) (oncall.Override, error)
+	EndOverride(ctx context.Context, project, id, by string) (oncall.Override, error)
+	Unreachable(ctx context.Context, project string, names []string) (map[string]string, error)
+	ContactsIn(ctx context.Context, project string, names []string) (map[string][]alert.Contact, error)
+}
+
+// Contacts are those of one person.
+type Contacts interface {
+	Contacts(ctx context.Context, person string) ([]alert.Contact, error)
+	CreateContact(ctx context.Context, person string, channel alert.Channel, address string) (alert.Contact, error)
+	RemoveContact(ctx context.Context, person, id string) error
+	BeginCode(ctx context.Context, person, id string) (n int64, err error)
+	VerifyContact(ctx context.Context, person, id, code string) (alert.Contact, error)
+}
+
+// NotifyRules are how people want to be paged.
+type NotifyRules interface {
+	NotifyRules(ctx context.Context, person string) (map[alert.Urgency][]alert.Notify, error)
+	SetNotifyRules(ctx context.Context, person string, by map[alert.Urgency][]alert.Notify) error
+}
+
+// ContactCommands start the workflows that send codes.
+type ContactCommands interface {
+	VerifyContact(ctx context.Context, in alert.VerifyInput) error
+}
+
+// Intake keeps alerts: what it returned of is durable.
+type Intake interface {
+	Keep(ctx context.Context, signals []alert.Signal) error
+}
+
+// Integrations are the keys that sources of alerts are let in by.
+type Integrations interface {
+	IntegrationKey(ctx context.Context, hash []byte) (alert.IntegrationKey, error)
+	IntegrationKeys(ctx context.Context, project string) ([]alert.IntegrationKey, error)
+	CreateIntegrationKey(ctx context.Context, k alert.IntegrationKey, first, second []byte) (alert.IntegrationKey, error)
+	RotateIntegrationKey(ctx context.Context, project, name string, second []byte, by string) (alert.IntegrationKey, error)
+	RevokeIntegrationKey(ctx context.Context, project, name, by string) error
+}
+
+// Heartbeats are the monitors of programs that ping.
+type Heartbeats interface {
+	Heartbeats(ctx context.Context, project string) ([]alert.Heartbeat, error)
+	CreateHeartbeat(ctx context.Context, h alert.Heartbeat, hash []byte) (alert.Heartbeat, error)
+	PauseHeartbeat(ctx context.Context, project, name, by string) (alert.Heartbeat, error)
+	ResumeHeartbeat(ctx context.Context, project, name, by string) (alert.Heartbeat, error)
+	RemoveHeartbeat(ctx context.Context, project, name, by string) error
+}
+
+// Pings hears heartbeats.
+type Pings interface {
+	PingHeartbeat(ctx context.Context, hash []byte) (alert.Heartbeat, error)
 }
 
 // Users are the people.

@@ -34,7 +34,7 @@ const (
 	ReadContacts    Permission = "contacts:read"  // one's own
 	WriteContacts   Permission = "contacts:write"
 	Known           Permission = "known"  // whoever has a good token
-	Anyone          Permission = "anyone" // health and login alone
+	Anyone          Permission = "anyone" // health, the public status and login alone
 )
 
 // platformWide are the permissions for what belongs to no project. They are held on the platform or not at all.
@@ -119,4 +119,5 @@ func rolesOf(table []grant) []Role {
 
 // scopes are the permissions that a token can be limited to.
 var scopes = []Permission{ReadRegions, WriteRegions, InspectRegions, AccessRegions, ReadServices, WriteServices, CallServices, ReadEvents, ReadAudit, ReadMetrics, DecodePayloads,
-	ReadProjects, CreateProjects, DeleteProjects, SuspendProjects, WriteMembers, ReadUsers, WriteUsers, WriteRoles, ReadTokens, WriteTokens}
+	ReadProjects, CreateProjects, DeleteProjects, SuspendProjects, WriteMembers, ReadUsers, WriteUsers, WriteRoles, ReadTokens, WriteTokens,
+	ReadAlerts, WriteAlerts, WriteAlerting, ReadContacts, WriteContacts}

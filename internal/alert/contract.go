@@ -85,7 +85,8 @@ type Digest struct {
 	Upto         int64     `json:"upto"`
 	Signals      int64     `json:"signals"`
 	Firing       int       `json:"firing"`                 // keys of the group that fire after the signals
-	Samples      []Sample  `json:"samples,omitempty"`      // of these, the worst and oldest, at most MaxLines
+	Fired        int64     `json:"fired,omitempty"`        // how often one began to fire with them: all may have ended again
+	Samples      []Sample  `json:"samples,omitempty"`      // of those that fire, the worst and oldest; where none does any more, of those that did; at most MaxLines
 	Acknowledged string    `json:"acknowledged,omitempty"` // a source said that somebody has it: which, and who
 	FirstAt      time.Time `json:"first_at"`               // when the oldest of the signals came in
 	Drill        bool      `json:"drill,omitempty"`        // all of them are a drill's

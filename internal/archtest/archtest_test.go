@@ -113,10 +113,11 @@ var layers = map[string][]string{
 	"internal/gateway":         {"internal/fault", "internal/diagnosis", "internal/region", "internal/release", "internal/account", "internal/ticket", "internal/gateway/..."},
 	"internal/store":           {"internal/fault", "internal/alert", "internal/oncall", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/gatecall":        {"internal/fault", "internal/region"},
+	"internal/status":          {"internal/alert", "internal/event", "internal/region"},
 	"internal/checks":          {"internal/alert", "internal/control", "internal/event", "internal/lease", "internal/queue", "internal/region", "internal/store"},
 	"internal/watch":           {"internal/fault", "internal/lease", "internal/gatecall", "internal/region", "internal/release", "internal/store", "internal/ticket"},
 	"internal/control":         {"internal/fault", "internal/alert", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/secret"},
-	"internal/client":          {"internal/fault", "internal/alert", "internal/oncall", "internal/region", "internal/release", "internal/account", "internal/event"},
+	"internal/client":          {"internal/status", "internal/fault", "internal/alert", "internal/oncall", "internal/region", "internal/release", "internal/account", "internal/event"},
 	"internal/client/apitest":  {"..."}, // tests alone use it
 	"internal/sandbox":         {"internal/fault", "internal/hosts", "internal/sandbox/..."},
 	"internal/dev":             {"internal/fault", "internal/hosts", "internal/account", "internal/config", "internal/control", "internal/image", "internal/sandbox", "internal/store", "internal/attribute", "internal/secret", "internal/ticket", "internal/machine", "internal/dev/..."},
@@ -127,7 +128,7 @@ var layers = map[string][]string{
 	"workflows":                {"activities", "internal/fault", "internal/alert", "internal/region", "internal/release", "internal/account", "internal/queue", "internal/attribute", "internal/lineage"},
 	"workers":                  {"activities", "workflows", "internal/alert", "internal/region", "internal/release", "internal/account", "internal/fault", "internal/queue"},
 	"deploy/workers":           {},
-	"api":                      {"internal/fault", "internal/alert", "internal/oncall", "internal/intake", "internal/channel/...", "internal/region", "internal/release", "internal/account", "internal/event", "internal/store", "internal/ticket", "internal/blob", "internal/source"},
+	"api":                      {"internal/status", "internal/fault", "internal/alert", "internal/oncall", "internal/intake", "internal/channel/...", "internal/region", "internal/release", "internal/account", "internal/event", "internal/store", "internal/ticket", "internal/blob", "internal/source"},
 	"starter":                  {"..."},
 	"internal/cloud/cloudtest": {"internal/fault", "internal/region", "internal/cloud"},
 }

@@ -17,3 +17,14 @@ func NewSandboxCloud(dir, name, url string, scale float64) SandboxCloud {
 	}
 	return cloud
 }
+
+// NewSandboxChannels are the channels of the sandbox with that directory, whose providers answer at the URLs.
+func NewSandboxChannels(dir string, providers map[string]string) (SandboxChannels, error) {
+	accounts, err := sandbox.Channels(dir)
+	if err != nil {
+		return SandboxChannels{}, err
+	}
+	return SandboxChannels{SMTP: strings.TrimPrefix(providers["smtp"], "smtp://"), SMTPUser: accounts.SMTPUser, SMTPPassword: sandbox.Secret(dir, "smtp.password"),
+		SMTPCA: sandbox.AuthorityFile(dir), Twilio: providers["twilio"], TwilioAccount: accounts.TwilioSID, TwilioToken: sandbox.Secret(dir, "twilio.token"),
+		TwilioFrom: accounts.TwilioNumber, Slack: providers["slack"] + "/api/", SlackToken: sandbox.Secret(dir, "slack.token")}, nil
+}

@@ -24,6 +24,7 @@ import (
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/machine"
 	"github.com/m3o/platform/internal/sandbox"
+	"github.com/m3o/platform/internal/secret"
 	"github.com/m3o/platform/internal/store"
 )
 
@@ -207,7 +208,7 @@ func (r *run) makeStore(ctx context.Context) error {
 
 func (r *run) sandboxArgs() []string {
 	args := []string{"sandbox", "--dir", filepath.Join(r.DataDir, "sandbox"), "--port", strconv.Itoa(r.Ports.Sandbox),
-		"--time-scale", strconv.FormatFloat(r.TimeScale, 'f', -1, 64), "--worker-policies"}
+		"--time-scale", strconv.FormatFloat(r.TimeScale, 'f', -1, 64), "--worker-policies", "--hooks", URL(r.Ports.API)}
 	if r.Kubeconfig != "" {
 		return append(args, "--kubeconfig", r.Kubeconfig, "--context", strings.Join(r.Contexts, ","))
 	}
@@ -224,6 +225,9 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := r.findChannels(health); err != nil {
+		return err
+	}
 	for _, p := range r.Processes {
 		if p.Cloud == nil {
 			continue
@@ -234,8 +238,26 @@ func (r *run) findSandbox(ctx context.Context) (err error) {
 		}
 		r.settings = r.settings.With(p.Cloud.Own(NewSandboxCloud(filepath.Join(r.DataDir, "sandbox"), p.Cloud.Name, url, r.TimeScale)))
 	}
-	r.Say("Sandbox     %s  (process %d)", URL(r.Ports.Sandbox), r.sandbox.pid)
+	r.Say("Sandbox     %s  (process %d; what people are sent: %s/inbox)", URL(r.Ports.Sandbox), r.sandbox.pid, URL(r.Ports.Sandbox))
 	return writePID(r.DataDir, "sandbox", r.sandbox.pid)
+}
+
+// findChannels has the processes that reach people reach the sandbox's inbox instead.
+func (r *run) findChannels(health sandboxHealth) error {
+	channels, err := NewSandboxChannels(filepath.Join(r.DataDir, "sandbox"), health.Endpoints.Providers)
+	if err != nil {
+		return err
+	}
+	channels.WebhookSecret = filepath.Join(r.DataDir, "webhook.secret")
+	if _, err := secret.LoadOrCreate(channels.WebhookSecret, ""); err != nil {
+		return err
+	}
+	for _, p := range r.Processes {
+		if p.Channels != nil {
+			r.settings = r.settings.With(p.Channels(channels))
+		}
+	}
+	return nil
 }
 
 // processes runs the rows of the table: here, or each as a child of its own. Workers wait for the regions' images.

@@ -86,6 +86,13 @@ func tidy(s alert.Signal) alert.Signal {
 	return s
 }
 
+// Check cleans a signal that a person wrote, and says all that is wrong with it.
+func Check(s alert.Signal) (alert.Signal, error) {
+	var c fault.Checker
+	s = check("", s, &c)
+	return s, c.Err()
+}
+
 // check cleans a signal of our own format, and says what is wrong with it. at is where it is in the body: "events[2].".
 func check(at string, s alert.Signal, c *fault.Checker) alert.Signal {
 	s.Summary, s.Details, s.DedupKey = line(s.Summary), prose(s.Details), line(s.DedupKey)

@@ -94,3 +94,14 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+// Next is the first shift after t of somebody else than who is on call then, or of nobody; false if there is none that begins before to.
+func (s Schedule) Next(t, to time.Time, overrides []Override) (Shift, bool) {
+	shifts := s.Shifts(t, to, overrides)
+	for _, shift := range shifts {
+		if shift.Person != shifts[0].Person {
+			return s.At(shift.Begins, overrides), true
+		}
+	}
+	return Shift{}, false
+}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/m3o/platform/internal/sandbox/slack"
 	"github.com/m3o/platform/internal/sandbox/smtp"
 	"github.com/m3o/platform/internal/sandbox/twilio"
 )
@@ -69,6 +70,19 @@ func kept[T any](path string, fresh func() (T, error)) (value T, err error) {
 // Secret is the file, beside a channel's credentials, that holds one of its secrets alone, as the platform's settings want them:
 // "twilio.token" (signs callbacks, too), "slack.token", "slack.secret" (signs interactions), "smtp.password".
 func Secret(dir, name string) string { return filepath.Join(dir, name) }
+
+// ChannelAccounts are who the platform is at the channels. The secrets are in files: see Secret.
+type ChannelAccounts struct{ TwilioSID, TwilioNumber, SMTPUser string }
+
+// Channels are the accounts at the channels of a sandbox that has run on dir.
+func Channels(dir string) (ChannelAccounts, error) {
+	phone, err := credentialsIn[twilio.Credentials](CredentialsFile(dir, twilio.Name))
+	if err != nil {
+		return ChannelAccounts{}, err
+	}
+	mail, err := credentialsIn[smtp.Credentials](CredentialsFile(dir, smtp.Name))
+	return ChannelAccounts{TwilioSID: phone.AccountSID, TwilioNumber: phone.Number, SMTPUser: mail.Username}, err
+}
 
 // keepSecrets writes secrets to files of their own.
 func keepSecrets(dir string, secrets map[string]string) error {
@@ -131,4 +145,20 @@ func smtpEnvironment(of account) (map[string]string, error) {
 	credentials, err := credentialsIn[smtp.Credentials](of.credentials)
 	return map[string]string{"SMTP_SERVER": strings.TrimPrefix(of.url, "smtp://"), "SMTP_USERNAME": credentials.Username, "SMTP_PASSWORD": credentials.Password,
 		"SSL_CERT_FILE": AuthorityFile(of.dir)}, err
+}
+
+func openSlack(env environment) (Provider, error) {
+	credentials, err := kept(env.credentials, slack.NewCredentials)
+	if err == nil {
+		err = keepSecrets(env.config.Dir, map[string]string{"slack.token": credentials.BotToken, "slack.secret": credentials.SigningSecret})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slack.New(slack.Config{World: env.world, Credentials: credentials, URL: env.url, RequestURL: env.hook(slackInteractions), Logger: env.config.Logger})
+}
+
+func slackEnvironment(of account) (map[string]string, error) {
+	credentials, err := credentialsIn[slack.Credentials](of.credentials)
+	return map[string]string{"SLACK_BOT_TOKEN": credentials.BotToken, "SLACK_SIGNING_SECRET": credentials.SigningSecret, "SLACK_API_URL": of.url + "/api/"}, err
 }

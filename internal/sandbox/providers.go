@@ -15,6 +15,7 @@ import (
 	"github.com/m3o/platform/internal/sandbox/clusters"
 	"github.com/m3o/platform/internal/sandbox/digitalocean"
 	"github.com/m3o/platform/internal/sandbox/gcp"
+	"github.com/m3o/platform/internal/sandbox/slack"
 	"github.com/m3o/platform/internal/sandbox/smtp"
 	"github.com/m3o/platform/internal/sandbox/twilio"
 	"github.com/m3o/platform/internal/sandbox/world"
@@ -97,6 +98,7 @@ var providers = []row{
 	{name: gcp.Name, offset: 3, credentials: "gcp.json", open: openGCP, environment: gcpEnvironment},
 	{name: azure.Name, offset: 4, credentials: "azure.json", scheme: "https", open: openAzure, environment: azureEnvironment},
 	// 5 is free.
+	{name: slack.Name, offset: 6, credentials: "slack.json", open: openSlack, environment: slackEnvironment},
 	{name: twilio.Name, offset: 7, credentials: "twilio.json", open: openTwilio, environment: twilioEnvironment},
 	{name: smtp.Name, offset: 8, credentials: "smtp.json", scheme: "smtp", open: openSMTP, environment: smtpEnvironment},
 }

@@ -130,7 +130,7 @@ func (s *Store) AlertView(ctx context.Context, r alert.Rules, from, to time.Time
 	if v.People, err = s.People(ctx, names); err != nil {
 		return v, err
 	}
-	if v.Silences, err = s.Silences(ctx, r.Project, from); err != nil {
+	if v.Silences, err = s.Silences(ctx, r.Project, from); err != nil || len(r.Inhibit) == 0 {
 		return v, err
 	}
 	v.Firing, err = s.FiringKeys(ctx, r.Project)
@@ -227,7 +227,7 @@ func (s *Store) SilencePage(ctx context.Context, project string, f SilenceFilter
 // nothing and returns what there is. It is told as the event "silence.created".
 func (s *Store) CreateSilence(ctx context.Context, v alert.Silence) (alert.Silence, error) {
 	now := s.now()
-	v.CreatedAt, v.Begins, v.Ends, v.Status, v.EndedBy = now, s.orNow(v.Begins), v.Ends.UTC().Truncate(time.Microsecond), alert.SilenceAhead, ""
+	v.CreatedAt, v.Begins, v.Ends, v.Status, v.EndedBy = now, v.Begins.UTC().Truncate(time.Microsecond), v.Ends.UTC().Truncate(time.Microsecond), alert.SilenceAhead, ""
 	v.Comment, v.By = clean(v.Comment), clean(v.By)
 	if !v.Begins.After(now) {
 		v.Begins, v.Status = now, alert.SilenceActive

@@ -46,6 +46,7 @@ type groupRow struct {
 	Upto            int64
 	Sent            int64
 	Pending         int64
+	Fired           int64 // of what is pending: how often a key began to fire
 	FirstAt         time.Time
 	UpdatedAt       time.Time
 	Acknowledged    string
@@ -138,6 +139,9 @@ func (b *batch) take(signal alert.Signal, route Router) {
 		b.groups[GroupRef{signal.Project, after.Group}] = g
 	}
 	g.Upto, g.Pending, g.UpdatedAt = signal.Seq, g.Pending+1, b.now
+	if after.Firing && !before.Firing {
+		g.Fired++
+	}
 	if signal.Action == alert.Acknowledge {
 		g.Acknowledged, g.AcknowledgedSeq = cmp.Or(signal.Summary, string(signal.Source)), signal.Seq
 	}
@@ -175,7 +179,7 @@ func (b *batch) save(ctx context.Context, tx bun.Tx) error {
 		return err
 	}
 	_, err = tx.NewInsert().Model(&rows).On("CONFLICT (project, alert_group) DO UPDATE").Set("upto = EXCLUDED.upto").Set("sent = EXCLUDED.sent").
-		Set("pending = EXCLUDED.pending").Set("first_at = EXCLUDED.first_at").Set("updated_at = EXCLUDED.updated_at").Set("acknowledged = EXCLUDED.acknowledged").
+		Set("pending = EXCLUDED.pending").Set("fired = EXCLUDED.fired").Set("first_at = EXCLUDED.first_at").Set("updated_at = EXCLUDED.updated_at").Set("acknowledged = EXCLUDED.acknowledged").
 		Set("acknowledged_seq = EXCLUDED.acknowledged_seq").Set("real_seq = EXCLUDED.real_seq").Set("doc = EXCLUDED.doc").Exec(ctx)
 	return err
 }
@@ -197,7 +201,7 @@ func (b *batch) merged(ctx context.Context, tx bun.Tx) ([]groupRow, error) {
 		}
 		g.Sent, g.Doc, g.RealSeq = before.Sent, before.Doc, max(g.RealSeq, before.RealSeq)
 		if before.Pending > 0 {
-			g.Pending, g.FirstAt = g.Pending+before.Pending, before.FirstAt
+			g.Pending, g.Fired, g.FirstAt = g.Pending+before.Pending, g.Fired+before.Fired, before.FirstAt
 		}
 		if g.AcknowledgedSeq == 0 {
 			g.Acknowledged, g.AcknowledgedSeq = before.Acknowledged, before.AcknowledgedSeq
@@ -324,7 +328,7 @@ func digest(ctx context.Context, tx bun.Tx, ref GroupRef) (p Parcel, pending boo
 	if p.Input, err = decode[alert.EscalateInput](row.Doc); err != nil {
 		return p, false, err
 	}
-	p.Digest = alert.Digest{Upto: row.Upto, Signals: row.Pending, FirstAt: row.FirstAt.UTC(), Drill: row.RealSeq <= row.Sent}
+	p.Digest = alert.Digest{Upto: row.Upto, Signals: row.Pending, Fired: row.Fired, FirstAt: row.FirstAt.UTC(), Drill: row.RealSeq <= row.Sent}
 	if row.AcknowledgedSeq > row.Sent {
 		p.Digest.Acknowledged = row.Acknowledged
 	}
@@ -334,10 +338,15 @@ func digest(ctx context.Context, tx bun.Tx, ref GroupRef) (p Parcel, pending boo
 		return p, false, err
 	}
 	p.Digest.Firing = int(n)
+	// Keys that fired and ended before anybody was told are told of, too.
 	var rows []keyRow
-	err = tx.NewSelect().Model(&rows).Where("project = ? AND alert_group = ? AND firing", ref.Project, ref.Hash).
-		Order("grade", "first_at", "dedup_key").Limit(alert.MaxLines).Scan(ctx)
-	if err != nil {
+	samples := tx.NewSelect().Model(&rows).Where("project = ? AND alert_group = ?", ref.Project, ref.Hash).Limit(alert.MaxLines)
+	if n > 0 || row.Fired == 0 {
+		samples.Where("firing").Order("grade", "first_at", "dedup_key")
+	} else {
+		samples.Order("last_at DESC", "dedup_key")
+	}
+	if err = samples.Scan(ctx); err != nil {
 		return p, false, err
 	}
 	keys, err := keysOf(rows)
@@ -358,7 +367,7 @@ func (s *Store) MarkSent(ctx context.Context, by Lease, parcels []Parcel) error 
 		}
 		for _, p := range parcels {
 			// What is pending beyond the digest came in after it was made, so now is late by a moment.
-			_, err := tx.NewUpdate().Model((*groupRow)(nil)).Set("sent = ?", p.Digest.Upto).Set("pending = pending - ?", p.Digest.Signals).Set("first_at = ?", s.now()).
+			_, err := tx.NewUpdate().Model((*groupRow)(nil)).Set("sent = ?", p.Digest.Upto).Set("pending = pending - ?", p.Digest.Signals).Set("fired = fired - ?", p.Digest.Fired).Set("first_at = ?", s.now()).
 				Where("project = ? AND alert_group = ? AND sent < ?", p.Input.Group.Project, p.Input.Hash, p.Digest.Upto).Exec(ctx)
 			if err != nil {
 				return err

@@ -408,11 +408,28 @@ func TestAProjectIsErasedWhole(t *testing.T) {
 	must(t, s.EnsureProject(t.Context(), "shop"))
 	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: request(cart), RequestKey: "c"})
 	wantFault(t, err, fault.NotFound, "shop")
-	if all, err := s.Projects(t.Context()); err != nil || len(all) != 1 {
+	if all, err := s.Projects(t.Context()); err != nil || len(all) != 2 { // default and platform, which are always there
 		t.Errorf("the projects are %+v, %v", all, err)
 	}
 	_, err = s.BeginRemoval(t.Context(), account.RemoveInput{Project: "default", Cascade: true})
 	wantFault(t, err, fault.Conflict, "default")
+}
+
+func TestTheProjectOfThePlatformsAlertsIsReserved(t *testing.T) {
+	s := fresh(t)
+	const name = account.PlatformProject
+	_, err := s.CreateProject(t.Context(), name, "", "eve")
+	wantFault(t, err, fault.Conflict, `"platform" is reserved for the platform's own alerts`, "choose another name")
+	_, err = s.BeginRemoval(t.Context(), account.RemoveInput{Project: name, Cascade: true})
+	wantFault(t, err, fault.Conflict, "it cannot be removed")
+	_, err = s.RecordSuspension(t.Context(), account.SuspendInput{Project: name, Reason: account.ByOperator})
+	wantFault(t, err, fault.Conflict, "it is never suspended")
+	cart := request(release.Key{Project: name, Name: "cart"})
+	_, err = s.AllocateRelease(t.Context(), release.Allocation{Request: cart, RequestKey: "a"})
+	wantFault(t, err, fault.Conflict, "no service runs in it")
+	if p, err := s.Project(t.Context(), name); err != nil || p.Status != account.ProjectActive || p.Takes() == nil {
+		t.Errorf("it is %+v, %v", p, err)
+	}
 }
 
 func TestSessionsEndWithTheirTokens(t *testing.T) {

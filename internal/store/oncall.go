@@ -163,6 +163,29 @@ func (s *Store) Unreachable(ctx context.Context, project string, names []string)
 	return why, nil
 }
 
+// ContactsIn returns the contacts, those that are not verified too, of those of the named who have a role in the project or on the
+// platform.
+func (s *Store) ContactsIn(ctx context.Context, project string, names []string) (map[string][]alert.Contact, error) {
+	contacts := map[string][]alert.Contact{}
+	if len(names) == 0 {
+		return contacts, nil
+	}
+	var found []struct {
+		contactRow
+		Person string
+	}
+	err := s.read.NewSelect().TableExpr("contacts AS c").Join("JOIN users AS u ON u.id = c.member").ColumnExpr("c.*, u.name AS person").
+		Where("u.name IN ?", bun.Tuple(names)).Where("EXISTS (SELECT 1 FROM roles AS r WHERE r.member = u.id AND (r.project = '' OR r.project = ?))", clean(project)).
+		OrderExpr("c.created_at, c.id").Scan(ctx, &found)
+	if err != nil {
+		return nil, s.explain(err, "look up contacts of people in project "+clean(project))
+	}
+	for _, f := range found {
+		contacts[f.Person] = append(contacts[f.Person], f.contact(f.Person))
+	}
+	return contacts, nil
+}
+
 // Overrides returns the overrides of a project that hold at some time between from and to, in the order in which they begin.
 func (s *Store) Overrides(ctx context.Context, project string, from, to time.Time) ([]oncall.Override, error) {
 	var rows []overrideRow

@@ -96,6 +96,22 @@ func TestWhatCameInWhileADigestWasDeliveredIsToldNext(t *testing.T) {
 	}
 }
 
+func TestAKeyThatFiredAndEndedBeforeAnybodyWasToldIsToldOf(t *testing.T) {
+	s := fresh(t)
+	r := relays(t, s)
+	appends(t, s, fires("a"))
+	appends(t, s, resolves("a"))
+	first := r.route()
+	if len(first) != 1 || first[0].Digest.Firing != 0 || first[0].Digest.Fired != 1 || len(first[0].Digest.Samples) != 1 || first[0].Digest.Samples[0].Summary != "a fires" {
+		t.Fatalf("told %+v", first)
+	}
+	must(t, s.MarkSent(t.Context(), r.lease, first))
+	appends(t, s, fires("a"))
+	if second := r.route(); len(second) != 1 || second[0].Digest.Firing != 1 || second[0].Digest.Fired != 1 || second[0].Digest.Signals != 1 {
+		t.Errorf("then told %+v", second)
+	}
+}
+
 func TestAKeyThatFiresStaysInItsGroupWhenRulesChange(t *testing.T) {
 	s := fresh(t)
 	r := relays(t, s)

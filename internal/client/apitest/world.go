@@ -19,7 +19,9 @@ import (
 
 	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/blob"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -89,7 +91,8 @@ func New(t *testing.T) *World {
 // Handler is the API.
 func (w *World) Handler() http.Handler {
 	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, AuditLog: w.Store, Identity: w.Store, Sessions: w.Store,
-		SessionKey: []byte("the same in every process"), Claims: w.Store, AlertRules: w.Store, Silences: w.Store, Plans: plans{w}, RegionCommands: regions{w},
+		SessionKey: []byte("the same in every process"), Claims: w.Store, AlertRules: w.Store, Alerting: w.Store, Silences: w.Store, OnCall: w.Store, Contacts: w.Store,
+		NotifyRules: w.Store, ContactCommands: contacts{w}, Alerts: w.Store, AlertCommands: alerts{w}, Drills: w.Store, Plans: plans{w}, RegionCommands: regions{w},
 		ServiceCommands: services{w}, ProjectCommands: projects{w}, Attendance: attendance{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
 		Ready: func(*http.Request) error { return nil }, CheckImage: func(string, string) error { return nil }}
 	return api.Handler()
@@ -183,4 +186,29 @@ func (w *World) AddBuilder(b release.Builder) {
 	w.must(err)
 	_, err = w.blobs.Put(context.Background(), b.BlobName(), bytes.NewReader(content))
 	w.must(err)
+}
+
+type alerts struct{ *World }
+
+// CommandAlert does at once what the workflow of an alert does.
+func (a alerts) CommandAlert(ctx context.Context, id, project, _, update string, in alert.Command) (alert.Alert, error) {
+	order := fmt.Sprintf("%s alert %d for %s to %d: %s", update, in.Number, in.For, in.To, in.Comment)
+	return remembered(a.World, id, order, func() (alert.Alert, error) {
+		found, err := a.Store.Alert(ctx, project, in.Number)
+		if err != nil {
+			return found, err
+		}
+		if found.Status.Final() {
+			return found, fault.New(fault.Conflict, "%s", found.Ended())
+		}
+		switch found.Version++; update {
+		case alert.AcknowledgeUpdate:
+			found.Status, found.AcknowledgedBy = alert.Acknowledged, in.By
+		case alert.ResolveUpdate:
+			found.Status, found.EndedAt = alert.Closed, time.Now().UTC()
+		case alert.SnoozeUpdate:
+			found.Status, found.Until = alert.Snoozed, time.Now().UTC().Add(in.For)
+		}
+		return found, a.Store.RecordAlert(ctx, found, nil)
+	})
 }

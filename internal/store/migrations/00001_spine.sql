@@ -261,6 +261,7 @@ CREATE INDEX pages_alert ON pages (alert, began_at);
 CREATE INDEX pages_receipt ON pages (channel, receipt);
 CREATE INDEX pages_contact ON pages (contact, began_at);
 CREATE INDEX pages_person ON pages (person, began_at);
+CREATE INDEX pages_began ON pages (began_at);
 
 -- How a project's alerts reach people. version grows with every change.
 CREATE TABLE alert_rules (
@@ -367,6 +368,7 @@ CREATE TABLE alert_groups (
     upto            BIGINT      NOT NULL,
     sent            BIGINT      NOT NULL,
     pending         BIGINT      NOT NULL,
+    fired           BIGINT      NOT NULL,
     first_at        TIMESTAMPTZ NOT NULL,
     updated_at      TIMESTAMPTZ NOT NULL,
     acknowledged    TEXT        NOT NULL,
