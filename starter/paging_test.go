@@ -12,10 +12,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 	"github.com/m3o/platform/internal/sandbox/inbox"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
@@ -185,11 +188,42 @@ func (p *watchedPlatform) becomes(number int64, status alert.Status) alert.Alert
 	return a
 }
 
-// misbehaves has a channel of the sandbox misbehave towards an address, so often.
-func (p *watchedPlatform) misbehaves(provider, operation, fault, address string, times int) {
+// misbehaves has a channel of the sandbox misbehave towards an address, until the faults are cleared.
+func (p *watchedPlatform) misbehaves(provider, operation, fault, address string) {
 	p.t.Helper()
-	p.ask(http.MethodPost, p.control+"/_sandbox/faults", world.Fault{Provider: provider, Operation: operation, Fault: fault, Match: address, Times: times}, nil)
+	p.ask(http.MethodPost, p.control+"/_sandbox/faults", world.Fault{Provider: provider, Operation: operation, Fault: fault, Match: address, Times: -1}, nil)
 }
 
 // patience is what a busy machine may take beyond what a test waits for.
 const patience = 5 * time.Second
+
+// newAlertingPlatform is the platform with what alerts go through, in this process.
+func newAlertingPlatform(t *testing.T) *watchedPlatform {
+	t.Helper()
+	p := newBarePlatform(t, ground{limit: 4 * time.Minute, runner: clusterstest.New(1)})
+	p.serveQueues(p.settings, queue.Flows, queue.Pages)
+	return p
+}
+
+// pagedBy has the person be paged by these channels, each a second after the one before.
+func (w *person) pagedBy(first alert.Channel, then ...alert.Channel) {
+	w.p.t.Helper()
+	lines := []alert.Notify{{Channel: first}}
+	for _, c := range then {
+		lines = append(lines, alert.Notify{Channel: c, After: alert.Duration(delay)})
+	}
+	w.p.askAs(w.token, http.MethodPut, w.p.api+"/v1/contacts/rules", map[string]any{"high": lines}, nil)
+}
+
+// pagesOf are the pages of an alert, as the platform accounts for them.
+func (p *watchedPlatform) pagesOf(number int64) []alert.PageRow {
+	p.t.Helper()
+	var shown struct{ Pages []alert.PageRow }
+	p.ask(http.MethodGet, fmt.Sprintf("%s/v1/alerts/%d", p.api, number), nil, &shown)
+	return shown.Pages
+}
+
+func (p *watchedPlatform) clearFaults() {
+	p.t.Helper()
+	p.ask(http.MethodDelete, p.control+"/_sandbox/faults", nil, nil)
+}

@@ -44,6 +44,14 @@ type checker struct {
 	router  routers.Router
 	next    http.RoundTripper
 	allowed []deviation
+	// headers are on every answer.
+	headers []string
+	// authorized says what is wrong with a request's credentials.
+	authorized func(*http.Request) error
+	// refusal judges answers that the description leaves out, which are refusals; nil: every answer is described.
+	refusal func(status int, body []byte) error
+	// defaults: the description's defaults are always there.
+	defaults bool
 
 	mu    sync.Mutex
 	used  map[int]bool
@@ -68,10 +76,26 @@ func description(t *testing.T, file string) *openapi3.T {
 	return doc
 }
 
+// newChecker is for DigitalOcean's description.
 func newChecker(t *testing.T, file string, allowed []deviation) *checker {
 	t.Helper()
-	doc := description(t, file)
+	c := newCheckerOf(t, description(t, file), allowed)
+	c.headers, c.defaults = []string{"Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "X-Request-Id"}, true
+	c.authorized = func(r *http.Request) error {
+		if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+			return errors.New("no bearer token")
+		}
+		return nil
+	}
+	return c
+}
+
+func newCheckerOf(t *testing.T, doc *openapi3.T, allowed []deviation) *checker {
+	t.Helper()
 	doc.Servers = nil // ours is elsewhere
+	for _, path := range doc.Paths.Map() {
+		path.Servers = nil
+	}
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +117,7 @@ func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%s %s is not in the description: %w", r.Method, r.URL.Path, err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	input := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options()}
+	input := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: c.options()}
 	c.judge(route.Operation.OperationID, "request", openapi3filter.ValidateRequest(r.Context(), input))
 	if route.Operation.RequestBody != nil {
 		c.judgeFields(route.Operation.OperationID, "request", route.Operation.RequestBody.Value.Content, body)
@@ -112,36 +136,47 @@ func (c *checker) checkAnswer(ctx context.Context, input *openapi3filter.Request
 		return err
 	}
 	operation := input.Route.Operation.OperationID
+	described := describedAnswer(input.Route.Operation, answer.StatusCode)
+	if described == nil && c.refusal != nil {
+		answer.Body = io.NopCloser(bytes.NewReader(body))
+		c.judge(operation, "answer", c.refusal(answer.StatusCode, body))
+		c.count(operation, answer.StatusCode)
+		return nil
+	}
 	c.judge(operation, "answer", openapi3filter.ValidateResponse(ctx, &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: answer.StatusCode, Header: answer.Header,
-		Body: io.NopCloser(bytes.NewReader(body)), Options: options()}))
+		Body: io.NopCloser(bytes.NewReader(body)), Options: c.options()}))
 	answer.Body = io.NopCloser(bytes.NewReader(body))
-	if described := describedAnswer(input.Route.Operation, answer.StatusCode); described != nil {
+	if described != nil {
 		c.judgeFields(operation, "answer", described.Content, body)
-		c.judgeDefaults(operation, described.Content, body)
+		if c.defaults {
+			c.judgeDefaults(operation, described.Content, body)
+		}
 	}
-	for _, header := range []string{"Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "X-Request-Id"} {
+	for _, header := range c.headers {
 		if answer.Header.Get(header) == "" {
 			c.report(fmt.Sprintf("%s: the answer has no header %s", operation, header))
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seen[operation]++
-	if !slices.Contains(c.codes[operation], answer.StatusCode) {
-		c.codes[operation] = append(c.codes[operation], answer.StatusCode)
-	}
+	c.count(operation, answer.StatusCode)
 	return nil
 }
 
-func options() *openapi3filter.Options {
+// count notes down an exchange.
+func (c *checker) count(operation string, status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[operation]++
+	if !slices.Contains(c.codes[operation], status) {
+		c.codes[operation] = append(c.codes[operation], status)
+	}
+}
+
+func (c *checker) options() *openapi3filter.Options {
 	// What is sent stays what it was: defaults are the server's business.
 	return &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, SkipSettingDefaults: true,
 		AuthenticationFunc: func(_ context.Context, in *openapi3filter.AuthenticationInput) error {
-			if !strings.HasPrefix(in.RequestValidationInput.Request.Header.Get("Authorization"), "Bearer ") {
-				return errors.New("no bearer token")
-			}
-			return nil
+			return c.authorized(in.RequestValidationInput.Request)
 		}}
 }
 
