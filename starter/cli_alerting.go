@@ -29,7 +29,7 @@ func alertNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 func alertCommand() *cobra.Command {
 	verbs := append([]*cobra.Command{alertListCommand(), alertShowCommand()}, alertVerbs()...)
 	return alertNoun("alert", "List, acknowledge, resolve, send and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand(),
-		alertSendCommand(), alertKeyCommand(), alertStatsCommand())...)
+		alertStatsCommand(), alertSendCommand(), alertKeyCommand())...)
 }
 
 func policyCommand() *cobra.Command {
