@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
@@ -291,7 +292,7 @@ func (a *alone) storm(n int, over bool) {
 func alertMemory(t *testing.T) {
 	a := newAlone(t, time.Hour)
 	a.open(0, 20) // what the first ones need is not theirs
-	names := a.victims()
+	names := slices.Sorted(maps.Keys(a.processes))
 	before := map[string]int64{}
 	for _, name := range names {
 		before[name] = memoryOf(a.processes[name].cmd.Process.Pid)

@@ -87,11 +87,6 @@ func (a accounts) judge(t *testing.T, kills int) {
 	}
 }
 
-// victims are who is killed.
-func (a *alone) victims() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(a.processes)), func(name string) bool { return a.processes[name].spared })
-}
-
 // assassinate kills one process at a time, in rounds of all, and starts it again at once; and Alertmanager as often.
 func (a *alone) assassinate(peer *alertmanagerCount, n int) map[string]int {
 	a.t.Helper()
@@ -99,7 +94,7 @@ func (a *alone) assassinate(peer *alertmanagerCount, n int) map[string]int {
 	var round []string
 	for range n {
 		if len(round) == 0 {
-			round = a.victims()
+			round = slices.Sorted(maps.Keys(a.processes))
 			rand.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
 		}
 		victim := round[0]
@@ -112,29 +107,6 @@ func (a *alone) assassinate(peer *alertmanagerCount, n int) map[string]int {
 		time.Sleep(300*time.Millisecond + rand.N(3*time.Second))
 	}
 	return killed
-}
-
-// quiet waits until every alert has ended and no page is on its way, and fails the test with those that are after that.
-func (a *alone) quiet() {
-	a.t.Helper()
-	var open []string
-	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
-		open = open[:0]
-		for _, one := range a.alerts() {
-			if !one.Status.Final() {
-				open = append(open, fmt.Sprintf("%d of %v: %s, %d keys fire", one.Number, one.Labels, one.Status, one.Firing))
-			}
-			for _, p := range a.pages(one.Number) {
-				if p.State == alert.Sending {
-					open = append(open, fmt.Sprintf("page %s: %s", p.Key, p.State))
-				}
-			}
-		}
-		if len(open) == 0 {
-			return
-		}
-	}
-	a.t.Errorf("three minutes after the last signal there are: %v", open[:min(len(open), 20)])
 }
 
 // account compares what was accepted, what the store has and what the sandbox delivered.
@@ -262,7 +234,7 @@ func (c *alertmanagerCount) receive(n amNotification) {
 	c.last[n.GroupKey], c.firing[group] = said, n.Status == "firing"
 }
 
-// quiet waits until nothing was heard for some intervals of groups.
+// XX nothing was heard for some intervals of groups.
 func (c *alertmanagerCount) quiet() {
 	for heard := int64(-1); heard != c.notified.Load(); time.Sleep(3 * time.Second) {
 		heard = c.notified.Load()

@@ -15,7 +15,8 @@ import (
 
 // alertingCommands are the commands about alerts and who is told of them.
 func alertingCommands() []*cobra.Command {
-	return []*cobra.Command{alertCommand(), policyCommand(), silencesCommand(false), silencesCommand(true)}
+	return []*cobra.Command{alertCommand(), policyCommand(), silencesCommand(false), silencesCommand(true), onCallCommand(), scheduleCommand(),
+		contactCommand()}
 }
 
 // alertNoun is a command that only groups others about alerts.
@@ -27,7 +28,7 @@ func alertNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func alertCommand() *cobra.Command {
 	verbs := append([]*cobra.Command{alertListCommand(), alertShowCommand()}, alertVerbs()...)
-	return alertNoun("alert", "List, acknowledge, resolve and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand())...)
+	return alertNoun("alert", "List, acknowledge, resolve and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand(), alertStatsCommand())...)
 }
 
 func policyCommand() *cobra.Command {

@@ -20,7 +20,7 @@ func regionCommands() []*cobra.Command {
 	regions := &cobra.Command{Use: "region", Short: "Look at regions, and operate them", GroupID: groupRegions, Aliases: []string{"regions"}}
 	refuseUnknown(regions)
 	regions.AddCommand(regionListCommand(), regionShowCommand(), kubeconfigCommand(), retryCommand(), teardownCommand())
-	return []*cobra.Command{planCommand(), applyCommand(), destroyCommand(), regions}
+	return []*cobra.Command{planCommand(), applyCommand(), destroyCommand(), regions, platformCommand()}
 }
 
 func regionListCommand() *cobra.Command {

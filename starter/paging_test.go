@@ -12,40 +12,43 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/queue"
+	"github.com/m3o/platform/internal/sandbox/clusters/clusterstest"
 	"github.com/m3o/platform/internal/sandbox/inbox"
 	"github.com/m3o/platform/internal/sandbox/world"
 )
 
-// source is a system that sends alerts with an integration key.
-type source struct {
+// monitor is a system that sends alerts with an integration key.
+type monitor struct {
 	p    *watchedPlatform
 	hook string
 }
 
 // newSource makes an integration key of the default project that takes as much as there is.
-func (p *watchedPlatform) newSource(name string) source {
+func (p *watchedPlatform) newSource(name string) monitor {
 	p.t.Helper()
 	var made struct{ URL string }
 	p.ask(http.MethodPost, p.api+"/v1/alert-keys", map[string]any{"name": name, "rate": alert.MaxRate, "burst": alert.MaxBurst}, &made)
-	return source{p: p, hook: made.URL}
+	return monitor{p: p, hook: made.URL}
 }
 
 // says sends an event of ours, and fails the test unless it is accepted.
-func (s source) says(action alert.Action, key, summary string, labels map[string]string) {
+func (s monitor) says(action alert.Action, key, summary string, labels map[string]string) {
 	s.p.t.Helper()
 	s.p.must("send an alert", s.post(http.DefaultClient, map[string]any{"action": action, "dedup_key": key, "summary": summary, "severity": alert.Critical, "labels": labels}))
 }
 
-func (s source) fires(key, summary string) { s.p.t.Helper(); s.says(alert.Trigger, key, summary, nil) }
+func (s monitor) fires(key, summary string) { s.p.t.Helper(); s.says(alert.Trigger, key, summary, nil) }
 
-func (s source) ends(key string) { s.p.t.Helper(); s.says(alert.Resolve, key, "", nil) }
+func (s monitor) ends(key string) { s.p.t.Helper(); s.says(alert.Resolve, key, "", nil) }
 
 // post sends a body to the hook; without an error it was accepted.
-func (s source) post(client *http.Client, body any) error {
+func (s monitor) post(client *http.Client, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -185,11 +188,42 @@ func (p *watchedPlatform) becomes(number int64, status alert.Status) alert.Alert
 	return a
 }
 
-// misbehaves has a channel of the sandbox misbehave towards an address, so often.
-func (p *watchedPlatform) misbehaves(provider, operation, fault, address string, times int) {
+// misbehaves has a channel of the sandbox misbehave towards an address, until the faults are cleared.
+func (p *watchedPlatform) misbehaves(provider, operation, fault, address string) {
 	p.t.Helper()
-	p.ask(http.MethodPost, p.control+"/_sandbox/faults", world.Fault{Provider: provider, Operation: operation, Fault: fault, Match: address, Times: times}, nil)
+	p.ask(http.MethodPost, p.control+"/_sandbox/faults", world.Fault{Provider: provider, Operation: operation, Fault: fault, Match: address, Times: -1}, nil)
 }
 
 // patience is what a busy machine may take beyond what a test waits for.
 const patience = 5 * time.Second
+
+// newAlertingPlatform is the platform with what alerts go through, in this process.
+func newAlertingPlatform(t *testing.T) *watchedPlatform {
+	t.Helper()
+	p := newBarePlatform(t, ground{limit: 4 * time.Minute, runner: clusterstest.New(1)})
+	p.serveQueues(p.settings, queue.Flows, queue.Pages)
+	return p
+}
+
+// pagedBy has the person be paged by these channels, each a second after the one before.
+func (w *person) pagedBy(first alert.Channel, then ...alert.Channel) {
+	w.p.t.Helper()
+	lines := []alert.Notify{{Channel: first}}
+	for _, c := range then {
+		lines = append(lines, alert.Notify{Channel: c, After: alert.Duration(delay)})
+	}
+	w.p.askAs(w.token, http.MethodPut, w.p.api+"/v1/contacts/rules", map[string]any{"high": lines}, nil)
+}
+
+// pagesOf are the pages of an alert, as the platform accounts for them.
+func (p *watchedPlatform) pagesOf(number int64) []alert.PageRow {
+	p.t.Helper()
+	var shown struct{ Pages []alert.PageRow }
+	p.ask(http.MethodGet, fmt.Sprintf("%s/v1/alerts/%d", p.api, number), nil, &shown)
+	return shown.Pages
+}
+
+func (p *watchedPlatform) clearFaults() {
+	p.t.Helper()
+	p.ask(http.MethodDelete, p.control+"/_sandbox/faults", nil, nil)
+}

@@ -77,8 +77,8 @@ func newBarePlatform(t *testing.T, on ground) *watchedPlatform {
 	p := &watchedPlatform{t: t, ctx: ctx, spans: tracetest.NewSpanRecorder()}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	s := config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), Blobs: at("blobs"),
-		Listen: p.free(), WorkerBuild: "dev", LogLevel: "error", Poll: on.poll, ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
+	s := p.within(dir)
+	s.Poll = on.poll
 	s = p.sandbox(at("sandbox"), on, s)
 	_, port, _ := net.SplitHostPort(p.free())
 	var number int
@@ -94,15 +94,29 @@ func newBarePlatform(t *testing.T, on ground) *watchedPlatform {
 	return p
 }
 
+// within are the settings of a platform whose files are in dir, but for what leads to Temporal and to the sandbox.
+func (p *watchedPlatform) within(dir string) config.Settings {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	listen := p.free()
+	return config.Settings{Store: "sqlite://" + at("store.db"), PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"),
+		LinkKey: at("link.key"), LinkKeys: at("link.public.json"), Blobs: at("blobs"), Listen: listen, PublicURL: "http://" + listen,
+		WorkerBuild: "dev", LogLevel: "error", ImageGateway: "registry/m3o@sha256:" + strings.Repeat("a", 64)}
+}
+
 // serve runs the processes until the test ends.
 func (p *watchedPlatform) serve(s config.Settings) {
+	p.serveQueues(s, queue.Flows, queue.Cloud(region.DigitalOcean))
+}
+
+// serveQueues runs the API, and a worker of the queues, until the test ends.
+func (p *watchedPlatform) serveQueues(s config.Settings, names ...string) {
 	signals, err := openSignals(p.ctx, s, "test")
 	p.must("watch", err)
 	signals.Traces().(*sdktrace.TracerProvider).RegisterSpanProcessor(p.spans)
 	for name, run := range map[string]func(context.Context) error{
 		"api": func(ctx context.Context) error { return runAPI(ctx, s, signals) },
 		"worker": func(ctx context.Context) error {
-			return runWorker(ctx, s, p.rows(queue.Flows, queue.Cloud(region.DigitalOcean)), signals)
+			return runWorker(ctx, s, p.rows(names...), signals)
 		},
 	} {
 		p.background(name, run)
@@ -139,12 +153,13 @@ func (p *watchedPlatform) background(name string, run func(context.Context) erro
 // sandbox runs the clouds, and returns the settings with those that lead to each.
 func (p *watchedPlatform) sandbox(dir string, on ground, s config.Settings) config.Settings {
 	ready := make(chan sandbox.Endpoints, 1)
-	c := sandbox.Config{Dir: dir, BasePort: sandbox.AnyPort, TimeScale: on.scale, Clusters: on.runner, LeaseTimeout: -1, DropletLimit: on.nodes, Policies: workerPolicies(),
+	c := sandbox.Config{Dir: dir, Hooks: s.PublicURL, BasePort: sandbox.AnyPort, TimeScale: on.scale, Clusters: on.runner, LeaseTimeout: -1, DropletLimit: on.nodes, Policies: workerPolicies(),
 		Logger: slog.New(slog.DiscardHandler), Ready: func(e sandbox.Endpoints) { ready <- e }}
 	p.background("sandbox", func(ctx context.Context) error { return sandbox.Run(ctx, c) })
 	select {
 	case e := <-ready:
 		p.control = e.Control
+		s = p.channels(dir, e.Providers, s)
 		for _, r := range queues {
 			if r.sandbox != nil && e.Providers[r.sandbox.Name] != "" {
 				s = s.With(r.sandbox.Own(dev.NewSandboxCloud(dir, r.sandbox.Name, e.Providers[r.sandbox.Name], on.scale)))
@@ -152,6 +167,19 @@ func (p *watchedPlatform) sandbox(dir string, on ground, s config.Settings) conf
 		}
 	case <-p.ctx.Done():
 		p.t.Fatal("the sandbox does not start")
+	}
+	return s
+}
+
+// channels returns the settings with those that lead to the sandbox's ways to reach people.
+func (p *watchedPlatform) channels(dir string, providers map[string]string, s config.Settings) config.Settings {
+	p.t.Helper()
+	at, err := dev.NewSandboxChannels(dir, providers)
+	p.must("find the sandbox's channels", err)
+	for _, r := range queues {
+		if r.channels != nil {
+			s = s.With(r.channels(at))
+		}
 	}
 	return s
 }

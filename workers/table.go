@@ -57,12 +57,13 @@ type FlowActivities struct {
 	Operators *activities.Operators
 	Flows     *activities.Flows
 	Alerts    *activities.Alerts
+	Notices   *activities.Notices
 	Callbacks *activities.Callbacks
 }
 
 // List names them.
 func (f FlowActivities) List() []any {
-	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Callbacks}
+	return []any{f.Regions, f.Traffic, f.Releases, f.Projects, f.Gateways, f.Contacts, f.Operators, f.Flows, f.Alerts, f.Notices, f.Callbacks}
 }
 
 // BuildActivities make images.

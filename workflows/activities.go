@@ -15,6 +15,7 @@ var (
 	identities  *activities.Identities
 	kubeconfigs *activities.Kubeconfigs
 	networks    *activities.Networks
+	notices     *activities.Notices
 	operators   *activities.Operators
 	pages       *activities.Pages
 	parts       *activities.Parts

@@ -18,7 +18,7 @@ import (
 func SendNotice(ctx workflow.Context, in alert.Notice) error {
 	for attempt := 0; ; attempt++ {
 		var r alert.Recipient
-		if err := inStore(ctx, "Find the recipient", alerts.FindRecipient, in).Get(ctx, &r); err != nil {
+		if err := inStore(ctx, "Find the recipient", notices.FindRecipient, in).Get(ctx, &r); err != nil {
 			return err
 		}
 		sent, err := offer(ctx, in, r)

@@ -22,7 +22,6 @@ type letters struct {
 	tried    []string // "slack notice/…" in order
 	rows     []alert.PageRow
 	activities.PageRecords
-	activities.AlertRules
 	activities.Messenger
 }
 
@@ -72,7 +71,8 @@ func (l *letters) notify(t *testing.T) time.Duration {
 	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflow(workflows.SendNotice)
-	env.RegisterActivity(&activities.Alerts{Pages: l, Rules: l})
+	env.RegisterActivity(&activities.Alerts{Pages: l})
+	env.RegisterActivity(&activities.Notices{Rules: l})
 	env.RegisterActivity(&activities.Pages{Messenger: l})
 	began := env.Now()
 	silence := alert.Silence{ID: "sil_1", Project: "shop", By: "ana", Comment: "the importer is slow", Begins: began.Add(-5 * time.Hour), Ends: began.Add(time.Hour)}

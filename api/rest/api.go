@@ -21,6 +21,7 @@ import (
 	"github.com/m3o/platform/internal/blob"
 	"github.com/m3o/platform/internal/channel/link"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/ticket"
 )
 
@@ -49,6 +50,10 @@ type API struct {
 	Contacts        Contacts
 	NotifyRules     NotifyRules
 	ContactCommands ContactCommands
+	Intake          Intake
+	Integrations    Integrations
+	Heartbeats      Heartbeats
+	Pings           Pings
 	Tickets         Tickets
 	Blobs           blob.Store
 	CheckImage      func(project, reference string) error // why a project may not run an image that exists
@@ -78,6 +83,8 @@ type API struct {
 	hooks     hookLimits
 	forged    rate.Sometimes
 	status    published
+
+	intakeLimits intake.Limits
 }
 
 // MaxBody bounds a JSON body.
@@ -108,10 +115,11 @@ func (a *API) Handler() http.Handler {
 	a.registerContacts()
 	a.registerHooks()
 	a.registerLinks()
+	a.registerIntake()
 	a.registerPlain()
 	a.mux.HandleFunc("/", nowhere)
-	traced := otelhttp.NewHandler(withHeaders(a.mux), "api", otelhttp.WithFilter(traceable))
-	return hurried(a.BodyWait, traced)
+	traced := otelhttp.NewHandler(withSecrets(withHeaders(a.mux)), "api", otelhttp.WithFilter(traceable))
+	return hurried(a.BodyWait, withoutSecrets(traced))
 }
 
 // traceable reports whether a request is worth a trace, and may be in one: the address of a link is a permit.

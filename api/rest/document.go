@@ -60,7 +60,7 @@ var topics = []struct {
 	{"regions", "Regions of a platform, and access to their clusters.", []string{"/v1/regions"}},
 	{"services", "Services, their releases, sources, builders and build logs.", []string{"/v1/services", "/v1/sources", "/v1/builders"}},
 	{"alerts", "What is wrong now and was: who was paged, acknowledging, resolving, drills.", []string{"/v1/alerts"}},
-	{"alerting", "How alerts reach people: policies, schedules, routes and limits; silences and maintenance windows; who would be paged when.", []string{"/v1/alerting", "/v1/silences"}},
+	{"alerting", "How alerts reach people: policies, schedules, routes and limits; silences and maintenance windows; who would be paged when.", []string{"/v1/alerting", "/v1/silences", "/v1/signals", "/v1/heartbeats"}},
 	{"hooks", "What providers call back, and links in mails.", []string{"/v1/hooks", "/v1/links"}},
 	{"projects", "Projects, who has a role in them, and their service accounts.", []string{"/v1/projects"}},
 	{"users", "People, their invitations, their tokens and their roles on the platform.", []string{"/v1/users"}},

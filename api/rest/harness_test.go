@@ -27,6 +27,7 @@ import (
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
 	"github.com/m3o/platform/internal/store"
@@ -135,7 +136,7 @@ func newSite(t *testing.T, change ...func(*rest.API)) *site {
 	s.api = &rest.API{Regions: db, Services: db, Events: db, Accounts: db, AuditLog: db, Identity: db, Sessions: db, SessionKey: []byte("the key of all processes"), Claims: db,
 		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: s.commands,
 		Alerts: db, AlertCommands: s.commands, Drills: db,
-		Alerting:  db,
+		Alerting: db, Intake: intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db,
 		Callbacks: db, LinkAlerts: db, LinkCommands: linkCommands{db}, LinkKeys: linkKeys(), SlackSecret: slackSecret,
 		Plans: s.commands, RegionCommands: s.commands, ServiceCommands: s.commands, ProjectCommands: s.commands, Tickets: ticket.NewSigner(key), Blobs: blobs, Codec: codec, Metrics: http.HandlerFunc(someMetrics), Ready: func(*http.Request) error { return nil },
 		Version: "test", TemporalUI: ui,

@@ -128,6 +128,34 @@ type ContactCommands interface {
 	VerifyContact(ctx context.Context, in alert.VerifyInput) error
 }
 
+// Intake keeps alerts: what it returned of is durable.
+type Intake interface {
+	Keep(ctx context.Context, signals []alert.Signal) error
+}
+
+// Integrations are the keys that sources of alerts are let in by.
+type Integrations interface {
+	IntegrationKey(ctx context.Context, hash []byte) (alert.IntegrationKey, error)
+	IntegrationKeys(ctx context.Context, project string) ([]alert.IntegrationKey, error)
+	CreateIntegrationKey(ctx context.Context, k alert.IntegrationKey, first, second []byte) (alert.IntegrationKey, error)
+	RotateIntegrationKey(ctx context.Context, project, name string, second []byte, by string) (alert.IntegrationKey, error)
+	RevokeIntegrationKey(ctx context.Context, project, name, by string) error
+}
+
+// Heartbeats are the monitors of programs that ping.
+type Heartbeats interface {
+	Heartbeats(ctx context.Context, project string) ([]alert.Heartbeat, error)
+	CreateHeartbeat(ctx context.Context, h alert.Heartbeat, hash []byte) (alert.Heartbeat, error)
+	PauseHeartbeat(ctx context.Context, project, name, by string) (alert.Heartbeat, error)
+	ResumeHeartbeat(ctx context.Context, project, name, by string) (alert.Heartbeat, error)
+	RemoveHeartbeat(ctx context.Context, project, name, by string) error
+}
+
+// Pings hears heartbeats.
+type Pings interface {
+	PingHeartbeat(ctx context.Context, hash []byte) (alert.Heartbeat, error)
+}
+
 // Users are the people.
 type Users interface {
 	Users(ctx context.Context) ([]account.User, error)

@@ -103,7 +103,7 @@ func (a *API) listGaps(ctx context.Context, in *struct {
 	InProject
 	Days int `query:"days" minimum:"0" maximum:"92" doc:"How many days ahead; 7 when left out."`
 }) (*Body[List[oncall.Gap]], error) {
-	now := time.Now().UTC().Truncate(time.Second)
+	now := time.Now().UTC()
 	to := now.Add(alert.GapsAhead)
 	if in.Days > 0 {
 		to = now.AddDate(0, 0, in.Days)
@@ -126,7 +126,7 @@ func (a *API) getSchedule(ctx context.Context, in *struct {
 }) (*Body[ScheduleView], error) {
 	from, to := in.From, in.To
 	if from.IsZero() {
-		from = time.Now().Truncate(time.Second)
+		from = time.Now()
 	}
 	if to.IsZero() {
 		to = from.Add(shiftsAhead)

@@ -25,7 +25,7 @@ func (s *site) alerted(project string, change func(*alert.Alert)) {
 	must(s.t, err)
 }
 
-func (s *site) published(headers ...header) (status.Document, reply) {
+func (s *site) platformStatus(headers ...header) (status.Document, reply) {
 	s.t.Helper()
 	r := s.do("GET", "/v1/status", nil, headers...)
 	var d status.Document
@@ -44,7 +44,7 @@ func TestAnybodyMayReadHowThePlatformIs(t *testing.T) {
 	s.alerted(alert.Platform, func(a *alert.Alert) { a.Labels = of })
 	s.alerted(alert.Platform, func(a *alert.Alert) { a.Labels, a.Drill = of, true })
 	s.alerted("shop", func(a *alert.Alert) { a.Labels = of })
-	d, got := s.published()
+	d, got := s.platformStatus()
 	if got.status != 200 || d.State != status.Operational || len(d.Components) != 4 || d.Components[3].Name != "micro/lon1" || len(d.Incidents) != 1 || !d.Incidents[0].EndedAt.IsZero() {
 		t.Fatalf("%d: %s", got.status, got.body)
 	}
@@ -55,7 +55,7 @@ func TestAnybodyMayReadHowThePlatformIs(t *testing.T) {
 		t.Errorf("Cache-Control: %s", cache)
 	}
 	tag := got.header.Get("ETag")
-	if _, again := s.published(header{"If-None-Match", `"other", ` + tag}); tag == "" || again.status != http.StatusNotModified || again.body != "" {
+	if _, again := s.platformStatus(header{"If-None-Match", `"other", ` + tag}); tag == "" || again.status != http.StatusNotModified || again.body != "" {
 		t.Errorf("who has it gets %d: %q", again.status, again.body)
 	}
 }
@@ -63,11 +63,11 @@ func TestAnybodyMayReadHowThePlatformIs(t *testing.T) {
 // Strangers cannot make the database work harder, and what changed is seen a few seconds later.
 func TestTheStatusIsMadeOnceInAWhile(t *testing.T) {
 	s := newSite(t)
-	first, _ := s.published()
+	first, _ := s.platformStatus()
 	r := lon1()
 	r.Status = region.Ready
 	must(t, s.store.RecordRegion(t.Context(), r))
-	if second, _ := s.published(); len(second.Components) != 3 || !second.At.Equal(first.At) {
+	if second, _ := s.platformStatus(); len(second.Components) != 3 || !second.At.Equal(first.At) {
 		t.Errorf("it was made again at once: %+v", second)
 	}
 }
@@ -76,12 +76,12 @@ func TestAPlatformWithoutItsDatabaseOrEngineSaysSo(t *testing.T) {
 	s := newSite(t, func(a *rest.API) {
 		a.Ready = func(*http.Request) error { return errors.New("temporal at 10.0.0.7 is away") }
 	})
-	if d, got := s.published(); d.State != status.Outage || d.Components[0].State != status.Operational || strings.Contains(got.body, "10.0.0.7") {
+	if d, got := s.platformStatus(); d.State != status.Outage || d.Components[0].State != status.Operational || strings.Contains(got.body, "10.0.0.7") {
 		t.Errorf("without an engine: %s", got.body)
 	}
 	s = newSite(t)
 	must(t, s.store.Close())
-	if d, got := s.published(); got.status != 200 || d.State != status.Outage || len(d.Components) != 3 {
+	if d, got := s.platformStatus(); got.status != 200 || d.State != status.Outage || len(d.Components) != 3 {
 		t.Errorf("without a database: %d, %s", got.status, got.body)
 	}
 }

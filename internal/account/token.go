@@ -19,6 +19,9 @@ const (
 	ServiceToken Prefix = "m3o_sat_"
 	InviteCode   Prefix = "m3o_inv_" // good once, for a user's first token
 	SessionID    Prefix = "m3o_ses_" // what a browser has in place of a token
+
+	IntegrationSecret Prefix = "m3o_int_" // one of the pair of an integration key, in the URL that a source of alerts sends to
+	HeartbeatSecret   Prefix = "m3o_hbt_" // in the URL that a program pings
 )
 
 // PrefixOf is the kind of token that a principal of the kind has.

@@ -66,7 +66,6 @@ func (c *courier) tell(ctx context.Context, refs []store.GroupRef) {
 func (c *courier) serve(ctx context.Context, ref store.GroupRef) {
 	pause := interval
 	for c.news(ref) && ctx.Err() == nil {
-		began := time.Now()
 		err := c.inTurn(ctx, ref)
 		c.report(ctx, err)
 		if err != nil {
@@ -76,7 +75,7 @@ func (c *courier) serve(ctx context.Context, ref store.GroupRef) {
 			continue
 		}
 		pause = interval
-		sleep(ctx, interval-time.Since(began))
+		sleep(ctx, interval)
 	}
 }
 

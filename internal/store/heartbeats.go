@@ -81,15 +81,20 @@ func (s *Store) Heartbeats(ctx context.Context, project string) ([]alert.Heartbe
 	return all, nil
 }
 
+// noted is how long a ping is not written down for having come so soon after another.
+const noted = time.Second
+
 // PingHeartbeat notes that the heartbeat whose key has the hash was heard. The alert of one that was missed is over.
 func (s *Store) PingHeartbeat(ctx context.Context, hash []byte) (h alert.Heartbeat, err error) {
-	text := hex.EncodeToString(hash)
+	row, err := heartbeatOf(ctx, s.read, hash)
+	if err != nil {
+		return h, s.explain(err, "look up a heartbeat")
+	}
+	if h, err = decode[alert.Heartbeat](row.Doc); err != nil || h.Status == alert.HeartbeatAlive && s.now().Sub(h.LastPing) < noted {
+		return h, err
+	}
 	err = s.transact(ctx, "note a heartbeat", func(ctx context.Context, tx bun.Tx) error {
-		var row heartbeatRow
-		err := tx.NewSelect().Model(&row).Where("hash = ?", text).Scan(ctx)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && subtle.ConstantTimeCompare([]byte(row.Hash), []byte(text)) != 1 {
-			return fault.New(fault.NotFound, "there is no such key")
-		}
+		row, err := heartbeatOf(ctx, tx, hash)
 		if err != nil {
 			return err
 		}
@@ -100,6 +105,16 @@ func (s *Store) PingHeartbeat(ctx context.Context, hash []byte) (h alert.Heartbe
 		return err
 	})
 	return h, err
+}
+
+func heartbeatOf(ctx context.Context, db bun.IDB, hash []byte) (heartbeatRow, error) {
+	text := hex.EncodeToString(hash)
+	var row heartbeatRow
+	err := db.NewSelect().Model(&row).Where("hash = ?", text).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && subtle.ConstantTimeCompare([]byte(row.Hash), []byte(text)) != 1 {
+		return row, fault.New(fault.NotFound, "there is no such key")
+	}
+	return row, err
 }
 
 func why(resolves bool, words string) string {

@@ -91,7 +91,8 @@ func New(t *testing.T) *World {
 // Handler is the API.
 func (w *World) Handler() http.Handler {
 	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, AuditLog: w.Store, Identity: w.Store, Sessions: w.Store,
-		SessionKey: []byte("the same in every process"), Claims: w.Store, Alerts: w.Store, AlertCommands: alerts{w}, Drills: w.Store, AlertRules: w.Store, Silences: w.Store, Plans: plans{w}, RegionCommands: regions{w},
+		SessionKey: []byte("the same in every process"), Claims: w.Store, AlertRules: w.Store, Alerting: w.Store, Silences: w.Store, OnCall: w.Store, Contacts: w.Store,
+		NotifyRules: w.Store, ContactCommands: contacts{w}, Alerts: w.Store, AlertCommands: alerts{w}, Drills: w.Store, Plans: plans{w}, RegionCommands: regions{w},
 		ServiceCommands: services{w}, ProjectCommands: projects{w}, Attendance: attendance{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
 		Ready: func(*http.Request) error { return nil }, CheckImage: func(string, string) error { return nil }}
 	return api.Handler()
