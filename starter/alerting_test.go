@@ -38,7 +38,7 @@ notify:
 limits: {per_person_hour: 1000, per_contact_hour: 1000}
 `
 
-// TestAlertsReachPeople: the whole way, from what a source posts to what people have on their phones, and back.
+// TestAlertsReachPeople: the whole way, from what a monitor posts to what people have on their phones, and back.
 func TestAlertsReachPeople(t *testing.T) {
 	p := newAlertingPlatform(t)
 	ana, bob, carol := p.newPerson("ana", alert.Email, alert.SMS, alert.Slack), p.newPerson("bob", alert.SMS, alert.Slack), p.newPerson("carol", alert.SMS, alert.Slack)
@@ -66,7 +66,7 @@ func TestAlertsReachPeople(t *testing.T) {
 }
 
 // answeredBySMS: a signal is a Slack message at once, an SMS and an email at the policy's times, and all of it stops when ana replies.
-func answeredBySMS(t *testing.T, monitor source, ana, bob *person) {
+func answeredBySMS(t *testing.T, monitor monitor, ana, bob *person) {
 	monitor.fires("disk/db-1", "disk full on db-1")
 	slack, sms, mail := ana.gets(alert.Slack, "disk full on db-1"), ana.gets(alert.SMS, "disk full on db-1"), ana.gets(alert.Email, "disk full on db-1")
 	if !slack.ReceivedAt.Before(sms.ReceivedAt) || !sms.ReceivedAt.Before(mail.ReceivedAt) {
@@ -118,7 +118,7 @@ var (
 const delay = time.Second
 
 // reachesThough: the second channel is used within its delay and a second, however the first one fails, and under the same key.
-func (s source) reachesThough(who *person, way dead) {
+func (s monitor) reachesThough(who *person, way dead) {
 	key := way.provider + "/" + way.fault
 	summary := "what " + key + " cannot say"
 	s.p.misbehaves(way.provider, way.operation, way.fault, who.address[way.channel])
