@@ -20,6 +20,7 @@ import (
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/hosts"
 	"github.com/m3o/platform/internal/image"
+	"github.com/m3o/platform/internal/intake"
 	"github.com/m3o/platform/internal/telemetry"
 	"github.com/m3o/platform/internal/ticket"
 )
@@ -81,7 +82,8 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: flows,
 		Alerts: db, AlertCommands: flows, Drills: db,
 		Alerting: db,
-		Tickets:  signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
+		Intake:   intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db,
+		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
 	handler, err := guarded(s, api.Handler())

@@ -15,6 +15,8 @@ const (
 	collectEvery = 24 * time.Hour
 	// eventsKept is how far back events tell what happened: as far as Temporal does.
 	eventsKept = control.Retention
+	// signalsKept is how far back what sources of alerts and providers of channels sent is kept, and which keys were quiet.
+	signalsKept = 30 * 24 * time.Hour
 )
 
 // collectGarbage removes the sources that no release needs and the events of long ago, at the start and then daily, until ctx
@@ -25,6 +27,8 @@ func collectGarbage(ctx context.Context, db *store.Store, blobs *blob.Folder, lo
 		tellCollected(ctx, logger, "sources", "bytes", freed, err)
 		forgotten, err := db.ForgetEvents(ctx, time.Now().Add(-eventsKept))
 		tellCollected(ctx, logger, "events", "number", forgotten, err)
+		forgotten, err = db.ForgetSignals(ctx, time.Now().Add(-signalsKept))
+		tellCollected(ctx, logger, "signals of alerts", "number", forgotten, err)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -187,6 +187,12 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 		return nil, nil, errors.Join(err, db.Close())
 	}
 	checked := b.check(ctx, db)
+	relayed, err := b.relay(ctx, db, flows)
+	if err != nil {
+		watched()
+		checked()
+		return nil, nil, errors.Join(err, db.Close())
+	}
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
@@ -194,7 +200,7 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
 		Contacts: &activities.Contacts{Records: db}, Notices: &activities.Notices{Rules: db}, Alerts: &activities.Alerts{Records: db, Pages: db, Rules: db},
 		Callbacks: &activities.Callbacks{Alerts: db, Contacts: db, Flows: flows},
-	}, func() error { watched(); checked(); return db.Close() }, nil
+	}, func() error { relayed(); watched(); checked(); return db.Close() }, nil
 }
 
 // watch looks at the regions' gateways until ctx ends, in turn with the other workers of flows. What it returns waits for its end.

@@ -122,11 +122,11 @@ func (e *escalation) acknowledged(ctx workflow.Context, by string, hold time.Dur
 
 func (e *escalation) resolve(ctx workflow.Context, in alert.Command) (alert.Alert, error) {
 	return e.command(ctx, in, func() error {
+		e.hear(ctx) // what came in before it is closed belongs to it
 		group := activities.GroupIn{Project: e.in.Group.Project, Group: e.in.Hash}
 		if err := inStore(ctx, "Note that none of its keys fires", alerts.CloseGroup, group).Get(ctx, nil); err != nil {
 			return err
 		}
-		e.hear(ctx) // what came in before it was closed belongs to it
 		if err := e.may(ctx, in); err != nil {
 			return err
 		}

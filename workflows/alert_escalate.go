@@ -20,8 +20,9 @@ import (
 // another way, and then again, for as long as the alert is open: it never ends because a page could not be sent. Its commands are in
 // alert_commands.go, how people are paged in alert_page.go.
 func EscalateAlert(ctx workflow.Context, in alert.EscalateInput) error {
-	e := &escalation{in: in, state: &in.State, digests: workflow.GetSignalChannel(ctx, alert.DigestSignal),
+	e := &escalation{in: in, digests: workflow.GetSignalChannel(ctx, alert.DigestSignal),
 		reports: workflow.GetSignalChannel(ctx, alert.ReceiptSignal), changes: workflow.GetSignalChannel(ctx, alert.RulesSignal)}
+	e.state = &e.in.State
 	err := take(ctx, alert.ProgressQuery, e.report, "Where the alert is, and what happens next", []command{
 		{alert.AcknowledgeUpdate, e.acknowledge, e.mayAcknowledge, "Stop paging: somebody has it"},
 		{alert.ResolveUpdate, e.resolve, e.mayResolve, "Close the alert"},
@@ -38,7 +39,7 @@ func EscalateAlert(ctx workflow.Context, in alert.EscalateInput) error {
 // escalation is the state of one run of EscalateAlert.
 type escalation struct {
 	in    alert.EscalateInput
-	state *alert.State // &in.State: carried over
+	state *alert.State // of in: carried over
 
 	digests, reports, changes workflow.ReceiveChannel
 

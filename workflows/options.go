@@ -174,7 +174,8 @@ func ordering(ctx workflow.Context, summary string) workflow.Context {
 func paging(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: queue.Pages, Summary: summary,
 		ScheduleToStartTimeout: pagesLimit, StartToCloseTimeout: sendLimit, ScheduleToCloseTimeout: pagesLimit + sendLimit, WaitForCancellation: true,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second, MaximumAttempts: 3},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 2 * time.Second, MaximumAttempts: 3,
+			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose"}}, // who hangs once hangs again, and may have sent it
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 // Alerting is what is kept of the way of alerts.
 type Alerting interface {
 	Unrelayed(ctx context.Context) ([]store.Unrelayed, error)
-	PageTallies(ctx context.Context, since time.Time) ([]store.PageTally, error)
+	PagesBetween(ctx context.Context, from, to time.Time) ([]store.PageTally, error)
 }
 
 // StuckRelay checks whether what came in is brought to the workflows of alerts. The alert of it comes when the relay moves again; until
@@ -42,7 +42,7 @@ const (
 // FailingPages checks by which channels most pages fail. Without a page nobody knows whether the channel is well again.
 func FailingPages(alerting Alerting) Check {
 	return Check{Turn: event.PagesArrive, Look: func(ctx context.Context, before []store.Condition) ([]store.Condition, error) {
-		tallies, err := alerting.PageTallies(ctx, time.Now().Add(-pagesFor))
+		tallies, err := alerting.PagesBetween(ctx, time.Now().Add(-pagesFor), time.Now())
 		failed, sent := map[alert.Channel]int64{}, map[alert.Channel]int64{}
 		for _, t := range tallies {
 			switch t.State {

@@ -82,5 +82,7 @@ func TestAChannelThatFailedIsNotWellBeforeAPageArrives(t *testing.T) {
 // quiet is a platform on which nothing happens.
 type quiet struct{}
 
-func (quiet) Unrelayed(context.Context) ([]store.Unrelayed, error)              { return nil, nil }
-func (quiet) PageTallies(context.Context, time.Time) ([]store.PageTally, error) { return nil, nil }
+func (quiet) Unrelayed(context.Context) ([]store.Unrelayed, error) { return nil, nil }
+func (quiet) PagesBetween(context.Context, time.Time, time.Time) ([]store.PageTally, error) {
+	return nil, nil
+}

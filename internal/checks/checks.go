@@ -42,8 +42,10 @@ type Checker struct {
 	Leases  lease.Leases
 	Checks  []Check
 	// Begin, if there is one, is called when this process begins to look; its context ends when it looks no more.
-	Begin  func(ctx context.Context)
-	Logger *slog.Logger
+	Begin   func(ctx context.Context)
+	Sent    Sent // what the metrics are made of
+	Metrics *Metrics
+	Logger  *slog.Logger
 }
 
 // Run looks until ctx ends.
@@ -55,6 +57,7 @@ func (c *Checker) hold(ctx context.Context, held store.Lease) {
 	if c.Begin != nil {
 		c.Begin(ctx)
 	}
+	defer c.Metrics.begin(time.Now())()
 	failing := map[string]bool{}
 	for ctx.Err() == nil {
 		for kind, err := range c.look(ctx, held) {
@@ -76,7 +79,18 @@ func (c *Checker) look(ctx context.Context, held store.Lease) map[string]error {
 	for _, check := range c.Checks {
 		went[check.Turn.Begins] = c.make(ctx, held, check)
 	}
+	went["metrics"] = c.measure(ctx)
 	return went
+}
+
+func (c *Checker) measure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, perCheck)
+	defer cancel()
+	conditions, err := c.Records.Conditions(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Metrics.measure(ctx, c.Sent, conditions, time.Now())
 }
 
 func (c *Checker) make(ctx context.Context, held store.Lease, check Check) error {

@@ -41,7 +41,7 @@ func newPlatform(t *testing.T, checks func(*store.Store) []Check) *platform {
 	p.must(s.Migrate(t.Context()))
 	p.lease, err = s.TakeLease(t.Context(), store.Lease{Name: store.ChecksLease}, "me")
 	p.must(err)
-	p.checker = &Checker{Records: s, Leases: s, Checks: checks(s), Logger: slog.New(slog.DiscardHandler)}
+	p.checker = &Checker{Records: s, Leases: s, Checks: checks(s), Sent: s, Metrics: NewMetrics(), Logger: slog.New(slog.DiscardHandler)}
 	return p
 }
 

@@ -227,7 +227,7 @@ func (s *Store) SilencePage(ctx context.Context, project string, f SilenceFilter
 // nothing and returns what there is. It is told as the event "silence.created".
 func (s *Store) CreateSilence(ctx context.Context, v alert.Silence) (alert.Silence, error) {
 	now := s.now()
-	v.CreatedAt, v.Begins, v.Ends, v.Status, v.EndedBy = now, s.orNow(v.Begins), v.Ends.UTC().Truncate(time.Microsecond), alert.SilenceAhead, ""
+	v.CreatedAt, v.Begins, v.Ends, v.Status, v.EndedBy = now, v.Begins.UTC().Truncate(time.Microsecond), v.Ends.UTC().Truncate(time.Microsecond), alert.SilenceAhead, ""
 	v.Comment, v.By = clean(v.Comment), clean(v.By)
 	if !v.Begins.After(now) {
 		v.Begins, v.Status = now, alert.SilenceActive

@@ -11,9 +11,14 @@ import (
 	"github.com/m3o/platform/internal/alert"
 )
 
+// Sequences are what Unrelayed tells of.
+var Sequences = []string{SignalCursor, EventCursor, CallbackCursor, digestSequence}
+
+const digestSequence = "digests"
+
 // Unrelayed is what the relay has not brought to workflows yet.
 type Unrelayed struct {
-	What  string // a cursor's name, or "digests"
+	What  string // one of Sequences
 	Count int64
 	Since time.Time // when the oldest of it came in
 }
@@ -48,7 +53,7 @@ func (s *Store) Unrelayed(ctx context.Context) ([]Unrelayed, error) {
 		return all, s.explain(err, "count the digests that wait")
 	}
 	since, _, err := s.oldest(ctx, pending.Column("first_at").Order("first_at").Limit(1))
-	return append(all, Unrelayed{What: "digests", Count: int64(n), Since: since}), s.explain(err, "find which digest waits")
+	return append(all, Unrelayed{What: digestSequence, Count: int64(n), Since: since}), s.explain(err, "find which digest waits")
 }
 
 func (s *Store) oldest(ctx context.Context, query *bun.SelectQuery) (at time.Time, found bool, err error) {
@@ -66,10 +71,36 @@ type PageTally struct {
 	Count   int64
 }
 
-// PageTallies counts the pages that began since, by channel and state.
-func (s *Store) PageTallies(ctx context.Context, since time.Time) ([]PageTally, error) {
+// PagesBetween counts the pages that began from then until before to, by channel and state.
+func (s *Store) PagesBetween(ctx context.Context, from, to time.Time) ([]PageTally, error) {
 	var all []PageTally
-	err := s.read.NewSelect().Model((*pageRow)(nil)).Column("channel", "state").ColumnExpr("COUNT(*) AS count").Where("began_at >= ?", since.UTC()).
-		Group("channel", "state").Order("channel", "state").Scan(ctx, &all)
+	err := s.read.NewSelect().Model((*pageRow)(nil)).Column("channel", "state").ColumnExpr("COUNT(*) AS count").
+		Where("began_at >= ? AND began_at < ?", from.UTC(), to.UTC()).Group("channel", "state").Order("channel", "state").Scan(ctx, &all)
 	return all, s.explain(err, "count the pages")
+}
+
+// FirstPages returns, of the alerts whose first page that was sent began from then until before to, how long it took since their first
+// signal came in.
+func (s *Store) FirstPages(ctx context.Context, from, to time.Time) ([]time.Duration, error) {
+	var firsts []struct {
+		Doc   string
+		Began time.Time
+	}
+	sent := "p.kind = ? AND p.state IN (?, ?)"
+	args := []any{string(alert.PageTrigger), string(alert.Sent), string(alert.Delivered)}
+	within := s.read.NewSelect().TableExpr("pages AS p").ColumnExpr("p.alert").Where("p.began_at >= ? AND p.began_at < ?", from.UTC(), to.UTC()).Where(sent, args...)
+	err := s.read.NewSelect().TableExpr("pages AS p").Join("JOIN alerts AS a ON a.number = p.alert").ColumnExpr("a.doc AS doc, MIN(p.began_at) AS began").
+		Where(sent, args...).Where("p.alert IN (?)", within).GroupExpr("a.number, a.doc").Having("MIN(p.began_at) >= ?", from.UTC()).Scan(ctx, &firsts)
+	if err != nil {
+		return nil, s.explain(err, "find the first pages of alerts")
+	}
+	took := make([]time.Duration, len(firsts))
+	for i, f := range firsts {
+		a, err := decode[alert.Alert](f.Doc)
+		if err != nil {
+			return nil, err
+		}
+		took[i] = f.Began.Sub(a.StartedAt)
+	}
+	return took, nil
 }

@@ -46,7 +46,7 @@ var final = []string{string(alert.Resolved), string(alert.Closed)}
 
 // OpenAlert gives the group's alert that begins with a signal its number, and records it. Asked again it answers the same. The group's
 // alert that has not ended goes on, whatever signal it began with: its workflow was lost. Signals that an ended alert of the group knew
-// begin nothing. The beginning is told as the event "alert.open".
+// begin nothing, and neither do those that a person closed. The beginning is told as the event "alert.open".
 func (s *Store) OpenAlert(ctx context.Context, in alert.Opening) (alert.Opened, error) {
 	var opened alert.Opened
 	err := s.transact(ctx, "open an alert of project "+in.Group.Project, func(ctx context.Context, tx bun.Tx) error {
@@ -66,6 +66,11 @@ func (s *Store) OpenAlert(ctx context.Context, in alert.Opening) (alert.Opened, 
 		case in.First <= last.Upto:
 			opened = alert.Opened{Number: last.Number, Stale: true}
 			return nil
+		case alert.Status(last.Status) == alert.Closed:
+			if over, err := isQuiet(ctx, tx, in); err != nil || over {
+				opened = alert.Opened{Number: last.Number, Stale: true}
+				return err
+			}
 		}
 		a := in.Alert
 		if a.Number, err = count(ctx, tx, alertCounter); err != nil {
@@ -84,6 +89,14 @@ func (s *Store) OpenAlert(ctx context.Context, in alert.Opening) (alert.Opened, 
 		return s.tellAlert(ctx, tx, a)
 	})
 	return opened, err
+}
+
+// isQuiet reports whether keys of the group are known and none of them fires: what tells that one does was made before a person closed the
+// alert.
+func isQuiet(ctx context.Context, tx bun.Tx, in alert.Opening) (bool, error) {
+	var firing []bool
+	err := tx.NewSelect().Model((*keyRow)(nil)).ColumnExpr("DISTINCT firing").Where("project = ? AND alert_group = ?", in.Group.Project, in.Hash).Scan(ctx, &firing)
+	return len(firing) == 1 && !firing[0], err
 }
 
 // alertRow is the alert's row, but for its first signal.

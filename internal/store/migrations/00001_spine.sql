@@ -261,6 +261,7 @@ CREATE INDEX pages_alert ON pages (alert, began_at);
 CREATE INDEX pages_receipt ON pages (channel, receipt);
 CREATE INDEX pages_contact ON pages (contact, began_at);
 CREATE INDEX pages_person ON pages (person, began_at);
+CREATE INDEX pages_began ON pages (began_at);
 
 -- How a project's alerts reach people. version grows with every change.
 CREATE TABLE alert_rules (
