@@ -312,6 +312,7 @@ func (e *escalation) labels() map[string]string {
 	all := map[string]string{}
 	if len(e.state.Samples) > 0 {
 		maps.Copy(all, e.state.Samples[0].Labels)
+		all["source"] = string(e.state.Samples[0].Source)
 	}
 	maps.Copy(all, e.in.Group.Labels)
 	a := e.state.Alert

@@ -180,7 +180,7 @@ func (h *shop) digest(signals int64, firing ...string) alert.Digest {
 		if !found {
 			severity, summary = "error", text
 		}
-		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Since: h.Now()})
+		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Source: alert.FromAPI, Since: h.Now()})
 	}
 	return d
 }
