@@ -15,7 +15,7 @@ import (
 
 // How the relay looks for what is new, how much it takes at once, and how it retries.
 const (
-	lookEvery  = 50 * time.Millisecond // other processes' commits are not signalled
+	lookEvery  = 20 * time.Millisecond // other processes' commits are not signalled
 	atOnce     = 500                   // entries of a sequence
 	lookAnyway = 5 * time.Second
 	firstPause = 250 * time.Millisecond
