@@ -13,6 +13,7 @@ import (
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 )
 
@@ -201,6 +202,7 @@ func (e *escalation) deliver(ctx, sending workflow.Context, p alert.Page, person
 	var out outcome
 	if err := workflow.ExecuteActivity(sending, pages.SendPage, p).Get(ctx, &out.receipt); err != nil {
 		out.state, out.why = alert.Failed, pageWords(err)
+		e.refuse(ctx, p.Contact, err)
 		if temporal.IsCanceledError(err) {
 			out.state, out.why = alert.Skipped, "somebody acted before it was sent"
 		}
@@ -211,6 +213,16 @@ func (e *escalation) deliver(ctx, sending workflow.Context, p alert.Page, person
 	row.State, row.Receipt, row.Message = out.state, out.receipt.ID, out.why
 	e.complain(ctx, inStore(ctx, "Record page as "+string(out.state), alerts.RecordPage, row).Get(ctx, nil))
 	return out
+}
+
+// refuse makes a contact pending whose channel says that there is no such address: it must be verified again before it is used.
+func (e *escalation) refuse(ctx workflow.Context, c alert.Contact, err error) {
+	var app *temporal.ApplicationError
+	if c.ID == "" || !errors.As(err, &app) || app.Type() != string(fault.NotFound) {
+		return
+	}
+	in := alert.Refusal{Contact: c.ID, Why: app.Message()}
+	e.complain(ctx, inStore(ctx, "Have the contact verified again", callbacks.RefuseContact, in).Get(ctx, nil))
 }
 
 // pageWords say why a page was not sent. That no worker took it is said of the queue.

@@ -298,5 +298,11 @@ type Applied struct {
 	Answer  *Text  `json:"answer,omitempty"`
 }
 
+// Refusal says that a contact takes no messages any more, and why.
+type Refusal struct {
+	Contact string `json:"contact"`
+	Why     string `json:"why"`
+}
+
 // ReplySnooze is how long a reply or a button snoozes.
 const ReplySnooze = time.Hour
