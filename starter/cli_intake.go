@@ -74,7 +74,9 @@ func labelFlags(given []string) (map[string]string, error) {
 }
 
 func alertKeyCommand() *cobra.Command {
-	return noun("key", "Make, list, rotate and revoke the keys that sources of alerts send with", keyCreateCommand(), keyListCommand(), keyRotateCommand(), keyRevokeCommand())
+	cmd := noun("key", "Make, list, rotate and revoke the keys that sources of alerts send with", keyCreateCommand(), keyListCommand(), keyRotateCommand(), keyRevokeCommand())
+	cmd.GroupID = "" // groups are the root's
+	return cmd
 }
 
 func keyCreateCommand() *cobra.Command {
