@@ -244,7 +244,7 @@ type PageDecision struct {
 	Why     string   `json:"why,omitempty"` // not
 	Receipt *Receipt `json:"receipt,omitempty"`
 	Code    int      `json:"code,omitempty"`  // SMS: the number for replies
-	Again   bool     `json:"again,omitempty"` // an earlier try may have sent it
+	Again   bool     `json:"again,omitempty"` // it was being sent before, and what came of it was lost
 }
 
 // Callback is what a provider sent to /v1/hooks, as it came: bounded, stored before it is answered, and without effect until it is
