@@ -272,12 +272,19 @@ func TestAnAnswerThatCannotBeSent(t *testing.T) {
 
 // A contact whose channel says that there is no such address must be verified again; the next one is used at once.
 func TestAContactThatIsNoMoreIsVerifiedAgain(t *testing.T) {
-	d := newDesk(t)
-	c := &activities.Callbacks{Alerts: d.s, Contacts: d.s, Flows: d}
-	for range 2 {
-		d.must(c.RefuseContact(t.Context(), alert.Refusal{Contact: d.contact("ana", alert.SMS).ID, Why: "+447700900123 takes no SMS (Twilio 21211): correct the contact"}))
-	}
-	if got := d.contact("ana", alert.SMS); got.Status != alert.ContactPending || !strings.Contains(got.Message, "21211") {
-		t.Errorf("the contact is %+v", got)
+	h := newShop(t, twoSteps())
+	h.down["sms"] = fault.New(fault.NotFound, "+447700900123 takes no SMS (Twilio 21211): correct the contact")
+	h.fires(0, "disk full")
+	h.resolves(3 * minutes)
+	h.ends()
+	ana := h.onCall("ana")
+	ana.GetsSlack(0, "disk full")
+	ana.GetsEmail(2*minutes, "disk full")
+	all, err := h.s.Contacts(t.Context(), "ana")
+	h.must(err)
+	for _, c := range all {
+		if want := map[bool]alert.ContactStatus{true: alert.ContactPending, false: alert.ContactVerified}[c.Channel == alert.SMS]; c.Status != want {
+			t.Errorf("the contact is %+v", c)
+		}
 	}
 }
