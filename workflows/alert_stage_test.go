@@ -127,6 +127,7 @@ func (h *shop) env(now time.Time) {
 	env.RegisterWorkflowWithOptions(workflows.EscalateAlert, workflow.RegisterOptions{Name: alert.EscalateWorkflow})
 	env.RegisterActivity(&activities.Alerts{Records: h.s, Pages: h.s, Rules: h.s})
 	env.RegisterActivity(&activities.Pages{Messenger: h})
+	env.RegisterActivity(&activities.Callbacks{Alerts: h.s, Contacts: h.s})
 	h.TestWorkflowEnvironment = env
 }
 
