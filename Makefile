@@ -46,7 +46,7 @@ FORCE:
 
 run: PURPOSE = run
 run: build ## Bring up four regions on four clouds with a service on them, on this machine
-	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
+	bin/m3o dev --alerting deploy/local/alerting.yaml --apply deploy/local/platform.yaml --run deploy/examples/hello
 
 test: build ## Run every test that needs nothing installed but Go and git
 	$(TEST) $(EMBED) -timeout 20m ./...
