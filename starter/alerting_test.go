@@ -38,13 +38,13 @@ notify:
 limits: {per_person_hour: 1000, per_contact_hour: 1000}
 `
 
-// TestAlertsReachPeople: the whole way, from what a monitor posts to what people have on their phones, and back.
+// TestAlertsReachPeople: the whole way, from what a source posts to what people have on their phones, and back.
 func TestAlertsReachPeople(t *testing.T) {
 	p := newAlertingPlatform(t)
 	ana, bob, carol := p.newPerson("ana", alert.Email, alert.SMS, alert.Slack), p.newPerson("bob", alert.SMS, alert.Slack), p.newPerson("carol", alert.SMS, alert.Slack)
 	p.alertRules(watchRules)
-	monitor := p.newSource("monitor")
-	t.Run("until somebody answers", func(t *testing.T) { p.t = t; answeredBySMS(t, monitor, ana, bob) })
+	m := p.newSource("monitor")
+	t.Run("until somebody answers", func(t *testing.T) { p.t = t; answeredBySMS(t, m, ana, bob) })
 	p.t = t
 	ana.pagedBy(alert.Email, alert.Slack)
 	bob.pagedBy(alert.SMS, alert.Slack)
@@ -55,7 +55,7 @@ func TestAlertsReachPeople(t *testing.T) {
 			var lanes sync.WaitGroup
 			for who, ways := range map[*person][]dead{ana: deadMail, bob: deadSMS, carol: deadSlack} {
 				if round < len(ways) {
-					lanes.Go(func() { monitor.reachesThough(who, ways[round]) })
+					lanes.Go(func() { m.reachesThough(who, ways[round]) })
 				}
 			}
 			lanes.Wait()
@@ -66,19 +66,19 @@ func TestAlertsReachPeople(t *testing.T) {
 }
 
 // answeredBySMS: a signal is a Slack message at once, an SMS and an email at the policy's times, and all of it stops when ana replies.
-func answeredBySMS(t *testing.T, monitor monitor, ana, bob *person) {
-	monitor.fires("disk/db-1", "disk full on db-1")
+func answeredBySMS(t *testing.T, m monitor, ana, bob *person) {
+	m.fires("disk/db-1", "disk full on db-1")
 	slack, sms, mail := ana.gets(alert.Slack, "disk full on db-1"), ana.gets(alert.SMS, "disk full on db-1"), ana.gets(alert.Email, "disk full on db-1")
 	if !slack.ReceivedAt.Before(sms.ReceivedAt) || !sms.ReceivedAt.Before(mail.ReceivedAt) {
 		t.Errorf("Slack at %s, SMS at %s, mail at %s", clock(slack), clock(sms), clock(mail))
 	}
-	a := monitor.p.alertCalled("disk full on db-1")
+	a := m.p.alertCalled("disk full on db-1")
 	ana.replies(sms, "1a")
-	a = monitor.p.becomes(a.Number, alert.Acknowledged)
+	a = m.p.becomes(a.Number, alert.Acknowledged)
 	if a.AcknowledgedBy != "ana" {
 		t.Errorf("acknowledged by %q", a.AcknowledgedBy)
 	}
-	monitor.p.until("the Slack message says that ana has it", func() bool {
+	m.p.until("the Slack message says that ana has it", func() bool {
 		now := ana.had(alert.Slack, "disk full on db-1")
 		return len(now) > 0 && now[0].ID == slack.ID && now[0].Edits > 0 && strings.Contains(strings.ToLower(now[0].Text), "acknowledged")
 	})
@@ -90,9 +90,9 @@ func answeredBySMS(t *testing.T, monitor monitor, ana, bob *person) {
 	if now := ana.inbox(); len(now) > before {
 		t.Errorf("after her reply ana got %q", now[len(now)-1].Text)
 	}
-	monitor.ends("disk/db-1")
-	monitor.p.becomes(a.Number, alert.Resolved)
-	monitor.p.until("ana is told that it is over", func() bool {
+	m.ends("disk/db-1")
+	m.p.becomes(a.Number, alert.Resolved)
+	m.p.until("ana is told that it is over", func() bool {
 		now := ana.had(alert.Slack, "disk full on db-1")
 		return len(now) > 0 && strings.Contains(strings.ToLower(now[0].Text), "resolved")
 	})

@@ -78,7 +78,7 @@ func serveSandbox(ctx context.Context, dir string, port int) error {
 type alone struct {
 	*watchedPlatform
 	processes map[string]*process
-	hook      source
+	hook      monitor
 	client    *http.Client
 	db        *store.Store
 	people    map[string]*person

@@ -33,7 +33,7 @@ type monitor struct {
 func (p *watchedPlatform) newSource(name string) monitor {
 	p.t.Helper()
 	var made struct{ URL string }
-	p.ask(http.MethodPost, p.api+"/v1/alert-keys", map[string]any{"name": name, "rate": alert.MaxRate, "burst": alert.MaxBurst}, &made)
+	p.ask(http.MethodPost, p.api+"/v1/alerting/keys", map[string]any{"name": name, "rate": alert.MaxRate, "burst": alert.MaxBurst}, &made)
 	return monitor{p: p, hook: made.URL}
 }
 
