@@ -52,6 +52,14 @@ func (a *Callbacks) ApplyCallback(ctx context.Context, in alert.Applying) (alert
 	return applied, nil
 }
 
+// RefuseContact makes a contact pending that takes no messages any more. One that is pending or gone is left alone.
+func (a *Callbacks) RefuseContact(ctx context.Context, in alert.Refusal) error {
+	if err := a.Contacts.RefuseContact(ctx, in.Contact, in.Why); err != nil {
+		return fail(fmt.Errorf("refuse contact %s: %w", in.Contact, err))
+	}
+	return nil
+}
+
 func (a *Callbacks) apply(ctx context.Context, in alert.Applying) (alert.Applied, error) {
 	switch in.Meaning.Kind {
 	case alert.Forged:

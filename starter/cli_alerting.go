@@ -16,7 +16,7 @@ import (
 // alertingCommands are the commands about alerts and who is told of them.
 func alertingCommands() []*cobra.Command {
 	return []*cobra.Command{alertCommand(), policyCommand(), silencesCommand(false), silencesCommand(true), onCallCommand(), scheduleCommand(),
-		contactCommand()}
+		contactCommand(), heartbeatCommand()}
 }
 
 // alertNoun is a command that only groups others about alerts.
@@ -28,7 +28,8 @@ func alertNoun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func alertCommand() *cobra.Command {
 	verbs := append([]*cobra.Command{alertListCommand(), alertShowCommand()}, alertVerbs()...)
-	return alertNoun("alert", "List, acknowledge, resolve and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand(), alertStatsCommand())...)
+	return alertNoun("alert", "List, acknowledge, resolve, send and simulate alerts", append(verbs, alertDrillCommand(), alertSimulateCommand(),
+		alertStatsCommand(), alertSendCommand(), alertKeyCommand())...)
 }
 
 func policyCommand() *cobra.Command {

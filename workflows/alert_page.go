@@ -13,6 +13,7 @@ import (
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/queue"
 )
 
@@ -138,6 +139,9 @@ func (e *escalation) send(ctx workflow.Context, c *alert.Chase, hop int) {
 	}
 	contact, sends, flow := c.Recipient.Hops[hop].Contact, e.sends, e.flow
 	page := e.page(ctx, alert.PageTrigger, c.Key, contact)
+	if before := e.told(contact); before != nil {
+		page.Previous = &before.Receipt
+	}
 	e.sending++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer e.sent()
@@ -194,10 +198,11 @@ func (e *escalation) deliver(ctx, sending workflow.Context, p alert.Page, person
 	case !d.Send:
 		return outcome{state: alert.Skipped, why: d.Why}
 	}
-	p.Code = d.Code
+	p.Code, p.Again = d.Code, d.Again
 	var out outcome
 	if err := workflow.ExecuteActivity(sending, pages.SendPage, p).Get(ctx, &out.receipt); err != nil {
 		out.state, out.why = alert.Failed, pageWords(err)
+		e.refuse(ctx, p.Contact, err)
 		if temporal.IsCanceledError(err) {
 			out.state, out.why = alert.Skipped, "somebody acted before it was sent"
 		}
@@ -208,6 +213,16 @@ func (e *escalation) deliver(ctx, sending workflow.Context, p alert.Page, person
 	row.State, row.Receipt, row.Message = out.state, out.receipt.ID, out.why
 	e.complain(ctx, inStore(ctx, "Record page as "+string(out.state), alerts.RecordPage, row).Get(ctx, nil))
 	return out
+}
+
+// refuse makes a contact pending whose channel says that there is no such address: it must be verified again before it is used.
+func (e *escalation) refuse(ctx workflow.Context, c alert.Contact, err error) {
+	var app *temporal.ApplicationError
+	if c.ID == "" || !errors.As(err, &app) || app.Type() != string(fault.NotFound) {
+		return
+	}
+	in := alert.Refusal{Contact: c.ID, Why: app.Message()}
+	e.complain(ctx, inStore(ctx, "Have the contact verified again", callbacks.RefuseContact, in).Get(ctx, nil))
 }
 
 // pageWords say why a page was not sent. That no worker took it is said of the queue.
@@ -236,27 +251,21 @@ func (e *escalation) account(ctx workflow.Context, p alert.Page, name string, ou
 	e.log(ctx, line)
 }
 
-// kept is how many messages of one contact are remembered: each of them is updated in place when the alert goes on.
-const kept = 3
-
-// remember notes who is to be told how the alert goes on. Only Slack's messages can be changed later; of other channels one is enough.
+// remember notes who is to be told how the alert goes on: each contact once. Of several messages to one the first is brought up to date, and
+// the others are answers in its thread, where a channel has threads.
 func (e *escalation) remember(t alert.Told) {
-	same := func(o alert.Told) bool {
-		return o.Contact.Channel == t.Contact.Channel && o.Contact.Address == t.Contact.Address
+	if e.told(t.Contact) == nil {
+		e.state.Paged = append(e.state.Paged, t)
 	}
-	most := 1
-	if t.Contact.Channel == alert.Slack {
-		most = kept
+}
+
+// told is what a contact got first of the alert; nil when it got nothing.
+func (e *escalation) told(c alert.Contact) *alert.Told {
+	i := slices.IndexFunc(e.state.Paged, func(t alert.Told) bool { return t.Contact.Channel == c.Channel && t.Contact.Address == c.Address })
+	if i < 0 {
+		return nil
 	}
-	paged := append(e.state.Paged, t)
-	for n := len(paged) - 1; n >= 0; n-- {
-		if same(paged[n]) {
-			if most--; most < 0 {
-				paged = slices.Delete(paged, n, n+1)
-			}
-		}
-	}
-	e.state.Paged = paged
+	return &e.state.Paged[i]
 }
 
 // settle notes in the chase what came of one hop.
@@ -359,9 +368,6 @@ func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, 
 	a, name := e.state.Alert, cmp.Or(t.Person, t.Contact.Address)
 	p := e.page(ctx, kind, alert.PageKey(a.Project, a.Number, kind, e.state.Told, name), t.Contact)
 	p.Previous, p.Content.By = &t.Receipt, by
-	if t.Contact.Channel == alert.Slack { // of several messages there, each is one page
-		p.Key = alert.PageKey(a.Project, a.Number, kind, e.state.Told, name+"/"+t.Receipt.ID)
-	}
 	e.telling++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { e.telling--; e.stirred = true }()
@@ -373,7 +379,7 @@ func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, 
 			line.Kind = alert.LogFailed
 		case out.state == alert.Skipped:
 			line.Kind = alert.LogSkipped
-		case kind == alert.PageTrigger && e.state.Alert.Number == a.Number:
+		case kind == alert.PageUpdate && e.state.Alert.Number == a.Number:
 			e.state.Alert.Pages++
 		}
 		record := activities.AlertRecord{Alert: a, Entries: []alert.Entry{line}}
@@ -400,7 +406,7 @@ func (e *escalation) update(ctx workflow.Context) {
 	s.Told++
 	for _, t := range s.Paged {
 		if t.Contact.Channel == alert.Slack {
-			e.tell(ctx, alert.PageTrigger, "", t)
+			e.tell(ctx, alert.PageUpdate, "", t)
 		}
 	}
 }

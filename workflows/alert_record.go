@@ -36,7 +36,8 @@ func (e *escalation) record(ctx workflow.Context) {
 func (e *escalation) write(ctx workflow.Context) error {
 	a := &e.state.Alert
 	if e.joined > 0 {
-		e.log(ctx, alert.Entry{Kind: alert.LogJoined, Text: fmt.Sprintf("%d further signals; %d keys fire", e.joined, a.Firing)})
+		line := alert.Entry{Kind: alert.LogJoined, At: workflow.Now(ctx).UTC(), Text: fmt.Sprintf("%d further signals; %d keys fire", e.joined, a.Firing)}
+		e.entries = append([]alert.Entry{line}, e.entries...)
 	}
 	a.Version++
 	a.UpdatedAt, a.Message = workflow.Now(ctx).UTC(), e.message()

@@ -56,11 +56,7 @@ type message struct {
 }
 
 func (m message) String() string {
-	what := string(m.page.Kind)
-	if m.page.Previous != nil && m.page.Kind == alert.PageTrigger {
-		what = "update"
-	}
-	return fmt.Sprintf("%s %s %s %s", short(m.at), m.who, m.page.Contact.Channel, what)
+	return fmt.Sprintf("%s %s %s %s", short(m.at), m.who, m.page.Contact.Channel, m.page.Kind)
 }
 
 func short(d time.Duration) string { return alert.Duration(d.Truncate(time.Second)).String() }
@@ -216,6 +212,11 @@ func (h *shop) run() error {
 		h.t.Fatal("the alert does not end")
 	}
 	h.ran = true
+	rank := []alert.Channel{alert.Slack, alert.SMS, alert.Email, alert.Webhook}
+	slices.SortStableFunc(h.messages, func(a, b message) int { // recipients do not wait for each other
+		return cmp.Or(cmp.Compare(a.at.Truncate(time.Second), b.at.Truncate(time.Second)), cmp.Compare(a.who, b.who),
+			cmp.Compare(slices.Index(rank, a.page.Contact.Channel), slices.Index(rank, b.page.Contact.Channel)))
+	})
 	return h.GetWorkflowError()
 }
 

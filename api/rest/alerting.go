@@ -80,7 +80,8 @@ func (a *API) compare(ctx context.Context, r alert.Rules) (alert.RulesPlan, erro
 	if err != nil {
 		return alert.RulesPlan{}, err
 	}
-	view, err := a.AlertRules.AlertView(ctx, r.WithDefaults(), time.Now(), time.Now().Add(time.Second))
+	now := time.Now()
+	view, err := a.AlertRules.AlertView(ctx, r.WithDefaults(), now, alert.GapsEnd(now.Add(alert.GapsAhead)))
 	if err != nil {
 		return alert.RulesPlan{}, err
 	}
@@ -88,7 +89,7 @@ func (a *API) compare(ctx context.Context, r alert.Rules) (alert.RulesPlan, erro
 	if changes == nil {
 		changes = []alert.Change{}
 	}
-	return alert.RulesPlan{Project: r.Project, Version: old.Version, Changes: changes, Warnings: view.Warnings()}, nil
+	return alert.RulesPlan{Project: r.Project, Version: old.Version, Changes: changes, Warnings: view.Warnings(now)}, nil
 }
 
 func (a *API) applyRules(ctx context.Context, in *struct {

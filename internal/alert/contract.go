@@ -243,7 +243,8 @@ type PageDecision struct {
 	Send    bool     `json:"send"`
 	Why     string   `json:"why,omitempty"` // not
 	Receipt *Receipt `json:"receipt,omitempty"`
-	Code    int      `json:"code,omitempty"` // SMS: the number for replies
+	Code    int      `json:"code,omitempty"`  // SMS: the number for replies
+	Again   bool     `json:"again,omitempty"` // it was being sent before, and what came of it was lost
 }
 
 // Callback is what a provider sent to /v1/hooks, as it came: bounded, stored before it is answered, and without effect until it is
@@ -295,6 +296,12 @@ type Applying struct {
 type Applied struct {
 	Outcome string `json:"outcome"`
 	Answer  *Text  `json:"answer,omitempty"`
+}
+
+// Refusal says that a contact takes no messages any more, and why.
+type Refusal struct {
+	Contact string `json:"contact"`
+	Why     string `json:"why"`
 }
 
 // ReplySnooze is how long a reply or a button snoozes.

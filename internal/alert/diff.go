@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/m3o/platform/internal/oncall"
 )
@@ -26,10 +27,13 @@ type RulesPlan struct {
 	Warnings []string `json:"warnings,omitempty"` // what is allowed, and would be found out at night
 }
 
-// Warnings are what is allowed in the view's rules, and would be found out at night: people whom no page would reach, and policies that
-// no route uses.
-func (v View) Warnings() []string {
+// Warnings are what is allowed in the view's rules, and would be found out at night: people whom no page would reach, times within
+// GapsAhead when nobody is on call, and policies that no route uses.
+func (v View) Warnings(now time.Time) []string {
 	var all []string
+	for _, g := range v.Rules.Gaps(v.Overrides, now, now.Add(GapsAhead), nil) {
+		all = append(all, gapSummary(g, now))
+	}
 	for _, name := range v.Rules.People() {
 		if _, problem := v.person(name); problem != "" {
 			all = append(all, problem)

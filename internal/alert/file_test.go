@@ -130,6 +130,19 @@ func TestThePlanShowsWhatChanges(t *testing.T) {
 	}
 }
 
+func TestWhatWouldBeFoundOutAtNightIsSaidWithThePlan(t *testing.T) {
+	s := newShop(t)
+	if said := s.view.Warnings(monday); len(said) != 0 {
+		t.Errorf("of good rules is said %q", said)
+	}
+	s = newShop(t, replacing("rotation: weekly, start: 2026-01-05T09:00", "rotation: weekly, start: 2026-01-05T09:00, until: 2026-01-08T09:00"), replacing("policy: databases", "policy: page"))
+	s.has("carla")
+	said := s.view.Warnings(monday)
+	wantSaid(t, said, "primary", "2026-01-08T09:00:00Z")
+	wantSaid(t, said, "carla cannot be paged: no contact is verified")
+	wantSaid(t, said, "policy databases is used by no route")
+}
+
 func TestRulesAreTheSameAfterJSON(t *testing.T) {
 	r, err := alert.ParseRules([]byte(shopFile))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/m3o/platform/internal/fault"
@@ -69,11 +70,32 @@ func (m Matcher) check(c *fault.Checker, field string) {
 	c.Check(err == nil, field, "%v", err)
 }
 
+// expressions are those that were compiled before: routes are asked about every signal. They are forgotten when there are many.
+var expressions struct {
+	sync.Mutex
+	compiled map[string]*regexp.Regexp
+}
+
+const maxExpressions = 2000
+
 func (m Matcher) expression() (*regexp.Regexp, error) {
 	if m.Op != "=~" && m.Op != "!~" {
 		return nil, nil
 	}
-	return regexp.Compile("^(?:" + m.Value + ")$")
+	expressions.Lock()
+	defer expressions.Unlock()
+	if e, known := expressions.compiled[m.Value]; known {
+		return e, nil
+	}
+	e, err := regexp.Compile("^(?:" + m.Value + ")$")
+	if err != nil {
+		return nil, err
+	}
+	if expressions.compiled == nil || len(expressions.compiled) >= maxExpressions {
+		expressions.compiled = map[string]*regexp.Regexp{}
+	}
+	expressions.compiled[m.Value] = e
+	return e, nil
 }
 
 // String writes the matcher as ParseMatcher reads it: with quotes around a value that would be read as another one without them.

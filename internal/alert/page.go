@@ -8,6 +8,7 @@ type PageKind string
 // The kinds of pages.
 const (
 	PageTrigger      PageKind = "trigger"      // an alert: please act
+	PageUpdate       PageKind = "update"       // to whoever was paged: how it is now, in the place of what their message says
 	PageAcknowledged PageKind = "acknowledged" // to whoever was paged: somebody has it
 	PageResolved     PageKind = "resolved"     // to whoever was paged: it is over
 	PageNotice       PageKind = "notice"       // a silence ends soon, a gap is ahead: nothing to acknowledge

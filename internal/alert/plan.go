@@ -10,11 +10,12 @@ import (
 
 // View is what a plan is made of: the rules, and how the world is.
 type View struct {
-	Rules    Rules
-	People   map[string]Person                                // who can be paged, by name: see Rules.People for whom to look up
-	OnCall   func(schedule string, at time.Time) oncall.Shift // overrides included; only asked for schedules of the rules
-	Silences []Silence                                        // of the project, those ahead too
-	Firing   []Key                                            // of the project that fire: what inhibits
+	Rules     Rules
+	People    map[string]Person                                // who can be paged, by name: see Rules.People for whom to look up
+	OnCall    func(schedule string, at time.Time) oncall.Shift // overrides included; only asked for schedules of the rules
+	Overrides []Override                                       // that OnCall knows
+	Silences  []Silence                                        // of the project, those ahead too
+	Firing    []Key                                            // of the project that fire: what inhibits
 }
 
 // InhibitedFor is how long an inhibited alert waits before it is looked at again, should nobody say that what inhibits it is over.

@@ -121,6 +121,7 @@ func (s *simulation) page(p Plan, in PlanInput) {
 	}
 	for _, r := range p.Recipients {
 		at := in.At
+		s.Pages = slices.DeleteFunc(s.Pages, func(before SimulatedPage) bool { return before.Name == r.Name && !before.At.Before(at) }) // this step goes on in their place
 		for _, hop := range r.Hops {
 			at = at.Add(time.Duration(hop.After))
 			if by, held := Silencing(s.view.Silences, s.labels, at); held {

@@ -51,6 +51,12 @@ func TestSimulationGoesThroughStepsRepetitionsAndHandovers(t *testing.T) {
 	}
 }
 
+func TestAStepGoesOnInThePlaceOfAnEarlierOneToTheSamePerson(t *testing.T) {
+	s := newShop(t, replacing("after: 10m", "after: 3m"), replacing(`{person: carla}, {slack: "#ops"}`, `{person: ana}`), replacing("repeat: 1", "repeat: 0"))
+	pages, _, _ := s.simulate(monday)
+	wantLines(t, pages, "+0s ana slack (primary)", "+2m ana sms (primary)", "+3m ana slack", "+5m ana sms", "+8m ana email")
+}
+
 func TestSimulationStopsAtTheLimitOfAnAlert(t *testing.T) {
 	s := newShop(t, replacing("after: 10m", "after: 3m"))
 	pages, notes, _ := s.simulate(monday)

@@ -44,7 +44,7 @@ const (
 func Headline(p alert.Page) string {
 	title := Line(p.Content.Title, MaxTitle)
 	switch p.Kind {
-	case alert.PageTrigger:
+	case alert.PageTrigger, alert.PageUpdate:
 		severity := strings.ToUpper(string(p.Content.Severity))
 		return drilled(p, strings.TrimSpace(fmt.Sprintf("%s #%d: %s", severity, p.Alert, title)))
 	case alert.PageAcknowledged:

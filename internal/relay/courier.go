@@ -10,7 +10,8 @@ import (
 
 // How groups' workflows are told.
 const (
-	interval   = 250 * time.Millisecond // between two digests of a group
+	interval   = 250 * time.Millisecond // between two digests of a group, at least
+	busy       = time.Second            // of one that had something new after each of its last digests
 	deliveries = 16                     // at once
 	perCall    = 10 * time.Second
 )
@@ -62,9 +63,10 @@ func (c *courier) tell(ctx context.Context, refs []store.GroupRef) {
 	}
 }
 
-// serve delivers digests of one group until nothing is new.
+// serve delivers digests of one group until nothing is new. A group that goes on and on is told less often: each digest costs its
+// workflow a turn, which others wait for.
 func (c *courier) serve(ctx context.Context, ref store.GroupRef) {
-	pause := interval
+	pause, apart := firstPause, interval
 	for c.news(ref) && ctx.Err() == nil {
 		err := c.inTurn(ctx, ref)
 		c.report(ctx, err)
@@ -74,8 +76,9 @@ func (c *courier) serve(ctx context.Context, ref store.GroupRef) {
 			pause = min(2*pause, lastPause)
 			continue
 		}
-		pause = interval
-		sleep(ctx, interval)
+		pause = firstPause
+		sleep(ctx, apart)
+		apart = min(2*apart, busy)
 	}
 }
 

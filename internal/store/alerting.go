@@ -122,7 +122,7 @@ func (s *Store) AlertView(ctx context.Context, r alert.Rules, from, to time.Time
 	if err != nil {
 		return alert.View{}, err
 	}
-	v := alert.View{Rules: r, OnCall: r.Rota(overrides)}
+	v := alert.View{Rules: r, Overrides: overrides, OnCall: r.Rota(overrides)}
 	names := r.People()
 	for _, o := range overrides {
 		names = append(names, o.Person)

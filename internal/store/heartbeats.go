@@ -50,7 +50,7 @@ func (s *Store) CreateHeartbeat(ctx context.Context, h alert.Heartbeat, hash []b
 		if err := tx.NewSelect().Model((*heartbeatRow)(nil)).Column("name").Where("project = ?", h.Project).Scan(ctx, &names); err != nil {
 			return err
 		}
-		if err := mayAdd(names, h.Name, "heartbeat", alert.MaxHeartbeats); err != nil {
+		if err := mayAdd(names, h.Name, "a heartbeat", alert.MaxHeartbeats); err != nil {
 			return err
 		}
 		row := heartbeatRow{Hash: hex.EncodeToString(hash)}

@@ -40,7 +40,7 @@ func (s *Store) CreateIntegrationKey(ctx context.Context, k alert.IntegrationKey
 		if err := tx.NewSelect().Model((*integrationRow)(nil)).Column("name").Where("project = ?", k.Project).Scan(ctx, &names); err != nil {
 			return err
 		}
-		if err := mayAdd(names, k.Name, "integration key", alert.MaxIntegrationKeys); err != nil {
+		if err := mayAdd(names, k.Name, "an integration key", alert.MaxIntegrationKeys); err != nil {
 			return err
 		}
 		row := integrationRow{ID: k.ID, Project: k.Project, Name: k.Name, FirstHash: hex.EncodeToString(first), SecondHash: hex.EncodeToString(second), CreatedAt: k.CreatedAt}
@@ -60,11 +60,11 @@ func (s *Store) CreateIntegrationKey(ctx context.Context, k alert.IntegrationKey
 func mayAdd(names []string, name, noun string, most int) error {
 	for _, known := range names {
 		if known == name {
-			return fault.New(fault.Exists, "there is a %s %q already: remove it, or choose another name", noun, name)
+			return fault.New(fault.Exists, "there is %s %q already: remove it, or choose another name", noun, name)
 		}
 	}
 	if len(names) >= most {
-		return fault.New(fault.Quota, "%d are the most that a project has: remove a %s", most, noun)
+		return fault.New(fault.Quota, "%d are the most that a project has: remove %s", most, noun)
 	}
 	return nil
 }

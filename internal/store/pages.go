@@ -70,7 +70,7 @@ func later(a, b time.Time) time.Time {
 
 // holdsBack says why a page may not be sent now, "" when it may.
 func (s *Store) holdsBack(ctx context.Context, in alert.PageRequest) (string, error) {
-	if in.Page.Kind == alert.PageTrigger {
+	if asks(in.Page.Kind) {
 		silences, err := s.Silences(ctx, in.Page.Project, in.At)
 		if err != nil {
 			return "", err
@@ -98,12 +98,12 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 		return alert.PageDecision{Code: p.Code, Why: "it went out before",
 			Receipt: &alert.Receipt{Channel: p.Channel, ID: p.Receipt, State: p.State, Message: p.Message, At: p.UpdateAt}}, nil
 	}
-	if why == "" && in.Page.Kind == alert.PageTrigger {
+	if why == "" && asks(in.Page.Kind) {
 		sent, err := before(ctx, tx, in, row)
 		if err != nil {
 			return alert.PageDecision{}, err
 		}
-		why = limits.Refuses(in.Page.Kind, in.Person, sent)
+		why = limits.Refuses(alert.PageTrigger, in.Person, sent)
 	}
 	if why != "" {
 		row.State, row.Message = string(alert.Skipped), clean(why)
@@ -114,7 +114,7 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 	}
 	_, err = tx.NewInsert().Model(&row).On("CONFLICT (key, contact) DO UPDATE").Set("state = EXCLUDED.state").Set("message = EXCLUDED.message").
 		Set("receipt = EXCLUDED.receipt").Set("code = EXCLUDED.code").Set("updated_at = EXCLUDED.updated_at").Exec(ctx)
-	return alert.PageDecision{Send: why == "", Why: why, Code: row.Code}, err
+	return alert.PageDecision{Send: why == "", Why: why, Code: row.Code, Again: known && old.State == string(alert.Sending)}, err
 }
 
 func rowOfRequest(in alert.PageRequest) pageRow {
@@ -134,7 +134,7 @@ func contactOf(c alert.Contact) string {
 // a policy are not limited by the alert: whoever is next must hear of it. Updates of messages are.
 func before(ctx context.Context, tx bun.Tx, in alert.PageRequest, row pageRow) (alert.Before, error) {
 	counted := func(where string, args ...any) (int, error) {
-		n, err := tx.NewSelect().Model((*pageRow)(nil)).Where(where, args...).Where("kind = ? AND state <> ?", string(alert.PageTrigger), string(alert.Skipped)).
+		n, err := tx.NewSelect().Model((*pageRow)(nil)).Where(where, args...).Where("kind IN ? AND state <> ?", bun.Tuple([]string{string(alert.PageTrigger), string(alert.PageUpdate)}), string(alert.Skipped)).
 			Where("NOT (key = ? AND contact = ?)", row.Key, row.Contact).Count(ctx)
 		return int(n), err
 	}
@@ -149,7 +149,7 @@ func before(ctx context.Context, tx bun.Tx, in alert.PageRequest, row pageRow) (
 			return sent, err
 		}
 	}
-	if in.Page.Previous != nil {
+	if in.Page.Kind == alert.PageUpdate {
 		sent.Alert, err = counted("alert = ?", row.Alert)
 	}
 	return sent, err
@@ -226,6 +226,9 @@ func (s *Store) PagesOf(ctx context.Context, project string, number int64) ([]al
 	}
 	return pages, nil
 }
+
+// asks reports whether a page asks somebody to act, rather than to tell how that went.
+func asks(kind alert.PageKind) bool { return kind == alert.PageTrigger || kind == alert.PageUpdate }
 
 // unreachable says why a person must not be paged by a contact any more, "" when they may.
 func (s *Store) unreachable(ctx context.Context, person string, c alert.Contact) (string, error) {

@@ -57,9 +57,9 @@ func buttons(p alert.Page) []slack.BlockElement {
 	var updates []string
 	switch {
 	case p.Alert == 0 || p.Content.Status.Final():
-	case p.Kind == alert.PageTrigger:
+	case p.Kind == alert.PageTrigger || p.Kind == alert.PageUpdate && p.Content.Status == alert.Open:
 		updates = []string{alert.AcknowledgeUpdate, alert.ResolveUpdate, alert.EscalateUpdate, alert.SnoozeUpdate}
-	case p.Kind == alert.PageAcknowledged:
+	case p.Kind == alert.PageAcknowledged || p.Kind == alert.PageUpdate:
 		updates = []string{alert.ResolveUpdate, alert.EscalateUpdate}
 	}
 	var row []slack.BlockElement

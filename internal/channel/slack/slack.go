@@ -79,6 +79,9 @@ func (a *Adapter) Send(ctx context.Context, p alert.Page) (alert.Receipt, error)
 	if err != nil && said(err) != "message_not_found" {
 		return alert.Receipt{}, classify(err, to)
 	}
+	if p.Kind == alert.PageUpdate { // nobody is called; a message that somebody removed stays so
+		return receipt(to, thread), nil
+	}
 	if err != nil {
 		thread = "" // somebody removed it
 	}

@@ -90,8 +90,15 @@ func (a *Adapter) dial(ctx context.Context, network, address string) (net.Conn, 
 // Send implements channel.Adapter.
 func (a *Adapter) Send(ctx context.Context, p alert.Page) (alert.Receipt, error) {
 	c := p.Content
-	return a.post(ctx, p.Contact.Address, p.Key, Event{Key: p.Key, Kind: p.Kind, Project: p.Project, Alert: p.Alert, Title: c.Title, Severity: c.Severity, Status: c.Status,
-		By: c.By, Lines: c.Lines, More: c.More, Firing: c.Firing, Labels: c.Labels, Drill: c.Drill, At: c.At})
+	event := Event{Key: p.Key, Kind: p.Kind, Project: p.Project, Alert: p.Alert, Title: channel.Line(c.Title, channel.MaxTitle), Severity: c.Severity, Status: c.Status,
+		By: channel.Line(c.By, channel.MaxTitle), More: c.More, Firing: c.Firing, Labels: map[string]string{}, Drill: c.Drill, At: c.At}
+	for _, line := range c.Lines {
+		event.Lines = append(event.Lines, channel.Line(line, channel.MaxLine))
+	}
+	for name, value := range c.Labels {
+		event.Labels[channel.Line(name, alert.MaxLabel)] = channel.Line(value, alert.MaxLabel)
+	}
+	return a.post(ctx, p.Contact.Address, p.Key, event)
 }
 
 // Tell implements channel.Adapter.

@@ -163,7 +163,7 @@ func (m message) replaced(by message) message {
 
 // wire is a message in the API's form.
 func (m message) wire() map[string]any {
-	w := map[string]any{"type": "message", "user": bot, "bot_id": botID, "app_id": app, "team": team, "text": m.Text, "ts": m.TS}
+	w := map[string]any{"type": "message", "user": bot, "bot_id": botID, "team": team, "text": m.Text, "ts": m.TS}
 	if len(m.Blocks) > 0 {
 		w["blocks"] = m.Blocks
 	}
@@ -184,7 +184,7 @@ func history(c *exchange) (map[string]any, error) {
 	found, err := c.listed(func(m message) bool { return m.Thread == "" || m.Thread == m.TS })
 	slices.Reverse(found)
 	answer := c.page(found)
-	answer["pin_count"] = 0
+	answer["pin_count"], answer["channel_actions_ts"], answer["channel_actions_count"] = 0, nil, 0
 	return answer, err
 }
 
