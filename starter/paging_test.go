@@ -189,7 +189,7 @@ func (p *watchedPlatform) becomes(number int64, status alert.Status) alert.Alert
 	p.until(fmt.Sprintf("alert %d is %s", number, status), func() bool {
 		shown = rest.AlertDetails{}
 		p.ask(http.MethodGet, fmt.Sprintf("%s/v1/alerts/%d", p.api, number), nil, &shown)
-		return shown.Status == status
+		return shown.Alert.Status == status
 	})
 	return shown.Alert
 }
