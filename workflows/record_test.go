@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -48,6 +49,22 @@ func TestRecordContactHistories(t *testing.T) {
 		s.must("read "+id, err)
 		s.must("keep "+name, os.WriteFile(filepath.Join("testdata/replay", name+".json"), data, 0o644))
 	}
+}
+
+// TestRecordNoticeHistories records a notice whose first contact refuses it.
+func TestRecordNoticeHistories(t *testing.T) {
+	s := emptyStage(t)
+	l := &letters{contacts: []alert.Channel{alert.Slack, alert.SMS}, refusals: map[alert.Channel]int{alert.Slack: 1}}
+	s.serve([]string{queue.Flows, queue.Pages}, map[string]any{alert.NoticeWorkflow: workflows.SendNotice}, &activities.Alerts{Pages: l}, &activities.Notices{Rules: l}, &activities.Pages{Messenger: l})
+	ends := time.Now().Add(time.Hour)
+	in := alert.Silence{ID: "sil_1", Project: "shop", By: "ana", Comment: "the importer is slow", Begins: ends.Add(-5 * time.Hour), Ends: ends}.Notice()
+	s.must("start", s.flows.SendNotice(s.ctx, in))
+	s.must("start again", s.flows.SendNotice(s.ctx, in))
+	id := alert.NoticeID(in.Key)
+	s.must("wait for its end", s.c.GetWorkflow(s.ctx, id, "").Get(s.ctx, nil))
+	data, err := s.history(id, "")
+	s.must("read "+id, err)
+	s.must("keep SendNotice", os.WriteFile("testdata/replay/SendNotice.json", data, 0o644))
 }
 
 // regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.
