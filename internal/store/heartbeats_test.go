@@ -21,7 +21,7 @@ func pings(t *testing.T) *program {
 	must(t, s.EnsureProject(t.Context(), "shop"))
 	p := &program{relay: relays(t, s), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), hash: hash("beat")}
 	s.SetClock(func() time.Time { return p.now })
-	_, err := s.CreateHeartbeat(t.Context(), alert.Heartbeat{Project: "shop", Name: "backup", Every: alert.Duration(5 * time.Minute)}.WithDefaults(), p.hash)
+	_, err := s.CreateHeartbeat(t.Context(), alert.Heartbeat{Project: "shop", Name: "backup", Every: alert.Duration(5 * time.Minute), Grace: alert.Duration(time.Minute)}.WithDefaults(), p.hash)
 	must(t, err)
 	return p
 }
