@@ -143,6 +143,7 @@ func noSuchKey() error { return fault.New(fault.NotFound, "there is no such key"
 func (a *API) receiveAlerts(w http.ResponseWriter, r *http.Request) {
 	secret := r.PathValue("key")
 	if account.CheckSecret(secret, account.IntegrationSecret) != nil {
+		a.Received.Took(nil, noSuchKey())
 		writeProblem(w, r, noSuchKey())
 		return
 	}
@@ -151,6 +152,7 @@ func (a *API) receiveAlerts(w http.ResponseWriter, r *http.Request) {
 		err = a.intakeLimits.Take(key, 1)
 	}
 	if err != nil {
+		a.Received.Took(nil, err)
 		writeProblem(w, r, err)
 		return
 	}
@@ -191,6 +193,7 @@ func (a *API) keepAlerts(w http.ResponseWriter, r *http.Request, complete func([
 			err = a.Intake.Keep(r.Context(), signals)
 		}
 	}
+	a.Received.Took(signals, err)
 	if err != nil {
 		writeProblem(w, r, err)
 		return

@@ -222,7 +222,9 @@ func (r router) step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	r.Metrics.routed.Add(float64(len(signals)))
+	for _, s := range signals {
+		r.Metrics.routed.WithLabelValues(string(s.Source), string(s.Action)).Inc()
+	}
 	r.courier.tell(ctx, touched)
 	return len(signals) == atOnce, nil
 }
