@@ -115,7 +115,7 @@ vulnerabilities: ## Look our dependencies up in the vulnerability database (need
 check: lint lint-openapi test ## What must pass before a change lands
 
 record: ## Record the histories that workflows are replayed against
-	$(TEST) $(EMBED),record -count=1 -v -run TestRecordHistories ./workflows
+	$(TEST) $(EMBED),record -count=1 -v -run TestRecord ./workflows
 
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)

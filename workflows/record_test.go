@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -28,6 +29,19 @@ func TestRecordHistories(t *testing.T) {
 	s.regions()
 	s.services()
 	s.keep("testdata/replay", s.end())
+}
+
+// TestRecordAlerts does so with an alert that its source resolves, and one that a person closes.
+func TestRecordAlerts(t *testing.T) {
+	a := newAlarmed(t, quickSteps())
+	a.serves()
+	a.plays()
+	s := &stage{t: t, ctx: a.ctx, c: a.c}
+	for name, run := range map[string]string{"EscalateAlert-resolved": a.first, "EscalateAlert-closed": ""} {
+		data, err := s.history(alert.EscalateID("default", a.in.Hash), run)
+		s.must("read "+name, err)
+		s.must("keep "+name, os.WriteFile(filepath.Join("testdata/replay", name+".json"), data, 0o644))
+	}
 }
 
 // regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.
