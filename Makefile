@@ -46,7 +46,7 @@ FORCE:
 
 run: PURPOSE = run
 run: build ## Bring up four regions on four clouds with a service on them, on this machine
-	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
+	bin/m3o dev --alerting deploy/local/alerting.yaml --apply deploy/local/platform.yaml --run deploy/examples/hello
 
 test: build ## Run every test that needs nothing installed but Go and git
 	$(TEST) $(EMBED) -timeout 20m ./...
@@ -55,7 +55,7 @@ test: build ## Run every test that needs nothing installed but Go and git
 test-postgres: ## Run the store's tests on a PostgreSQL that they start themselves
 	$(TEST) -count=1 -tags postgres ./internal/store
 
-test-alertmanager: ## Have Prometheus' Alertmanager send to the platform (Debian: prometheus-alertmanager; .ci/run unpacks it)
+test-alertmanager: ## Have Prometheus' Alertmanager send to the platform (Debian: prometheus-alertmanager)
 	$(TEST) $(EMBED),alertmanager -count=1 -timeout 10m -v -run TestAlertmanager ./starter
 
 # The race detector compiles everything once more, so in CI it runs on packages whose tests link neither Temporal's server nor Kubernetes nor a
@@ -115,7 +115,7 @@ vulnerabilities: ## Look our dependencies up in the vulnerability database (need
 check: lint lint-openapi test ## What must pass before a change lands
 
 record: ## Record the histories that workflows are replayed against
-	$(TEST) $(EMBED),record -count=1 -v -run TestRecord ./workflows
+	$(TEST) $(EMBED),record -count=1 -v -run "TestRecord.*Histories" ./workflows
 
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)

@@ -70,18 +70,11 @@ func newAlertmanager(t *testing.T, hook string, groupBy ...string) *alertmanager
 	return a
 }
 
-// alertmanagerProgram is the one in PATH, or the one that .ci/run unpacked.
+// alertmanagerProgram is Alertmanager's, by Debian's name of it.
 func alertmanagerProgram() (string, error) {
-	const name = "prometheus-alertmanager"
-	if program, err := exec.LookPath(name); err == nil {
-		return program, nil
-	}
-	program, err := filepath.Abs(filepath.Join("..", "bin", name))
-	if err == nil {
-		_, err = os.Stat(program)
-	}
+	program, err := exec.LookPath("prometheus-alertmanager")
 	if err != nil {
-		return "", fmt.Errorf("this needs Alertmanager (Debian: package %s; .ci/run unpacks it to bin/%s): %w", name, name, err)
+		return "", fmt.Errorf("this needs Alertmanager (Debian: package prometheus-alertmanager; .ci/run unpacks it without its service): %w", err)
 	}
 	return program, nil
 }

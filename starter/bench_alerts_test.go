@@ -55,8 +55,8 @@ func TestAlertFigures(t *testing.T) {
 	}
 }
 
-// intake is one side of the figure ingest.
-type intake struct {
+// taker is one side of the figure ingest.
+type taker struct {
 	name string
 	pids func() []int
 	post func(client *http.Client, group string, keys []string) error
@@ -74,7 +74,7 @@ type taken struct {
 func alertIngest(t *testing.T) {
 	a := newAlone(t, time.Hour)
 	peer := newAlertmanager(t, serveHook(t, func(amNotification) {}), "group")
-	sides := []intake{
+	sides := []taker{
 		{name: "m3o", pids: a.pids, post: a.postWebhook},
 		{name: "Alertmanager", pids: func() []int { return []int{peer.cmd.Process.Pid} }, post: func(client *http.Client, group string, keys []string) error {
 			all := make([]amAlert, len(keys))
@@ -106,7 +106,7 @@ func alertIngest(t *testing.T) {
 	}
 }
 
-func sumIngest(each int, results map[string][]taken, sides []intake) {
+func sumIngest(each int, results map[string][]taken, sides []taker) {
 	ours, theirs := results[sides[0].name], results[sides[1].name]
 	var rates, cpus []float64
 	for i := range ours {
@@ -129,7 +129,7 @@ func sumIngest(each int, results map[string][]taken, sides []intake) {
 }
 
 // take has clients post for a while.
-func (side intake) take(t *testing.T, each int) taken {
+func (side taker) take(t *testing.T, each int) taken {
 	t.Helper()
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: ingestClients}}
 	defer client.CloseIdleConnections()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/m3o/platform/api/rest"
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/queue"
@@ -80,7 +81,7 @@ type person struct {
 	contacts map[alert.Channel]string // ids
 }
 
-var codeInText = regexp.MustCompile(`\b[0-9]{6}\b`)
+var codeInText = regexp.MustCompile(`\b[0-9A-Z]{8}\b`)
 
 // newPerson invites a user, who adds a contact at each of the channels and hands in the code that arrives there.
 func (p *watchedPlatform) newPerson(name string, channels ...alert.Channel) *person {
@@ -118,7 +119,11 @@ func (w *person) verify(c alert.Channel) {
 		}
 		return code != ""
 	})
-	w.p.askAs(w.token, http.MethodPost, w.p.api+"/v1/contacts/"+made.ID+"/verify", map[string]any{"code": code}, nil)
+	// Nobody is so fast with a real one: the code arrives a moment before it is good.
+	w.p.until("the code is good", func() bool {
+		_, err := w.p.tryAs(w.token, http.MethodPost, w.p.api+"/v1/contacts/"+made.ID+"/verify", map[string]any{"code": code}, nil)
+		return err == nil
+	})
 	w.contacts[c] = made.ID
 }
 
@@ -147,6 +152,14 @@ func (w *person) gets(c alert.Channel, text string) inbox.Message {
 	var found []inbox.Message
 	w.p.until(fmt.Sprintf("%s gets %q by %s", w.name, text, c), func() bool { found = w.had(c, text); return len(found) > 0 })
 	return found[0]
+}
+
+// paged are the messages that asked the person to act on an alert.
+func (w *person) paged(a alert.Alert) []inbox.Message {
+	w.p.t.Helper()
+	return slices.DeleteFunc(w.inbox(), func(m inbox.Message) bool {
+		return !strings.HasPrefix(m.Key, fmt.Sprintf("%s/%d/%s/", a.Project, a.Number, alert.PageTrigger))
+	})
 }
 
 // replies answers a message, as the phone or the mail program does.
@@ -180,12 +193,13 @@ func (p *watchedPlatform) alertCalled(title string) alert.Alert {
 // becomes waits until an alert has a status.
 func (p *watchedPlatform) becomes(number int64, status alert.Status) alert.Alert {
 	p.t.Helper()
-	var a alert.Alert
+	var shown rest.AlertDetails
 	p.until(fmt.Sprintf("alert %d is %s", number, status), func() bool {
-		p.ask(http.MethodGet, fmt.Sprintf("%s/v1/alerts/%d", p.api, number), nil, &a)
-		return a.Status == status
+		shown = rest.AlertDetails{}
+		p.ask(http.MethodGet, fmt.Sprintf("%s/v1/alerts/%d", p.api, number), nil, &shown)
+		return shown.Alert.Status == status
 	})
-	return a
+	return shown.Alert
 }
 
 // misbehaves has a channel of the sandbox misbehave towards an address, until the faults are cleared.

@@ -224,6 +224,14 @@ func (p *watchedPlatform) ask(method, url string, body, answer any) trace.TraceI
 // askAs is ask by whoever holds the token.
 func (p *watchedPlatform) askAs(token, method, url string, body, answer any) trace.TraceID {
 	p.t.Helper()
+	id, err := p.tryAs(token, method, url, body, answer)
+	p.must("ask", err)
+	return id
+}
+
+// tryAs is askAs of what may be refused.
+func (p *watchedPlatform) tryAs(token, method, url string, body, answer any) (trace.TraceID, error) {
+	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.ctx, method, url, nil)
 	p.must("make the request", err)
 	if body != nil {
@@ -242,12 +250,12 @@ func (p *watchedPlatform) askAs(token, method, url string, body, answer any) tra
 	text, err := io.ReadAll(resp.Body)
 	p.must("read the answer", err)
 	if resp.StatusCode >= 300 {
-		p.t.Fatalf("%s %s: %s: %s", method, url, resp.Status, text)
+		return trace.TraceID{}, fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, text)
 	}
 	if answer != nil {
 		p.must("understand the answer", json.Unmarshal(text, answer))
 	}
-	return span.SpanContext().TraceID()
+	return span.SpanContext().TraceID(), nil
 }
 
 func (p *watchedPlatform) status(url string) string {

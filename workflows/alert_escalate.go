@@ -311,9 +311,10 @@ func (e *escalation) plan(ctx workflow.Context, at alert.Position) (plan alert.P
 func (e *escalation) labels() map[string]string {
 	all := map[string]string{}
 	if len(e.state.Samples) > 0 {
-		maps.Copy(all, e.state.Samples[0].Labels)
+		maps.Copy(all, e.state.Samples[0].Labels) //workflowcheck:ignore (in any order a copy is the same)
+		all["source"] = string(e.state.Samples[0].Source)
 	}
-	maps.Copy(all, e.in.Group.Labels)
+	maps.Copy(all, e.in.Group.Labels) //workflowcheck:ignore (in any order a copy is the same)
 	a := e.state.Alert
 	all["project"], all["severity"] = e.in.Group.Project, string(a.Severity)
 	if a.Service != "" {

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -25,6 +23,7 @@ import (
 // alarmed is the shop on a real server. No run is kept between its tasks, so each task replays all there was before it.
 type alarmed struct {
 	*shop
+	stage *stage
 	ctx   context.Context
 	c     client.Client
 	flows *control.Flows
@@ -43,13 +42,12 @@ func quickSteps() alert.Rules {
 }
 
 func newAlarmed(t *testing.T, rules alert.Rules) *alarmed {
-	ctx, c := serve(t)
-	plain := control.Converters{Data: converter.GetDefaultDataConverter(), Failures: temporal.GetDefaultFailureConverter()}
-	a := &alarmed{shop: openShop(t, time.Now().UTC(), rules), ctx: ctx, c: c, flows: control.NewFlows(c, plain)}
+	st := emptyStage(t)
+	a := &alarmed{shop: openShop(t, time.Now().UTC(), rules), stage: st, ctx: st.ctx, c: st.c, flows: st.flows}
 	worker.SetStickyWorkflowCacheSize(0)
-	flows := worker.New(c, queue.Flows, worker.Options{DisableRegistrationAliasing: true})
+	flows := worker.New(a.c, queue.Flows, worker.Options{DisableRegistrationAliasing: true})
 	flows.RegisterWorkflowWithOptions(workflows.EscalateAlert, workflow.RegisterOptions{Name: alert.EscalateWorkflow})
-	a.pages = worker.New(c, queue.Pages, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
+	a.pages = worker.New(a.c, queue.Pages, worker.Options{DisableRegistrationAliasing: true, DisableWorkflowWorker: true})
 	for _, of := range a.activities() {
 		flows.RegisterActivity(of)
 		a.pages.RegisterActivity(of)

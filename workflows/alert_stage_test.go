@@ -140,7 +140,7 @@ func (h *shop) env(now time.Time) {
 
 // activities are the real ones over a real store; only the phones are not.
 func (h *shop) activities() []any {
-	return []any{&activities.Alerts{Records: h.s, Pages: h.s, Rules: h.s}, &activities.Pages{Messenger: h}, &activities.Callbacks{Contacts: h.s}}
+	return []any{&activities.Alerts{Records: h.s, Pages: h.s, Rules: h.s}, &activities.Pages{Messenger: h}, &activities.Callbacks{Alerts: h.s, Contacts: h.s}}
 }
 
 func (h *shop) must(err error) {
@@ -198,7 +198,7 @@ func (h *shop) digest(signals int64, firing ...string) alert.Digest {
 		if !found {
 			severity, summary = "error", text
 		}
-		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Since: h.now()})
+		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Source: alert.FromAPI, Since: h.now()})
 	}
 	return d
 }
