@@ -67,6 +67,18 @@ func TestRecordNoticeHistories(t *testing.T) {
 	s.must("keep SendNotice", os.WriteFile("testdata/replay/SendNotice.json", data, 0o644))
 }
 
+// TestRecordAlertHistories records an alert that its source resolves, and one that a person closes.
+func TestRecordAlertHistories(t *testing.T) {
+	a := newAlarmed(t, quickSteps())
+	a.serves()
+	a.plays()
+	for name, run := range map[string]string{"EscalateAlert-resolved": a.first, "EscalateAlert-closed": ""} {
+		data, err := a.stage.history(alert.EscalateID("default", a.in.Hash), run)
+		a.must(err)
+		a.must(os.WriteFile(filepath.Join("testdata/replay", name+".json"), data, 0o644))
+	}
+}
+
 // regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.
 func (s *stage) regions() {
 	nyc3, sgp1 := place("nyc3"), place("sgp1")
