@@ -154,6 +154,14 @@ func (w *person) gets(c alert.Channel, text string) inbox.Message {
 	return found[0]
 }
 
+// paged are the messages that asked the person to act on an alert.
+func (w *person) paged(a alert.Alert) []inbox.Message {
+	w.p.t.Helper()
+	return slices.DeleteFunc(w.inbox(), func(m inbox.Message) bool {
+		return !strings.HasPrefix(m.Key, fmt.Sprintf("%s/%d/%s/", a.Project, a.Number, alert.PageTrigger))
+	})
+}
+
 // replies answers a message, as the phone or the mail program does.
 func (w *person) replies(to inbox.Message, text string) {
 	w.p.t.Helper()
