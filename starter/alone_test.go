@@ -115,7 +115,7 @@ func newAlone(t *testing.T, limit time.Duration) *alone {
 	a.run(dir, nil, asSandbox, filepath.Join(dir, "sandbox"), strconv.Itoa(first), s.PublicURL)
 	a.control = fmt.Sprintf("http://127.0.0.1:%d", first)
 	var health struct{ Endpoints sandbox.Endpoints }
-	a.until("the sandbox is there", func() bool { return getJSON(a.control+"/_sandbox/health", &health) == nil })
+	a.until("the sandbox is there", func() bool { return getJSON(a.control+"/healthz", &health) == nil })
 	s = a.channels(filepath.Join(dir, "sandbox"), health.Endpoints.Providers, s)
 	a.until("Temporal is there", func() bool {
 		c, err := net.Dial("tcp", s.Temporal)
