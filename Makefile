@@ -46,7 +46,7 @@ FORCE:
 
 run: PURPOSE = run
 run: build ## Bring up four regions on four clouds with a service on them, on this machine
-	bin/m3o dev --apply deploy/local/platform.yaml --run deploy/examples/hello
+	bin/m3o dev --alerting deploy/local/alerting.yaml --apply deploy/local/platform.yaml --run deploy/examples/hello
 
 test: build ## Run every test that needs nothing installed but Go and git
 	$(TEST) $(EMBED) -timeout 20m ./...
@@ -115,7 +115,7 @@ vulnerabilities: ## Look our dependencies up in the vulnerability database (need
 check: lint lint-openapi test ## What must pass before a change lands
 
 record: ## Record the histories that workflows are replayed against
-	$(TEST) $(EMBED),record -count=1 -v -run TestRecordHistories ./workflows
+	$(TEST) $(EMBED),record -count=1 -v -run "TestRecord.*Histories" ./workflows
 
 chaos-spine: build ## Kill things at random during apply, run and destroy: make chaos-spine N=50
 	$(TEST) $(EMBED),chaos -count=1 -timeout 6h -v -run TestSpineSurvives ./internal/dev/spine -kills $(or $(N),50)

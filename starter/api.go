@@ -82,7 +82,7 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 		AlertRules: db, Silences: db, OnCall: db, Contacts: db, NotifyRules: db, ContactCommands: flows,
 		Alerts: db, AlertCommands: flows, Drills: db,
 		Alerting: db,
-		Intake:   intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db,
+		Received: b.received(), Intake: intake.NewCommitter(db), Integrations: db, Heartbeats: db, Pings: db,
 		Tickets: signer, Blobs: blobs, Codec: b.codec.Viewer(), Metrics: signals.Metrics(), Version: version, TemporalUI: s.TemporalUI,
 		CheckImage: func(project, reference string) error { return image.CheckOwner(s.Registry, project, reference) },
 		Ready:      func(r *http.Request) error { return reachable(r.Context(), b.temporal) }}
@@ -95,6 +95,16 @@ func runAPI(ctx context.Context, s config.Settings, signals *telemetry.Signals) 
 	group.Go(func() error { attendance.Listen(ctx); return nil })
 	group.Go(func() error { return collectGarbage(ctx, db, blobs, signals.Logger) })
 	return group.Wait()
+}
+
+// received counts what the API takes in.
+func (b *base) received() *intake.Metrics {
+	metrics := intake.NewMetrics()
+	for _, c := range metrics.Collectors() {
+		b.signals.Registry.Unregister(c) // of an API that was started before in this process
+		b.signals.Registry.MustRegister(c)
+	}
+	return metrics
 }
 
 // loadCallers reads what tells links in mails, and Slack's requests, from forged ones.

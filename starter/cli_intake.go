@@ -74,7 +74,9 @@ func labelFlags(given []string) (map[string]string, error) {
 }
 
 func alertKeyCommand() *cobra.Command {
-	return noun("key", "Make, list, rotate and revoke the keys that sources of alerts send with", keyCreateCommand(), keyListCommand(), keyRotateCommand(), keyRevokeCommand())
+	cmd := noun("key", "Make, list, rotate and revoke the keys that sources of alerts send with", keyCreateCommand(), keyListCommand(), keyRotateCommand(), keyRevokeCommand())
+	cmd.GroupID = "" // groups are the root's
+	return cmd
 }
 
 func keyCreateCommand() *cobra.Command {
@@ -184,7 +186,7 @@ func heartbeatCreateCommand() *cobra.Command {
 		})}
 	flags := cmd.Flags()
 	flags.DurationVar(&every, "every", 0, "how often it is pinged at least, such as 5m")
-	flags.DurationVar(&grace, "grace", 0, "how much later a ping may come (default 1m)")
+	flags.DurationVar(&grace, "grace", alert.DefaultGrace, "how much later a ping may come")
 	flags.StringVar(&spec.Service, "service", "", "the service that its alert is of")
 	flags.StringVar(&severity, "severity", "", "of its alert: critical, error (default), warning or info")
 	return cmd

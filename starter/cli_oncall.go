@@ -209,12 +209,16 @@ func onCallGapsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = rows(s, gaps, fmt.Sprintf("No gaps within %d days.", days), []string{"schedule", "from", "to", "on call", "why"}, func(g oncall.Gap) []string {
+			err = rows(s, gaps, fmt.Sprintf("No gaps within %d days.", days), []string{"schedule", "from", "to", "who", "why"}, func(g oncall.Gap) []string {
 				ends := "-"
 				if !g.Ends.IsZero() {
 					ends = g.Ends.Local().Format(time.RFC3339)
 				}
-				return []string{g.Schedule, g.Begins.Local().Format(time.RFC3339), ends, nobody(g.Person), g.Why}
+				of := g.Schedule
+				if g.Policy != "" {
+					of = "policy " + g.Policy
+				}
+				return []string{of, g.Begins.Local().Format(time.RFC3339), ends, nobody(g.Person), g.Why}
 			})
 			if err == nil && len(gaps) > 0 {
 				return errShown

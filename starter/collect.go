@@ -17,9 +17,11 @@ const (
 	eventsKept = control.Retention
 	// signalsKept is how far back what sources of alerts and providers of channels sent is kept, and which keys were quiet.
 	signalsKept = 30 * 24 * time.Hour
+	// silencesKept is how long it can be looked up why nobody was paged.
+	silencesKept = 90 * 24 * time.Hour
 )
 
-// collectGarbage removes the sources that no release needs and the events of long ago, at the start and then daily, until ctx
+// collectGarbage removes the sources that no release needs and the events, signals and silences of long ago, at the start and then daily, until ctx
 // ends. That it could not is told, and serves as no reason to end.
 func collectGarbage(ctx context.Context, db *store.Store, blobs *blob.Folder, logger *slog.Logger) error {
 	for {
@@ -29,6 +31,8 @@ func collectGarbage(ctx context.Context, db *store.Store, blobs *blob.Folder, lo
 		tellCollected(ctx, logger, "events", "number", forgotten, err)
 		forgotten, err = db.ForgetSignals(ctx, time.Now().Add(-signalsKept))
 		tellCollected(ctx, logger, "signals of alerts", "number", forgotten, err)
+		forgotten, err = db.ForgetSilences(ctx, time.Now().Add(-silencesKept))
+		tellCollected(ctx, logger, "silences", "number", forgotten, err)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ type devFlags struct {
 	logLevel   string
 	inside     string
 	apply, run string
+	alerting   string
 }
 
 func devCommand() *cobra.Command {
@@ -70,7 +72,8 @@ func devCommand() *cobra.Command {
 	flags.IntSliceVar(&f.openPorts, "open-port", nil, "a port of this machine's loopback that services may reach, as host.m3o.internal; the registry's is open, all others are closed")
 	flags.StringVar(&f.programs, "programs", "", "folder with m3o-kube and images/ (default: where m3o is)")
 	flags.StringVar(&f.inside, "inside-registries", "", "comma-separated private registries that m3o run --image may pull from: HOST[:PORT] or a network such as 10.0.0.0/8")
-	flags.StringVar(&f.apply, "apply", "", "when all is ready, apply this platform file")
+	flags.StringVar(&f.alerting, "alerting", "", "when all is ready, apply this policy file, and make its people reachable whom the sandbox knows: ana, bob, carol")
+	flags.StringVar(&f.apply, "apply", "", "and then apply this platform file")
 	flags.StringVar(&f.run, "run", "", "and then run the service in this folder")
 	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged: debug, info, warn, error")
 	return cmd
@@ -157,6 +160,12 @@ func (f devFlags) reach(ctx context.Context, ports dev.Ports) (dev.Reach, error)
 	return reach, nil
 }
 
+// firstStep is a command that a newcomer would run next.
+type firstStep struct {
+	project string
+	args    []string
+}
+
 // firstSteps does what a newcomer would do next, by the same commands, and ends with what there is to call.
 func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 	dir := locate(cmd).dir // this platform and no other, whatever the environment says
@@ -164,27 +173,34 @@ func firstSteps(ctx context.Context, cmd *cobra.Command, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	at := []string{"--data-dir", dir, "--api", dev.URL(ports.API), "--token-file", dev.TokenFile(dir), "--project", account.DefaultProject}
-	steps := [][]string{}
+	at := []string{"--data-dir", dir, "--api", dev.URL(ports.API), "--token-file", dev.TokenFile(dir), "--project"}
+	var steps []firstStep
+	if f.alerting != "" {
+		project, err := prepareRota(ctx, cmd.OutOrStdout(), f.alerting, dir, ports)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, firstStep{project, []string{"policy", "apply", "-f", f.alerting, "--yes"}})
+	}
 	if f.apply != "" {
-		steps = append(steps, []string{"apply", "-f", f.apply, "--yes"})
+		steps = append(steps, firstStep{account.DefaultProject, []string{"apply", "-f", f.apply, "--yes"}})
 	}
 	if f.run != "" {
-		steps = append(steps, []string{"run", f.run})
+		steps = append(steps, firstStep{account.DefaultProject, []string{"run", f.run}})
 	}
-	for _, args := range steps {
-		fmt.Fprintf(cmd.OutOrStdout(), "\n$ m3o %s\n", strings.Join(args, " "))
+	for _, step := range steps {
+		fmt.Fprintf(cmd.OutOrStdout(), "\n$ m3o %s\n", strings.Join(step.args, " "))
 		root := rootCommand()
-		root.SetArgs(append(args, at...))
+		root.SetArgs(slices.Concat(step.args, at, []string{step.project}))
 		root.SetOut(cmd.OutOrStdout())
 		root.SetErr(cmd.ErrOrStderr())
 		if err := root.ExecuteContext(ctx); err != nil {
-			return fmt.Errorf("m3o %s: %w", strings.Join(args, " "), err)
+			return fmt.Errorf("m3o %s: %w", strings.Join(step.args, " "), err)
 		}
 	}
 	if len(steps) > 0 {
-		fmt.Fprintf(cmd.OutOrStdout(), "\nTemporal UI  %s\nAPI          %s\nCtrl-C stops everything; started again, it goes on with what is there.\n",
-			dev.URL(ports.UI), dev.URL(ports.API))
+		fmt.Fprintf(cmd.OutOrStdout(), "\nTemporal UI  %s\nAPI          %s\nInbox        %s/inbox: what people are sent, to answer there\nCtrl-C stops everything; started again, it goes on with what is there.\n",
+			dev.URL(ports.UI), dev.URL(ports.API), dev.URL(ports.Sandbox))
 	}
 	return nil
 }

@@ -89,6 +89,21 @@ func TestEveryRowSaysWhatItIs(t *testing.T) {
 	}
 }
 
+// TestTheREADMEListsChannelsSettings: who sets up a channel finds each of its settings there.
+func TestTheREADMEListsChannelsSettings(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "### A worker that sends messages")
+	text, _, _ = strings.Cut(text, "### ")
+	for line := range strings.Lines(config.Describe(config.Part{Name: config.Pages.Name, Own: pagesSettings{}})) {
+		if name := strings.Fields(line)[0]; !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("README.md does not list %s", name)
+		}
+	}
+}
+
 // TestTheREADMEListsCloudsSettings: who places a worker in a cloud finds each of its settings there, the cloud's own in its row.
 func TestTheREADMEListsCloudsSettings(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -30,33 +29,20 @@ func (e *escalation) may(ctx workflow.Context, in alert.Command) error {
 	return nil
 }
 
-func (e *escalation) mayAcknowledge(ctx workflow.Context, in alert.Command) error {
-	return cmp.Or(e.may(ctx, in), refuseUnless(in.For >= 0 && in.For <= alert.MaxSnooze, "for", "%s is not between 0s and %s", in.For, alert.MaxSnooze))
-}
-
-func (e *escalation) mayResolve(ctx workflow.Context, in alert.Command) error { return e.may(ctx, in) }
-
-func (e *escalation) maySnooze(ctx workflow.Context, in alert.Command) error {
-	return cmp.Or(e.may(ctx, in), refuseUnless(in.For > 0 && in.For <= alert.MaxSnooze, "for", "%s is not more than 0s and at most %s", in.For, alert.MaxSnooze))
-}
-
-func (e *escalation) mayEscalate(ctx workflow.Context, in alert.Command) error {
-	if err := e.may(ctx, in); err != nil || answered(ctx, &e.state.Answers) {
+// mayBe refuses a command that the alert cannot take as that update.
+func (e *escalation) mayBe(update string) func(workflow.Context, alert.Command) error {
+	return func(ctx workflow.Context, in alert.Command) error {
+		err := e.may(ctx, in)
+		if err == nil && !answered(ctx, &e.state.Answers) {
+			if wrong := in.Check(update); wrong != nil {
+				return failure(fault.Invalid, fault.Message(wrong))
+			}
+			if update == alert.EscalateUpdate {
+				_, err = e.target(in.To)
+			}
+		}
 		return err
 	}
-	_, err := e.target(in.To)
-	return err
-}
-
-func (e *escalation) mayAddNote(ctx workflow.Context, in alert.Command) error {
-	return cmp.Or(e.may(ctx, in), refuseUnless(in.Comment != "", "comment", "is empty: say what is to be noted"))
-}
-
-func refuseUnless(ok bool, field, format string, args ...any) error {
-	if ok {
-		return nil
-	}
-	return failure(fault.Invalid, field+": "+fmt.Sprintf(format, args...))
 }
 
 // target is the step that Escalate asks for: the next one where it names none, and the first after the last.

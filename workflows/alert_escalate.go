@@ -24,11 +24,11 @@ func EscalateAlert(ctx workflow.Context, in alert.EscalateInput) error {
 		reports: workflow.GetSignalChannel(ctx, alert.ReceiptSignal), changes: workflow.GetSignalChannel(ctx, alert.RulesSignal)}
 	e.state = &e.in.State
 	err := take(ctx, alert.ProgressQuery, e.report, "Where the alert is, and what happens next", []command{
-		{alert.AcknowledgeUpdate, e.acknowledge, e.mayAcknowledge, "Stop paging: somebody has it"},
-		{alert.ResolveUpdate, e.resolve, e.mayResolve, "Close the alert"},
-		{alert.SnoozeUpdate, e.snooze, e.maySnooze, "Stop paging for a while"},
-		{alert.EscalateUpdate, e.escalate, e.mayEscalate, "Begin a step of the policy now"},
-		{alert.AddNoteUpdate, e.addNote, e.mayAddNote, "Write a note into the log"},
+		{alert.AcknowledgeUpdate, e.acknowledge, e.mayBe(alert.AcknowledgeUpdate), "Stop paging: somebody has it"},
+		{alert.ResolveUpdate, e.resolve, e.mayBe(alert.ResolveUpdate), "Close the alert"},
+		{alert.SnoozeUpdate, e.snooze, e.mayBe(alert.SnoozeUpdate), "Stop paging for a while"},
+		{alert.EscalateUpdate, e.escalate, e.mayBe(alert.EscalateUpdate), "Begin a step of the policy now"},
+		{alert.AddNoteUpdate, e.addNote, e.mayBe(alert.AddNoteUpdate), "Write a note into the log"},
 	})
 	if err != nil {
 		return err
@@ -311,9 +311,10 @@ func (e *escalation) plan(ctx workflow.Context, at alert.Position) (plan alert.P
 func (e *escalation) labels() map[string]string {
 	all := map[string]string{}
 	if len(e.state.Samples) > 0 {
-		maps.Copy(all, e.state.Samples[0].Labels)
+		maps.Copy(all, e.state.Samples[0].Labels) //workflowcheck:ignore (in any order a copy is the same)
+		all["source"] = string(e.state.Samples[0].Source)
 	}
-	maps.Copy(all, e.in.Group.Labels)
+	maps.Copy(all, e.in.Group.Labels) //workflowcheck:ignore (in any order a copy is the same)
 	a := e.state.Alert
 	all["project"], all["severity"] = e.in.Group.Project, string(a.Severity)
 	if a.Service != "" {

@@ -127,6 +127,7 @@ func (h *shop) env(now time.Time) {
 	env.RegisterWorkflowWithOptions(workflows.EscalateAlert, workflow.RegisterOptions{Name: alert.EscalateWorkflow})
 	env.RegisterActivity(&activities.Alerts{Records: h.s, Pages: h.s, Rules: h.s})
 	env.RegisterActivity(&activities.Pages{Messenger: h})
+	env.RegisterActivity(&activities.Callbacks{Alerts: h.s, Contacts: h.s})
 	h.TestWorkflowEnvironment = env
 }
 
@@ -180,7 +181,7 @@ func (h *shop) digest(signals int64, firing ...string) alert.Digest {
 		if !found {
 			severity, summary = "error", text
 		}
-		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Since: h.Now()})
+		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Source: alert.FromAPI, Since: h.Now()})
 	}
 	return d
 }

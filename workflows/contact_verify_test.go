@@ -41,8 +41,9 @@ func (p *post) SendCode(_ context.Context, r alert.CodeRequest) (alert.CodeSent,
 	p.keys = append(p.keys, r.Key)
 	if len(p.failing) > 0 {
 		err := p.failing[0]
-		p.failing = p.failing[1:]
-		return alert.CodeSent{}, err
+		if p.failing = p.failing[1:]; err != nil {
+			return alert.CodeSent{}, err
+		}
 	}
 	return alert.CodeSent{Hash: "hash of " + r.Contact.Address}, nil
 }

@@ -8,15 +8,20 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/queue"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
+	"github.com/m3o/platform/workflows"
 )
 
 // TestRecordHistories runs every workflow on a real Temporal server over a world in memory, and keeps what Temporal wrote
@@ -28,6 +33,38 @@ func TestRecordHistories(t *testing.T) {
 	s.regions()
 	s.services()
 	s.keep("testdata/replay", s.end())
+}
+
+// TestRecordContactHistories records codes: one that is sent at the second try, and one that cannot be sent.
+func TestRecordContactHistories(t *testing.T) {
+	s := emptyStage(t)
+	p := &post{contact: pending(), failing: []error{fault.New(fault.Unavailable, "Twilio does not answer"), nil, fault.New(fault.Denied, "the number takes no SMS")}}
+	s.serve([]string{queue.Flows, queue.Pages}, map[string]any{alert.VerifyWorkflow: workflows.VerifyContact}, &activities.Contacts{Records: p}, &activities.Pages{Messenger: p})
+	for n, name := range []string{"VerifyContact-sent", "VerifyContact-not-sent"} {
+		in := alert.VerifyInput{Contact: p.contact.ID, N: int64(n + 1)}
+		s.must("start", s.flows.VerifyContact(s.ctx, in))
+		id := alert.VerifyID(in.Contact, in.N)
+		s.must("wait for its end", s.c.GetWorkflow(s.ctx, id, "").Get(s.ctx, nil))
+		data, err := s.history(id, "")
+		s.must("read "+id, err)
+		s.must("keep "+name, os.WriteFile(filepath.Join("testdata/replay", name+".json"), data, 0o644))
+	}
+}
+
+// TestRecordNoticeHistories records a notice whose first contact refuses it.
+func TestRecordNoticeHistories(t *testing.T) {
+	s := emptyStage(t)
+	l := &letters{contacts: []alert.Channel{alert.Slack, alert.SMS}, refusals: map[alert.Channel]int{alert.Slack: 1}}
+	s.serve([]string{queue.Flows, queue.Pages}, map[string]any{alert.NoticeWorkflow: workflows.SendNotice}, &activities.Alerts{Pages: l}, &activities.Notices{Rules: l}, &activities.Pages{Messenger: l})
+	ends := time.Now().Add(time.Hour)
+	in := alert.Silence{ID: "sil_1", Project: "shop", By: "ana", Comment: "the importer is slow", Begins: ends.Add(-5 * time.Hour), Ends: ends}.Notice()
+	s.must("start", s.flows.SendNotice(s.ctx, in))
+	s.must("start again", s.flows.SendNotice(s.ctx, in))
+	id := alert.NoticeID(in.Key)
+	s.must("wait for its end", s.c.GetWorkflow(s.ctx, id, "").Get(s.ctx, nil))
+	data, err := s.history(id, "")
+	s.must("read "+id, err)
+	s.must("keep SendNotice", os.WriteFile("testdata/replay/SendNotice.json", data, 0o644))
 }
 
 // regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.

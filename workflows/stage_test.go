@@ -30,7 +30,15 @@ type stage struct {
 	w     *world
 }
 
+// newStage is a stage on which everything but alerts is played.
 func newStage(t *testing.T) *stage {
+	s := emptyStage(t)
+	s.serve([]string{queue.Flows, queue.Build, queue.Cloud(region.DigitalOcean)}, all, s.w.activities(s.flows)...)
+	return s
+}
+
+// emptyStage is a server whose queues nobody serves.
+func emptyStage(t *testing.T) *stage {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -52,21 +60,22 @@ func newStage(t *testing.T) *stage {
 	}
 	t.Cleanup(c.Close)
 	plain := control.Converters{Data: converter.GetDefaultDataConverter(), Failures: temporal.GetDefaultFailureConverter()} // what is recorded can be read
-	s := &stage{t: t, ctx: ctx, c: c, flows: control.NewFlows(c, plain), w: newWorld()}
-	for _, name := range []string{queue.Flows, queue.Build, queue.Cloud(region.DigitalOcean)} {
-		w := worker.New(c, name, worker.Options{DisableRegistrationAliasing: true})
-		for name, function := range all {
+	return &stage{t: t, ctx: ctx, c: c, flows: control.NewFlows(c, plain), w: newWorld()}
+}
+
+// serve has workers serve queues until the test ends.
+func (s *stage) serve(queues []string, flows map[string]any, acts ...any) {
+	for _, name := range queues {
+		w := worker.New(s.c, name, worker.Options{DisableRegistrationAliasing: true})
+		for name, function := range flows {
 			w.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 		}
-		for _, a := range s.w.activities(s.flows) {
+		for _, a := range acts {
 			w.RegisterActivity(a)
 		}
-		if err := w.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(w.Stop)
+		s.must("serve "+name, w.Start())
+		s.t.Cleanup(w.Stop)
 	}
-	return s
 }
 
 func (s *stage) must(what string, err error) {

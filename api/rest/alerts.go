@@ -119,6 +119,9 @@ func commands[R any](a *API, update string, read func(R) alert.Command) func(con
 	return func(ctx context.Context, in *commanded[R]) (*Body[alert.Alert], error) {
 		command := read(in.Body)
 		command.Number, command.By = in.Number, caller(ctx).Subject
+		if err := command.Check(update); err != nil {
+			return nil, problem(ctx, err)
+		}
 		route := update + " " + project(ctx).Name + "/" + strconv.FormatInt(in.Number, 10)
 		done, err := once(ctx, a, route, in.IdempotencyKey, in.Body, func(id string) (alert.Alert, error) { return a.commandAlert(ctx, id, update, command) })
 		return answered(ctx, done, err)

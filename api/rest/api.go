@@ -51,6 +51,7 @@ type API struct {
 	NotifyRules     NotifyRules
 	ContactCommands ContactCommands
 	Intake          Intake
+	Received        *intake.Metrics // of Intake; nil: nobody counts
 	Integrations    Integrations
 	Heartbeats      Heartbeats
 	Pings           Pings

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/m3o/platform/internal/account"
@@ -159,9 +158,7 @@ func (a *API) listReach(ctx context.Context, _ *ProjectPath) (*Body[List[Reach]]
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
-	names := append(rules.OnCallPeople(overrides), rules.People()...)
-	slices.Sort(names)
-	names = slices.Compact(names)
+	names := rules.OnCallPeople(overrides)
 	why, err := a.OnCall.Unreachable(ctx, project(ctx).Name, names)
 	if err != nil {
 		return nil, problem(ctx, err)

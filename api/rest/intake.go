@@ -34,11 +34,11 @@ type NewIntegrationKey struct {
 
 // HeartbeatRequest asks for a heartbeat monitor.
 type HeartbeatRequest struct {
-	Name     string         `json:"name" maxLength:"40" doc:"Given once in the project."`
-	Service  string         `json:"service,omitempty" maxLength:"40" doc:"The service that its alert is of."`
-	Severity alert.Severity `json:"severity,omitempty" enum:"critical,error,warning,info" doc:"error when left out."`
-	Every    alert.Duration `json:"every" doc:"How often it is pinged at least, such as 5m."`
-	Grace    alert.Duration `json:"grace,omitempty" doc:"How much later a ping may come; 1m when left out."`
+	Name     string          `json:"name" maxLength:"40" doc:"Given once in the project."`
+	Service  string          `json:"service,omitempty" maxLength:"40" doc:"The service that its alert is of."`
+	Severity alert.Severity  `json:"severity,omitempty" enum:"critical,error,warning,info" doc:"error when left out."`
+	Every    alert.Duration  `json:"every" doc:"How often it is pinged at least, such as 5m."`
+	Grace    *alert.Duration `json:"grace,omitempty" doc:"How much later a ping may come; 1m when left out."`
 }
 
 // NewHeartbeat is a heartbeat monitor with the URL that is pinged, which is shown once.
@@ -125,7 +125,11 @@ func (a *API) createHeartbeat(ctx context.Context, in *struct {
 	Body HeartbeatRequest
 }) (*Body[NewHeartbeat], error) {
 	b := in.Body
-	spec := alert.Heartbeat{Project: project(ctx).Name, Name: b.Name, Service: b.Service, Severity: b.Severity, Every: b.Every, Grace: b.Grace, CreatedBy: caller(ctx).Subject}
+	spec := alert.Heartbeat{Project: project(ctx).Name, Name: b.Name, Service: b.Service, Severity: b.Severity, Every: b.Every,
+		Grace: alert.Duration(alert.DefaultGrace), CreatedBy: caller(ctx).Subject}
+	if b.Grace != nil {
+		spec.Grace = *b.Grace
+	}
 	secret := account.NewSecret(account.HeartbeatSecret)
 	named(ctx, "/v1/heartbeats/"+b.Name)
 	h, err := a.Heartbeats.CreateHeartbeat(ctx, spec.WithDefaults(), account.Hash(secret))
@@ -139,6 +143,7 @@ func noSuchKey() error { return fault.New(fault.NotFound, "there is no such key"
 func (a *API) receiveAlerts(w http.ResponseWriter, r *http.Request) {
 	secret := r.PathValue("key")
 	if account.CheckSecret(secret, account.IntegrationSecret) != nil {
+		a.Received.Took(nil, noSuchKey())
 		writeProblem(w, r, noSuchKey())
 		return
 	}
@@ -147,6 +152,7 @@ func (a *API) receiveAlerts(w http.ResponseWriter, r *http.Request) {
 		err = a.intakeLimits.Take(key, 1)
 	}
 	if err != nil {
+		a.Received.Took(nil, err)
 		writeProblem(w, r, err)
 		return
 	}
@@ -187,6 +193,7 @@ func (a *API) keepAlerts(w http.ResponseWriter, r *http.Request, complete func([
 			err = a.Intake.Keep(r.Context(), signals)
 		}
 	}
+	a.Received.Took(signals, err)
 	if err != nil {
 		writeProblem(w, r, err)
 		return

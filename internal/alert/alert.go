@@ -3,6 +3,8 @@ package alert
 import (
 	"fmt"
 	"time"
+
+	"github.com/m3o/platform/internal/fault"
 )
 
 // Status is where an alert is.
@@ -78,6 +80,16 @@ type Filter struct {
 
 // MaxSnooze bounds for how long an alert is snoozed, or acknowledged by a command.
 const MaxSnooze = 30 * 24 * time.Hour
+
+// Check says all that is wrong with a command that is to be one of the updates.
+func (c Command) Check(update string) error {
+	var check fault.Checker
+	check.Check(c.For >= 0 && c.For <= MaxSnooze, "for", "%s is not between 0s and %s", Duration(c.For), Duration(MaxSnooze))
+	check.Check(update != SnoozeUpdate || c.For != 0, "for", "is missing: say for how long, such as 2h")
+	check.Check(c.To >= 0, "to", "%d is not above 0", c.To)
+	check.Check(update != AddNoteUpdate || c.Comment != "", "comment", "is empty: say what is to be noted")
+	return check.Err()
+}
 
 // Ended says of an alert that has ended since when, for whoever wants it to do something.
 func (a Alert) Ended() string {

@@ -74,6 +74,7 @@ type Sample struct {
 	Summary  string            `json:"summary"`
 	Severity Severity          `json:"severity"`
 	Service  string            `json:"service,omitempty"`
+	Source   Source            `json:"source,omitempty"`
 	URL      string            `json:"url,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Since    time.Time         `json:"since"`

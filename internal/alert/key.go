@@ -54,7 +54,7 @@ func (k Key) LabelSet() map[string]string {
 
 // Sample is what a digest says of the key.
 func (k Key) Sample() Sample {
-	return Sample{DedupKey: k.DedupKey, Summary: k.Summary, Severity: k.Severity, Service: k.Service, URL: k.URL, Labels: k.Labels, Since: k.First}
+	return Sample{DedupKey: k.DedupKey, Summary: k.Summary, Severity: k.Severity, Service: k.Service, Source: k.Source, URL: k.URL, Labels: k.Labels, Since: k.First}
 }
 
 // Grade orders severities: 0 is the worst, and what is none of them is the least.

@@ -98,9 +98,6 @@ func (h Heartbeat) WithDefaults() Heartbeat {
 	if h.Severity == "" {
 		h.Severity = Error
 	}
-	if h.Grace == 0 {
-		h.Grace = Duration(DefaultGrace)
-	}
 	return h
 }
 

@@ -159,9 +159,10 @@ type temporal struct {
 	unserved []region.Unserved
 	waiting  []control.Backlog
 	err      error
+	deaf     bool // it has just begun to listen
 }
 
-func (q *temporal) AllUnserved() []region.Unserved                      { return q.unserved }
+func (q *temporal) AllUnserved() ([]region.Unserved, bool)              { return q.unserved, !q.deaf }
 func (q *temporal) Backlogs(context.Context) ([]control.Backlog, error) { return q.waiting, q.err }
 
 // A cloud without a region needs no worker, nor do pages that nobody is to be sent.
@@ -172,7 +173,10 @@ func TestAQueueThatNobodyServesIsToldWhenItIsNeeded(t *testing.T) {
 	q.unserved = []region.Unserved{{Queue: "cloud-aws", Since: time.Now()}, {Queue: "cloud-digitalocean", Since: time.Now()}, {Queue: "pages", Since: time.Now()}}
 	p.look()
 	p.look()
+	q.deaf, q.unserved = true, q.unserved[:0:0] // another process looks now, and has not heard of anybody yet
+	p.look()
 	p.want(event.QueueServed, "queue.unserved cloud-digitalocean")
+	q.deaf, q.unserved = false, []region.Unserved{{Queue: "cloud-aws", Since: time.Now()}, {Queue: "cloud-digitalocean", Since: time.Now()}, {Queue: "pages", Since: time.Now()}}
 	q.waiting = []control.Backlog{{Queue: "pages", Tasks: 1, Age: time.Second}}
 	q.unserved = slices.Delete(q.unserved, 1, 2)
 	p.look()

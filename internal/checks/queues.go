@@ -18,7 +18,7 @@ const Late = time.Minute
 
 // Queues know who serves them, and what waits there.
 type Queues interface {
-	AllUnserved() []region.Unserved
+	AllUnserved() (all []region.Unserved, known bool)
 	Backlogs(ctx context.Context) ([]control.Backlog, error)
 }
 
@@ -29,8 +29,11 @@ type Regions interface {
 
 // UnservedQueues checks for queues that nobody serves and somebody needs: a cloud with a region, or one in which work waits.
 func UnservedQueues(queues Queues, regions Regions) Check {
-	return Check{Turn: event.QueueServed, Look: func(ctx context.Context, _ []store.Condition) ([]store.Condition, error) {
-		unserved := queues.AllUnserved()
+	return Check{Turn: event.QueueServed, Look: func(ctx context.Context, before []store.Condition) ([]store.Condition, error) {
+		unserved, known := queues.AllUnserved()
+		if !known {
+			return before, nil // this process has just begun to listen
+		}
 		if len(unserved) == 0 {
 			return nil, nil
 		}

@@ -88,7 +88,7 @@ func (c *Client) CreateHeartbeat(ctx context.Context, spec alert.Heartbeat) (New
 		Service  string         `json:"service,omitempty"`
 		Severity alert.Severity `json:"severity,omitempty"`
 		Every    alert.Duration `json:"every"`
-		Grace    alert.Duration `json:"grace,omitempty"`
+		Grace    alert.Duration `json:"grace"`
 	}{spec.Name, spec.Service, spec.Severity, spec.Every, spec.Grace}
 	var h NewHeartbeat
 	err := c.change(ctx, http.MethodPost, "/v1/heartbeats", c.inProject(), body, &h)

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/m3o/platform/internal/region"
@@ -122,7 +124,8 @@ func TestNothingIsSaidOfOtherQueues(t *testing.T) {
 // older is a Temporal from before workers told it of themselves: it knows who polled.
 type older struct {
 	workflowservice.UnimplementedWorkflowServiceServer
-	polled time.Time
+	polled  time.Time
+	waiting map[string]*taskqueuepb.TaskQueueStats // by queue and type
 }
 
 func (o older) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
@@ -130,20 +133,24 @@ func (o older) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequ
 }
 
 func (o older) DescribeTaskQueue(_ context.Context, in *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
+	if in.GetReportStats() {
+		return &workflowservice.DescribeTaskQueueResponse{Stats: o.waiting[in.GetTaskQueue().GetName()+" "+in.GetTaskQueueType().String()]}, nil
+	}
 	if in.GetTaskQueue().GetName() != "cloud-aws" {
 		return &workflowservice.DescribeTaskQueueResponse{}, nil
 	}
 	return &workflowservice.DescribeTaskQueueResponse{Pollers: []*taskqueuepb.PollerInfo{{LastAccessTime: timestamppb.New(o.polled)}}}, nil
 }
 
-func TestAnOlderTemporalSaysWhoPolls(t *testing.T) {
+// served is a client of a Temporal.
+func served(t *testing.T, o older) client.Client {
+	t.Helper()
 	listening, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	polled := time.Now().Add(-time.Minute)
-	workflowservice.RegisterWorkflowServiceServer(server, older{polled: polled})
+	workflowservice.RegisterWorkflowServiceServer(server, o)
 	go func() { _ = server.Serve(listening) }()
 	t.Cleanup(server.Stop)
 	c, err := client.Dial(client.Options{HostPort: listening.Addr().String()})
@@ -151,7 +158,47 @@ func TestAnOlderTemporalSaysWhoPolls(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	a := NewAttendance(c, "")
+	return c
+}
+
+// Of workflows, only the flows' queue is asked: they are served from no other.
+func TestWhatWaitsInQueuesIsKnown(t *testing.T) {
+	stats := func(n int64, age time.Duration) *taskqueuepb.TaskQueueStats {
+		return &taskqueuepb.TaskQueueStats{ApproximateBacklogCount: n, ApproximateBacklogAge: durationpb.New(age)}
+	}
+	a := NewAttendance(served(t, older{waiting: map[string]*taskqueuepb.TaskQueueStats{"build Activity": stats(3, time.Minute), "flows Activity": stats(1, time.Second),
+		"flows Workflow": stats(2, time.Hour), "cloud-aws Workflow": stats(9, time.Hour)}}), "")
+	got, err := a.Backlogs(t.Context())
+	want := []Backlog{{Queue: "build", Tasks: 3, Age: time.Minute}, {Queue: "flows", Tasks: 3, Age: time.Hour}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestWhoHasJustBegunToListenKnowsNothing(t *testing.T) {
+	l := newListener(t)
+	for _, c := range []struct {
+		listens time.Duration
+		known   bool
+	}{{0, false}, {30 * time.Second, false}, {time.Minute, true}} {
+		l.after(c.listens, "w1", 0)
+		all, known := l.allUnserved(l.now)
+		if known != c.known {
+			t.Errorf("after %s: known: %t", c.listens, known)
+		}
+		if aws := slices.ContainsFunc(all, func(u region.Unserved) bool { return u.Queue == "cloud-aws" }); aws {
+			t.Error("a queue that is served is not")
+		}
+	}
+	l.now = l.now.Add(time.Minute) // Temporal cannot be heard
+	if _, known := l.allUnserved(l.now); known {
+		t.Error("what is not heard is known")
+	}
+}
+
+func TestAnOlderTemporalSaysWhoPolls(t *testing.T) {
+	polled := time.Now().Add(-time.Minute)
+	a := NewAttendance(served(t, older{polled: polled}), "")
 	if err := a.listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}

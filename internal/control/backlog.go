@@ -45,13 +45,20 @@ func (a *Attendance) Backlogs(ctx context.Context) ([]Backlog, error) {
 	return all, nil
 }
 
-// AllUnserved lists the queues that nobody serves, as far as that is known.
-func (a *Attendance) AllUnserved() []region.Unserved {
-	var all []region.Unserved
+// AllUnserved lists the queues that nobody serves. It is not known before workers have had the time to say something, nor while Temporal
+// cannot be heard.
+func (a *Attendance) AllUnserved() (all []region.Unserved, known bool) {
+	return a.allUnserved(time.Now())
+}
+
+func (a *Attendance) allUnserved(now time.Time) (all []region.Unserved, known bool) {
+	a.mu.Lock()
+	known = !a.began.IsZero() && now.Sub(a.began) > heardWithin && now.Sub(a.listened) <= heardWithin
+	a.mu.Unlock()
 	for _, name := range a.queues {
-		if u := a.unserved(name, time.Now()); u != nil {
+		if u := a.unserved(name, now); u != nil {
 			all = append(all, *u)
 		}
 	}
-	return all
+	return all, known
 }

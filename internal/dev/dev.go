@@ -125,7 +125,7 @@ func (c Config) locate() config.Settings {
 	at := func(name string) string { return filepath.Join(c.DataDir, name) }
 	database := url.URL{Scheme: "sqlite", Path: at("store.db")}
 	s := config.Settings{Store: database.String(), Temporal: Address(c.Ports.Temporal), TemporalUI: URL(c.Ports.UI),
-		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), LinkKey: at("link.key"), LinkKeys: at("link.public.json"),
+		PayloadKeys: at("payload.keys"), TicketKey: at("ticket.key"), TicketKeys: at("ticket.public.json"), LinkKey: at("link.key"), LinkKeys: at("link.public.json"), SlackSecretFile: sandbox.Secret(at("sandbox"), "slack.secret"),
 		Blobs: at("blobs"), Listen: Address(c.Ports.API), PublicURL: URL(c.Ports.API),
 		WorkerBuild: "dev", LogLevel: c.LogLevel, Endpoint: c.Traces.Platform, RegionTrace: c.Traces.Regions,
 		Registry: Address(c.Ports.Registry), RegistrySecretFile: at("registry.secret"), BuildDir: at("builds"),

@@ -10,12 +10,33 @@ import (
 )
 
 // How much is kept in one transaction, how much may wait for the next ones, and how long one may take.
+var (
+	perCommit = load{signals: 2000, bytes: 4 << 20}
+	waiting   = load{signals: 20_000, bytes: 64 << 20}
+)
+
 const (
-	perCommit = 2000 // signals
-	waiting   = 20_000
 	commitFor = 15 * time.Second
 	tryAgain  = time.Second
 )
+
+// load is how much signals are.
+type load struct{ signals, bytes int }
+
+func loadOf(signals []alert.Signal) load {
+	l := load{signals: len(signals)}
+	for _, s := range signals {
+		l.bytes += 200 + len(s.DedupKey) + len(s.Summary) + len(s.Details) + len(s.URL)
+		for name, value := range s.Labels {
+			l.bytes += len(name) + len(value)
+		}
+	}
+	return l
+}
+
+func (l load) plus(other load) load  { return load{l.signals + other.signals, l.bytes + other.bytes} }
+func (l load) minus(other load) load { return load{l.signals - other.signals, l.bytes - other.bytes} }
+func (l load) over(most load) bool   { return l.signals > most.signals || l.bytes > most.bytes }
 
 // Appender keeps signals, all or none.
 type Appender interface {
@@ -27,15 +48,16 @@ type Appender interface {
 type Committer struct {
 	store Appender
 
-	mu      sync.Mutex
-	queue   []request
-	signals int // of the queue
-	busy    bool
+	mu     sync.Mutex
+	queue  []request
+	queued load
+	busy   bool
 }
 
 // request is what one caller wants kept.
 type request struct {
 	signals []alert.Signal
+	load    load
 	kept    chan error
 }
 
@@ -48,7 +70,7 @@ func (c *Committer) Keep(ctx context.Context, signals []alert.Signal) error {
 	if len(signals) == 0 {
 		return nil
 	}
-	r := request{signals: signals, kept: make(chan error, 1)}
+	r := request{signals: signals, load: loadOf(signals), kept: make(chan error, 1)}
 	if err := c.enqueue(r); err != nil {
 		return err
 	}
@@ -63,10 +85,10 @@ func (c *Committer) Keep(ctx context.Context, signals []alert.Signal) error {
 func (c *Committer) enqueue(r request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.signals+len(r.signals) > waiting {
+	if c.queued.plus(r.load).over(waiting) {
 		return &fault.Error{Kind: fault.Unavailable, Message: "more alerts come in than can be kept: nothing of this request was kept", RetryAfter: tryAgain}
 	}
-	c.queue, c.signals = append(c.queue, r), c.signals+len(r.signals)
+	c.queue, c.queued = append(c.queue, r), c.queued.plus(r.load)
 	if !c.busy {
 		c.busy = true
 		go c.commit()
@@ -98,13 +120,13 @@ func (c *Committer) commit() {
 func (c *Committer) take() []request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, signals := 0, 0
-	for n < len(c.queue) && (n == 0 || signals+len(c.queue[n].signals) <= perCommit) {
-		signals += len(c.queue[n].signals)
+	n, taken := 0, load{}
+	for n < len(c.queue) && (n == 0 || !taken.plus(c.queue[n].load).over(perCommit)) {
+		taken = taken.plus(c.queue[n].load)
 		n++
 	}
 	batch := c.queue[:n:n]
-	c.queue, c.signals = c.queue[n:], c.signals-signals
+	c.queue, c.queued = c.queue[n:], c.queued.minus(taken)
 	c.busy = n > 0
 	return batch
 }

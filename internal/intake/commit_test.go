@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -84,6 +85,38 @@ func TestAFullQueueIsRefusedWithTheTimeToComeBack(t *testing.T) {
 		store.release <- nil
 		if err := <-answers; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestLargeAlertsFillTheQueueByTheirSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slow{release: make(chan error)}
+		c := intake.NewCommitter(store)
+		large := make([]alert.Signal, 100)
+		for i := range large {
+			large[i].Details = strings.Repeat("x", alert.MaxDetails)
+		}
+		answers := make(chan error, 200)
+		for range 120 { // of 0.8 MB each
+			go func() { answers <- c.Keep(t.Context(), large) }()
+			synctest.Wait()
+		}
+		refused := len(answers)
+		if refused < 30 || refused > 60 {
+			t.Errorf("%d were refused", refused)
+		}
+		for range refused {
+			if err := <-answers; !fault.Is(err, fault.Unavailable) {
+				t.Errorf("got %v", err)
+			}
+		}
+		close(store.release)
+		synctest.Wait()
+		for _, batch := range store.batches {
+			if len(batch) > 500 {
+				t.Errorf("%d large alerts are one transaction", len(batch))
+			}
 		}
 	})
 }

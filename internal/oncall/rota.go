@@ -156,10 +156,7 @@ func (l turns) at(t time.Time, zone *time.Location) (person string, turn int, du
 func (l turns) turn(t time.Time, zone *time.Location) (int, span) {
 	begins := func(n int) time.Time { return l.start.add(time.Duration(n) * l.length).in(zone) }
 	n := max(int(time.Time(wallOf(t, zone)).Sub(time.Time(l.start))/l.length), 0)
-	for n > 0 && begins(n).After(t) {
-		n--
-	}
-	for !begins(n + 1).After(t) { // of a time that the clock shows twice, the second
+	for !begins(n + 1).After(t) { // t is the second of two times that the clock shows alike: turn n+1 began at the first
 		n++
 	}
 	return n, span{begins(n), begins(n + 1)}

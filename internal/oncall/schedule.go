@@ -60,9 +60,10 @@ type Shift struct {
 	Ends     time.Time `json:"ends"`
 }
 
-// Gap is a time ahead in which a page would reach nobody.
+// Gap is a time ahead in which a page would reach nobody: to a schedule, or to a person whom a policy names.
 type Gap struct {
-	Schedule string    `json:"schedule"`
+	Schedule string    `json:"schedule,omitempty"`
+	Policy   string    `json:"policy,omitempty" doc:"In the place of a schedule: a policy that names the person."`
 	Person   string    `json:"person,omitempty" doc:"Who is on call then, and cannot be reached; left out when nobody is."`
 	Why      string    `json:"why"`
 	Begins   time.Time `json:"begins"`

@@ -22,7 +22,8 @@ type OnCall interface {
 	AppendSignals(ctx context.Context, signals []alert.Signal) ([]int64, error)
 }
 
-// CheckGaps is the job that makes signals of gaps in on-call schedules ahead of time: alert.GapsAhead. They are resolved once the gaps are
+// CheckGaps is the job that makes signals of gaps in on-call schedules ahead of time: alert.GapsAhead. So it does of people whom policies
+// name and who cannot be reached. They are resolved once the gaps are
 // mended or past.
 func CheckGaps(records OnCall) Job {
 	g := &gaps{records: records, now: time.Now}
@@ -87,9 +88,6 @@ func (g *gaps) project(ctx context.Context, rules alert.Rules) error {
 }
 
 func (g *gaps) find(ctx context.Context, rules alert.Rules, now time.Time) ([]oncall.Gap, error) {
-	if len(rules.Schedules) == 0 {
-		return nil, nil
-	}
 	to := now.Add(alert.GapsAhead)
 	overrides, err := g.records.Overrides(ctx, rules.Project, now, alert.GapsEnd(to))
 	if err != nil {

@@ -116,6 +116,26 @@ func TestGapsAreSaidAheadOnceAndResolvedWhenMended(t *testing.T) {
 	}
 }
 
+// TestAPersonWhomAPolicyNamesLosesTheirContact: nobody would notice before the policy's second step.
+func TestAPersonWhomAPolicyNamesLosesTheirContact(t *testing.T) {
+	r := newRota(t, "ana")
+	r.verifies("ana")
+	r.joins("bob")
+	bobs := r.verifies("bob")
+	rules, err := r.s.Rules(t.Context(), "shop")
+	must(t, err)
+	rules.Policies = []alert.Policy{{Name: "shop", Steps: []alert.Step{{Targets: []alert.Target{{Schedule: "primary"}}},
+		{After: alert.Duration(time.Minute), Targets: []alert.Target{{Person: "bob"}}}}}}
+	_, err = r.s.ApplyRules(t.Context(), rules, "ana")
+	must(t, err)
+	r.wants("all is well", "")
+	must(t, r.s.RemoveContact(t.Context(), "bob", bobs.ID))
+	r.wants("bob has no contact", "trigger on-call/policy shop/bob")
+	r.wants("nothing is new", "")
+	must(t, r.s.RemoveUser(t.Context(), "bob", "admin"))
+	r.wants("bob is gone", "trigger on-call/policy shop/bob") // for another reason
+}
+
 // TestNobodyIsOnCallAhead: the schedule ends in some days.
 func TestNobodyIsOnCallAhead(t *testing.T) {
 	r := newRota(t, "ana")

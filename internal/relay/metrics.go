@@ -10,7 +10,7 @@ import (
 
 // Metrics count what is relayed, and how long it took.
 type Metrics struct {
-	routed  prometheus.Counter
+	routed  *prometheus.CounterVec
 	digests *prometheus.CounterVec
 	waited  prometheus.Histogram
 	holder  prometheus.Gauge
@@ -19,7 +19,8 @@ type Metrics struct {
 // NewMetrics makes them.
 func NewMetrics() *Metrics {
 	return &Metrics{
-		routed: prometheus.NewCounter(prometheus.CounterOpts{Name: "m3o_relay_signals_total", Help: "Signals that were brought into groups of alerts."}),
+		routed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "m3o_relay_signals_total", Help: "Signals that were brought into groups of alerts, by where they came from and what they say."},
+			[]string{"source", "action"}),
 		digests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "m3o_relay_digests_total", Help: "Digests for workflows of alerts, by whether they were delivered."},
 			[]string{"delivered"}),
 		waited: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "m3o_relay_wait_seconds",

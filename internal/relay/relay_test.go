@@ -233,3 +233,26 @@ func TestEventsOfThePlatformAreSignals(t *testing.T) {
 		t.Errorf("told %+v", d)
 	}
 }
+
+func TestAlertsThatFireHearOfEverySilence(t *testing.T) {
+	s, w := open(t), &workflows{}
+	must(t, s.EnsureProject(t.Context(), "shop"))
+	relays(t, s, w)
+	_, err := s.AppendSignals(t.Context(), []alert.Signal{fires("disk", "a"), fires("net", "b")})
+	must(t, err)
+	eventually(t, "both are told", func() bool { return len(w.told()) == 2 })
+	silence := alert.Silence{Project: "shop", Comment: "new disk", By: "ana", Begins: time.Now(), Ends: time.Now().Add(time.Hour),
+		Match: []alert.Matcher{{Name: "cause", Op: "=", Value: "disk"}}}
+	_, err = s.CreateSilence(t.Context(), silence)
+	must(t, err)
+	eventually(t, "both decide anew", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, told := range w.digests {
+			if !slices.Contains(w.changed, "shop/"+told.in.Hash) {
+				return false
+			}
+		}
+		return true
+	})
+}

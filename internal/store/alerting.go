@@ -344,3 +344,16 @@ func (s *Store) MoveSilence(ctx context.Context, due alert.Silence) error {
 		return nil
 	})
 }
+
+// ForgetSilences removes the silences that were over before a time, and returns how many.
+func (s *Store) ForgetSilences(ctx context.Context, before time.Time) (forgotten int64, err error) {
+	err = s.transact(ctx, "forget old silences", func(ctx context.Context, tx bun.Tx) error {
+		result, err := tx.NewDelete().Model((*silenceRow)(nil)).Where("status = ? AND ends < ?", string(alert.SilenceOver), before.UTC()).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		forgotten, err = result.RowsAffected()
+		return err
+	})
+	return forgotten, err
+}

@@ -34,7 +34,7 @@ func (s *Store) Unrelayed(ctx context.Context) ([]Unrelayed, error) {
 		cursor string
 		head   int64
 		model  any
-	}{{SignalCursor, heads.Signals, (*signalRow)(nil)}, {EventCursor, heads.Events, (*eventRow)(nil)}, {CallbackCursor, heads.Callbacks, (*callbackRow)(nil)}} {
+	}{{SignalCursor, heads.Signals, (*signalRow)(nil)}, {CallbackCursor, heads.Callbacks, (*callbackRow)(nil)}} {
 		at, err := findCursor(ctx, s.read, q.cursor)
 		if err != nil {
 			return nil, s.explain(err, "read the cursor "+q.cursor)
@@ -47,6 +47,13 @@ func (s *Store) Unrelayed(ctx context.Context) ([]Unrelayed, error) {
 			all = append(all, Unrelayed{What: q.cursor, Count: q.head - at, Since: since})
 		}
 	}
+	events, waits, err := s.unrelayedEvents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if waits {
+		all = append(all, events)
+	}
 	pending := s.read.NewSelect().Model((*groupRow)(nil)).Where("pending > 0")
 	n, err := pending.Clone().Count(ctx)
 	if err != nil || n == 0 {
@@ -54,6 +61,25 @@ func (s *Store) Unrelayed(ctx context.Context) ([]Unrelayed, error) {
 	}
 	since, _, err := s.oldest(ctx, pending.Column("first_at").Order("first_at").Limit(1))
 	return append(all, Unrelayed{What: digestSequence, Count: int64(n), Since: since}), s.explain(err, "find which digest waits")
+}
+
+// unrelayedEvents are those that make signals: the cursor need not move for others.
+func (s *Store) unrelayedEvents(ctx context.Context) (u Unrelayed, waits bool, err error) {
+	at, err := findCursor(ctx, s.read, EventCursor)
+	if err != nil {
+		return u, false, s.explain(err, "read the cursor "+EventCursor)
+	}
+	events, err := s.Events(ctx, at, nil, MaxEvents)
+	u.What = EventCursor
+	for _, e := range events {
+		if _, news := alert.FromEvent(e); !news {
+			continue
+		}
+		if u.Count++; u.Count == 1 {
+			u.Since = e.Time
+		}
+	}
+	return u, u.Count > 0, err
 }
 
 func (s *Store) oldest(ctx context.Context, query *bun.SelectQuery) (at time.Time, found bool, err error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/store"
 )
 
@@ -60,6 +61,17 @@ func TestWhatTheRelayHasNotBroughtOnIsKnown(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	must(t, s.MoveCursor(t.Context(), relay, store.SignalCursor, 1, 3))
+	r := lon1() // that it is being made makes no signal: the relay need not move for it
+	must(t, s.RecordRegion(t.Context(), r))
+	if all, err := s.Unrelayed(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	r.Status, r.Version = region.Failed, 2
+	must(t, s.RecordRegion(t.Context(), r))
+	if all, err := s.Unrelayed(t.Context()); err != nil || len(all) != 1 || all[0].What != store.EventCursor || all[0].Count != 1 || time.Since(all[0].Since) > time.Minute {
+		t.Errorf("%+v, %v", all, err)
+	}
+	must(t, s.MoveCursor(t.Context(), relay, store.EventCursor, 0, 2))
 	if all, err := s.Unrelayed(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}

@@ -171,3 +171,18 @@ func TestBadSilencesChangeNothing(t *testing.T) {
 		t.Errorf("there are %+v, %v", all, err)
 	}
 }
+
+func TestSilencesOfLongAgoAreForgotten(t *testing.T) {
+	s := withShop(t)
+	hush(t, s, "sil_kept", 0, time.Hour)
+	hush(t, s, "sil_over", 0, time.Hour)
+	_, err := s.EndSilence(t.Context(), "shop", "sil_over", "ana")
+	must(t, err)
+	none, err := s.ForgetSilences(t.Context(), time.Now().Add(-time.Hour))
+	must(t, err)
+	n, err := s.ForgetSilences(t.Context(), time.Now().Add(2*time.Hour))
+	must(t, err)
+	if left, _, err := s.SilencePage(t.Context(), "shop", store.SilenceFilter{Over: true}, store.Page{}); err != nil || none != 0 || n != 1 || len(left) != 1 || left[0].ID != "sil_kept" {
+		t.Errorf("%d are forgotten, left are %+v, %v", n, left, err)
+	}
+}

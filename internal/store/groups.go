@@ -377,28 +377,53 @@ func (s *Store) MarkSent(ctx context.Context, by Lease, parcels []Parcel) error 
 	})
 }
 
-// ForgetSignals removes the signals and callbacks from before that were relayed, and the keys and groups that have been quiet since.
+// forgetAtOnce is how many rows are forgotten in one transaction: who writes meanwhile waits for no more than that.
+const forgetAtOnce = 5000
+
+// ForgetSignals removes the signals and callbacks from before that were relayed, and the keys and groups that have been quiet since. It
+// returns how many rows those were.
 func (s *Store) ForgetSignals(ctx context.Context, before time.Time) (forgotten int64, err error) {
-	err = s.transact(ctx, "forget old signals", func(ctx context.Context, tx bun.Tx) error {
-		forgotten = 0
-		for _, stale := range []*bun.DeleteQuery{
-			tx.NewDelete().Model((*signalRow)(nil)).Where("time < ? AND seq <= (SELECT value FROM cursors WHERE name = ?)", before.UTC(), SignalCursor),
-			tx.NewDelete().Model((*callbackRow)(nil)).Where("time < ? AND seq <= (SELECT value FROM cursors WHERE name = ?)", before.UTC(), CallbackCursor),
-			tx.NewDelete().Model((*keyRow)(nil)).Where("last_at < ? AND NOT firing", before.UTC()),
-			tx.NewDelete().Model((*groupRow)(nil)).Where("updated_at < ? AND pending = 0", before.UTC()).
-				Where("NOT EXISTS (SELECT 1 FROM alert_keys AS k WHERE k.project = ?TableAlias.project AND k.alert_group = ?TableAlias.alert_group)"),
-		} {
-			result, err := stale.Exec(ctx)
-			if err != nil {
-				return err
-			}
-			n, err := result.RowsAffected()
-			if err != nil {
-				return err
-			}
-			forgotten += n
+	before = before.UTC()
+	relayed := "time < ? AND seq <= (SELECT value FROM cursors WHERE name = ?)"
+	for _, stale := range []func(tx bun.Tx) *bun.DeleteQuery{
+		func(tx bun.Tx) *bun.DeleteQuery {
+			some := tx.NewSelect().Model((*signalRow)(nil)).Column("seq").Where(relayed, before, SignalCursor).Order("seq").Limit(forgetAtOnce)
+			return tx.NewDelete().Model((*signalRow)(nil)).Where("seq IN (?)", some)
+		},
+		func(tx bun.Tx) *bun.DeleteQuery {
+			some := tx.NewSelect().Model((*callbackRow)(nil)).Column("seq").Where(relayed, before, CallbackCursor).Order("seq").Limit(forgetAtOnce)
+			return tx.NewDelete().Model((*callbackRow)(nil)).Where("seq IN (?)", some)
+		},
+		func(tx bun.Tx) *bun.DeleteQuery {
+			return tx.NewDelete().Model((*keyRow)(nil)).Where("last_at < ? AND NOT firing", before)
+		},
+		func(tx bun.Tx) *bun.DeleteQuery {
+			return tx.NewDelete().Model((*groupRow)(nil)).Where("updated_at < ? AND pending = 0", before).
+				Where("NOT EXISTS (SELECT 1 FROM alert_keys AS k WHERE k.project = ?TableAlias.project AND k.alert_group = ?TableAlias.alert_group)")
+		},
+	} {
+		n, err := s.forget(ctx, stale)
+		if forgotten += n; err != nil {
+			return forgotten, err
 		}
-		return nil
-	})
-	return forgotten, err
+	}
+	return forgotten, nil
+}
+
+// forget repeats a delete of some rows until it finds no more.
+func (s *Store) forget(ctx context.Context, stale func(tx bun.Tx) *bun.DeleteQuery) (all int64, err error) {
+	for n := int64(forgetAtOnce); n >= forgetAtOnce; all += n {
+		err := s.transact(ctx, "forget old signals", func(ctx context.Context, tx bun.Tx) error {
+			result, err := stale(tx).Exec(ctx)
+			if err != nil {
+				return err
+			}
+			n, err = result.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }

@@ -9,25 +9,25 @@ import (
 	"github.com/m3o/platform/internal/fault"
 )
 
-// program is one that is to ping every five minutes, and the clock.
-type program struct {
+// monitored is a program that is to ping every five minutes, and the clock.
+type monitored struct {
 	*relay
 	now  time.Time
 	hash []byte
 }
 
-func pings(t *testing.T) *program {
+func pings(t *testing.T) *monitored {
 	s := fresh(t)
 	must(t, s.EnsureProject(t.Context(), "shop"))
-	p := &program{relay: relays(t, s), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), hash: hash("beat")}
+	p := &monitored{relay: relays(t, s), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), hash: hash("beat")}
 	s.SetClock(func() time.Time { return p.now })
-	_, err := s.CreateHeartbeat(t.Context(), alert.Heartbeat{Project: "shop", Name: "backup", Every: alert.Duration(5 * time.Minute)}.WithDefaults(), p.hash)
+	_, err := s.CreateHeartbeat(t.Context(), alert.Heartbeat{Project: "shop", Name: "backup", Every: alert.Duration(5 * time.Minute), Grace: alert.Duration(time.Minute)}.WithDefaults(), p.hash)
 	must(t, err)
 	return p
 }
 
 // passes lets time pass, while the relay checks.
-func (p *program) passes(d time.Duration) {
+func (p *monitored) passes(d time.Duration) {
 	p.t.Helper()
 	for end := p.now.Add(d); p.now.Before(end); p.now = p.now.Add(10 * time.Second) {
 		must(p.t, p.s.CheckHeartbeats(p.t.Context(), p.lease))
@@ -35,14 +35,14 @@ func (p *program) passes(d time.Duration) {
 	must(p.t, p.s.CheckHeartbeats(p.t.Context(), p.lease))
 }
 
-func (p *program) pings() {
+func (p *monitored) pings() {
 	p.t.Helper()
 	_, err := p.s.PingHeartbeat(p.t.Context(), p.hash)
 	must(p.t, err)
 }
 
 // said fails unless the signals so far are these.
-func (p *program) said(want ...alert.Action) {
+func (p *monitored) said(want ...alert.Action) {
 	p.t.Helper()
 	signals, err := p.s.Signals(p.t.Context(), 0, 0)
 	must(p.t, err)
