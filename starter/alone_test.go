@@ -96,7 +96,7 @@ policies:
 default: {policy: everybody, group_by: [group]}
 notify:
   high: [{channel: slack, after: 0s}, {channel: sms, after: 1s}]
-limits: {pages_per_alert: 100, per_person_hour: 1000000, per_contact_hour: 1000000}
+limits: {pages_per_alert: 100, per_person_hour: 1000, per_contact_hour: 1000}
 `
 
 // newAlone brings up all of it, with somebody to page.
