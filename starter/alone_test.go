@@ -96,7 +96,7 @@ policies:
 default: {policy: everybody, group_by: [group]}
 notify:
   high: [{channel: slack, after: 0s}, {channel: sms, after: 1s}]
-limits: {pages_per_alert: 100, per_person_hour: 1000000, per_contact_hour: 1000000}
+limits: {pages_per_alert: 100, per_person_hour: 1000, per_contact_hour: 1000}
 `
 
 // newAlone brings up all of it, with somebody to page.
@@ -115,7 +115,7 @@ func newAlone(t *testing.T, limit time.Duration) *alone {
 	a.run(dir, nil, asSandbox, filepath.Join(dir, "sandbox"), strconv.Itoa(first), s.PublicURL)
 	a.control = fmt.Sprintf("http://127.0.0.1:%d", first)
 	var health struct{ Endpoints sandbox.Endpoints }
-	a.until("the sandbox is there", func() bool { return getJSON(a.control+"/_sandbox/health", &health) == nil })
+	a.until("the sandbox is there", func() bool { return getJSON(a.control+"/healthz", &health) == nil })
 	s = a.channels(filepath.Join(dir, "sandbox"), health.Endpoints.Providers, s)
 	a.until("Temporal is there", func() bool {
 		c, err := net.Dial("tcp", s.Temporal)
