@@ -141,7 +141,7 @@ func (e *escalation) escalate(ctx workflow.Context, in alert.Command) (alert.Ale
 		a := &e.state.Alert
 		e.stop()
 		e.beginAnew(workflow.Now(ctx).UTC())
-		a.Status, a.Until, e.state.Next = alert.Open, time.Time{}, at
+		a.Status, a.Until, a.AcknowledgedBy, e.state.Next = alert.Open, time.Time{}, "", at
 		e.log(ctx, alert.Entry{Kind: alert.LogEscalated, By: in.By, Text: strings.TrimSpace(fmt.Sprintf("to step %d %s", at.Step, in.Comment))})
 		return nil
 	})

@@ -502,7 +502,7 @@ func (e *escalation) expire(ctx workflow.Context) {
 		text = "the acknowledgement of " + a.AcknowledgedBy + " has expired"
 	}
 	e.log(ctx, alert.Entry{Kind: alert.LogExpired, Text: text + "; paging begins anew"})
-	a.Status, a.Until = alert.Open, time.Time{}
+	a.Status, a.Until, a.AcknowledgedBy = alert.Open, time.Time{}, ""
 	e.stop()
 	e.beginAnew(workflow.Now(ctx).UTC())
 }

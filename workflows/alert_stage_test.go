@@ -94,6 +94,14 @@ func newShop(t *testing.T, rules alert.Rules) *shop {
 
 func shopAt(t *testing.T, began time.Time, rules alert.Rules) *shop {
 	t.Helper()
+	h := openShop(t, began, rules)
+	h.env(began)
+	return h
+}
+
+// openShop makes the people, the rules and the store.
+func openShop(t *testing.T, began time.Time, rules alert.Rules) *shop {
+	t.Helper()
 	s, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "store.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +120,6 @@ func shopAt(t *testing.T, began time.Time, rules alert.Rules) *shop {
 	}
 	group := alert.Group{Project: "default", Route: alert.DefaultRoute, Labels: map[string]string{"service": "shop"}}
 	h.in = alert.EscalateInput{Group: group, Hash: group.Hash(), Rules: applied.Default}
-	h.env(began)
 	return h
 }
 
@@ -125,10 +132,15 @@ func (h *shop) env(now time.Time) {
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second})
 	env.SetStartTime(now)
 	env.RegisterWorkflowWithOptions(workflows.EscalateAlert, workflow.RegisterOptions{Name: alert.EscalateWorkflow})
-	env.RegisterActivity(&activities.Alerts{Records: h.s, Pages: h.s, Rules: h.s})
-	env.RegisterActivity(&activities.Pages{Messenger: h})
-	env.RegisterActivity(&activities.Callbacks{Alerts: h.s, Contacts: h.s})
+	for _, a := range h.activities() {
+		env.RegisterActivity(a)
+	}
 	h.TestWorkflowEnvironment = env
+}
+
+// activities are the real ones over a real store; only the phones are not.
+func (h *shop) activities() []any {
+	return []any{&activities.Alerts{Records: h.s, Pages: h.s, Rules: h.s}, &activities.Pages{Messenger: h}, &activities.Callbacks{Alerts: h.s, Contacts: h.s}}
 }
 
 func (h *shop) must(err error) {
@@ -169,19 +181,24 @@ func (h *shop) onCall(name string) *someone { return h.user(name) }
 // at does something when that much of the story's time has gone by.
 func (h *shop) at(d time.Duration, do func()) { h.RegisterDelayedCallback(do, d) }
 
-// clock is how much of the story's time has gone by.
-func (h *shop) clock() time.Duration { return h.Now().Sub(h.began) }
+// now is the story's time; on a real server everybody's.
+func (h *shop) now() time.Time {
+	if h.TestWorkflowEnvironment == nil {
+		return time.Now().UTC()
+	}
+	return h.TestWorkflowEnvironment.Now()
+}
 
 // digest is what the relay tells of the group's keys: these fire, the worst first.
 func (h *shop) digest(signals int64, firing ...string) alert.Digest {
 	h.upto += signals
-	d := alert.Digest{Upto: h.upto, Signals: signals, Firing: len(firing), FirstAt: h.Now()}
+	d := alert.Digest{Upto: h.upto, Signals: signals, Firing: len(firing), FirstAt: h.now()}
 	for _, text := range firing[:min(len(firing), alert.MaxLines)] {
 		severity, summary, found := strings.Cut(text, ": ")
 		if !found {
 			severity, summary = "error", text
 		}
-		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Source: alert.FromAPI, Since: h.Now()})
+		d.Samples = append(d.Samples, alert.Sample{DedupKey: summary, Summary: summary, Severity: alert.Severity(severity), Service: "shop", Source: alert.FromAPI, Since: h.now()})
 	}
 	return d
 }
@@ -318,9 +335,9 @@ func (h *shop) Send(_ context.Context, p alert.Page) (alert.Receipt, error) {
 		}
 	}
 	h.receipts++
-	m := message{at: h.Now().Sub(h.began), who: who, page: p, receipt: fmt.Sprintf("receipt-%d", h.receipts)}
+	m := message{at: h.now().Sub(h.began), who: who, page: p, receipt: fmt.Sprintf("receipt-%d", h.receipts)}
 	h.messages = append(h.messages, m)
-	return alert.Receipt{Channel: p.Contact.Channel, ID: m.receipt, State: alert.Sent, Confirm: h.confirms[channel], At: h.Now()}, nil
+	return alert.Receipt{Channel: p.Contact.Channel, ID: m.receipt, State: alert.Sent, Confirm: h.confirms[channel], At: h.now()}, nil
 }
 
 func (h *shop) SendCode(context.Context, alert.CodeRequest) (alert.CodeSent, error) {
@@ -346,7 +363,7 @@ func (h *shop) report(d time.Duration, who string, channel alert.Channel, state 
 			}
 		}
 		h.mu.Unlock()
-		h.SignalWorkflow(alert.ReceiptSignal, alert.PageReport{Key: last.page.Key, Receipt: alert.Receipt{Channel: channel, ID: last.receipt, State: state, Message: why, At: h.Now()}})
+		h.SignalWorkflow(alert.ReceiptSignal, alert.PageReport{Key: last.page.Key, Receipt: alert.Receipt{Channel: channel, ID: last.receipt, State: state, Message: why, At: h.now()}})
 	})
 }
 

@@ -67,6 +67,43 @@ func TestRecordNoticeHistories(t *testing.T) {
 	s.must("keep SendNotice", os.WriteFile("testdata/replay/SendNotice.json", data, 0o644))
 }
 
+// TestRecordAlertHistories records an alert that its source resolves, and one that a person closes.
+func TestRecordAlertHistories(t *testing.T) {
+	a := newAlarmed(t, quickSteps())
+	a.serves()
+	a.plays()
+	for name, run := range map[string]string{"EscalateAlert-resolved": a.first, "EscalateAlert-closed": ""} {
+		data, err := a.stage.history(alert.EscalateID("default", a.in.Hash), run)
+		a.must(err)
+		a.must(os.WriteFile(filepath.Join("testdata/replay", name+".json"), data, 0o644))
+	}
+}
+
+// TestRecordCallbackHistories records a reply that acknowledges and is answered, one whose answer cannot be sent, and a forged callback.
+func TestRecordCallbackHistories(t *testing.T) {
+	s, d := emptyStage(t), newDesk(t)
+	s.serve([]string{queue.Flows, queue.Pages}, map[string]any{alert.CallbackWorkflow: workflows.ProcessCallback},
+		&activities.Callbacks{Alerts: d.s, Contacts: d.s, Flows: d}, &activities.Pages{Messenger: d})
+	reply := alert.Meaning{Kind: alert.MeansCommand, From: d.contact("ana", alert.SMS).Address, Code: 1, Do: alert.AcknowledgeUpdate}
+	for n, c := range []struct {
+		name  string
+		means alert.Meaning
+		says  error
+	}{
+		{"ProcessCallback-answered", reply, nil}, {"ProcessCallback-not-answered", reply, fault.New(fault.Failed, "sms is not set up")},
+		{"ProcessCallback-forged", alert.Meaning{Kind: alert.Forged, Why: "its signature is not Twilio's"}, nil},
+	} {
+		d.means, d.says = c.means, c.says
+		seq := int64(n + 1)
+		s.must("start", s.flows.ProcessCallback(s.ctx, alert.Callback{Seq: seq, Channel: alert.SMS, At: monday}))
+		id := alert.CallbackID(seq)
+		s.must("wait for its end", s.c.GetWorkflow(s.ctx, id, "").Get(s.ctx, nil))
+		data, err := s.history(id, "")
+		s.must("read "+id, err)
+		s.must("keep "+c.name, os.WriteFile(filepath.Join("testdata/replay", c.name+".json"), data, 0o644))
+	}
+}
+
 // regions: one is made at once; one waits for quota and goes on when it is told to; one cannot be made and is removed.
 func (s *stage) regions() {
 	nyc3, sgp1 := place("nyc3"), place("sgp1")

@@ -63,8 +63,8 @@ type Alert struct {
 
 	StartedAt      time.Time `json:"started_at"`
 	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
-	AcknowledgedBy string    `json:"acknowledged_by,omitempty"`
-	Until          time.Time `json:"until,omitzero"` // when an acknowledgement or a snooze ends
+	AcknowledgedBy string    `json:"acknowledged_by,omitempty"` // of the acknowledgement that holds
+	Until          time.Time `json:"until,omitzero"`            // when an acknowledgement or a snooze ends
 	EndedAt        time.Time `json:"ended_at,omitzero"`
 	UpdatedAt      time.Time `json:"updated_at"`
 	Upto           int64     `json:"upto"`    // the last signal that it knows of

@@ -3,6 +3,7 @@ package alert_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -141,6 +142,21 @@ func TestWhatWouldBeFoundOutAtNightIsSaidWithThePlan(t *testing.T) {
 	wantSaid(t, said, "primary", "2026-01-08T09:00:00Z")
 	wantSaid(t, said, "carla cannot be paged: no contact is verified")
 	wantSaid(t, said, "policy databases is used by no route")
+}
+
+// TestTheLocalPolicyFileIsGood holds what `make run` applies to what is accepted.
+func TestTheLocalPolicyFileIsGood(t *testing.T) {
+	data, err := os.ReadFile("../../deploy/local/alerting.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := alert.ParseRules(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Project != alert.Platform || len(r.People()) == 0 {
+		t.Errorf("it is of project %s, and pages %v", r.Project, r.People())
+	}
 }
 
 func TestRulesAreTheSameAfterJSON(t *testing.T) {

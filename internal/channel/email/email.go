@@ -195,7 +195,8 @@ func (a *Adapter) classify(ctx context.Context, err error, to string) error {
 	case ctx.Err() != nil:
 		return fault.Wrap(fault.Unavailable, err, "the mail server %s did not answer in time", a.Server)
 	case errors.As(err, &sending):
-		code, enhanced, words = sending.ErrorCode(), sending.EnhancedStatusCode(), channel.Line(sending.Error(), 200)
+		said, _, _ := strings.Cut(sending.Error(), ", affected ") // what follows repeats the address
+		code, enhanced, words = sending.ErrorCode(), sending.EnhancedStatusCode(), channel.Line(said, 200)
 	case errors.As(err, &reply):
 		code, words = reply.Code, channel.Line(reply.Msg, 200)
 	}
