@@ -97,6 +97,7 @@ func (p *watchedPlatform) newPerson(name string, channels ...alert.Channel) *per
 		address: map[alert.Channel]string{alert.Email: of.Email, alert.SMS: of.Phone, alert.Slack: of.Member()}}
 	var invited account.Invitation
 	p.ask(http.MethodPost, p.api+"/v1/users", map[string]any{"name": name, "email": of.Email}, &invited)
+	p.ask(http.MethodPut, p.api+"/v1/projects/"+account.DefaultProject+"/members/"+name+"/roles/"+string(account.Developer), nil, nil)
 	var login struct{ Secret string }
 	p.ask(http.MethodPost, p.api+"/v1/login", map[string]any{"code": invited.Code}, &login)
 	who.token = login.Secret
