@@ -169,12 +169,6 @@ func (w *person) replies(to inbox.Message, text string) {
 	w.p.ask(http.MethodPost, w.p.control+"/_sandbox/inbox/"+url.PathEscape(to.ID)+"/reply", map[string]any{"text": text}, nil)
 }
 
-// presses a button of a message.
-func (w *person) presses(on inbox.Message, button string) {
-	w.p.t.Helper()
-	w.p.ask(http.MethodPost, w.p.control+"/_sandbox/inbox/"+url.PathEscape(on.ID)+"/press", map[string]any{"button": button, "by": w.name}, nil)
-}
-
 // alertCalled waits for an alert of that title.
 func (p *watchedPlatform) alertCalled(title string) alert.Alert {
 	p.t.Helper()
