@@ -214,8 +214,9 @@ type Plan struct {
 	ResolveIn  Duration    `json:"resolve_in,omitempty"` // how long none of its keys must fire
 	Policy     string      `json:"policy"`
 	Urgency    Urgency     `json:"urgency"`
-	PageLimit  int         `json:"page_limit"` // of the alert
-	Steps      int         `json:"steps"`      // that the policy has
+	PageLimit  int         `json:"page_limit"`      // of the alert: updates of messages leave room for Ahead
+	Ahead      int         `json:"ahead,omitempty"` // messages of the later steps of this round, should nobody acknowledge
+	Steps      int         `json:"steps"`           // that the policy has
 }
 
 // Recipient is a person, or a target without one, and the contacts that are tried in order: the next one After the one before was sent
