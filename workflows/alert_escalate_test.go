@@ -571,6 +571,22 @@ func TestADigestThatComesTwiceIsOneAlert(t *testing.T) {
 	}
 }
 
+func TestSignalsThatAreToldOfTwiceCountOnce(t *testing.T) {
+	h := newShop(t, twoSteps())
+	h.at(0, func() {
+		d := h.digest(3, "disk full")
+		h.SignalWorkflow(alert.DigestSignal, d)
+		d.Upto, d.Signals = 5, 5 // the relay was killed before it noted that the three were delivered, and two more came in
+		h.SignalWorkflow(alert.DigestSignal, d)
+		h.upto = 5
+	})
+	h.resolves(time.Minute)
+	h.ends()
+	if a := h.alert(1); a.Signals != 6 {
+		t.Errorf("%d signals are counted", a.Signals)
+	}
+}
+
 func TestASourceThatHasItStopsThePaging(t *testing.T) {
 	h := newShop(t, twoSteps())
 	h.fires(0, "disk full")
