@@ -267,7 +267,7 @@ func alertStorm(t *testing.T) {
 	a.quiet()
 	events, runs = a.history()
 	row = append(row, figures.Secs(time.Since(began)), strconv.Itoa(len(a.delivered())), fmt.Sprintf("%d in %d", events, runs))
-	figures.Table("A storm in one group (goal: at most 10 messages)", []string{"alerts", "accepted s", "alert knows of all s", "quiet s", "messages", "events, runs",
+	figures.Table("A storm in one group (goal: at most 10 messages before it ends)", []string{"alerts", "accepted s", "alert knows of all s", "quiet s", "messages", "events, runs",
 		"all ended s", "messages by then", "events, runs by then"}, [][]string{row})
 }
 

@@ -80,10 +80,18 @@ func alertShowCommand() *cobra.Command {
 		})}
 }
 
+// counted is a number of things, in words.
+func counted(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.FormatInt(n, 10) + " " + noun
+}
+
 func (s *session) printAlert(d client.AlertDetails) error {
 	a := d.Alert
 	facts := [][]string{{"alert", strconv.FormatInt(a.Number, 10)}, {"project", a.Project}, {"title", titleOf(a)}, {"status", string(a.Status)}, {"severity", string(a.Severity)},
-		{"urgency", string(a.Urgency)}, {"firing", fmt.Sprintf("%d keys, %d signals", a.Firing, a.Signals)}, {"route", a.Route}, {"policy", dash(a.Policy)}}
+		{"urgency", string(a.Urgency)}, {"firing", counted(int64(a.Firing), "key") + ", " + counted(a.Signals, "signal")}, {"route", a.Route}, {"policy", dash(a.Policy)}}
 	for _, f := range []struct{ name, value string }{{"service", a.Service}, {"message", a.Message}, {"acknowledged by", a.AcknowledgedBy}} {
 		if f.value != "" {
 			facts = append(facts, []string{f.name, f.value})

@@ -76,7 +76,7 @@ func (e *escalation) run(ctx workflow.Context) error {
 				return err
 			}
 			if !began { // an alert that has ended knew of it; what came in since may be new
-				*e.state, e.fired = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}, false
+				e.forget()
 				continue
 			}
 		case a.Status.Final():
@@ -142,6 +142,11 @@ func (e *escalation) take(ctx workflow.Context, d alert.Digest) {
 	if d.Upto <= s.Upto || e.next != nil && d.Upto <= e.next.Upto {
 		return
 	}
+	signals := d.Signals
+	if d.After == s.After {
+		d.Signals -= s.Counted
+	}
+	s.After, s.Counted = d.After, signals
 	if s.Alert.Status.Final() {
 		switch {
 		case e.next != nil:
@@ -154,6 +159,18 @@ func (e *escalation) take(ctx workflow.Context, d alert.Digest) {
 		}
 		return
 	}
+	e.takeIn(ctx, d)
+}
+
+// forget forgets the alert, for the group's next one.
+func (e *escalation) forget() {
+	s := e.state
+	*s, e.fired = alert.State{Upto: s.Upto, After: s.After, Counted: s.Counted, Answers: s.Answers}, false
+}
+
+// takeIn takes in what is of the current alert.
+func (e *escalation) takeIn(ctx workflow.Context, d alert.Digest) {
+	s := e.state
 	a := &s.Alert
 	s.Upto, a.Upto = d.Upto, d.Upto
 	e.joined += d.Signals
@@ -540,9 +557,9 @@ func (e *escalation) end(ctx workflow.Context) (again bool, err error) {
 		switch {
 		case e.next != nil && e.sending == 0:
 			d := *e.next
-			e.next, e.fired, e.joined, e.claimed, e.changed, e.worse = nil, false, 0, "", false, false
-			*e.state = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}
-			e.take(ctx, d)
+			e.next, e.joined, e.claimed, e.changed, e.worse = nil, 0, "", false, false
+			e.forget()
+			e.takeIn(ctx, d)
 			return true, nil
 		case e.sending == 0 && over() && !e.stirs():
 			return false, nil

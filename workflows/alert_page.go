@@ -387,10 +387,42 @@ func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, 
 	})
 }
 
+// inPlace are the messages that can be updated in place.
+func (e *escalation) inPlace() (all []alert.Told) {
+	for _, t := range e.state.Paged {
+		if t.Contact.Channel == alert.Slack {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// hasRoom reports whether the alert may have that many messages more within its limit, and still page whoever this round of its policy has
+// yet to page: updates give way to steps, which are never withheld.
+func (e *escalation) hasRoom(messages int) bool {
+	s := e.state
+	if s.Plan == nil {
+		return true
+	}
+	messages += s.Alert.Pages
+	if s.Alert.Status == alert.Open || s.Alert.Status == alert.Suppressed {
+		messages += s.Plan.Ahead
+	}
+	for _, c := range s.Chases {
+		messages += len(c.Recipient.Hops) - c.Tried
+		for _, send := range c.Sends {
+			if send.State == alert.Sending {
+				messages++
+			}
+		}
+	}
+	return messages <= s.Plan.PageLimit
+}
+
 // planUpdate has Slack's messages say how the alert is now, at most once in an interval.
 func (e *escalation) planUpdate(ctx workflow.Context) {
 	s := e.state
-	if !s.UpdateAt.IsZero() || len(s.Paged) == 0 || s.Plan != nil && s.Alert.Pages >= s.Plan.PageLimit {
+	if n := len(e.inPlace()); !s.UpdateAt.IsZero() || n == 0 || !e.hasRoom(n) {
 		return
 	}
 	s.UpdateAt = workflow.Now(ctx).UTC()
@@ -402,11 +434,14 @@ func (e *escalation) planUpdate(ctx workflow.Context) {
 // update updates Slack's messages in place, within the limit of pages of the alert. Nobody is paged by it.
 func (e *escalation) update(ctx workflow.Context) {
 	s := e.state
-	s.UpdateAt, s.UpdatedAt = time.Time{}, workflow.Now(ctx).UTC()
+	s.UpdateAt = time.Time{}
+	told := e.inPlace()
+	if !e.hasRoom(len(told)) {
+		return
+	}
+	s.UpdatedAt = workflow.Now(ctx).UTC()
 	s.Told++
-	for _, t := range s.Paged {
-		if t.Contact.Channel == alert.Slack {
-			e.tell(ctx, alert.PageUpdate, "", t)
-		}
+	for _, t := range told {
+		e.tell(ctx, alert.PageUpdate, "", t)
 	}
 }

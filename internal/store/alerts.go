@@ -41,8 +41,8 @@ type entryRow struct {
 	Doc    string // an alert.Entry
 }
 
-// final are the statuses of alerts that have ended.
-var final = []string{string(alert.Resolved), string(alert.Closed)}
+// current are the statuses of alerts that have not ended.
+var current = []string{string(alert.Open), string(alert.Acknowledged), string(alert.Snoozed), string(alert.Suppressed)}
 
 // OpenAlert gives the group's alert that begins with a signal its number, and records it. Asked again it answers the same. The group's
 // alert that has not ended goes on, whatever signal it began with: its workflow was lost. Signals that an ended alert of the group knew
@@ -197,7 +197,7 @@ func (s *Store) Alerts(ctx context.Context, project string, f alert.Filter, page
 		query.Where("status = ?", clean(string(f.Status)))
 	}
 	if f.Current {
-		query.Where("status NOT IN ?", bun.Tuple(final))
+		query.Where("status IN ?", bun.Tuple(current))
 	}
 	if f.Service != "" {
 		query.Where("service = ?", clean(f.Service))
