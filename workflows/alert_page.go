@@ -129,7 +129,7 @@ func (e *escalation) personOf(r alert.Recipient, c alert.Contact) string {
 func (e *escalation) row(ctx workflow.Context, p alert.Page, person string) alert.PageRow {
 	now := workflow.Now(ctx).UTC()
 	return alert.PageRow{Key: p.Key, Project: e.in.Group.Project, Alert: cmp.Or(p.Alert, e.state.Alert.Number), Person: person, Channel: p.Contact.Channel,
-		Contact: cmp.Or(p.Contact.ID, p.Contact.Address), Kind: p.Kind, State: alert.Sending, Code: p.Code, BeganAt: now, UpdateAt: now}
+		Contact: p.Contact.Name(), Kind: p.Kind, State: alert.Sending, Code: p.Code, BeganAt: now, UpdateAt: now}
 }
 
 // send sends one hop's page, and notes what came of it.
@@ -332,7 +332,7 @@ func (e *escalation) reported(ctx workflow.Context, in alert.PageReport) {
 func (e *escalation) recipientOf(r alert.Receipt) string {
 	for _, t := range e.state.Paged {
 		if t.Receipt.ID == r.ID {
-			return cmp.Or(t.Person, t.Contact.Address)
+			return cmp.Or(t.Person, t.Contact.Name())
 		}
 	}
 	return ""
@@ -365,14 +365,14 @@ func (e *escalation) tellAll(ctx workflow.Context, kind alert.PageKind, by strin
 
 // tell tells one contact. It delays nothing: neither paging, nor the next alert.
 func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, t alert.Told) {
-	a, name := e.state.Alert, cmp.Or(t.Person, t.Contact.Address)
+	a, name := e.state.Alert, cmp.Or(t.Person, t.Contact.Name())
 	p := e.page(ctx, kind, alert.PageKey(a.Project, a.Number, kind, e.state.Told, name), t.Contact)
 	p.Previous, p.Content.By = &t.Receipt, by
 	e.telling++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { e.telling--; e.stirred = true }()
 		out := e.deliver(ctx, telling(ctx, fmt.Sprintf("Tell %s by %s", name, t.Contact.Channel)), p, t.Person)
-		line := alert.Entry{Key: p.Key + " " + cmp.Or(t.Contact.ID, t.Contact.Address), At: workflow.Now(ctx).UTC(), Kind: alert.LogPaged, By: name, Channel: t.Contact.Channel, Page: p.Key,
+		line := alert.Entry{Key: p.Key + " " + t.Contact.Name(), At: workflow.Now(ctx).UTC(), Kind: alert.LogPaged, By: name, Channel: t.Contact.Channel, Page: p.Key,
 			Receipt: out.receipt.ID, Text: cmp.Or(out.why, string(kind))}
 		switch {
 		case out.state == alert.Failed:

@@ -188,7 +188,8 @@ func (v View) recipient(t Target, at time.Time) (Recipient, string) {
 		return r, problem
 	}
 	channel, address := t.address()
-	return Recipient{Name: address, Hops: []Hop{{Contact: Contact{Channel: channel, Address: address, Status: ContactVerified}}}}, ""
+	contact := Contact{Channel: channel, Address: address, Status: ContactVerified}
+	return Recipient{Name: contact.Name(), Hops: []Hop{{Contact: contact}}}, ""
 }
 
 // address is the channel and the address of a target that is nobody's.

@@ -46,9 +46,9 @@ type SimulatedPage struct {
 	After    Duration  `json:"after"` // since the alert began
 	Step     int       `json:"step"`
 	Round    int       `json:"round"`
-	Name     string    `json:"name"` // a user's, or the target's address
+	Name     string    `json:"name"` // a user's, or the target's address, see Contact.Name
 	Channel  Channel   `json:"channel"`
-	Address  string    `json:"address"`
+	Address  string    `json:"address"`            // Contact.Shown
 	Schedule string    `json:"schedule,omitempty"` // that has the person on call then
 }
 
@@ -125,7 +125,7 @@ func (s *simulation) page(p Plan, in PlanInput) {
 				continue
 			}
 			s.Pages = append(s.Pages, SimulatedPage{At: at, After: Duration(at.Sub(s.At)), Step: in.Step, Round: in.Round, Name: r.Name,
-				Channel: hop.Contact.Channel, Address: hop.Contact.Address, Schedule: s.scheduleOf(r.Name, in)})
+				Channel: hop.Contact.Channel, Address: hop.Contact.Shown(), Schedule: s.scheduleOf(r.Name, in)})
 		}
 	}
 	if p.Next == nil && len(s.policy.Steps) > 0 {

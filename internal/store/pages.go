@@ -118,16 +118,8 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 }
 
 func rowOfRequest(in alert.PageRequest) pageRow {
-	return pageRow{Key: clean(in.Page.Key), Contact: clean(contactOf(in.Page.Contact)), Project: in.Page.Project, Alert: in.Page.Alert,
+	return pageRow{Key: clean(in.Page.Key), Contact: clean(in.Page.Contact.Name()), Project: in.Page.Project, Alert: in.Page.Alert,
 		Person: clean(in.Person), Channel: string(in.Page.Contact.Channel), Kind: string(in.Page.Kind), State: string(alert.Sending), BeganAt: in.At, UpdatedAt: in.At}
-}
-
-// contactOf names a contact in rows: a target of a policy has no id.
-func contactOf(c alert.Contact) string {
-	if c.ID != "" {
-		return c.ID
-	}
-	return c.Address
 }
 
 // before counts the pages that count against the limits of one more: those that ask to act, whatever came of them, but not itself. Steps of
