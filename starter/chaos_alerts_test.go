@@ -33,7 +33,7 @@ const (
 // and starts each again. No signal that was accepted may be lost, every message be known to the platform, and at most one message be doubled
 // by a kill, under the key of the first. Alertmanager takes the same alerts beside it and is killed as often; what it lost is printed.
 func TestAlertsSurvive(t *testing.T) {
-	a := newAlone(t, 6*time.Hour)
+	a := newAlone(t, 6*time.Hour, aloneRules)
 	peer := newAlertmanagerCount(t)
 	f := &flood{rate: chaosRate, groups: chaosGroups, life: chaosLife, burst: chaosBurst, rest: chaosRest,
 		send: []func(context.Context, message) error{a.send, peer.send}}
