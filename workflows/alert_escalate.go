@@ -102,7 +102,7 @@ func (e *escalation) run(ctx workflow.Context) error {
 
 // mayContinueAsNew: no page is being sent, no command is at work, and nothing has come in that the next run would not know of.
 func (e *escalation) mayContinueAsNew(ctx workflow.Context) bool {
-	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || e.sending+e.telling > 0 || e.stirs() || !workflow.AllHandlersFinished(ctx) {
+	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || e.sending+e.telling > 0 || e.changed || e.stirs() || !workflow.AllHandlersFinished(ctx) {
 		return false
 	}
 	if e.joined > 0 {
@@ -386,7 +386,8 @@ func (e *escalation) due(ctx workflow.Context, at time.Time) bool {
 }
 
 // review decides anew about an open alert, because what plans are made of has changed, or its severity rose. A step that has begun stays as
-// it is; an alert that nobody was to be paged for, or that has another policy now, begins with the first step.
+// it is, unless nobody whom it paged is there any more: then the next one begins. An alert that nobody was to be paged for, or that has
+// another policy now, begins with the first step.
 func (e *escalation) review(ctx workflow.Context, worse bool) {
 	s := e.state
 	at := alert.Position{Step: s.Alert.Step, Round: max(s.Alert.Round, 1)}
@@ -407,6 +408,8 @@ func (e *escalation) review(ctx workflow.Context, worse bool) {
 		e.stop()
 		e.adhere(plan)
 		e.beginAnew(workflow.Now(ctx).UTC())
+	case at.Step > 0 && len(plan.Recipients) == 0 && plan.Next != nil && !plan.NextRound:
+		s.Alert.NextAt, e.news = workflow.Now(ctx).UTC(), true
 	}
 }
 
@@ -454,6 +457,7 @@ func (e *escalation) begin(ctx workflow.Context, at alert.Position) {
 		return
 	}
 	s.Begun++
+	s.Course.Exhausted = false
 	s.Alert.Status, s.Alert.Step, s.Alert.Round = alert.Open, at.Step, at.Round
 	e.log(ctx, alert.Entry{Kind: alert.LogEscalated, Text: stepText(at, plan, recipients)})
 	e.logProblems(ctx, plan)
@@ -506,7 +510,6 @@ func (e *escalation) exhaust(ctx workflow.Context) {
 		s.Course.Retries++
 		text = fmt.Sprintf("policy %s reached nobody; it begins again at %s", p.Policy, at.Format(time.RFC3339))
 		s.Alert.NextAt, s.Next = at, alert.Position{Step: 1, Round: 1}
-		s.Course.Exhausted = false
 	}
 	e.log(ctx, alert.Entry{Kind: alert.LogExhausted, Text: text})
 }

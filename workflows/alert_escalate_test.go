@@ -669,6 +669,34 @@ func TestAPolicyThatReachesNobodyBeginsAgain(t *testing.T) {
 	bob.GetsSlack(15*minutes, "disk full")
 }
 
+func TestAPolicyThatReachedNobodyBeginsOnceItCanReachSomebody(t *testing.T) {
+	rules := twoSteps()
+	rules.Policies[0].Steps = []alert.Step{{Targets: []alert.Target{{Person: "bob"}}}}
+	h := newShop(t, rules)
+	bob := h.user("bob")
+	_, err := h.s.MoveUser(t.Context(), "bob", "suspended", "ada")
+	h.must(err)
+	h.fires(0, "disk full")
+	h.at(2*minutes, func() {
+		_, err := h.s.MoveUser(t.Context(), "bob", "active", "ada")
+		h.must(err)
+		h.SignalWorkflow(alert.RulesSignal, nil)
+	})
+	h.resolves(3 * minutes)
+	h.ends()
+	bob.GetsSlack(2*minutes, "disk full")
+}
+
+func TestTheNextStepBeginsWhenWhoeverIsPagedIsGone(t *testing.T) {
+	h := newShop(t, twoSteps())
+	h.fires(0, "disk full")
+	h.onCall("ana").leaves(time.Minute)
+	h.at(time.Minute, func() { h.SignalWorkflow(alert.RulesSignal, nil) })
+	h.resolves(5 * minutes)
+	h.ends()
+	h.user("bob").GetsSlack(time.Minute, "disk full")
+}
+
 func TestALimitHoldsPagesBackAndSaysSo(t *testing.T) {
 	rules := twoSteps()
 	rules.Limits.PerPersonHour = 2

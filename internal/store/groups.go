@@ -399,7 +399,8 @@ func (s *Store) ForgetSignals(ctx context.Context, before time.Time) (forgotten 
 			return tx.NewDelete().Model((*callbackRow)(nil)).Where("seq IN (?)", some)
 		},
 		func(tx bun.Tx) *bun.DeleteQuery {
-			return tx.NewDelete().Model((*keyRow)(nil)).Where("last_at < ? AND NOT firing", before)
+			some := tx.NewSelect().Model((*keyRow)(nil)).Column("project", "dedup_key").Where("last_at < ? AND NOT firing", before).Order("last_at").Limit(forgetAtOnce)
+			return tx.NewDelete().Model((*keyRow)(nil)).Where("(project, dedup_key) IN (?)", some)
 		},
 		func(tx bun.Tx) *bun.DeleteQuery {
 			return tx.NewDelete().Model((*groupRow)(nil)).Where("updated_at < ? AND pending = 0", before).
