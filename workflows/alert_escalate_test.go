@@ -430,6 +430,17 @@ func TestTheGroupWaitGathersWhatBelongsTogether(t *testing.T) {
 	}
 }
 
+// TestAPageSaysWhatIsWrongOnce: one key is the title, and no list repeats it.
+func TestAPageSaysWhatIsWrongOnce(t *testing.T) {
+	h := newShop(t, twoSteps())
+	h.fires(0, "disk full")
+	h.resolves(10 * time.Second)
+	h.ends()
+	if m := h.onCall("ana").GetsSlack(0, "disk full"); len(m.page.Content.Lines) != 0 || m.page.Content.More != 0 {
+		t.Errorf("the page says %+v", m.page.Content)
+	}
+}
+
 func TestAKeyThatFlapsIsResolvedOnceItIsQuiet(t *testing.T) {
 	rules := twoSteps()
 	rules.Default.ResolveIn = after(5 * minutes)

@@ -165,6 +165,9 @@ func (e *escalation) page(ctx workflow.Context, kind alert.PageKind, key string,
 func (e *escalation) content(ctx workflow.Context) alert.Content {
 	a := e.state.Alert
 	c := alert.Content{Title: a.Title, Severity: a.Severity, Status: a.Status, Labels: a.Labels, Firing: a.Firing, Drill: a.Drill, At: workflow.Now(ctx).UTC()}
+	if all := e.state.Samples; len(all) == 1 && a.Firing <= 1 && all[0].URL == "" && all[0].Summary == a.Title {
+		return c // a line would say the title again
+	}
 	for _, s := range e.state.Samples[:min(len(e.state.Samples), alert.MaxLines)] {
 		line := fmt.Sprintf("%s: %s", s.Severity, cmp.Or(s.Summary, s.DedupKey))
 		if s.URL != "" {
@@ -316,7 +319,7 @@ func (e *escalation) reported(ctx workflow.Context, in alert.PageReport) {
 	if r.State == alert.Failed {
 		kind = alert.LogFailed
 	}
-	e.log(ctx, alert.Entry{Kind: kind, By: e.recipientOf(r), Channel: r.Channel, Page: in.Key, Receipt: r.ID, Text: r.Message})
+	e.log(ctx, alert.Entry{Kind: kind, By: e.recipientOf(in.Key, r), Channel: r.Channel, Page: in.Key, Receipt: r.ID, Text: r.Message})
 	for _, c := range e.state.Chases {
 		if i := slices.IndexFunc(c.Sends, func(s alert.Send) bool { return r.ID != "" && s.Receipt == r.ID }); i >= 0 {
 			e.confirm(ctx, c, &c.Sends[i], r)
@@ -328,14 +331,14 @@ func (e *escalation) reported(ctx workflow.Context, in alert.PageReport) {
 	}
 }
 
-// recipientOf is who was paged with that receipt.
-func (e *escalation) recipientOf(r alert.Receipt) string {
+// recipientOf is who was paged with that receipt and key.
+func (e *escalation) recipientOf(key string, r alert.Receipt) string {
 	for _, t := range e.state.Paged {
 		if t.Receipt.ID == r.ID {
 			return cmp.Or(t.Person, t.Contact.Name())
 		}
 	}
-	return ""
+	return alert.RecipientOf(key) // of what told them how the alert went on, no receipt is kept
 }
 
 // overtaken: while a page was being sent, somebody acted. Who got it is told.

@@ -61,6 +61,14 @@ func AlertOf(key string) (project string, number int64, err error) {
 	return parts[0], number, nil
 }
 
+// RecipientOf is whom a page with that key was for; of a key that is none, nobody.
+func RecipientOf(key string) string {
+	if parts := strings.SplitN(key, "/", 5); len(parts) == 5 {
+		return parts[4]
+	}
+	return ""
+}
+
 // Group is what signals that belong together have in common.
 type Group struct {
 	Project string            `json:"project"`
