@@ -250,7 +250,7 @@ func (s *session) printSimulated(found alert.Simulated) error {
 	}
 	var lines [][]string
 	for _, p := range found.Pages {
-		lines = append(lines, []string{p.At.Format(time.RFC3339), "+" + p.After.String(), fmt.Sprintf("%d.%d", p.Round, p.Step), p.Name, dash(p.Schedule), string(p.Channel), p.Address})
+		lines = append(lines, []string{p.At.Format(time.RFC3339), "+" + alert.Duration(time.Duration(p.After).Round(time.Second)).String(), fmt.Sprintf("%d.%d", p.Round, p.Step), p.Name, dash(p.Schedule), string(p.Channel), p.Address})
 	}
 	if len(lines) > 0 {
 		if err := table(s.out, []string{"at", "after", "step", "who", "on call in", "channel", "address"}, lines); err != nil {

@@ -17,6 +17,9 @@ default: {policy: page}
 
 func TestAPolicyFileIsPlannedAppliedShownAndAppliedAgain(t *testing.T) {
 	at(t, apitest.New(t))
+	if none := m3o("policy", "show").must(t).says(t, "No policy file was applied"); !strings.Contains(none.out, "policies: []") {
+		t.Errorf("without a file it shows %s", none.out)
+	}
 	write(t, "alerting.yaml", someRules)
 	plan := m3o("policy", "plan", "-f", "alerting.yaml").must(t).says(t, "admin cannot be paged: no contact is verified")
 	for _, word := range []string{"create", "policy page", "route chatter", "default route", "policy: none -> page"} {

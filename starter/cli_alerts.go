@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,15 @@ func alertListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return rows(s, found, "There are no such alerts.", []string{"alert", "status", "severity", "firing", "pages", "began", "title", "message"}, func(a alert.Alert) []string {
+			none := ""
+			if len(found) == 0 && !s.json {
+				project, err := s.project()
+				if err != nil {
+					return err
+				}
+				none = noAlerts(project, filter)
+			}
+			return rows(s, found, none, []string{"alert", "status", "severity", "firing", "pages", "began", "title", "message"}, func(a alert.Alert) []string {
 				return []string{strconv.FormatInt(a.Number, 10), string(a.Status), string(a.Severity), strconv.Itoa(a.Firing), strconv.Itoa(a.Pages), ago(a.StartedAt), titleOf(a), a.Message}
 			})
 		})}
@@ -42,6 +51,18 @@ func alertListCommand() *cobra.Command {
 	flags.StringVar(&service, "service", "", "those of a service alone")
 	flags.IntVar(&most, "limit", newestAlerts, "how many at most")
 	return cmd
+}
+
+// noAlerts says that a project has none. Whoever forgot --project looks for the platform's own.
+func noAlerts(project string, f alert.Filter) string {
+	text := "Project " + project + " has no such alerts."
+	if f == (alert.Filter{}) {
+		text = "Project " + project + " has no alerts."
+	}
+	if project != alert.Platform {
+		text += " The platform's own are in another: m3o alert list --project " + alert.Platform
+	}
+	return text
 }
 
 // titleOf is what an alert is about. A drill says so first.
@@ -80,11 +101,20 @@ func alertShowCommand() *cobra.Command {
 		})}
 }
 
+// labelsText is labels as name=value, in order.
+func labelsText(labels map[string]string) string {
+	all := make([]string, 0, len(labels))
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		all = append(all, name+"="+labels[name])
+	}
+	return strings.Join(all, " ")
+}
+
 func (s *session) printAlert(d client.AlertDetails) error {
 	a := d.Alert
 	facts := [][]string{{"alert", strconv.FormatInt(a.Number, 10)}, {"project", a.Project}, {"title", titleOf(a)}, {"status", string(a.Status)}, {"severity", string(a.Severity)},
-		{"urgency", string(a.Urgency)}, {"firing", fmt.Sprintf("%d keys, %d signals", a.Firing, a.Signals)}, {"route", a.Route}, {"policy", dash(a.Policy)}}
-	for _, f := range []struct{ name, value string }{{"service", a.Service}, {"message", a.Message}, {"acknowledged by", a.AcknowledgedBy}} {
+		{"urgency", string(a.Urgency)}, {"firing", strconv.Itoa(a.Firing)}, {"signals", strconv.FormatInt(a.Signals, 10)}, {"route", a.Route}, {"policy", dash(a.Policy)}}
+	for _, f := range []struct{ name, value string }{{"service", a.Service}, {"labels", labelsText(a.Labels)}, {"message", a.Message}, {"acknowledged by", a.AcknowledgedBy}} {
 		if f.value != "" {
 			facts = append(facts, []string{f.name, f.value})
 		}
@@ -138,8 +168,13 @@ func (v alertVerb) command() *cobra.Command {
 			if v.noted {
 				request.Comment = args[1]
 			}
-			if span < 0 || span > alert.MaxSnooze || v.required && span == 0 {
+			switch {
+			case v.noted && strings.TrimSpace(request.Comment) == "":
+				return misuse("the note is empty")
+			case v.required && span == 0:
 				return misuse("--for: say how long, such as 2h; at most %s", alert.Duration(alert.MaxSnooze))
+			case span < 0 || span > alert.MaxSnooze:
+				return misuse("--for: %s is not between 0s and %s", alert.Duration(span), alert.Duration(alert.MaxSnooze))
 			}
 			request.For = alert.Duration(span)
 			a, err := s.api.CommandAlert(s.ctx(), n, v.path, request)

@@ -15,7 +15,7 @@ func fires(t *testing.T, w *apitest.World, group, title string) alert.Alert {
 	t.Helper()
 	g := alert.Group{Project: "default", Route: alert.DefaultRoute, Labels: map[string]string{"service": group}}
 	opened, err := w.Store.OpenAlert(t.Context(), alert.Opening{Group: g, Hash: g.Hash(), First: 1,
-		Alert: alert.Alert{Title: title, Severity: alert.Critical, Urgency: alert.High, Status: alert.Open, Firing: 1, Signals: 1, Policy: "shop"}})
+		Alert: alert.Alert{Title: title, Severity: alert.Critical, Urgency: alert.High, Status: alert.Open, Firing: 1, Signals: 1, Policy: "shop", Labels: g.Labels}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func fires(t *testing.T, w *apitest.World, group, title string) alert.Alert {
 func TestAlertsAreListedShownAndAnswered(t *testing.T) {
 	w := apitest.New(t)
 	at(t, w)
-	if c := m3o("alert", "list").must(t); !strings.Contains(c.errs, "There are no such alerts.") {
+	if c := m3o("alert", "list").must(t); !strings.Contains(c.errs, "Project default has no alerts. The platform's own are in another: m3o alert list --project platform") {
 		t.Errorf("%q %q", c.out, c.errs)
 	}
 	fires(t, w, "shop", "disk full")
@@ -43,7 +43,7 @@ func TestAlertsAreListedShownAndAnswered(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	shown := m3o("alert", "show", "#1").must(t)
-	for _, word := range []string{"disk full", "critical", "triggered", "policy"} {
+	for _, word := range []string{"disk full", "critical", "triggered", "policy", "service=shop"} {
 		if !strings.Contains(shown.out, word) {
 			t.Errorf("%q is not shown: %s", word, shown.out)
 		}
@@ -79,7 +79,8 @@ func TestAlertCommandsThatMakeNoSenseAreRefused(t *testing.T) {
 	m3o("alert", "ack", "first").fails(t, exitMisused, `"first" is no number of an alert`)
 	m3o("alert", "ack").fails(t, exitMisused)
 	m3o("alert", "snooze", "1").fails(t, exitMisused, "--for: say how long")
-	m3o("alert", "snooze", "1", "--for", "900h").fails(t, exitMisused, "at most 720h")
+	m3o("alert", "snooze", "1", "--for", "900h").fails(t, exitMisused, "--for: 900h is not between 0s and 720h")
+	m3o("alert", "note", "1", " ").fails(t, exitMisused, "the note is empty")
 	m3o("alert", "list", "--status", "broken").fails(t, exitFailed, "status")
 	m3o("alert", "list", "--limit", "0").fails(t, exitMisused, "--limit")
 	m3o("alert", "show", "7").fails(t, exitFailed, "there is no alert 7")

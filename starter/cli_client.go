@@ -156,7 +156,7 @@ func findAPI(cmd *cobra.Command, p place) (address string, found bool, err error
 }
 
 // findToken is the token, and in words where it comes from. The token of a data directory that was not named is for the
-// API on this machine alone, and one that was given is not for an API that was merely found.
+// API on this machine alone, and one that was given is not for an API that was merely found, unless both are of one data directory.
 func findToken(cmd *cobra.Command, p place, api string, found bool) (token, from string, err error) {
 	settings := config.LoadClient()
 	path := flagOr(cmd, flagTokenFile, "")
@@ -174,7 +174,7 @@ func findToken(cmd *cobra.Command, p place, api string, found bool) (token, from
 		}
 	}
 	switch {
-	case given != "" && found:
+	case given != "" && found && !within(p.dir, path):
 		return "", "", fault.New(fault.Unauthenticated, "the token of %s is not sent to %s, an address that was found in %s: name the API with M3O_API or --api, or run `m3o login`",
 			given, api, dev.APIFile(p.dir))
 	case given != "" && path == "":
@@ -191,6 +191,13 @@ func findToken(cmd *cobra.Command, p place, api string, found bool) (token, from
 		return "", "", fault.New(fault.Unauthenticated, "no token: there is no %s. Start the platform with `m3o dev`, or log in with `m3o login`", path)
 	}
 	return token, path, err
+}
+
+// within says whether a file is in a directory, by its path.
+func within(dir, file string) bool {
+	dir, errDir := filepath.Abs(dir)
+	file, errFile := filepath.Abs(file)
+	return errDir == nil && errFile == nil && strings.HasPrefix(file, dir+string(filepath.Separator))
 }
 
 // readTokenFile reads a file that holds a token and nothing else.

@@ -159,6 +159,23 @@ func FuzzPlainJSON(f *testing.F) {
 	})
 }
 
+// A person's token that is kept beside the address is sent there.
+func TestATokenOfTheDataDirectoryIsSentToItsAPI(t *testing.T) {
+	spy := newSpy(t)
+	user(t)
+	write(t, ".m3o/run/api.url", spy.url+"\n")
+	write(t, ".m3o/people/ana.token", "hers")
+	if err := os.Chmod(".m3o", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m3o("whoami", "--token-file", ".m3o/people/ana.token").fails(t, exitFailed)
+	if got := spy.heard(); got != "Bearer hers" {
+		t.Errorf("its API was asked with %q", got)
+	}
+	write(t, "other.token", "other")
+	m3o("whoami", "--token-file", ".m3o/../other.token").fails(t, exitFailed, "is not sent to")
+}
+
 // A tree that somebody cloned: it says where the API is, and what the token.
 func TestAGivenTokenIsNotSentToWhereACloneSays(t *testing.T) {
 	spy := newSpy(t)

@@ -165,11 +165,12 @@ func (r rota) verify(ctx context.Context, person *client.Client, c alert.Contact
 			if found == nil || tried[found[1]] {
 				continue
 			}
-			tried[found[1]] = true
+			// A code arrives a moment before it is in force: until then it is refused as a conflict, which says nothing about the code.
 			_, err := person.VerifyContact(ctx, c.ID, found[1])
 			if err == nil || !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Conflict) {
 				return err
 			}
+			tried[found[1]] = fault.Is(err, fault.Invalid)
 		}
 		if time.Since(asked) > codeAgain {
 			asked = time.Now()

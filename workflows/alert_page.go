@@ -165,6 +165,9 @@ func (e *escalation) page(ctx workflow.Context, kind alert.PageKind, key string,
 func (e *escalation) content(ctx workflow.Context) alert.Content {
 	a := e.state.Alert
 	c := alert.Content{Title: a.Title, Severity: a.Severity, Status: a.Status, Labels: a.Labels, Firing: a.Firing, Drill: a.Drill, At: workflow.Now(ctx).UTC()}
+	if all := e.state.Samples; len(all) == 1 && a.Firing <= 1 && all[0].URL == "" && all[0].Summary == a.Title {
+		return c // a line would say the title again
+	}
 	for _, s := range e.state.Samples[:min(len(e.state.Samples), alert.MaxLines)] {
 		line := fmt.Sprintf("%s: %s", s.Severity, cmp.Or(s.Summary, s.DedupKey))
 		if s.URL != "" {
@@ -316,7 +319,7 @@ func (e *escalation) reported(ctx workflow.Context, in alert.PageReport) {
 	if r.State == alert.Failed {
 		kind = alert.LogFailed
 	}
-	e.log(ctx, alert.Entry{Kind: kind, By: e.recipientOf(r), Channel: r.Channel, Page: in.Key, Receipt: r.ID, Text: r.Message})
+	e.log(ctx, alert.Entry{Kind: kind, By: e.recipientOf(in.Key, r), Channel: r.Channel, Page: in.Key, Receipt: r.ID, Text: r.Message})
 	for _, c := range e.state.Chases {
 		if i := slices.IndexFunc(c.Sends, func(s alert.Send) bool { return r.ID != "" && s.Receipt == r.ID }); i >= 0 {
 			e.confirm(ctx, c, &c.Sends[i], r)
@@ -328,14 +331,14 @@ func (e *escalation) reported(ctx workflow.Context, in alert.PageReport) {
 	}
 }
 
-// recipientOf is who was paged with that receipt.
-func (e *escalation) recipientOf(r alert.Receipt) string {
+// recipientOf is who was paged with that receipt and key.
+func (e *escalation) recipientOf(key string, r alert.Receipt) string {
 	for _, t := range e.state.Paged {
 		if t.Receipt.ID == r.ID {
 			return cmp.Or(t.Person, t.Contact.Name())
 		}
 	}
-	return ""
+	return alert.RecipientOf(key) // of what told them how the alert went on, no receipt is kept
 }
 
 // overtaken: while a page was being sent, somebody acted. Who got it is told.
@@ -387,10 +390,42 @@ func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, 
 	})
 }
 
+// inPlace are the messages that can be updated in place.
+func (e *escalation) inPlace() (all []alert.Told) {
+	for _, t := range e.state.Paged {
+		if t.Contact.Channel == alert.Slack {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// hasRoom reports whether the alert may have that many messages more within its limit, and still page whoever this round of its policy has
+// yet to page: updates give way to steps, which are never withheld.
+func (e *escalation) hasRoom(messages int) bool {
+	s := e.state
+	if s.Plan == nil {
+		return true
+	}
+	messages += s.Alert.Pages
+	if s.Alert.Status == alert.Open || s.Alert.Status == alert.Suppressed {
+		messages += s.Plan.Ahead
+	}
+	for _, c := range s.Chases {
+		messages += len(c.Recipient.Hops) - c.Tried
+		for _, send := range c.Sends {
+			if send.State == alert.Sending {
+				messages++
+			}
+		}
+	}
+	return messages <= s.Plan.PageLimit
+}
+
 // planUpdate has Slack's messages say how the alert is now, at most once in an interval.
 func (e *escalation) planUpdate(ctx workflow.Context) {
 	s := e.state
-	if !s.UpdateAt.IsZero() || len(s.Paged) == 0 || s.Plan != nil && s.Alert.Pages >= s.Plan.PageLimit {
+	if n := len(e.inPlace()); !s.UpdateAt.IsZero() || n == 0 || !e.hasRoom(n) {
 		return
 	}
 	s.UpdateAt = workflow.Now(ctx).UTC()
@@ -402,11 +437,14 @@ func (e *escalation) planUpdate(ctx workflow.Context) {
 // update updates Slack's messages in place, within the limit of pages of the alert. Nobody is paged by it.
 func (e *escalation) update(ctx workflow.Context) {
 	s := e.state
-	s.UpdateAt, s.UpdatedAt = time.Time{}, workflow.Now(ctx).UTC()
+	s.UpdateAt = time.Time{}
+	told := e.inPlace()
+	if !e.hasRoom(len(told)) {
+		return
+	}
+	s.UpdatedAt = workflow.Now(ctx).UTC()
 	s.Told++
-	for _, t := range s.Paged {
-		if t.Contact.Channel == alert.Slack {
-			e.tell(ctx, alert.PageUpdate, "", t)
-		}
+	for _, t := range told {
+		e.tell(ctx, alert.PageUpdate, "", t)
 	}
 }

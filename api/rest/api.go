@@ -85,6 +85,7 @@ type API struct {
 	status    published
 
 	intakeLimits intake.Limits
+	keys         *intake.Keys
 }
 
 // MaxBody bounds a JSON body.

@@ -82,6 +82,7 @@ type Drills interface {
 type Alerting interface {
 	Conditions(ctx context.Context) ([]store.Condition, error)
 	AlertsSince(ctx context.Context, project string, since time.Time) (all []alert.Alert, more bool, err error)
+	GroupKeys(ctx context.Context, project, group string) ([]alert.Key, error)
 }
 
 // AlertRules are how projects' alerts reach people.

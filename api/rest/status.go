@@ -90,11 +90,37 @@ func (a *API) statusFacts(ctx context.Context) (f status.Facts, err error) {
 	for _, c := range conditions {
 		f.Conditions = append(f.Conditions, status.Condition{Kind: c.Kind, Since: c.Since})
 	}
-	if f.Alerts, _, err = a.Alerting.AlertsSince(ctx, alert.Platform, f.At.Add(-statusBack)); err != nil {
+	if f.Alerts, err = a.toldAlerts(ctx, f.At.Add(-statusBack)); err != nil {
 		return f, err
 	}
 	f.EngineAway = a.Ready((&http.Request{}).WithContext(ctx)) != nil
 	return f, nil
+}
+
+// toldAlerts are the platform's own alerts, with what the newest ones are about where their groups do not say it.
+func (a *API) toldAlerts(ctx context.Context, since time.Time) ([]alert.Alert, error) {
+	alerts, _, err := a.Alerting.AlertsSince(ctx, alert.Platform, since)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string][]alert.Key{}
+	for i, of := range alerts {
+		if of.Labels["kind"] != "" || of.Drill {
+			continue
+		}
+		keys, read := groups[of.Group]
+		if !read {
+			if len(groups) == status.MaxIncidents {
+				break
+			}
+			if keys, err = a.Alerting.GroupKeys(ctx, alert.Platform, of.Group); err != nil {
+				return nil, err
+			}
+			groups[of.Group] = keys
+		}
+		alerts[i] = status.Told(of, keys)
+	}
+	return alerts, nil
 }
 
 // tagOf tells documents apart by what they say, not by when they were made.

@@ -60,6 +60,30 @@ func TestAnybodyMayReadHowThePlatformIs(t *testing.T) {
 	}
 }
 
+// The rules of the platform's alerts may group them by anything: what they are about is told all the same.
+func TestAnIncidentIsToldHoweverItsAlertIsGrouped(t *testing.T) {
+	s := newSite(t)
+	seen, err := s.store.Lease(t.Context(), "relay")
+	must(t, err)
+	lease, err := s.store.TakeLease(t.Context(), seen, "test")
+	must(t, err)
+	_, err = s.store.AppendSignals(t.Context(), []alert.Signal{{Project: alert.Platform, Source: alert.FromPlatform, Action: alert.Trigger, DedupKey: "region/micro/lon1", Summary: "secret",
+		Severity: alert.Critical, Labels: map[string]string{"kind": "region", "platform": "micro", "region": "lon1"}, At: time.Now()}})
+	must(t, err)
+	signals, err := s.store.Signals(t.Context(), 0, 1)
+	must(t, err)
+	group := alert.Group{Project: alert.Platform, Route: "all"}
+	_, err = s.store.RouteSignals(t.Context(), lease, 0, signals, func(alert.Signal) (alert.Group, alert.Route) { return group, alert.Route{Name: "all"} })
+	must(t, err)
+	_, err = s.store.OpenAlert(t.Context(), alert.Opening{Group: group, Hash: group.Hash(), First: 1,
+		Alert: alert.Alert{Title: "secret", Severity: alert.Critical, Urgency: alert.High, Status: alert.Open, StartedAt: time.Now()}})
+	must(t, err)
+	d, got := s.platformStatus()
+	if len(d.Incidents) != 1 || d.Incidents[0].Component != "micro/lon1" || strings.Contains(got.body, "secret") {
+		t.Errorf("%s", got.body)
+	}
+}
+
 // Strangers cannot make the database work harder, and what changed is seen a few seconds later.
 func TestTheStatusIsMadeOnceInAWhile(t *testing.T) {
 	s := newSite(t)

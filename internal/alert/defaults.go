@@ -31,6 +31,9 @@ const DefaultRoute = "default"
 
 // WithDefaults fills in what a file leaves out.
 func (r Rules) WithDefaults() Rules {
+	if r.Policies == nil {
+		r.Policies = []Policy{} // null is none of a file's lists
+	}
 	r.Default = r.Default.withDefaults()
 	r.Default.Name = DefaultRoute
 	routes := make([]Route, len(r.Routes))

@@ -45,6 +45,7 @@ func MakePlan(v View, in PlanInput) Plan {
 	if in.Step >= 1 && in.Step <= len(policy.Steps) {
 		v.target(&p, policy.Steps[in.Step-1], in.At)
 	}
+	p.Ahead = v.ahead(policy, in)
 	p.Next, p.NextRound = policy.next(in.Step, max(in.Round, 1))
 	if p.Next != nil && !p.NextRound && in.Step > 0 && len(p.Recipients) == 0 {
 		p.Next = new(Duration)
@@ -157,6 +158,18 @@ func (v View) target(p *Plan, step Step, at time.Time) {
 			p.Recipients = append(p.Recipients, r)
 		}
 	}
+}
+
+// ahead counts the messages of the steps after the input's, to whoever would be paged by them now.
+func (v View) ahead(policy Policy, in PlanInput) (messages int) {
+	for _, step := range policy.Steps[min(in.Step, len(policy.Steps)):] {
+		var later Plan
+		v.target(&later, step, in.At)
+		for _, r := range later.Recipients {
+			messages += len(r.Hops)
+		}
+	}
+	return messages
 }
 
 func (v View) recipient(t Target, at time.Time) (Recipient, string) {

@@ -69,7 +69,7 @@ type Inhibition struct {
 
 // Limits bound what is sent. 0 stands for the default.
 type Limits struct {
-	PagesPerAlert  int `json:"pages_per_alert,omitempty"`  // updates of a storm: 10 by default, whatever steps remain
+	PagesPerAlert  int `json:"pages_per_alert,omitempty"`  // messages of an alert: its updates give way to its steps, which are never withheld
 	PerPersonHour  int `json:"per_person_hour,omitempty"`  // pages to one person by all channels
 	PerContactHour int `json:"per_contact_hour,omitempty"` // pages to one contact
 }

@@ -71,10 +71,6 @@ func Simulate(v View, q Question) Simulated {
 	s.policy, _ = v.Rules.policyNamed(route.Policy)
 	s.run(PlanInput{Alert: Alert{Project: v.Rules.Project, Route: route.Name, Severity: severity}, Labels: q.Labels, Round: 1, At: q.At.Add(time.Duration(route.Wait))})
 	slices.SortStableFunc(s.Pages, func(a, b SimulatedPage) int { return a.At.Compare(b.At) })
-	if limit := v.Rules.Limits.WithDefaults().PagesPerAlert; len(s.Pages) > limit {
-		s.note(s.Pages[limit].At, fmt.Sprintf("limit: %d pages are the most of one alert, so %d more are not sent", limit, len(s.Pages)-limit))
-		s.Pages = s.Pages[:limit]
-	}
 	slices.SortStableFunc(s.Notes, func(a, b SimulatedNote) int { return a.At.Compare(b.At) })
 	return s.Simulated
 }

@@ -207,7 +207,12 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 
 // command sends a change whose answer has nothing to read.
 func (c *Client) command(ctx context.Context, method, path string, body any) error {
-	return c.send(ctx, method, path, nil, body, func(*http.Response) error { return nil })
+	return c.commandIn(ctx, method, path, nil, body)
+}
+
+// commandIn does so with a query.
+func (c *Client) commandIn(ctx context.Context, method, path string, query url.Values, body any) error {
+	return c.send(ctx, method, path, query, body, func(*http.Response) error { return nil })
 }
 
 // brokenError is an answer that ended too early: asking again may help.

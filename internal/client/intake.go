@@ -73,7 +73,7 @@ func (c *Client) RotateIntegrationKey(ctx context.Context, name string) (NewInte
 
 // RevokeIntegrationKey ends an integration key.
 func (c *Client) RevokeIntegrationKey(ctx context.Context, name string) error {
-	return c.change(ctx, http.MethodDelete, under("/v1/alerting/keys", name), c.inProject(), nil, nil)
+	return c.commandIn(ctx, http.MethodDelete, under("/v1/alerting/keys", name), c.inProject(), nil)
 }
 
 // Heartbeats lists the project's heartbeats.
@@ -113,7 +113,7 @@ func (c *Client) heartbeat(ctx context.Context, name, verb string) (alert.Heartb
 
 // RemoveHeartbeat ends a heartbeat.
 func (c *Client) RemoveHeartbeat(ctx context.Context, name string) error {
-	return c.change(ctx, http.MethodDelete, under("/v1/heartbeats", name), c.inProject(), nil, nil)
+	return c.commandIn(ctx, http.MethodDelete, under("/v1/heartbeats", name), c.inProject(), nil)
 }
 
 // absolute is a URL of the API, which knows no more than the path where nobody told it how it is reached.

@@ -159,6 +159,18 @@ var kinds = map[string]struct{ component, title string }{
 	"page":   {Alerting, "Alerts did not arrive by every channel"},
 }
 
+// Told returns an alert with the labels by which the public may be told of it. An alert has those labels alone that its route groups by,
+// which need not say what it is about: its keys do, the worst first.
+func Told(a alert.Alert, keys []alert.Key) alert.Alert {
+	for _, k := range keys {
+		if _, public := kinds[k.Labels["kind"]]; public {
+			a.Labels = k.Labels
+			break
+		}
+	}
+	return a
+}
+
 // incidents are the alerts that everybody may know of: neither drills nor warnings.
 func incidents(f Facts) []Incident {
 	var all []Incident

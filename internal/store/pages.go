@@ -158,7 +158,8 @@ func replyCode(ctx context.Context, tx bun.Tx, row pageRow) (int, error) {
 		Code  int
 	}
 	err := tx.NewSelect().Model((*pageRow)(nil)).ColumnExpr("DISTINCT alert, code").Where("contact = ? AND code > 0", row.Contact).
-		Where("began_at > ? OR alert IN (?)", row.BeganAt.Add(-codeRests), tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status NOT IN ?", bun.Tuple(final))).Scan(ctx, &taken)
+		Where("began_at > ? OR alert IN (?)", row.BeganAt.Add(-codeRests),
+			tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status IN ?", bun.Tuple(current))).Scan(ctx, &taken)
 	if err != nil {
 		return 0, err
 	}

@@ -34,6 +34,7 @@ var Token = account.Secret(account.PersonToken, []byte("a token for tests of 32 
 // World is a platform in a test. Its fields may be set before it is used.
 type World struct {
 	Step      time.Duration                                   // how long each stage of an operation takes
+	LateCodes time.Duration                                   // how long a contact's code has arrived before it is in force
 	Unserved  map[region.Provider]*region.Unserved            // the clouds that nobody works on
 	Warnings  []string                                        // what the operator should know of every region of a plan
 	Obstacle  func(region.Spec) *region.Obstacle              // what stands in the way of a region
@@ -92,7 +93,7 @@ func New(t *testing.T) *World {
 func (w *World) Handler() http.Handler {
 	api := &rest.API{Regions: w.Store, Services: w.Store, Events: w.Store, Accounts: w.Store, AuditLog: w.Store, Identity: w.Store, Sessions: w.Store,
 		SessionKey: []byte("the same in every process"), Claims: w.Store, AlertRules: w.Store, Alerting: w.Store, Silences: w.Store, OnCall: w.Store, Contacts: w.Store,
-		NotifyRules: w.Store, ContactCommands: contacts{w}, Alerts: w.Store, AlertCommands: alerts{w}, Drills: w.Store, Plans: plans{w}, RegionCommands: regions{w},
+		NotifyRules: w.Store, ContactCommands: contacts{w}, Alerts: w.Store, AlertCommands: alerts{w}, Drills: w.Store, Integrations: w.Store, Heartbeats: w.Store, Plans: plans{w}, RegionCommands: regions{w},
 		ServiceCommands: services{w}, ProjectCommands: projects{w}, Attendance: attendance{w}, Tickets: w.signer, Blobs: w.blobs, Metrics: http.NotFoundHandler(), Version: "test",
 		Ready: func(*http.Request) error { return nil }, CheckImage: func(string, string) error { return nil }}
 	return api.Handler()
