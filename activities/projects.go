@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/cluster"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
@@ -29,10 +30,23 @@ type ServiceKiller interface {
 	KillService(ctx context.Context, id string, key release.Key, in release.KillInput) (release.Accepted, error)
 }
 
-// Projects writes the rows of projects for the workflows that suspend and remove them, and has their services killed.
+// CurrentAlerts lists the alerts of a project that have not ended.
+type CurrentAlerts interface {
+	CurrentAlerts(ctx context.Context, project string) ([]alert.Alert, error)
+}
+
+// AlertCommander commands the workflows that own alerts.
+type AlertCommander interface {
+	CommandAlert(ctx context.Context, id, project, group, update string, in alert.Command) (alert.Alert, error)
+}
+
+// Projects writes the rows of projects for the workflows that suspend and remove them, and has their services killed and their alerts
+// closed.
 type Projects struct {
 	Records  ProjectRecords
 	Services ServiceKiller
+	Alerts   CurrentAlerts
+	Closer   AlertCommander
 	Regions  ProjectFacts
 	Poll     time.Duration
 }
@@ -130,10 +144,31 @@ type EraseInput struct {
 	By      string `json:"by"`
 }
 
-// EraseProject removes every row of a project that is closed. Gone is fine.
+// EraseProject closes the alerts of a project that is closed, so that nobody is paged for it any more, and removes every row of it. Gone is
+// fine.
 func (a *Projects) EraseProject(ctx context.Context, in EraseInput) error {
+	if err := a.closeAlerts(ctx, in); err != nil {
+		return fail(fmt.Errorf("close the alerts of project %s: %w", in.Project, err))
+	}
 	if err := a.Records.EraseProject(ctx, in.Project, in.By); err != nil {
 		return fail(fmt.Errorf("erase project %s: %w", in.Project, err))
+	}
+	return nil
+}
+
+// closeAlerts closes the alerts one after the other: a try goes on where the one before it was cut off. One whose workflow is gone is over.
+func (a *Projects) closeAlerts(ctx context.Context, in EraseInput) error {
+	current, err := a.Alerts.CurrentAlerts(ctx, in.Project)
+	if err != nil {
+		return err
+	}
+	for _, c := range current {
+		id := fmt.Sprintf("%s/alert/%d", account.RemoveID(in.Project), c.Number)
+		command := alert.Command{Number: c.Number, By: in.By, Comment: "the project is removed"}
+		_, err := a.Closer.CommandAlert(ctx, id, in.Project, c.Group, alert.ResolveUpdate, command)
+		if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict) {
+			return fmt.Errorf("alert %d: %w", c.Number, err)
+		}
 	}
 	return nil
 }

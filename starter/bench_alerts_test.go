@@ -72,7 +72,7 @@ type taken struct {
 // alertIngest has 32 clients post alerts one after the other, to us and to Alertmanager in turns: one alert a request, and as many as
 // Prometheus puts into one.
 func alertIngest(t *testing.T) {
-	a := newAlone(t, time.Hour)
+	a := newAlone(t, time.Hour, mailRules)
 	peer := newAlertmanager(t, serveHook(t, func(amNotification) {}), "group")
 	sides := []taker{
 		{name: "m3o", pids: a.pids, post: a.postWebhook},
@@ -200,7 +200,7 @@ func memoryOf(pids ...int) (total int64) {
 
 // alertPages measures how long it takes from an alert's first key to its first message, while many come in; and Alertmanager with the same.
 func alertPages(t *testing.T) {
-	a := newAlone(t, time.Hour)
+	a := newAlone(t, time.Hour, mailRules)
 	var mu sync.Mutex
 	told := map[string]time.Time{}
 	peer := newAlertmanager(t, serveHook(t, func(n amNotification) {
@@ -251,7 +251,7 @@ func alertPages(t *testing.T) {
 
 // alertStorm has everything of one group fire at once, and then end.
 func alertStorm(t *testing.T) {
-	a := newAlone(t, time.Hour)
+	a := newAlone(t, time.Hour, mailRules)
 	began := time.Now()
 	a.storm(*stormOf, false)
 	accepted := time.Since(began)
@@ -267,7 +267,7 @@ func alertStorm(t *testing.T) {
 	a.quiet()
 	events, runs = a.history()
 	row = append(row, figures.Secs(time.Since(began)), strconv.Itoa(len(a.delivered())), fmt.Sprintf("%d in %d", events, runs))
-	figures.Table("A storm in one group (goal: at most 10 messages)", []string{"alerts", "accepted s", "alert knows of all s", "quiet s", "messages", "events, runs",
+	figures.Table("A storm in one group (goal: at most 10 messages before it ends)", []string{"alerts", "accepted s", "alert knows of all s", "quiet s", "messages", "events, runs",
 		"all ended s", "messages by then", "events, runs by then"}, [][]string{row})
 }
 
@@ -290,7 +290,7 @@ func (a *alone) storm(n int, over bool) {
 
 // alertMemory is what open alerts hold of each process's memory.
 func alertMemory(t *testing.T) {
-	a := newAlone(t, time.Hour)
+	a := newAlone(t, time.Hour, mailRules)
 	a.open(0, 20) // what the first ones need is not theirs
 	names := slices.Sorted(maps.Keys(a.processes))
 	before := map[string]int64{}

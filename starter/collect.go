@@ -19,9 +19,11 @@ const (
 	signalsKept = 30 * 24 * time.Hour
 	// silencesKept is how long it can be looked up why nobody was paged.
 	silencesKept = 90 * 24 * time.Hour
+	// alertsKept is how long the log and the pages of an alert that has ended can be looked up.
+	alertsKept = 400 * 24 * time.Hour
 )
 
-// collectGarbage removes the sources that no release needs and the events, signals and silences of long ago, at the start and then daily, until ctx
+// collectGarbage removes the sources that no release needs and the events, signals, silences and alerts of long ago, at the start and then daily, until ctx
 // ends. That it could not is told, and serves as no reason to end.
 func collectGarbage(ctx context.Context, db *store.Store, blobs *blob.Folder, logger *slog.Logger) error {
 	for {
@@ -33,6 +35,8 @@ func collectGarbage(ctx context.Context, db *store.Store, blobs *blob.Folder, lo
 		tellCollected(ctx, logger, "signals of alerts", "number", forgotten, err)
 		forgotten, err = db.ForgetSilences(ctx, time.Now().Add(-silencesKept))
 		tellCollected(ctx, logger, "silences", "number", forgotten, err)
+		forgotten, err = db.ForgetAlerts(ctx, time.Now().Add(-alertsKept))
+		tellCollected(ctx, logger, "alerts", "number", forgotten, err)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -196,7 +196,7 @@ func openFlows(ctx context.Context, b *base) (workers.Activities, func() error, 
 	outside := &http.Client{Transport: b.signals.Transport(http.DefaultTransport), Timeout: 10 * time.Second}
 	return workers.FlowActivities{
 		Regions: &activities.Regions{Records: db, Plans: db}, Traffic: &activities.Traffic{Records: db, Poll: time.Second},
-		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{Caller: &gatecall.Caller{HTTP: outside, Permits: permits{signer}}, Poll: look},
+		Releases: &activities.Releases{Records: db}, Projects: &activities.Projects{Records: db, Services: flows, Alerts: db, Closer: flows, Regions: flows, Poll: time.Second}, Gateways: &activities.Gateways{Caller: &gatecall.Caller{HTTP: outside, Permits: permits{signer}}, Poll: look},
 		Operators: &activities.Operators{Regions: flows, Services: flows, Projects: flows, List: db}, Flows: &activities.Flows{Awaiter: flows},
 		Contacts: &activities.Contacts{Records: db}, Notices: &activities.Notices{Rules: db}, Alerts: &activities.Alerts{Records: db, Pages: db, Rules: db},
 		Callbacks: &activities.Callbacks{Alerts: db, Contacts: db, Flows: flows},

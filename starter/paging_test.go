@@ -97,6 +97,7 @@ func (p *watchedPlatform) newPerson(name string, channels ...alert.Channel) *per
 		address: map[alert.Channel]string{alert.Email: of.Email, alert.SMS: of.Phone, alert.Slack: of.Member()}}
 	var invited account.Invitation
 	p.ask(http.MethodPost, p.api+"/v1/users", map[string]any{"name": name, "email": of.Email}, &invited)
+	p.ask(http.MethodPut, p.api+"/v1/projects/"+account.DefaultProject+"/members/"+name+"/roles/"+string(account.Developer), nil, nil)
 	var login struct{ Secret string }
 	p.ask(http.MethodPost, p.api+"/v1/login", map[string]any{"code": invited.Code}, &login)
 	who.token = login.Secret
@@ -166,12 +167,6 @@ func (w *person) paged(a alert.Alert) []inbox.Message {
 func (w *person) replies(to inbox.Message, text string) {
 	w.p.t.Helper()
 	w.p.ask(http.MethodPost, w.p.control+"/_sandbox/inbox/"+url.PathEscape(to.ID)+"/reply", map[string]any{"text": text}, nil)
-}
-
-// presses a button of a message.
-func (w *person) presses(on inbox.Message, button string) {
-	w.p.t.Helper()
-	w.p.ask(http.MethodPost, w.p.control+"/_sandbox/inbox/"+url.PathEscape(on.ID)+"/press", map[string]any{"button": button, "by": w.name}, nil)
 }
 
 // alertCalled waits for an alert of that title.

@@ -76,7 +76,7 @@ func (e *escalation) run(ctx workflow.Context) error {
 				return err
 			}
 			if !began { // an alert that has ended knew of it; what came in since may be new
-				*e.state, e.fired = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}, false
+				e.forget()
 				continue
 			}
 		case a.Status.Final():
@@ -102,7 +102,7 @@ func (e *escalation) run(ctx workflow.Context) error {
 
 // mayContinueAsNew: no page is being sent, no command is at work, and nothing has come in that the next run would not know of.
 func (e *escalation) mayContinueAsNew(ctx workflow.Context) bool {
-	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || e.sending+e.telling > 0 || e.stirs() || !workflow.AllHandlersFinished(ctx) {
+	if !workflow.GetInfo(ctx).GetContinueAsNewSuggested() || e.sending+e.telling > 0 || e.changed || e.stirs() || !workflow.AllHandlersFinished(ctx) {
 		return false
 	}
 	if e.joined > 0 {
@@ -142,6 +142,11 @@ func (e *escalation) take(ctx workflow.Context, d alert.Digest) {
 	if d.Upto <= s.Upto || e.next != nil && d.Upto <= e.next.Upto {
 		return
 	}
+	signals := d.Signals
+	if d.After == s.After {
+		d.Signals -= s.Counted
+	}
+	s.After, s.Counted = d.After, signals
 	if s.Alert.Status.Final() {
 		switch {
 		case e.next != nil:
@@ -154,6 +159,18 @@ func (e *escalation) take(ctx workflow.Context, d alert.Digest) {
 		}
 		return
 	}
+	e.takeIn(ctx, d)
+}
+
+// forget forgets the alert, for the group's next one.
+func (e *escalation) forget() {
+	s := e.state
+	*s, e.fired = alert.State{Upto: s.Upto, After: s.After, Counted: s.Counted, Answers: s.Answers}, false
+}
+
+// takeIn takes in what is of the current alert.
+func (e *escalation) takeIn(ctx workflow.Context, d alert.Digest) {
+	s := e.state
 	a := &s.Alert
 	s.Upto, a.Upto = d.Upto, d.Upto
 	e.joined += d.Signals
@@ -369,7 +386,8 @@ func (e *escalation) due(ctx workflow.Context, at time.Time) bool {
 }
 
 // review decides anew about an open alert, because what plans are made of has changed, or its severity rose. A step that has begun stays as
-// it is; an alert that nobody was to be paged for, or that has another policy now, begins with the first step.
+// it is, unless nobody whom it paged is there any more: then the next one begins. An alert that nobody was to be paged for, or that has
+// another policy now, begins with the first step.
 func (e *escalation) review(ctx workflow.Context, worse bool) {
 	s := e.state
 	at := alert.Position{Step: s.Alert.Step, Round: max(s.Alert.Round, 1)}
@@ -390,6 +408,8 @@ func (e *escalation) review(ctx workflow.Context, worse bool) {
 		e.stop()
 		e.adhere(plan)
 		e.beginAnew(workflow.Now(ctx).UTC())
+	case at.Step > 0 && len(plan.Recipients) == 0 && plan.Next != nil && !plan.NextRound:
+		s.Alert.NextAt, e.news = workflow.Now(ctx).UTC(), true
 	}
 }
 
@@ -437,6 +457,7 @@ func (e *escalation) begin(ctx workflow.Context, at alert.Position) {
 		return
 	}
 	s.Begun++
+	s.Course.Exhausted = false
 	s.Alert.Status, s.Alert.Step, s.Alert.Round = alert.Open, at.Step, at.Round
 	e.log(ctx, alert.Entry{Kind: alert.LogEscalated, Text: stepText(at, plan, recipients)})
 	e.logProblems(ctx, plan)
@@ -489,7 +510,6 @@ func (e *escalation) exhaust(ctx workflow.Context) {
 		s.Course.Retries++
 		text = fmt.Sprintf("policy %s reached nobody; it begins again at %s", p.Policy, at.Format(time.RFC3339))
 		s.Alert.NextAt, s.Next = at, alert.Position{Step: 1, Round: 1}
-		s.Course.Exhausted = false
 	}
 	e.log(ctx, alert.Entry{Kind: alert.LogExhausted, Text: text})
 }
@@ -540,9 +560,9 @@ func (e *escalation) end(ctx workflow.Context) (again bool, err error) {
 		switch {
 		case e.next != nil && e.sending == 0:
 			d := *e.next
-			e.next, e.fired, e.joined, e.claimed, e.changed, e.worse = nil, false, 0, "", false, false
-			*e.state = alert.State{Upto: e.state.Upto, Answers: e.state.Answers}
-			e.take(ctx, d)
+			e.next, e.joined, e.claimed, e.changed, e.worse = nil, 0, "", false, false
+			e.forget()
+			e.takeIn(ctx, d)
 			return true, nil
 		case e.sending == 0 && over() && !e.stirs():
 			return false, nil

@@ -480,7 +480,7 @@ func TestAStormCostsLittleAndNotifiesFewTimes(t *testing.T) {
 			sent, last = sent+1, max(last, m.page.Content.Firing)
 		}
 	}
-	if sent > 16 { // 6 of both steps, 10 updates at most
+	if sent > alert.DefaultPagesPerAlert {
 		t.Errorf("%d notifications:\n%s", sent, h.transcript())
 	}
 	if last < 10_001 {
@@ -493,6 +493,30 @@ func TestAStormCostsLittleAndNotifiesFewTimes(t *testing.T) {
 		t.Errorf("it took %d calls to the store", calls)
 	}
 	t.Logf("%d notifications, %d calls to the store", sent, calls)
+}
+
+func TestUpdatesGiveWayToThePeopleOfLaterSteps(t *testing.T) {
+	rules := twoSteps()
+	rules.Default.Interval = after(10 * time.Second)
+	policy := &rules.Policies[0]
+	for _, name := range []string{"cid", "ada"} {
+		policy.Steps = append(policy.Steps, alert.Step{After: after(10 * minutes), Targets: []alert.Target{{Person: name}}})
+	}
+	h := newShop(t, rules)
+	h.fires(0, "disk full")
+	h.fires(time.Minute, "disk full", "queue long")
+	h.fires(11*minutes, "disk full", "queue long", "cache cold")
+	h.command(40*minutes, alert.ResolveUpdate, alert.Command{By: "ana"}).okLater(t, h)
+	h.ends()
+	for i, name := range []string{"ana", "bob", "cid", "ada"} {
+		p, at := h.user(name), time.Duration(i)*10*minutes
+		p.GetsSlack(at, "disk full")
+		p.GetsSMS(at+2*minutes, "disk full")
+		p.GetsEmail(at+4*minutes, "disk full")
+	}
+	if strings.Contains(h.transcript(), string(alert.PageUpdate)) {
+		t.Errorf("with twelve messages of its steps the alert has room for no update:\n%s", h.transcript())
+	}
 }
 
 func TestSlackSaysHowItIsAtMostOnceInAnInterval(t *testing.T) {
@@ -558,6 +582,22 @@ func TestADigestThatComesTwiceIsOneAlert(t *testing.T) {
 	}
 }
 
+func TestSignalsThatAreToldOfTwiceCountOnce(t *testing.T) {
+	h := newShop(t, twoSteps())
+	h.at(0, func() {
+		d := h.digest(3, "disk full")
+		h.SignalWorkflow(alert.DigestSignal, d)
+		d.Upto, d.Signals = 5, 5 // the relay was killed before it noted that the three were delivered, and two more came in
+		h.SignalWorkflow(alert.DigestSignal, d)
+		h.upto = 5
+	})
+	h.resolves(time.Minute)
+	h.ends()
+	if a := h.alert(1); a.Signals != 6 {
+		t.Errorf("%d signals are counted", a.Signals)
+	}
+}
+
 func TestASourceThatHasItStopsThePaging(t *testing.T) {
 	h := newShop(t, twoSteps())
 	h.fires(0, "disk full")
@@ -571,6 +611,7 @@ func TestASourceThatHasItStopsThePaging(t *testing.T) {
 	if a := h.alert(1); a.AcknowledgedBy != "eve in the ticket system" {
 		t.Errorf("%+v", a)
 	}
+	h.logs(1, "1m joined   1 further signal; 1 key fires")
 	h.user("bob").GetsNothing()
 }
 
@@ -637,6 +678,34 @@ func TestAPolicyThatReachesNobodyBeginsAgain(t *testing.T) {
 	h.logs(1, "skipped", "bob cannot be paged: there is no such active user")
 	h.logs(1, "exhausted", "policy shop reached nobody; it begins again at 2027-03-22T09:05:00Z")
 	bob.GetsSlack(15*minutes, "disk full")
+}
+
+func TestAPolicyThatReachedNobodyBeginsOnceItCanReachSomebody(t *testing.T) {
+	rules := twoSteps()
+	rules.Policies[0].Steps = []alert.Step{{Targets: []alert.Target{{Person: "bob"}}}}
+	h := newShop(t, rules)
+	bob := h.user("bob")
+	_, err := h.s.MoveUser(t.Context(), "bob", "suspended", "ada")
+	h.must(err)
+	h.fires(0, "disk full")
+	h.at(2*minutes, func() {
+		_, err := h.s.MoveUser(t.Context(), "bob", "active", "ada")
+		h.must(err)
+		h.SignalWorkflow(alert.RulesSignal, nil)
+	})
+	h.resolves(3 * minutes)
+	h.ends()
+	bob.GetsSlack(2*minutes, "disk full")
+}
+
+func TestTheNextStepBeginsWhenWhoeverIsPagedIsGone(t *testing.T) {
+	h := newShop(t, twoSteps())
+	h.fires(0, "disk full")
+	h.onCall("ana").leaves(time.Minute)
+	h.at(time.Minute, func() { h.SignalWorkflow(alert.RulesSignal, nil) })
+	h.resolves(5 * minutes)
+	h.ends()
+	h.user("bob").GetsSlack(time.Minute, "disk full")
 }
 
 func TestALimitHoldsPagesBackAndSaysSo(t *testing.T) {

@@ -129,7 +129,7 @@ func (e *escalation) personOf(r alert.Recipient, c alert.Contact) string {
 func (e *escalation) row(ctx workflow.Context, p alert.Page, person string) alert.PageRow {
 	now := workflow.Now(ctx).UTC()
 	return alert.PageRow{Key: p.Key, Project: e.in.Group.Project, Alert: cmp.Or(p.Alert, e.state.Alert.Number), Person: person, Channel: p.Contact.Channel,
-		Contact: cmp.Or(p.Contact.ID, p.Contact.Address), Kind: p.Kind, State: alert.Sending, Code: p.Code, BeganAt: now, UpdateAt: now}
+		Contact: p.Contact.Name(), Kind: p.Kind, State: alert.Sending, Code: p.Code, BeganAt: now, UpdateAt: now}
 }
 
 // send sends one hop's page, and notes what came of it.
@@ -335,7 +335,7 @@ func (e *escalation) reported(ctx workflow.Context, in alert.PageReport) {
 func (e *escalation) recipientOf(key string, r alert.Receipt) string {
 	for _, t := range e.state.Paged {
 		if t.Receipt.ID == r.ID {
-			return cmp.Or(t.Person, t.Contact.Address)
+			return cmp.Or(t.Person, t.Contact.Name())
 		}
 	}
 	return alert.RecipientOf(key) // of what told them how the alert went on, no receipt is kept
@@ -368,14 +368,14 @@ func (e *escalation) tellAll(ctx workflow.Context, kind alert.PageKind, by strin
 
 // tell tells one contact. It delays nothing: neither paging, nor the next alert.
 func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, t alert.Told) {
-	a, name := e.state.Alert, cmp.Or(t.Person, t.Contact.Address)
+	a, name := e.state.Alert, cmp.Or(t.Person, t.Contact.Name())
 	p := e.page(ctx, kind, alert.PageKey(a.Project, a.Number, kind, e.state.Told, name), t.Contact)
 	p.Previous, p.Content.By = &t.Receipt, by
 	e.telling++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { e.telling--; e.stirred = true }()
 		out := e.deliver(ctx, telling(ctx, fmt.Sprintf("Tell %s by %s", name, t.Contact.Channel)), p, t.Person)
-		line := alert.Entry{Key: p.Key + " " + cmp.Or(t.Contact.ID, t.Contact.Address), At: workflow.Now(ctx).UTC(), Kind: alert.LogPaged, By: name, Channel: t.Contact.Channel, Page: p.Key,
+		line := alert.Entry{Key: p.Key + " " + t.Contact.Name(), At: workflow.Now(ctx).UTC(), Kind: alert.LogPaged, By: name, Channel: t.Contact.Channel, Page: p.Key,
 			Receipt: out.receipt.ID, Text: cmp.Or(out.why, string(kind))}
 		switch {
 		case out.state == alert.Failed:
@@ -390,10 +390,42 @@ func (e *escalation) tell(ctx workflow.Context, kind alert.PageKind, by string, 
 	})
 }
 
+// inPlace are the messages that can be updated in place.
+func (e *escalation) inPlace() (all []alert.Told) {
+	for _, t := range e.state.Paged {
+		if t.Contact.Channel == alert.Slack {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// hasRoom reports whether the alert may have that many messages more within its limit, and still page whoever this round of its policy has
+// yet to page: updates give way to steps, which are never withheld.
+func (e *escalation) hasRoom(messages int) bool {
+	s := e.state
+	if s.Plan == nil {
+		return true
+	}
+	messages += s.Alert.Pages
+	if s.Alert.Status == alert.Open || s.Alert.Status == alert.Suppressed {
+		messages += s.Plan.Ahead
+	}
+	for _, c := range s.Chases {
+		messages += len(c.Recipient.Hops) - c.Tried
+		for _, send := range c.Sends {
+			if send.State == alert.Sending {
+				messages++
+			}
+		}
+	}
+	return messages <= s.Plan.PageLimit
+}
+
 // planUpdate has Slack's messages say how the alert is now, at most once in an interval.
 func (e *escalation) planUpdate(ctx workflow.Context) {
 	s := e.state
-	if !s.UpdateAt.IsZero() || len(s.Paged) == 0 || s.Plan != nil && s.Alert.Pages >= s.Plan.PageLimit {
+	if n := len(e.inPlace()); !s.UpdateAt.IsZero() || n == 0 || !e.hasRoom(n) {
 		return
 	}
 	s.UpdateAt = workflow.Now(ctx).UTC()
@@ -405,11 +437,14 @@ func (e *escalation) planUpdate(ctx workflow.Context) {
 // update updates Slack's messages in place, within the limit of pages of the alert. Nobody is paged by it.
 func (e *escalation) update(ctx workflow.Context) {
 	s := e.state
-	s.UpdateAt, s.UpdatedAt = time.Time{}, workflow.Now(ctx).UTC()
+	s.UpdateAt = time.Time{}
+	told := e.inPlace()
+	if !e.hasRoom(len(told)) {
+		return
+	}
+	s.UpdatedAt = workflow.Now(ctx).UTC()
 	s.Told++
-	for _, t := range s.Paged {
-		if t.Contact.Channel == alert.Slack {
-			e.tell(ctx, alert.PageUpdate, "", t)
-		}
+	for _, t := range told {
+		e.tell(ctx, alert.PageUpdate, "", t)
 	}
 }

@@ -36,7 +36,7 @@ func (e *escalation) record(ctx workflow.Context) {
 func (e *escalation) write(ctx workflow.Context) error {
 	a := &e.state.Alert
 	if e.joined > 0 {
-		line := alert.Entry{Kind: alert.LogJoined, At: workflow.Now(ctx).UTC(), Text: fmt.Sprintf("%d further signals; %d keys fire", e.joined, a.Firing)}
+		line := alert.Entry{Kind: alert.LogJoined, At: workflow.Now(ctx).UTC(), Text: count(int(e.joined), "further signal") + "; " + firing(a.Firing)}
 		e.entries = append([]alert.Entry{line}, e.entries...)
 	}
 	a.Version++
@@ -87,6 +87,22 @@ func (e *escalation) message() string {
 
 func arrived(s alert.Send) bool { return s.State == alert.Sent || s.State == alert.Delivered }
 
+// count is a number of things, in words.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// firing says how many keys fire.
+func firing(keys int) string {
+	if keys == 1 {
+		return "1 key fires"
+	}
+	return count(keys, "key") + " fire"
+}
+
 func clock(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
 // report answers the progress query.
@@ -95,7 +111,7 @@ func (e *escalation) report() (alert.Alert, error) { return e.state.Alert, nil }
 // describe tells operators where the alert is.
 func (e *escalation) describe(ctx workflow.Context) {
 	a := e.state.Alert
-	text := fmt.Sprintf("Alert **%d** of project %s is %s: %s\n\n%d keys fire; %d signals, %d pages.", a.Number, a.Project, a.Status, a.Title, a.Firing, a.Signals, a.Pages)
+	text := fmt.Sprintf("Alert **%d** of project %s is %s: %s\n\n%s; %s, %s.", a.Number, a.Project, a.Status, a.Title, firing(a.Firing), count(int(a.Signals), "signal"), count(a.Pages, "page"))
 	if m := e.message(); m != "" {
 		text += "\n\n" + m
 	}

@@ -191,8 +191,8 @@ func (h *shop) now() time.Time {
 
 // digest is what the relay tells of the group's keys: these fire, the worst first.
 func (h *shop) digest(signals int64, firing ...string) alert.Digest {
+	d := alert.Digest{After: h.upto, Upto: h.upto + signals, Signals: signals, Firing: len(firing), FirstAt: h.now()}
 	h.upto += signals
-	d := alert.Digest{Upto: h.upto, Signals: signals, Firing: len(firing), FirstAt: h.now()}
 	for _, text := range firing[:min(len(firing), alert.MaxLines)] {
 		severity, summary, found := strings.Cut(text, ": ")
 		if !found {

@@ -60,7 +60,7 @@ func notify(ctx workflow.Context, p alert.Page, person string) (alert.Delivery, 
 	case !d.Send:
 		return alert.Skipped, nil
 	}
-	row := alert.PageRow{Key: p.Key, Project: p.Project, Person: person, Channel: p.Contact.Channel, Contact: cmp.Or(p.Contact.ID, p.Contact.Address), Kind: p.Kind, BeganAt: now}
+	row := alert.PageRow{Key: p.Key, Project: p.Project, Person: person, Channel: p.Contact.Channel, Contact: p.Contact.Name(), Kind: p.Kind, BeganAt: now}
 	var receipt alert.Receipt
 	if err := workflow.ExecuteActivity(paging(ctx, fmt.Sprintf("Notify %s by %s", person, p.Contact.Channel)), pages.SendPage, p).Get(ctx, &receipt); err != nil {
 		if ctx.Err() != nil {

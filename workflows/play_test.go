@@ -62,7 +62,7 @@ func (w *world) activities(c commander) []any {
 		&activities.Networks{Cloud: w, Poll: time.Millisecond}, &activities.Identities{Cloud: w, Poll: time.Millisecond}, &activities.Clusters{Cloud: w, Poll: time.Millisecond, Limit: time.Hour},
 		&activities.Accounts{Cloud: w, Wanted: wantedParts, Poll: time.Millisecond, Limit: 500 * time.Millisecond},
 		&activities.Kubeconfigs{Access: w}, &activities.Regions{Records: w, Plans: w}, &activities.Releases{Records: w}, &activities.Builds{Builder: w},
-		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: c, Services: c, Projects: c, List: w}, &activities.Projects{Records: w, Services: c, Regions: c, Poll: time.Millisecond}, &activities.Flows{Awaiter: c},
+		&activities.Traffic{Records: w, Poll: time.Millisecond}, &activities.Operators{Regions: c, Services: c, Projects: c, List: w}, &activities.Projects{Records: w, Services: c, Alerts: w, Closer: w, Regions: c, Poll: time.Millisecond}, &activities.Flows{Awaiter: c},
 		&parts{w}, &gateways{w}, &services{w},
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/m3o/platform/activities"
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/fault"
 	"github.com/m3o/platform/internal/region"
 	"github.com/m3o/platform/internal/release"
@@ -86,6 +87,17 @@ func (w *world) SuspendedOn(context.Context, string) ([]account.Project, error) 
 
 func (w *world) ProjectsChanged(_ context.Context, project string) error {
 	return w.call("ProjectsChanged", project)
+}
+
+func (w *world) CurrentAlerts(_ context.Context, project string) ([]alert.Alert, error) {
+	return []alert.Alert{{Project: project, Group: "disk full", Number: 7, Status: alert.Open}, {Project: project, Group: "gone", Number: 8, Status: alert.Open}}, nil
+}
+
+func (w *world) CommandAlert(_ context.Context, id, _, group, update string, in alert.Command) (alert.Alert, error) {
+	if group == "gone" {
+		return alert.Alert{}, fault.New(fault.NotFound, "no alert of the group is current")
+	}
+	return alert.Alert{Number: in.Number, Status: alert.Closed}, w.call(update+"Alert", id)
 }
 
 // KillService is a service that goes at once, for workflows that are alone.
@@ -321,8 +333,8 @@ func TestAProjectIsRemovedWithEverything(t *testing.T) {
 		t.Errorf("it said that it waits for %+v", waiting)
 	}
 	want := "BeginRemoval default, ProjectsChanged default, AwaitWorkflow project/default/suspension, KillService project/default/remove/1/hello, BeginRemoval default, KillService project/default/remove/2/hello, "
-	got := w.did("BeginRemoval", "ProjectsChanged", "AwaitWorkflow", "KillService", "DeleteProject", "RemoveSources", "EraseProject")
-	if !strings.HasPrefix(got, want) || strings.Count(got, "DeleteProject lon1") != 2 || strings.Count(got, "DeleteProject nyc3") != 2 || !strings.HasSuffix(got, "RemoveSources default, EraseProject default") {
+	got := w.did("BeginRemoval", "ProjectsChanged", "AwaitWorkflow", "KillService", "DeleteProject", "RemoveSources", "ResolveAlert", "EraseProject")
+	if !strings.HasPrefix(got, want) || strings.Count(got, "DeleteProject lon1") != 2 || strings.Count(got, "DeleteProject nyc3") != 2 || !strings.HasSuffix(got, "RemoveSources default, ResolveAlert project/default/remove/alert/7, EraseProject default") {
 		t.Errorf("it did %s", got)
 	}
 }

@@ -3,7 +3,9 @@ package rest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/m3o/platform/internal/account"
@@ -43,6 +45,9 @@ func (a *API) registerAlerting() {
 
 func (a *API) getRules(ctx context.Context, _ *InProject) (*Body[alert.Rules], error) {
 	r, err := a.AlertRules.Rules(ctx, project(ctx).Name)
+	if !caller(ctx).May(account.WriteAlerting, project(ctx).Name) {
+		r = r.Masked()
+	}
 	return answered(ctx, r, err)
 }
 
@@ -127,7 +132,19 @@ func (a *API) simulateAlert(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
-	return &Body[alert.Simulated]{alert.Simulate(view, q)}, nil
+	simulated := alert.Simulate(view, q)
+	return answered(ctx, simulated, a.hideStrangers(ctx, view, simulated.Pages))
+}
+
+// hideStrangers takes out how people are reached who have nothing to do with the project: anybody can be named in a file.
+func (a *API) hideStrangers(ctx context.Context, v alert.View, pages []alert.SimulatedPage) error {
+	members, err := a.OnCall.ContactsIn(ctx, project(ctx).Name, slices.Collect(maps.Keys(v.People)))
+	for i, p := range pages {
+		if _, person := v.People[p.Name]; person && len(members[p.Name]) == 0 {
+			pages[i].Address = "***"
+		}
+	}
+	return err
 }
 
 // question is what is to be simulated, as a signal would have it.

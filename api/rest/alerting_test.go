@@ -146,3 +146,34 @@ func TestBadSilencesAreRefused(t *testing.T) {
 		s.do("POST", "/v1/silences?project=shop", body, as("ana")).refused(t, http.StatusUnprocessableEntity, words)
 	}
 }
+
+// Who may read alerts learns neither a webhook's secret nor where people can be reached.
+func TestReadersOfRulesSeeNoSecretsAndNoAddresses(t *testing.T) {
+	s := withAna(t)
+	s.user("eve") // has nothing to do with the shop
+	s.verifies("ana", "ana@example.com")
+	s.verifies("eve", "eve@example.com")
+	file := strings.NewReplacer("{email: ops@example.com}", `{email: ops@example.com}, {person: eve}, {webhook: "https://hooks.example.com/hunter2"}`).Replace(shopRules)
+	s.do("PUT", "/v1/alerting?project=shop", fileBody(file, 0), as("ana")).ok(t, 200, nil)
+	if own := s.do("GET", "/v1/alerting?project=shop", nil, as("ana")); own.status != 200 || !strings.Contains(own.body, "hunter2") {
+		t.Errorf("who writes policies reads %d %s", own.status, own.body)
+	}
+	seen := s.do("GET", "/v1/alerting?project=shop", nil, as("vic"))
+	if seen.status != 200 || strings.Contains(seen.body, "hunter2") || !strings.Contains(seen.body, "https://hooks.example.com/***") || !strings.Contains(seen.body, "ops@example.com") {
+		t.Errorf("who reads alerts reads %d %s", seen.status, seen.body)
+	}
+	for _, who := range []string{"ana", "vic"} {
+		var found alert.Simulated
+		got := s.do("POST", "/v1/alerting/simulate?project=shop", `{"at": "2026-11-05T03:00:00Z"}`, as(who))
+		got.ok(t, 200, &found)
+		shown := map[string]string{}
+		for _, p := range found.Pages {
+			shown[p.Name] = p.Address
+		}
+		if shown["ana"] != "a***@example.com" || shown["eve"] != "***" || shown["ops@example.com"] != "ops@example.com" || strings.Contains(got.body, "hunter2") {
+			t.Errorf("%s simulates %v: %s", who, shown, got.body)
+		}
+	}
+	masked := strings.ReplaceAll(file, "hunter2", "***12345678")
+	s.do("PUT", "/v1/alerting?project=shop", fileBody(masked, 1), as("ana")).refused(t, 422, "policies[0].steps[1].targets[2].webhook", "masked")
+}

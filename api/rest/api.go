@@ -82,10 +82,10 @@ type API struct {
 	logins    *logins
 	streams   openStreams
 	hooks     hookLimits
-	forged    rate.Sometimes
 	status    published
 
 	intakeLimits intake.Limits
+	keys         *intake.Keys
 }
 
 // MaxBody bounds a JSON body.
@@ -96,7 +96,6 @@ func (a *API) Handler() http.Handler {
 	a.mux = http.NewServeMux()
 	a.BodyWait = cmp.Or(a.BodyWait, bodyWait)
 	a.logins = newLogins()
-	a.forged = rate.Sometimes{First: 1, Interval: time.Minute}
 	a.strangers.say = rate.Sometimes{First: 1, Interval: time.Minute}
 	a.huma = humago.New(a.mux, a.configuration())
 	a.registerRegions()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -24,10 +25,11 @@ type addressKey struct{}
 // puts it back.
 func withoutSecrets(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, path := range secretPaths {
-			if strings.HasPrefix(r.URL.Path, path) {
+		clean := path.Clean(r.URL.Path) // as the router reads it
+		for _, begins := range secretPaths {
+			if strings.HasPrefix(clean, begins) {
 				shown := r.WithContext(context.WithValue(r.Context(), addressKey{}, address{r.URL, r.RequestURI}))
-				shown.URL, shown.RequestURI = &url.URL{Path: path + "-"}, path+"-"
+				shown.URL, shown.RequestURI = &url.URL{Path: begins + "-"}, begins+"-"
 				r = shown
 				break
 			}

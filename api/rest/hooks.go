@@ -32,10 +32,24 @@ const (
 	hookAddresses  = 10_000 // that are told apart
 )
 
-// hookLimits are the limits of callbacks by who sends them. The zero value is ready to use.
+// hookLimits are the limits of callbacks by who sends them, and of what is told of them. The zero value is ready to use.
 type hookLimits struct {
-	mu   sync.Mutex
-	from map[netip.Prefix]*rate.Limiter
+	mu       sync.Mutex
+	from     map[netip.Prefix]*rate.Limiter
+	reported map[alert.Channel]*rate.Sometimes
+}
+
+// reportOf is when what strangers do to a channel's hook is told.
+func (h *hookLimits) reportOf(c alert.Channel) *rate.Sometimes {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.reported == nil {
+		h.reported = map[alert.Channel]*rate.Sometimes{}
+	}
+	if h.reported[c] == nil {
+		h.reported[c] = &rate.Sometimes{First: 1, Interval: time.Minute}
+	}
+	return h.reported[c]
 }
 
 func (h *hookLimits) take(address string) error {
@@ -75,7 +89,7 @@ func (a *API) twilioHook(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		c := alert.Callback{Channel: alert.SMS, URL: a.calledURL(r), Headers: map[string]string{"X-Twilio-Signature": signature}, Body: string(body)}
-		_, err = a.keepCallback(r, c, signature)
+		err = a.keepCallback(r, c, sms.Signed(c.URL, c.Body), signature)
 	}
 	if err != nil {
 		writeProblem(w, r, err)
@@ -95,28 +109,24 @@ func (a *API) slackHook(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		if fault.Is(err, fault.Denied) {
-			a.report(r, "a request to Slack's hook was refused: "+fault.Message(err))
+			a.report(r, alert.Slack, "a request to Slack's hook was refused: "+fault.Message(err))
 		}
 		writeProblem(w, r, err)
 		return
 	}
 	c := alert.Callback{Channel: alert.Slack, URL: a.calledURL(r), Body: string(body), Trusted: true}
-	fresh, err := a.keepCallback(r, c, r.Header.Get("X-Slack-Request-Timestamp")+r.Header.Get("X-Slack-Signature"))
-	if err != nil {
+	if err := a.keepCallback(r, c, r.Header.Get("X-Slack-Request-Timestamp"), c.Body); err != nil {
 		writeProblem(w, r, err)
 		return
-	}
-	if !fresh {
-		a.report(r, "a request to Slack's hook was sent before, and has no further effect")
 	}
 	w.WriteHeader(http.StatusOK)
 }
 
-// report tells operators of a request that only looks like Slack's, as often as is worth reading.
-func (a *API) report(r *http.Request, why string) {
-	a.forged.Do(func() {
+// report tells operators of a callback that was forged, or came before, as often as is worth reading.
+func (a *API) report(r *http.Request, c alert.Channel, why string) {
+	a.hooks.reportOf(c).Do(func() {
 		slog.WarnContext(r.Context(), why, "from", here(r.Context()).from)
-		if err := a.Callbacks.ReportForged(context.WithoutCancel(r.Context()), alert.Slack, 0, why); err != nil {
+		if err := a.Callbacks.ReportForged(context.WithoutCancel(r.Context()), c, 0, why); err != nil {
 			slog.WarnContext(r.Context(), "a forged request is not among the events", "error", err)
 		}
 	})
@@ -138,14 +148,18 @@ func (a *API) hookBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// keepCallback stores a callback once, by what was signed and the signature: whoever sends the same with another signature keeps
-// nobody else's from being stored.
-func (a *API) keepCallback(r *http.Request, c alert.Callback, signature string) (fresh bool, err error) {
+// keepCallback stores a callback once, by what was signed: the same in other bytes is the same. What its provider does not vouch for yet
+// comes with its signature, so that a forged one keeps no other from being stored.
+func (a *API) keepCallback(r *http.Request, c alert.Callback, signed ...string) error {
 	sum := sha256.New()
-	for _, part := range []string{c.URL, c.Body, signature} {
+	for _, part := range signed {
 		_, _ = io.WriteString(sum, part+"\x00") // to a hash
 	}
-	return a.Callbacks.AppendCallback(r.Context(), c, sum.Sum(nil))
+	fresh, err := a.Callbacks.AppendCallback(r.Context(), c, sum.Sum(nil))
+	if err == nil && !fresh {
+		a.report(r, c.Channel, "a callback came before, and has no further effect")
+	}
+	return err
 }
 
 // calledURL is the URL of a request as its sender wrote it: proxies in front may have changed scheme and host.

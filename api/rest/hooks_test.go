@@ -161,11 +161,20 @@ func TestALinkThatIsNotOursOrTooOldActsNot(t *testing.T) {
 // pressed sends a request as Slack signs it.
 func (s *site) pressed(body, secret string, at time.Time) reply {
 	s.t.Helper()
-	stamp := strconv.FormatInt(at.Unix(), 10)
+	return s.hook(slack.HookPath, body, at, s.signature(body, secret, at))
+}
+
+func (s *site) signature(body, secret string, at time.Time) string {
 	mac := hmac.New(sha256.New, []byte(secret))
-	fmt.Fprintf(mac, "v0:%s:%s", stamp, body)
-	return s.do("POST", slack.HookPath, strings.NewReader(body), header{"Content-Type", "application/x-www-form-urlencoded"},
-		header{"X-Slack-Request-Timestamp", stamp}, header{"X-Slack-Signature", "v0=" + hex.EncodeToString(mac.Sum(nil))})
+	fmt.Fprintf(mac, "v0:%d:%s", at.Unix(), body)
+	return "v0=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// hook sends a request with a signature of Slack's kind.
+func (s *site) hook(path, body string, at time.Time, signature string) reply {
+	s.t.Helper()
+	return s.do("POST", path, strings.NewReader(body), header{"Content-Type", "application/x-www-form-urlencoded"},
+		header{"X-Slack-Request-Timestamp", strconv.FormatInt(at.Unix(), 10)}, header{"X-Slack-Signature", signature})
 }
 
 func (s *site) callbacks() []alert.Callback {
@@ -213,6 +222,12 @@ func TestSlacksRequestsAreVerified(t *testing.T) {
 			t.Errorf("pressed: %d %s", got.status, got.body)
 		}
 	}
+	shouted := strings.ToUpper(s.signature(body, slackSecret, at)[3:])
+	for path, signature := range map[string]string{slack.HookPath + "?x=1": "v0=" + strings.ToLower(shouted), slack.HookPath: "v0=" + shouted} { // replayed in other bytes
+		if got := s.hook(path, body, at, signature); got.status != 200 {
+			t.Errorf("%s signed %s: %d %s", path, signature, got.status, got.body)
+		}
+	}
 	if kept := s.callbacks(); len(kept) != 1 || !kept[0].Trusted || kept[0].Body != body {
 		t.Errorf("kept are %+v", kept)
 	}
@@ -225,10 +240,13 @@ func TestTwiliosCallbacksAreKeptAsTheyCame(t *testing.T) {
 	send := func(body, signature string) reply {
 		return s.do("POST", path, strings.NewReader(body), header{"Content-Type", "application/x-www-form-urlencoded"}, header{"X-Twilio-Signature", signature})
 	}
-	for range 2 {
-		if got := send("MessageStatus=delivered", "c2lnbmF0dXJl"); got.status != 204 {
+	for _, body := range []string{"MessageStatus=delivered", "MessageStatus=delivered", "MessageStatus=%64elivered", "MessageStatus=delivered&MessageStatus=failed"} { // once, and repeated in other bytes
+		if got := send(body, "c2lnbmF0dXJl"); got.status != 204 {
 			t.Errorf("a report: %d %s", got.status, got.body)
 		}
+	}
+	if told := s.events(store.ForgedEvent); len(told) != 1 || !strings.Contains(told[0].Message, "came before") {
+		t.Errorf("of what was repeated operators are told %+v", told)
 	}
 	if got := send("MessageStatus=delivered", "Zm9yZ2Vk"); got.status != 204 {
 		t.Errorf("a forged report: %d %s", got.status, got.body)

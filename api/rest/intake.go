@@ -54,6 +54,7 @@ type InName struct {
 }
 
 func (a *API) registerIntake() {
+	a.keys = intake.NewKeys(a.Integrations.IntegrationKey)
 	accepted := shape{status: http.StatusAccepted, takes: jsonOf(&huma.Schema{Description: "An event {action, dedup_key, summary, severity, labels, details, url} or a list of them; " +
 		"or what Prometheus Alertmanager's (version 4) or Grafana's webhook sends."}), about: "All of it is durable.",
 		gives:   jsonOf(&huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"accepted": {Type: huma.TypeInteger, Description: "How many alerts it had."}}, Required: []string{"accepted"}}),
@@ -78,10 +79,13 @@ func (a *API) registerIntegrationKeys() {
 		func(ctx context.Context, in *InName) (*Body[NewIntegrationKey], error) {
 			second := account.NewSecret(account.IntegrationSecret)
 			k, err := a.Integrations.RotateIntegrationKey(ctx, project(ctx).Name, in.Name, account.Hash(second), caller(ctx).Subject)
+			a.keys.Forget()
 			return answered(ctx, NewIntegrationKey{Key: k, Secondary: second, URL: a.hook("alerts", second)}, err)
 		})
 	typed(a, "revoke-integration-key", http.MethodDelete, "/v1/alerting/keys/{name}", "End an integration key", account.WriteAlerting, 204, func(ctx context.Context, in *InName) (*Nothing, error) {
-		return done(ctx, a.Integrations.RevokeIntegrationKey(ctx, project(ctx).Name, in.Name, caller(ctx).Subject))
+		err := a.Integrations.RevokeIntegrationKey(ctx, project(ctx).Name, in.Name, caller(ctx).Subject)
+		a.keys.Forget()
+		return done(ctx, err)
 	})
 }
 
@@ -147,7 +151,7 @@ func (a *API) receiveAlerts(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, noSuchKey())
 		return
 	}
-	key, err := a.Integrations.IntegrationKey(r.Context(), account.Hash(secret))
+	key, err := a.keys.Key(r.Context(), account.Hash(secret))
 	if err == nil {
 		err = a.intakeLimits.Take(key, 1)
 	}

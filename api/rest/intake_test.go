@@ -187,7 +187,7 @@ func TestKeysInPathsAreNowhereElse(t *testing.T) {
 	for _, span := range spans.Ended() {
 		text += span.Name()
 		for _, a := range span.Attributes() {
-			text += string(a.Key) + "=" + a.Value.Emit() + "\n"
+			text += string(a.Key) + "=" + a.Value.String() + "\n"
 		}
 		if strings.Contains(text, "/v1/hooks/alerts/-") {
 			traced++

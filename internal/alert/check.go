@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 
 	"time"
 
@@ -161,6 +162,8 @@ func webhookProblem(text string) string {
 		return fmt.Sprintf("must begin with https://, not %.20q", u.Scheme+":")
 	case u.Hostname() == "":
 		return "names no host"
+	case strings.HasPrefix(u.Path, masked):
+		return "is masked, as those see it who may not write policies: write it whole"
 	case u.Fragment != "":
 		return "must not hold a fragment"
 	}

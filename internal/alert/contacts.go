@@ -1,7 +1,10 @@
 package alert
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/mail"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -54,9 +57,44 @@ func CheckNotify(by map[Urgency][]Notify) error {
 	return c.Err()
 }
 
+// Name is what keys of pages, rows and logs call a contact: its id, or of a policy's target the address. That of a webhook may hold a
+// secret, so it is masked.
+func (c Contact) Name() string {
+	switch {
+	case c.ID != "":
+		return c.ID
+	case c.Channel == Webhook:
+		return c.Masked()
+	}
+	return c.Address
+}
+
+// Shown is the contact's address as the readers of a project's rules may see it: those of people are masked, and so are webhooks.
+func (c Contact) Shown() string {
+	if c.ID != "" {
+		return c.Masked()
+	}
+	return c.Name()
+}
+
+// masked begins the path of a webhook's URL that is masked.
+const masked = "/***"
+
+// maskURL is a URL up to its host, and a digest that tells it from others.
+func maskURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return "***"
+	}
+	sum := sha256.Sum256([]byte(text))
+	return u.Scheme + "://" + u.Host + masked + hex.EncodeToString(sum[:4])
+}
+
 // Masked is the contact's address as others may see it: enough to know it again, too little to use.
 func (c Contact) Masked() string {
 	switch name, host, found := strings.Cut(c.Address, "@"); {
+	case c.Channel == Webhook:
+		return maskURL(c.Address)
 	case c.Channel == Email && found:
 		return firstOf(name) + "***@" + host
 	case len(c.Address) > 6:

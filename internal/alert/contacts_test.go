@@ -34,6 +34,7 @@ func TestOthersSeeOfAnAddressWhatIsOfNoUse(t *testing.T) {
 		{Contact{Channel: SMS, Address: "+447700900123"}, "+4***23"},
 		{Contact{Channel: Slack, Address: "U012ABCDEF"}, "U0***EF"},
 		{Contact{Channel: Slack, Address: "U1"}, "***"},
+		{Contact{Channel: Webhook, Address: "https://hooks.example.com/services/T0/hunter2?key=x"}, "https://hooks.example.com/***277b8d2f"},
 	} {
 		if got := c.contact.Masked(); got != c.want {
 			t.Errorf("%s is shown as %q, want %q", c.contact.Address, got, c.want)

@@ -89,8 +89,10 @@ type Sample struct {
 }
 
 // Digest tells a group's workflow what came in: how many signals, and how its keys are now. It is small however many there are: the keys
-// themselves are in the store. Upto is the last signal it tells of; a digest that is not newer than one before is a repetition.
+// themselves are in the store. Upto is the last signal it tells of; a digest that is not newer than one before is a repetition. One that is
+// newer and begins After the same signal as one before tells of that one's signals again: what was delivered had not been noted.
 type Digest struct {
+	After        int64     `json:"after,omitempty"`
 	Upto         int64     `json:"upto"`
 	Signals      int64     `json:"signals"`
 	Firing       int       `json:"firing"`                 // keys of the group that fire after the signals
@@ -112,7 +114,9 @@ type EscalateInput struct {
 // State is what EscalateAlert remembers when it continues as new.
 type State struct {
 	Alert   Alert              `json:"alert"`
-	Upto    int64              `json:"upto"` // of the last digest
+	Upto    int64              `json:"upto"` // of the last digest, as After and Counted
+	After   int64              `json:"after,omitempty"`
+	Counted int64              `json:"counted,omitempty"` // its signals
 	Samples []Sample           `json:"samples,omitempty"`
 	Plan    *Plan              `json:"plan,omitempty"`   // of the step that began last
 	Next    Position           `json:"next"`             // the step that begins at the alert's NextAt
@@ -222,8 +226,9 @@ type Plan struct {
 	ResolveIn  Duration    `json:"resolve_in,omitempty"` // how long none of its keys must fire
 	Policy     string      `json:"policy"`
 	Urgency    Urgency     `json:"urgency"`
-	PageLimit  int         `json:"page_limit"` // of the alert
-	Steps      int         `json:"steps"`      // that the policy has
+	PageLimit  int         `json:"page_limit"`      // of the alert: updates of messages leave room for Ahead
+	Ahead      int         `json:"ahead,omitempty"` // messages of the later steps of this round, should nobody acknowledge
+	Steps      int         `json:"steps"`           // that the policy has
 }
 
 // Recipient is a person, or a target without one, and the contacts that are tried in order: the next one After the one before was sent

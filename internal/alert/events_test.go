@@ -39,6 +39,18 @@ var happenings = [][]event.Event{
 	{{Kind: "pages.failing", Subject: "sms", Message: "9 of 10 failed in 15m"}, {Kind: "pages.arriving", Subject: "sms"}},
 }
 
+func TestWhatAlertingItselfDoesMakesNoAlerts(t *testing.T) {
+	for _, kind := range []string{"alert.open", "alert.acknowledged", "alert.snoozed", "alert.suppressed", "alert.resolved", "alert.closed", "callback.forged", "contact.refused",
+		UserRemovedEvent, SilenceBegunEvent, RulesAppliedEvent} {
+		if s, news := FromEvent(event.Event{Project: "shop", Kind: kind, Subject: "shop/1"}); news {
+			t.Errorf("%s makes %+v", kind, s)
+		}
+		if strings.HasPrefix(kind, "alert.") && ChangesPlans(kind) {
+			t.Errorf("%s has alerts decide anew", kind)
+		}
+	}
+}
+
 // TestEveryBeginHasItsEnd writes what alerts are made of the platform's events into events.golden, where whoever changes it sees it.
 func TestEveryBeginHasItsEnd(t *testing.T) {
 	var text strings.Builder

@@ -39,7 +39,7 @@ func (r Rules) GroupOf(s Signal) (Group, Route) {
 			g.Labels[name] = value
 		}
 	}
-	if len(route.GroupBy) == 0 {
+	if len(route.GroupBy) == 0 || s.Source == FromDrill { // a drill joins no alert that is meant, and none joins a drill
 		g.Labels[DedupLabel] = s.DedupKey
 	}
 	return g, route

@@ -45,6 +45,7 @@ func MakePlan(v View, in PlanInput) Plan {
 	if in.Step >= 1 && in.Step <= len(policy.Steps) {
 		v.target(&p, policy.Steps[in.Step-1], in.At)
 	}
+	p.Ahead = v.ahead(policy, in)
 	p.Next, p.NextRound = policy.next(in.Step, max(in.Round, 1))
 	if p.Next != nil && !p.NextRound && in.Step > 0 && len(p.Recipients) == 0 {
 		p.Next = new(Duration)
@@ -159,6 +160,18 @@ func (v View) target(p *Plan, step Step, at time.Time) {
 	}
 }
 
+// ahead counts the messages of the steps after the input's, to whoever would be paged by them now.
+func (v View) ahead(policy Policy, in PlanInput) (messages int) {
+	for _, step := range policy.Steps[min(in.Step, len(policy.Steps)):] {
+		var later Plan
+		v.target(&later, step, in.At)
+		for _, r := range later.Recipients {
+			messages += len(r.Hops)
+		}
+	}
+	return messages
+}
+
 func (v View) recipient(t Target, at time.Time) (Recipient, string) {
 	switch {
 	case t.Person != "":
@@ -175,7 +188,8 @@ func (v View) recipient(t Target, at time.Time) (Recipient, string) {
 		return r, problem
 	}
 	channel, address := t.address()
-	return Recipient{Name: address, Hops: []Hop{{Contact: Contact{Channel: channel, Address: address, Status: ContactVerified}}}}, ""
+	contact := Contact{Channel: channel, Address: address, Status: ContactVerified}
+	return Recipient{Name: contact.Name(), Hops: []Hop{{Contact: contact}}}, ""
 }
 
 // address is the channel and the address of a target that is nobody's.

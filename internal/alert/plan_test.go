@@ -17,7 +17,11 @@ func TestWhoIsOnCallIsPagedByTheirContactsInOrder(t *testing.T) {
 	if p.Next == nil || *p.Next != alert.Duration(10*time.Minute) || p.NextRound {
 		t.Errorf("the next step comes after %v", p.Next)
 	}
-	wantPages(t, s.step(2, 1, monday.Add(10*time.Minute)), "carla: slack 0s, sms 2m, email 3m", "#ops: slack 0s")
+	second := s.step(2, 1, monday.Add(10*time.Minute))
+	wantPages(t, second, "carla: slack 0s, sms 2m, email 3m", "#ops: slack 0s")
+	if before := s.step(0, 1, monday); before.Ahead != 7 || p.Ahead != 4 || second.Ahead != 0 {
+		t.Errorf("%d messages are ahead before the first step, %d and %d after the steps", before.Ahead, p.Ahead, second.Ahead)
+	}
 }
 
 func TestStepsAreRepeatedAsOftenAsThePolicySays(t *testing.T) {

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"slices"
 	"time"
 
 	"github.com/m3o/platform/internal/oncall"
@@ -68,9 +69,28 @@ type Inhibition struct {
 
 // Limits bound what is sent. 0 stands for the default.
 type Limits struct {
-	PagesPerAlert  int `json:"pages_per_alert,omitempty"`  // updates of a storm: 10 by default, whatever steps remain
+	PagesPerAlert  int `json:"pages_per_alert,omitempty"`  // messages of an alert: its updates give way to its steps, which are never withheld
 	PerPersonHour  int `json:"per_person_hour,omitempty"`  // pages to one person by all channels
 	PerContactHour int `json:"per_contact_hour,omitempty"` // pages to one contact
+}
+
+// Masked are the rules as those see them who may not write them: without the paths of webhooks, which may hold secrets.
+func (r Rules) Masked() Rules {
+	r.Policies = slices.Clone(r.Policies)
+	for i := range r.Policies {
+		p := &r.Policies[i]
+		p.Steps = slices.Clone(p.Steps)
+		for j := range p.Steps {
+			s := &p.Steps[j]
+			s.Targets = slices.Clone(s.Targets)
+			for k, t := range s.Targets {
+				if t.Webhook != "" {
+					s.Targets[k].Webhook = maskURL(t.Webhook)
+				}
+			}
+		}
+	}
+	return r
 }
 
 // Matcher compares a label: name, operator and value, written as "severity=critical", "service!=shop", "region=~lon.*|fra.*",

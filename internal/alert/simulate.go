@@ -46,9 +46,9 @@ type SimulatedPage struct {
 	After    Duration  `json:"after"` // since the alert began
 	Step     int       `json:"step"`
 	Round    int       `json:"round"`
-	Name     string    `json:"name"` // a user's, or the target's address
+	Name     string    `json:"name"` // a user's, or the target's address, see Contact.Name
 	Channel  Channel   `json:"channel"`
-	Address  string    `json:"address"`
+	Address  string    `json:"address"`            // Contact.Shown
 	Schedule string    `json:"schedule,omitempty"` // that has the person on call then
 }
 
@@ -71,10 +71,6 @@ func Simulate(v View, q Question) Simulated {
 	s.policy, _ = v.Rules.policyNamed(route.Policy)
 	s.run(PlanInput{Alert: Alert{Project: v.Rules.Project, Route: route.Name, Severity: severity}, Labels: q.Labels, Round: 1, At: q.At.Add(time.Duration(route.Wait))})
 	slices.SortStableFunc(s.Pages, func(a, b SimulatedPage) int { return a.At.Compare(b.At) })
-	if limit := v.Rules.Limits.WithDefaults().PagesPerAlert; len(s.Pages) > limit {
-		s.note(s.Pages[limit].At, fmt.Sprintf("limit: %d pages are the most of one alert, so %d more are not sent", limit, len(s.Pages)-limit))
-		s.Pages = s.Pages[:limit]
-	}
 	slices.SortStableFunc(s.Notes, func(a, b SimulatedNote) int { return a.At.Compare(b.At) })
 	return s.Simulated
 }
@@ -129,7 +125,7 @@ func (s *simulation) page(p Plan, in PlanInput) {
 				continue
 			}
 			s.Pages = append(s.Pages, SimulatedPage{At: at, After: Duration(at.Sub(s.At)), Step: in.Step, Round: in.Round, Name: r.Name,
-				Channel: hop.Contact.Channel, Address: hop.Contact.Address, Schedule: s.scheduleOf(r.Name, in)})
+				Channel: hop.Contact.Channel, Address: hop.Contact.Shown(), Schedule: s.scheduleOf(r.Name, in)})
 		}
 	}
 	if p.Next == nil && len(s.policy.Steps) > 0 {

@@ -34,7 +34,7 @@ func wantLines(t *testing.T, got []string, want ...string) {
 }
 
 func TestSimulationGoesThroughStepsRepetitionsAndHandovers(t *testing.T) {
-	s := newShop(t, replacing("after: 10m", "after: 3m"), replacing("project: shop", "project: shop\nlimits: {pages_per_alert: 20}"))
+	s := newShop(t, replacing("after: 10m", "after: 3m"))
 	handover := monday.AddDate(0, 0, 7)
 	pages, notes, found := s.simulate(handover.Add(-4 * time.Minute))
 	wantLines(t, pages,
@@ -57,13 +57,12 @@ func TestAStepGoesOnInThePlaceOfAnEarlierOneToTheSamePerson(t *testing.T) {
 	wantLines(t, pages, "+0s ana slack (primary)", "+2m ana sms (primary)", "+3m ana slack", "+5m ana sms", "+8m ana email")
 }
 
-func TestSimulationStopsAtTheLimitOfAnAlert(t *testing.T) {
-	s := newShop(t, replacing("after: 10m", "after: 3m"))
-	pages, notes, _ := s.simulate(monday)
-	if len(pages) != 10 {
-		t.Errorf("%d pages, want the limit of 10", len(pages))
+func TestNoStepIsWithheldByTheLimitOfAnAlert(t *testing.T) {
+	s := newShop(t, replacing("after: 10m", "after: 3m"), replacing("project: shop", "project: shop\nlimits: {pages_per_alert: 1}"))
+	pages, _, _ := s.simulate(monday)
+	if len(pages) != 14 || pages[13] != "+14m carla email" {
+		t.Errorf("%d pages, want 14:\n%s", len(pages), strings.Join(pages, "\n"))
 	}
-	wantSaid(t, notes, "limit: 10 pages", "4 more")
 }
 
 func TestSimulationSaysWhatReachesNobody(t *testing.T) {

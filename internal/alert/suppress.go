@@ -100,11 +100,17 @@ const (
 	SilenceOverEvent     = "silence.over"
 	OverrideCreatedEvent = "override.created"
 	OverrideEndedEvent   = "override.ended"
+	UserActiveEvent      = "user.active"
+	UserSuspendedEvent   = "user.suspended"
+	UserRemovedEvent     = "user.removed"
+	ContactVerifiedEvent = "contact.verified"
+	ContactRemovedEvent  = "contact.removed"
 )
 
-// ChangesPlans reports whether an event of this kind may change what MakePlan says of the project's alerts.
+// ChangesPlans reports whether an event of this kind may change what MakePlan says of the project's alerts; of no project, of all alerts.
 func ChangesPlans(kind string) bool {
-	return slices.Contains([]string{RulesAppliedEvent, SilenceCreatedEvent, SilenceBegunEvent, SilenceOverEvent, OverrideCreatedEvent, OverrideEndedEvent}, kind)
+	return slices.Contains([]string{RulesAppliedEvent, SilenceCreatedEvent, SilenceBegunEvent, SilenceOverEvent, OverrideCreatedEvent, OverrideEndedEvent,
+		UserActiveEvent, UserSuspendedEvent, UserRemovedEvent, ContactVerifiedEvent, ContactRemovedEvent}, kind)
 }
 
 // Validate says all that is wrong with a silence that is to be made now.

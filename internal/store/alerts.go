@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/m3o/platform/internal/account"
 	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/event"
 	"github.com/m3o/platform/internal/fault"
@@ -41,12 +42,13 @@ type entryRow struct {
 	Doc    string // an alert.Entry
 }
 
-// final are the statuses of alerts that have ended.
-var final = []string{string(alert.Resolved), string(alert.Closed)}
+// current are the statuses of alerts that have not ended.
+var current = []string{string(alert.Open), string(alert.Acknowledged), string(alert.Snoozed), string(alert.Suppressed)}
 
 // OpenAlert gives the group's alert that begins with a signal its number, and records it. Asked again it answers the same. The group's
 // alert that has not ended goes on, whatever signal it began with: its workflow was lost. Signals that an ended alert of the group knew
-// begin nothing, and neither do those that a person closed. The beginning is told as the event "alert.open".
+// begin nothing, and neither do those that a person closed, nor those of a project that is being removed. The beginning is told as the
+// event "alert.open".
 func (s *Store) OpenAlert(ctx context.Context, in alert.Opening) (alert.Opened, error) {
 	var opened alert.Opened
 	err := s.transact(ctx, "open an alert of project "+in.Group.Project, func(ctx context.Context, tx bun.Tx) error {
@@ -71,6 +73,10 @@ func (s *Store) OpenAlert(ctx context.Context, in alert.Opening) (alert.Opened, 
 				opened = alert.Opened{Number: last.Number, Stale: true}
 				return err
 			}
+		}
+		if over, err := isLeaving(ctx, tx, in.Group.Project); err != nil || over {
+			opened = alert.Opened{Stale: true}
+			return err
 		}
 		a := in.Alert
 		if a.Number, err = count(ctx, tx, alertCounter); err != nil {
@@ -97,6 +103,11 @@ func isQuiet(ctx context.Context, tx bun.Tx, in alert.Opening) (bool, error) {
 	var firing []bool
 	err := tx.NewSelect().Model((*keyRow)(nil)).ColumnExpr("DISTINCT firing").Where("project = ? AND alert_group = ?", in.Group.Project, in.Hash).Scan(ctx, &firing)
 	return len(firing) == 1 && !firing[0], err
+}
+
+// isLeaving reports whether a project is being removed, or was.
+func isLeaving(ctx context.Context, tx bun.Tx, project string) (bool, error) {
+	return tx.NewSelect().Model((*projectRow)(nil)).Where("name = ? AND status IN (?, ?)", project, string(account.ProjectRemoving), string(account.ProjectRemoved)).Exists(ctx)
 }
 
 // alertRow is the alert's row, but for its first signal.
@@ -197,7 +208,7 @@ func (s *Store) Alerts(ctx context.Context, project string, f alert.Filter, page
 		query.Where("status = ?", clean(string(f.Status)))
 	}
 	if f.Current {
-		query.Where("status NOT IN ?", bun.Tuple(final))
+		query.Where("status IN ?", bun.Tuple(current))
 	}
 	if f.Service != "" {
 		query.Where("service = ?", clean(f.Service))
@@ -220,6 +231,63 @@ func (s *Store) Alerts(ctx context.Context, project string, f alert.Filter, page
 	}
 	cursor, err := cursorAfter(list, last.Number)
 	return alerts, cursor, err
+}
+
+// CurrentAlerts returns the alerts of a project that have not ended, the oldest first.
+func (s *Store) CurrentAlerts(ctx context.Context, project string) ([]alert.Alert, error) {
+	var rows []alertRow
+	if err := s.read.NewSelect().Model(&rows).Where("project = ? AND status IN ?", clean(project), bun.Tuple(current)).Order("number").Scan(ctx); err != nil {
+		return nil, s.explain(err, "list the current alerts of project "+clean(project))
+	}
+	alerts := make([]alert.Alert, len(rows))
+	for i, row := range rows {
+		var err error
+		if alerts[i], err = decode[alert.Alert](row.Doc); err != nil {
+			return nil, err
+		}
+	}
+	return alerts, nil
+}
+
+// alertsAtOnce is how many alerts are forgotten in one transaction: each has lines and pages.
+const alertsAtOnce = 200
+
+// ForgetAlerts removes the alerts that ended and of which nothing was written since before, with their logs and pages, and the pages of
+// that age that are of no alert. It returns how many alerts, and pages of none, those were.
+func (s *Store) ForgetAlerts(ctx context.Context, before time.Time) (forgotten int64, err error) {
+	before = before.UTC()
+	for n := int64(alertsAtOnce); n == alertsAtOnce; forgotten += n {
+		err := s.transact(ctx, "forget old alerts", func(ctx context.Context, tx bun.Tx) (err error) {
+			n, err = forgetAlerts(ctx, tx, before)
+			return err
+		})
+		if err != nil {
+			return forgotten, err
+		}
+	}
+	notices, err := s.forget(ctx, func(tx bun.Tx) *bun.DeleteQuery {
+		return tx.NewDelete().Model((*pageRow)(nil)).Where("alert = 0 AND began_at < ?", before)
+	})
+	return forgotten + notices, err
+}
+
+func forgetAlerts(ctx context.Context, tx bun.Tx, before time.Time) (int64, error) {
+	var numbers []int64
+	err := tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status NOT IN ?", bun.Tuple(current)).
+		Where("NOT EXISTS (SELECT 1 FROM alert_entries AS e WHERE e.number = ?TableAlias.number AND e.at >= ?)", before).
+		Order("number").Limit(alertsAtOnce).Scan(ctx, &numbers)
+	if err != nil || len(numbers) == 0 {
+		return 0, err
+	}
+	for _, of := range []struct {
+		model  any
+		column string
+	}{{(*entryRow)(nil), "number"}, {(*pageRow)(nil), "alert"}, {(*alertRow)(nil), "number"}} {
+		if _, err := tx.NewDelete().Model(of.model).Where("? IN ?", bun.Ident(of.column), bun.Tuple(numbers)).Exec(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(numbers)), nil
 }
 
 // AlertLog returns the log of an alert, oldest first.

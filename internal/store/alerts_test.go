@@ -293,3 +293,77 @@ func TestTheHourlyLimitsHoldPagesBack(t *testing.T) {
 		t.Errorf("two hours later: %s", d.Why)
 	}
 }
+
+func TestAProjectThatIsRemovedTakesItsAlertsWithIt(t *testing.T) {
+	s := fresh(t)
+	must(t, s.EnsureProject(t.Context(), "web"))
+	till := alert.Group{Project: "web", Route: "default", Labels: map[string]string{"service": "till"}}
+	stays, goes := opens(t, s, opening(shop, 3)), opens(t, s, opening(till, 4))
+	must(t, s.RecordAlert(t.Context(), goes, []alert.Entry{{Key: "1", Kind: alert.LogTriggered}}))
+	must(t, s.RecordAlert(t.Context(), stays, []alert.Entry{{Key: "1", Kind: alert.LogTriggered}}))
+	must(t, s.RecordPage(t.Context(), alert.PageRow{Key: "a", Project: "web", Alert: goes.Number, Contact: "c", Kind: alert.PageTrigger, State: alert.Sent}))
+	_, err := s.BeginRemoval(t.Context(), account.RemoveInput{Project: "web", Cascade: true, By: "ada"})
+	must(t, err)
+	if all, err := s.CurrentAlerts(t.Context(), "web"); err != nil || len(all) != 1 || all[0].Number != goes.Number {
+		t.Errorf("to be closed are %+v, %v", all, err)
+	}
+	ends(t, s, goes, alert.Closed, 4)
+	if opened, err := s.OpenAlert(t.Context(), opening(till, 9)); err != nil || !opened.Stale {
+		t.Errorf("in a project that is being removed begins %+v, %v", opened, err)
+	}
+	must(t, s.EraseProject(t.Context(), "web", "ada"))
+	if opened, err := s.OpenAlert(t.Context(), opening(till, 12)); err != nil || !opened.Stale {
+		t.Errorf("in a project that is gone begins %+v, %v", opened, err)
+	}
+	left, _, err := s.Alerts(t.Context(), "", alert.Filter{}, store.Page{})
+	must(t, err)
+	if len(left) != 1 || left[0].Number != stays.Number {
+		t.Errorf("left are %+v", left)
+	}
+	if pages, err := s.PagesOf(t.Context(), "web", goes.Number); err != nil || len(pages) > 0 {
+		t.Errorf("left are the pages %+v, %v", pages, err)
+	}
+	if log, err := s.AlertLog(t.Context(), "default", stays.Number); err != nil || len(log) != 1 {
+		t.Errorf("of another project is left %+v, %v", log, err)
+	}
+}
+
+func TestAlertsOfLongAgoAreForgottenWithTheirLogAndPages(t *testing.T) {
+	s := fresh(t)
+	now := time.Now()
+	began := now.Add(-100 * 24 * time.Hour)
+	begin := func(service string, first int64, at time.Time) alert.Alert {
+		s.SetClock(func() time.Time { return at.UTC() })
+		g := shop
+		g.Labels = map[string]string{"service": service}
+		a := opens(t, s, opening(g, first))
+		must(t, s.RecordAlert(t.Context(), a, []alert.Entry{{Key: "1", At: at, Kind: alert.LogTriggered}}))
+		must(t, s.RecordPage(t.Context(), alert.PageRow{Key: service, Project: "default", Alert: a.Number, Contact: "c", Kind: alert.PageTrigger, State: alert.Sent, BeganAt: at}))
+		return a
+	}
+	old, open, fresh := begin("old", 1, began), begin("open", 2, began), begin("fresh", 3, began)
+	ends(t, s, old, alert.Resolved, 1)
+	fresh.Status, fresh.Version = alert.Resolved, 1
+	must(t, s.RecordAlert(t.Context(), fresh, []alert.Entry{{Key: "2", At: now, Kind: alert.LogResolved}}))
+	must(t, s.RecordPage(t.Context(), alert.PageRow{Key: "notice", Contact: "c", Kind: alert.PageNotice, State: alert.Sent, BeganAt: began}))
+	for _, want := range []int64{2, 0} { // the alert, and the notice
+		if n, err := s.ForgetAlerts(t.Context(), now.Add(-90*24*time.Hour)); err != nil || n != want {
+			t.Errorf("%d are forgotten, want %d: %v", n, want, err)
+		}
+	}
+	if _, err := s.Alert(t.Context(), "default", old.Number); !fault.Is(err, fault.NotFound) {
+		t.Errorf("alert %d: %v", old.Number, err)
+	}
+	for _, kept := range []alert.Alert{open, fresh} {
+		log, err := s.AlertLog(t.Context(), "default", kept.Number)
+		must(t, err)
+		pages, err := s.PagesOf(t.Context(), "default", kept.Number)
+		must(t, err)
+		if len(log) == 0 || len(pages) != 1 {
+			t.Errorf("of alert %d are left %d lines and %d pages", kept.Number, len(log), len(pages))
+		}
+	}
+	if pages, err := s.PagesOf(t.Context(), "default", old.Number); err != nil || len(pages) > 0 {
+		t.Errorf("left are %+v, %v", pages, err)
+	}
+}

@@ -167,7 +167,7 @@ func (s *Store) RemoveContact(ctx context.Context, person, id string) error {
 		if _, err := tx.NewDelete().Model(&row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		return s.tellContact(ctx, tx, row, user.Name, "contact.removed", user.Name)
+		return s.tellContact(ctx, tx, row, user.Name, alert.ContactRemovedEvent, user.Name)
 	})
 }
 
@@ -281,7 +281,7 @@ func (s *Store) VerifyContact(ctx context.Context, person, id, code string) (ale
 			return err
 		}
 		verified = row.contact(user.Name)
-		return s.tellContact(ctx, tx, row, user.Name, "contact.verified", user.Name)
+		return s.tellContact(ctx, tx, row, user.Name, alert.ContactVerifiedEvent, user.Name)
 	})
 	if err == nil {
 		err = refused

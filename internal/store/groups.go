@@ -150,7 +150,7 @@ func (b *batch) take(signal alert.Signal, route Router) {
 	}
 }
 
-// save takes two statements however much changed, and one for the groups that are known.
+// save takes two statements however much changed, and one for the groups that are known of each project.
 func (b *batch) save(ctx context.Context, tx bun.Tx) error {
 	if len(b.groups) == 0 {
 		return nil
@@ -186,13 +186,17 @@ func (b *batch) save(ctx context.Context, tx bun.Tx) error {
 
 // merged are the rows of the batch's groups with what was pending before.
 func (b *batch) merged(ctx context.Context, tx bun.Tx) ([]groupRow, error) {
-	hashes := map[string]bool{}
+	hashes := map[string][]string{}
 	for ref := range b.groups {
-		hashes[ref.Hash] = true
+		hashes[ref.Project] = append(hashes[ref.Project], ref.Hash)
 	}
 	var known []groupRow
-	if err := tx.NewSelect().Model(&known).Where("alert_group IN ?", bun.Tuple(slices.Sorted(maps.Keys(hashes)))).Scan(ctx); err != nil {
-		return nil, err
+	for project, wanted := range hashes {
+		var rows []groupRow
+		if err := tx.NewSelect().Model(&rows).Where("project = ? AND alert_group IN ?", project, bun.Tuple(wanted)).Scan(ctx); err != nil {
+			return nil, err
+		}
+		known = append(known, rows...)
 	}
 	for _, before := range known {
 		g := b.groups[GroupRef{before.Project, before.Hash}]
@@ -328,7 +332,7 @@ func digest(ctx context.Context, tx bun.Tx, ref GroupRef) (p Parcel, pending boo
 	if p.Input, err = decode[alert.EscalateInput](row.Doc); err != nil {
 		return p, false, err
 	}
-	p.Digest = alert.Digest{Upto: row.Upto, Signals: row.Pending, Fired: row.Fired, FirstAt: row.FirstAt.UTC(), Drill: row.RealSeq <= row.Sent}
+	p.Digest = alert.Digest{After: row.Sent, Upto: row.Upto, Signals: row.Pending, Fired: row.Fired, FirstAt: row.FirstAt.UTC(), Drill: row.RealSeq <= row.Sent}
 	if row.AcknowledgedSeq > row.Sent {
 		p.Digest.Acknowledged = row.Acknowledged
 	}
@@ -395,7 +399,8 @@ func (s *Store) ForgetSignals(ctx context.Context, before time.Time) (forgotten 
 			return tx.NewDelete().Model((*callbackRow)(nil)).Where("seq IN (?)", some)
 		},
 		func(tx bun.Tx) *bun.DeleteQuery {
-			return tx.NewDelete().Model((*keyRow)(nil)).Where("last_at < ? AND NOT firing", before)
+			some := tx.NewSelect().Model((*keyRow)(nil)).Column("project", "dedup_key").Where("last_at < ? AND NOT firing", before).Order("last_at").Limit(forgetAtOnce)
+			return tx.NewDelete().Model((*keyRow)(nil)).Where("(project, dedup_key) IN (?)", some)
 		},
 		func(tx bun.Tx) *bun.DeleteQuery {
 			return tx.NewDelete().Model((*groupRow)(nil)).Where("updated_at < ? AND pending = 0", before).

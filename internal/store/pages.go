@@ -118,16 +118,8 @@ func (s *Store) beginPage(ctx context.Context, tx bun.Tx, in alert.PageRequest, 
 }
 
 func rowOfRequest(in alert.PageRequest) pageRow {
-	return pageRow{Key: clean(in.Page.Key), Contact: clean(contactOf(in.Page.Contact)), Project: in.Page.Project, Alert: in.Page.Alert,
+	return pageRow{Key: clean(in.Page.Key), Contact: clean(in.Page.Contact.Name()), Project: in.Page.Project, Alert: in.Page.Alert,
 		Person: clean(in.Person), Channel: string(in.Page.Contact.Channel), Kind: string(in.Page.Kind), State: string(alert.Sending), BeganAt: in.At, UpdatedAt: in.At}
-}
-
-// contactOf names a contact in rows: a target of a policy has no id.
-func contactOf(c alert.Contact) string {
-	if c.ID != "" {
-		return c.ID
-	}
-	return c.Address
 }
 
 // before counts the pages that count against the limits of one more: those that ask to act, whatever came of them, but not itself. Steps of
@@ -162,7 +154,7 @@ func replyCode(ctx context.Context, tx bun.Tx, row pageRow) (int, error) {
 		Code  int
 	}
 	err := tx.NewSelect().Model((*pageRow)(nil)).ColumnExpr("DISTINCT alert, code").Where("contact = ? AND code > 0", row.Contact).
-		Where("alert IN (?)", tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status NOT IN ?", bun.Tuple(final))).Scan(ctx, &taken)
+		Where("alert IN (?)", tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status IN ?", bun.Tuple(current))).Scan(ctx, &taken)
 	if err != nil {
 		return 0, err
 	}

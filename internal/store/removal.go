@@ -83,7 +83,7 @@ func servicesOf(ctx context.Context, db bun.IDB, project string) ([]release.Key,
 }
 
 // EraseProject removes what is kept of a project that was closed: service accounts and tokens, roles, releases, services,
-// events. Its row stays as that of a removed project, which nobody finds: what could not be removed anywhere, or is kept
+// events, alerts and how they reached people. Its row stays as that of a removed project, which nobody finds: what could not be removed anywhere, or is kept
 // under its name, never belongs to another. Gone is fine.
 func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 	return s.transact(ctx, "erase project "+name, func(ctx context.Context, tx bun.Tx) error {
@@ -100,11 +100,12 @@ func (s *Store) EraseProject(ctx context.Context, name, by string) error {
 		if err := forgetMembers(ctx, tx, name); err != nil {
 			return err
 		}
+		entries := tx.NewDelete().Model((*entryRow)(nil)).Where("number IN (?)", tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("project = ?", name))
+		if _, err := entries.Exec(ctx); err != nil {
+			return err
+		}
 		for _, model := range []any{(*roleRow)(nil), (*releaseRow)(nil), (*serviceRow)(nil), (*healthRow)(nil), (*eventRow)(nil),
-			(*conditionRow)(nil),
-			(*rulesRow)(nil),
-			(*silenceRow)(nil),
-			(*overrideRow)(nil),
+			(*conditionRow)(nil), (*alertRow)(nil), (*pageRow)(nil), (*rulesRow)(nil), (*silenceRow)(nil), (*overrideRow)(nil),
 			(*signalRow)(nil), (*keyRow)(nil), (*groupRow)(nil), (*integrationRow)(nil), (*heartbeatRow)(nil),
 		} {
 			if _, err := tx.NewDelete().Model(model).Where("project = ?", name).Exec(ctx); err != nil {

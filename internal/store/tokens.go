@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/fault"
 )
 
@@ -158,7 +159,7 @@ func (s *Store) Redeem(ctx context.Context, code []byte, name string, hash []byt
 			if _, err = tx.NewUpdate().Model(&user).Column("status").WherePK().Exec(ctx); err != nil {
 				return err
 			}
-			if err = s.tellBy(ctx, tx, user.Name, "", "user.active", user.Name, ""); err != nil {
+			if err = s.tellBy(ctx, tx, user.Name, "", alert.UserActiveEvent, user.Name, ""); err != nil {
 				return err
 			}
 		}

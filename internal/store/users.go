@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/m3o/platform/internal/account"
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/fault"
 )
 
@@ -180,7 +181,7 @@ func (s *Store) RemoveUser(ctx context.Context, name, by string) error {
 		if err := someoneOperates(ctx, tx, "user "+row.Name+" cannot be removed"); err != nil {
 			return err
 		}
-		return s.tellBy(ctx, tx, by, "", "user.removed", row.Name, "")
+		return s.tellBy(ctx, tx, by, "", alert.UserRemovedEvent, row.Name, "")
 	})
 }
 

@@ -107,7 +107,7 @@ func (a *Adapter) Tell(ctx context.Context, t alert.Text) (alert.Receipt, error)
 func (a *Adapter) compose(to, subject, key string) (*gomail.Msg, error) {
 	address, err := mail.ParseAddress(to)
 	if err != nil || strings.ContainsAny(to, "\r\n") {
-		return nil, fault.New(fault.NotFound, "%.80q is no address that mail can be sent to: correct the contact", to)
+		return nil, fault.New(fault.NotFound, "%.80q is no address that mail can be sent to: correct the contact", alert.Contact{Channel: alert.Email, Address: to}.Masked())
 	}
 	m := gomail.NewMsg()
 	m.FromMailAddress(a.from)
@@ -188,6 +188,7 @@ func loopback(host string) bool {
 
 // classify says in fault's kinds what the server answered.
 func (a *Adapter) classify(ctx context.Context, err error, to string) error {
+	whole, to := to, alert.Contact{Channel: alert.Email, Address: to}.Masked() // who reads a project's alerts reads this
 	var sending *gomail.SendError
 	var reply *textproto.Error
 	code, enhanced, words := 0, "", ""
@@ -200,6 +201,7 @@ func (a *Adapter) classify(ctx context.Context, err error, to string) error {
 	case errors.As(err, &reply):
 		code, words = reply.Code, channel.Line(reply.Msg, 200)
 	}
+	words = strings.ReplaceAll(words, whole, to)
 	switch {
 	case code == 535 || code == 530 || code == 534:
 		return fault.Wrap(fault.Denied, err, "the mail server %s does not take our user and password (%d): check M3O_SMTP_USER and M3O_SMTP_PASSWORD_FILE", a.Server, code)

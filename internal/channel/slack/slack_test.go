@@ -286,7 +286,7 @@ func TestWhatSlackRefusesIsToldInWordsToActOn(t *testing.T) {
 		t.Errorf("429: %v", err)
 	}
 	w.answers(func(rw http.ResponseWriter, _ *http.Request, _ string) bool {
-		http.Error(rw, "<html>", 502)
+		http.Error(rw, "<html>", http.StatusBadGateway)
 		return true
 	})
 	if _, err := w.adapter.Send(t.Context(), paged(alert.PageTrigger, "C0OPS1234")); !fault.Is(err, fault.Unavailable) {

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twilio/twilio-go/client"
 
+	"github.com/m3o/platform/internal/alert"
 	"github.com/m3o/platform/internal/fault"
 )
 
@@ -66,6 +68,7 @@ const (
 
 // classify says in fault's kinds what Twilio answered.
 func (c *call) classify(err error, to string) error {
+	whole, to := to, alert.Contact{Channel: alert.SMS, Address: to}.Masked() // who reads a project's alerts reads this
 	var told *client.TwilioRestError
 	if !errors.As(err, &told) {
 		if c.status >= 400 && c.status < 500 && c.status != http.StatusTooManyRequests {
@@ -98,5 +101,5 @@ func (c *call) classify(err error, to string) error {
 	case status >= 500:
 		return fault.Wrap(fault.Unavailable, err, "Twilio is in trouble (status %d)", status)
 	}
-	return fault.Wrap(fault.Failed, err, "Twilio refused the SMS: %.200s (%d)", told.Message, told.Code)
+	return fault.Wrap(fault.Failed, err, "Twilio refused the SMS: %.200s (%d)", strings.ReplaceAll(told.Message, whole, to), told.Code)
 }

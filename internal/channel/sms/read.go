@@ -3,8 +3,10 @@ package sms
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +37,21 @@ func (a *Adapter) Read(_ context.Context, c alert.Callback) (alert.Meaning, erro
 		return reply(form), nil
 	}
 	return alert.Meaning{Kind: alert.MeansNothing, Why: "nothing is expected at that address"}, nil
+}
+
+// Signed is what Twilio's signature of a callback covers: its address, then each field of the form with its first value, in order. Other
+// bytes that say the same have the same signature.
+func Signed(called, body string) string {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return called + body // nobody signs that
+	}
+	var b strings.Builder
+	b.WriteString(called)
+	for _, field := range slices.Sorted(maps.Keys(form)) {
+		b.WriteString(field + form.Get(field))
+	}
+	return b.String()
 }
 
 func report(page string, form url.Values) alert.Meaning {

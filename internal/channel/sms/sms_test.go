@@ -205,7 +205,7 @@ func TestWhatTwilioRefusesIsToldInWordsToActOn(t *testing.T) {
 	}
 	w := newTwilio(t)
 	w.answers(func(rw http.ResponseWriter, _ *http.Request) bool {
-		http.Error(rw, "<html>bad gateway", 502)
+		http.Error(rw, "<html>bad gateway", http.StatusBadGateway)
 		return true
 	})
 	if _, err := w.adapter.Send(t.Context(), paged(alert.PageTrigger, "disk full")); !fault.Is(err, fault.Unavailable) {

@@ -358,6 +358,7 @@ CREATE TABLE alert_keys (
 );
 
 CREATE INDEX alert_keys_group ON alert_keys (project, alert_group);
+CREATE INDEX alert_keys_firing ON alert_keys (project, alert_group, grade, first_at, dedup_key) WHERE firing;
 CREATE INDEX alert_keys_last ON alert_keys (last_at);
 
 -- A group of keys, and how much of it its workflow was told: all signals up to sent, of those up to upto. pending, first_at and
