@@ -18,6 +18,20 @@ import (
 // newestAlerts is how many alerts a list shows that does not ask for more.
 const newestAlerts = 50
 
+// alertStatuses are those that a list may be cut down to.
+var alertStatuses = []alert.Status{alert.Open, alert.Acknowledged, alert.Snoozed, alert.Suppressed, alert.Resolved, alert.Closed}
+
+func joined(statuses []alert.Status) string {
+	var b strings.Builder
+	for i, s := range statuses {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(s))
+	}
+	return b.String()
+}
+
 func alertListCommand() *cobra.Command {
 	var current bool
 	var status, service string
@@ -27,6 +41,9 @@ func alertListCommand() *cobra.Command {
 		RunE: action(func(s *session, _ []string) error {
 			if most < 1 {
 				return misuse("--limit: %d is not above 0", most)
+			}
+			if status != "" && !slices.Contains(alertStatuses, alert.Status(status)) {
+				return misuse("--status: %.40q is none of %s", status, joined(alertStatuses))
 			}
 			filter := alert.Filter{Status: alert.Status(status), Current: current, Service: service}
 			found, err := s.api.Alerts(s.ctx(), filter, most)
@@ -47,7 +64,7 @@ func alertListCommand() *cobra.Command {
 		})}
 	flags := cmd.Flags()
 	flags.BoolVar(&current, "current", false, "those that have not ended alone")
-	flags.StringVar(&status, "status", "", "those of a status alone: open, acknowledged, snoozed, suppressed, resolved or closed")
+	flags.StringVar(&status, "status", "", "those of a status alone: "+joined(alertStatuses))
 	flags.StringVar(&service, "service", "", "those of a service alone")
 	flags.IntVar(&most, "limit", newestAlerts, "how many at most")
 	return cmd

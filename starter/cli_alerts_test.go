@@ -81,7 +81,7 @@ func TestAlertCommandsThatMakeNoSenseAreRefused(t *testing.T) {
 	m3o("alert", "snooze", "1").fails(t, exitMisused, "--for: say how long")
 	m3o("alert", "snooze", "1", "--for", "900h").fails(t, exitMisused, "--for: 900h is not between 0s and 720h")
 	m3o("alert", "note", "1", " ").fails(t, exitMisused, "the note is empty")
-	m3o("alert", "list", "--status", "broken").fails(t, exitFailed, "status")
+	m3o("alert", "list", "--status", "broken").fails(t, exitMisused, `--status: "broken" is none of open, acknowledged`)
 	m3o("alert", "list", "--limit", "0").fails(t, exitMisused, "--limit")
 	m3o("alert", "show", "7").fails(t, exitFailed, "there is no alert 7")
 	m3o("alert", "drill", "lon1").fails(t, exitMisused, `"lon1" is no label`)

@@ -126,6 +126,19 @@ func TestALinkAsksBeforeItActs(t *testing.T) {
 	}
 }
 
+func TestALinkToADrillSaysSo(t *testing.T) {
+	s := newSite(t)
+	s.user("ana", "shop/developer")
+	n := s.opens("disk full")
+	a, err := s.store.Alert(t.Context(), "shop", n)
+	must(t, err)
+	a.Drill, a.Version = true, a.Version+1
+	must(t, s.store.RecordAlert(t.Context(), a, nil))
+	if page := s.do("GET", s.mailed(n, "ana", alert.AcknowledgeUpdate, time.Now()), nil); page.status != 200 || !strings.Contains(page.body, "DRILL #") {
+		t.Errorf("%d: %s", page.status, page.body)
+	}
+}
+
 func TestALinkThatIsNotOursOrTooOldActsNot(t *testing.T) {
 	s := newSite(t)
 	s.user("ana", "shop/developer")
