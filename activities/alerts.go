@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/m3o/platform/internal/alert"
+	"github.com/m3o/platform/internal/fault"
 )
 
 // AlertRecords is the read model of alerts.
@@ -77,9 +78,13 @@ func (a *Alerts) RecordPage(ctx context.Context, p alert.PageRow) error {
 	return nil
 }
 
-// ReportPage writes what a channel says of a page after it took it. Repeating it changes nothing.
+// ReportPage writes what a channel says of a page after it took it. Repeating it changes nothing. Of a page whose receipt is not recorded
+// yet nothing is written: whoever sends it does that.
 func (a *Alerts) ReportPage(ctx context.Context, in alert.PageReport) error {
 	row, err := a.Pages.PageByReceipt(ctx, in.Receipt.Channel, in.Receipt.ID)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
 	if err == nil {
 		row.State, row.Message, row.UpdateAt = in.Receipt.State, in.Receipt.Message, in.Receipt.At
 		err = a.Pages.RecordPage(ctx, row)

@@ -73,7 +73,7 @@ func (e *escalation) command(ctx workflow.Context, in alert.Command, do func() e
 		if err := do(); err != nil {
 			return alert.Alert{}, err
 		}
-		return e.state.Alert, e.write(ctx)
+		return e.write(ctx)
 	})
 }
 

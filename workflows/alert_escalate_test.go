@@ -708,6 +708,26 @@ func TestTheNextStepBeginsWhenWhoeverIsPagedIsGone(t *testing.T) {
 	h.user("bob").GetsSlack(time.Minute, "disk full")
 }
 
+func TestAReceiptThatOvertakesItsPageIsRecorded(t *testing.T) {
+	h := newShop(t, twoSteps())
+	h.confirms["sms"] = true
+	h.fires(0, "disk full")
+	h.during["ana sms"] = func() {
+		key := alert.PageKey("default", 1, alert.PageTrigger, 1, "ana")
+		h.SignalWorkflow(alert.ReceiptSignal, alert.PageReport{Key: key, Receipt: alert.Receipt{Channel: alert.SMS, ID: "receipt-2", State: alert.Delivered, At: h.now()}})
+		time.Sleep(200 * time.Millisecond)
+	}
+	h.resolves(3 * minutes)
+	h.ends()
+	pages, err := h.s.PagesOf(t.Context(), "default", 1)
+	h.must(err)
+	for _, p := range pages {
+		if p.Channel == alert.SMS && p.Kind == alert.PageTrigger && p.State != alert.Delivered {
+			t.Errorf("it is %+v", p)
+		}
+	}
+}
+
 func TestALimitHoldsPagesBackAndSaysSo(t *testing.T) {
 	rules := twoSteps()
 	rules.Limits.PerPersonHour = 2

@@ -91,8 +91,14 @@ func (e *escalation) unconfirmed(ctx workflow.Context, c *alert.Chase, s *alert.
 	why := fmt.Sprintf("%s did not confirm within %s that it arrived", contact.Channel, confirmLimit)
 	e.failed(ctx, c, s, why)
 	e.log(ctx, alert.Entry{Kind: alert.LogFailed, By: c.Recipient.Name, Channel: contact.Channel, Page: c.Key, Receipt: s.Receipt, Text: why})
+	e.recordReport(ctx, c, s, alert.Receipt{State: alert.Failed, Message: why})
+}
+
+// recordReport writes what is known of a page since it was sent.
+func (e *escalation) recordReport(ctx workflow.Context, c *alert.Chase, s *alert.Send, r alert.Receipt) {
+	contact := c.Recipient.Hops[s.Hop].Contact
 	row := e.row(ctx, alert.Page{Key: c.Key, Kind: alert.PageTrigger, Contact: contact}, e.personOf(c.Recipient, contact))
-	row.State, row.Receipt, row.Message = alert.Failed, s.Receipt, why
+	row.State, row.Receipt, row.Message = r.State, s.Receipt, r.Message
 	e.recordPage(ctx, row)
 }
 
@@ -286,6 +292,7 @@ func (e *escalation) settle(ctx workflow.Context, c *alert.Chase, s *alert.Send,
 		for _, r := range e.early {
 			if r.ID == s.Receipt {
 				e.confirm(ctx, c, s, r)
+				e.recordReport(ctx, c, s, r)
 			}
 		}
 	}

@@ -28,17 +28,15 @@ func (e *escalation) recordIfDue(ctx workflow.Context) {
 }
 
 func (e *escalation) record(ctx workflow.Context) {
-	e.complain(ctx, e.write(ctx))
+	_, err := e.write(ctx)
+	e.complain(ctx, err)
 	e.describe(ctx)
 }
 
-// write writes what is known of the alert. Its lines have keys by the record's version: written twice they are there once.
-func (e *escalation) write(ctx workflow.Context) error {
+// write writes what is known of the alert, and returns it. Its lines have keys by the record's version: written twice they are there once.
+func (e *escalation) write(ctx workflow.Context) (alert.Alert, error) {
 	a := &e.state.Alert
-	if e.joined > 0 {
-		line := alert.Entry{Kind: alert.LogJoined, At: workflow.Now(ctx).UTC(), Text: count(int(e.joined), "further signal") + "; " + firing(a.Firing)}
-		e.entries = append([]alert.Entry{line}, e.entries...)
-	}
+	e.logJoined(ctx)
 	a.Version++
 	a.UpdatedAt, a.Message = workflow.Now(ctx).UTC(), e.message()
 	entries := e.entries
@@ -46,7 +44,17 @@ func (e *escalation) write(ctx workflow.Context) error {
 		entries[i].Key = fmt.Sprintf("%08d.%03d", a.Version, i)
 	}
 	e.entries, e.joined, e.news, e.recordedAt = nil, 0, false, workflow.Now(ctx)
-	return inStore(ctx, "Record alert as "+string(a.Status), alerts.RecordAlert, activities.AlertRecord{Alert: *a, Entries: entries}).Get(ctx, nil)
+	recorded := *a // by the time it is, the group's next alert may have begun
+	return recorded, inStore(ctx, "Record alert as "+string(a.Status), alerts.RecordAlert, activities.AlertRecord{Alert: recorded, Entries: entries}).Get(ctx, nil)
+}
+
+// logJoined tells in the log of further signals.
+func (e *escalation) logJoined(ctx workflow.Context) {
+	if e.joined == 0 {
+		return
+	}
+	line := alert.Entry{Kind: alert.LogJoined, At: workflow.Now(ctx).UTC(), Text: count(int(e.joined), "further signal") + "; " + firing(e.state.Alert.Firing)}
+	e.entries = append([]alert.Entry{line}, e.entries...)
 }
 
 // message says what the alert waits for, or why it is as it is.
