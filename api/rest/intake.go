@@ -54,7 +54,9 @@ type InName struct {
 }
 
 func (a *API) registerIntake() {
-	a.keys = intake.NewKeys(a.Integrations.IntegrationKey)
+	a.keys = intake.NewKeys(func(ctx context.Context, hash []byte) (alert.IntegrationKey, error) {
+		return a.Integrations.IntegrationKey(ctx, hash)
+	})
 	accepted := shape{status: http.StatusAccepted, takes: jsonOf(&huma.Schema{Description: "An event {action, dedup_key, summary, severity, labels, details, url} or a list of them; " +
 		"or what Prometheus Alertmanager's (version 4) or Grafana's webhook sends."}), about: "All of it is durable.",
 		gives:   jsonOf(&huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"accepted": {Type: huma.TypeInteger, Description: "How many alerts it had."}}, Required: []string{"accepted"}}),
