@@ -132,7 +132,7 @@ func (b *base) openWebhook(s pagesSettings) (channel.Adapter, error) {
 	if err != nil {
 		return nil, misuse("M3O_WEBHOOK_ALLOW: %v", err)
 	}
-	return adapter("M3O_WEBHOOK_*", webhook.Config{Secret: key, Allow: allowed, Transport: b.signals.Transport}, webhook.New)
+	return adapter("M3O_WEBHOOK_*", webhook.Config{Secret: key, Allow: allowed, Transport: b.signals.TransportToHosts}, webhook.New)
 }
 
 // adapter opens a channel with the settings of that name.

@@ -176,6 +176,7 @@ func TestKeysInPathsAreNowhereElse(t *testing.T) {
 	s.sends(k.Primary+"x", diskFull).refused(t, 404)
 	s.sends(k.Primary+"/x", diskFull).refused(t, 404)
 	s.do("GET", "/v1/hooks/alerts/"+k.Primary, nil)
+	s.do("POST", "/v1//hooks/alerts/"+k.Primary, diskFull)
 	said, err := json.Marshal([]any{s.audits(), lines.String()})
 	must(t, err)
 	events, err := s.store.Events(t.Context(), 0, nil, 0)

@@ -39,7 +39,8 @@ const (
 	fewPages = 3
 )
 
-// FailingPages checks by which channels most pages fail. Without a page nobody knows whether the channel is well again.
+// FailingPages checks by which channels most pages fail. Without a page nobody knows whether the channel is well again. Webhooks are left
+// out: whether those of a project answer is the project's affair, and no trouble of the platform.
 func FailingPages(alerting Alerting) Check {
 	return Check{Turn: event.PagesArrive, Look: func(ctx context.Context, before []store.Condition) ([]store.Condition, error) {
 		tallies, err := alerting.PagesBetween(ctx, time.Now().Add(-pagesFor), time.Now())
@@ -53,7 +54,7 @@ func FailingPages(alerting Alerting) Check {
 			}
 		}
 		var all []store.Condition
-		for _, channel := range alert.Channels {
+		for _, channel := range []alert.Channel{alert.Email, alert.SMS, alert.Slack} {
 			bad, good := failed[channel], sent[channel]
 			i := slices.IndexFunc(before, func(c store.Condition) bool { return c.Subject == string(channel) })
 			switch {

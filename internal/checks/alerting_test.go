@@ -51,6 +51,7 @@ func TestAChannelByWhichMostPagesFailIsTold(t *testing.T) {
 	p.page(alert.SMS, alert.Failed, now.Add(-20*time.Minute)) // long ago
 	p.page(alert.SMS, alert.Skipped, now)
 	for range 4 {
+		p.page(alert.Webhook, alert.Failed, now) // a project's affair
 		p.page(alert.Slack, alert.Failed, now)
 		p.page(alert.Slack, alert.Delivered, now) // as many as failed
 	}

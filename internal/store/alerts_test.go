@@ -224,8 +224,15 @@ func TestRepliesHaveTheSmallestNumberThatIsFree(t *testing.T) {
 	g := shop
 	g.Labels = map[string]string{"n": "new"}
 	a := opens(t, s, opening(g, 1))
-	if d := begins(t, s, to(phone, a.Number, 1)); d.Code != 2 {
-		t.Errorf("the new alert has the code %d", d.Code)
+	if d := begins(t, s, to(phone, a.Number, 1)); d.Code == 2 {
+		t.Error("the new alert has the code of one that ended a moment ago: a late reply would be to it")
+	}
+	g.Labels = map[string]string{"n": "later"}
+	a = opens(t, s, opening(g, 1))
+	hours := to(phone, a.Number, 1)
+	hours.At = hours.At.Add(2 * time.Hour)
+	if d := begins(t, s, hours); d.Code != 2 {
+		t.Errorf("hours later a new alert has the code %d", d.Code)
 	}
 	row, err := s.PageByCode(t.Context(), phone.ID, 2)
 	must(t, err)

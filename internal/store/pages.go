@@ -147,14 +147,19 @@ func before(ctx context.Context, tx bun.Tx, in alert.PageRequest, row pageRow) (
 	return sent, err
 }
 
-// replyCode is the number that a reply by SMS begins with: the contact's for this alert, or the smallest that none of its current alerts has.
+// codeRests is how long a number of an alert that has ended is not given to another: a late reply is to what its sender read.
+const codeRests = time.Hour
+
+// replyCode is the number that a reply by SMS begins with: the contact's for this alert, or the smallest that none of its current or late
+// alerts has.
 func replyCode(ctx context.Context, tx bun.Tx, row pageRow) (int, error) {
 	var taken []struct {
 		Alert int64
 		Code  int
 	}
 	err := tx.NewSelect().Model((*pageRow)(nil)).ColumnExpr("DISTINCT alert, code").Where("contact = ? AND code > 0", row.Contact).
-		Where("alert IN (?)", tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status IN ?", bun.Tuple(current))).Scan(ctx, &taken)
+		Where("began_at > ? OR alert IN (?)", row.BeganAt.Add(-codeRests),
+			tx.NewSelect().Model((*alertRow)(nil)).Column("number").Where("status IN ?", bun.Tuple(current))).Scan(ctx, &taken)
 	if err != nil {
 		return 0, err
 	}

@@ -120,14 +120,29 @@ func (s *Signals) Interceptor() (interceptor.Interceptor, error) {
 
 // Transport carries traces to outside calls.
 func (s *Signals) Transport(base http.RoundTripper) http.RoundTripper {
-	return otelhttp.NewTransport(discreet{base}, otelhttp.WithTracerProvider(s.traces), otelhttp.WithPropagators(carried))
+	return s.transport(discreet{RoundTripper: base})
+}
+
+// TransportToHosts is Transport for what users name: a path may hold a secret, so spans tell the host alone.
+func (s *Signals) TransportToHosts(base http.RoundTripper) http.RoundTripper {
+	return s.transport(discreet{RoundTripper: base, hostAlone: true})
+}
+
+func (s *Signals) transport(base discreet) http.RoundTripper {
+	return otelhttp.NewTransport(base, otelhttp.WithTracerProvider(s.traces), otelhttp.WithPropagators(carried))
 }
 
 // discreet keeps queries out of spans: there is no telling what a provider takes there.
-type discreet struct{ http.RoundTripper }
+type discreet struct {
+	http.RoundTripper
+	hostAlone bool
+}
 
 func (d discreet) RoundTrip(r *http.Request) (*http.Response, error) {
 	bare := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: r.URL.Path}
+	if d.hostAlone {
+		bare.Path = "/-"
+	}
 	trace.SpanFromContext(r.Context()).SetAttributes(attribute.String("url.full", bare.String())) // the later value counts
 	return d.RoundTripper.RoundTrip(r)
 }

@@ -143,3 +143,23 @@ func TestAnEndpointMustBeAURL(t *testing.T) {
 		}
 	}
 }
+
+func TestCallsToWhatUsersNameAreTracedByHostAlone(t *testing.T) {
+	signals, _, spans := setup(t, telemetry.Settings{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	resp, err := (&http.Client{Transport: signals.TransportToHosts(http.DefaultTransport)}).Get(server.URL + "/services/hush")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	where := ""
+	for _, a := range spans.Ended()[0].Attributes() {
+		if where += a.Value.String() + " "; strings.Contains(a.Value.String(), "hush") {
+			t.Errorf("%s tells %s", a.Key, a.Value.String())
+		}
+	}
+	if !strings.Contains(where, server.URL+"/-") {
+		t.Errorf("the call went to %q", where)
+	}
+}

@@ -176,6 +176,9 @@ func refuses(t *testing.T, p Provider) {
 		if !fault.Is(err, want) || !want.Permanent() || fault.Message(err) == "" {
 			t.Errorf("%s is %s: %v", trouble, fault.Of(err), err)
 		}
+		if c := p.Contact(); c.Channel != alert.Slack && strings.Contains(fault.Message(err), c.Address) { // who reads a project's alerts reads it
+			t.Errorf("%s tells the address: %s", trouble, fault.Message(err))
+		}
 	}
 	if sent := p.Sent(); len(sent) != 0 {
 		t.Errorf("sent is %+v", sent)

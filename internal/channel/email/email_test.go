@@ -217,7 +217,7 @@ func (s *server) Next(trouble channeltest.Trouble) {
 	case channeltest.Refused:
 		s.trouble = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "we do not like you"}
 	case channeltest.Gone:
-		s.trouble = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+		s.trouble = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "<ana@example.com>: no such user"}
 	case channeltest.Busy:
 		s.trouble = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "try later"}
 	case channeltest.Silent:

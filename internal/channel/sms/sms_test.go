@@ -194,9 +194,9 @@ func TestWhatTwilioRefusesIsToldInWordsToActOn(t *testing.T) {
 		{400, 99999, fault.Failed, "something new"},
 	} {
 		w := newTwilio(t)
-		w.says(c.status, c.code, "something new")
+		w.says(c.status, c.code, "something new about "+phone)
 		_, err := w.adapter.Send(t.Context(), paged(alert.PageTrigger, "disk full"))
-		if !fault.Is(err, c.kind) || !strings.Contains(fault.Message(err), c.says) {
+		if !fault.Is(err, c.kind) || !strings.Contains(fault.Message(err), c.says) || strings.Contains(fault.Message(err), phone) {
 			t.Errorf("%d is %s: %s", c.code, fault.Of(err), fault.Message(err))
 		}
 		if c.kind == fault.Throttled && err.(*fault.Error).RetryAfter != 7*time.Second {

@@ -148,7 +148,7 @@ func TestNothingInsideIsCalled(t *testing.T) {
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	a := adapter(t, "10.9.9.9:1")
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "[::]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
-		"[fd00:ec2::254]", "[fe80::1]", "100.100.100.200", "168.63.129.16", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1"} {
+		"[fd00:ec2::254]", "[fe80::1]", "100.100.100.200", "168.63.129.16", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[2001:0:7f00:1::1]", "[::127.0.0.1]", "224.0.0.1"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		began := time.Now()
 		_, err := a.Send(ctx, paged("https://"+host+":"+port+"/x"))
