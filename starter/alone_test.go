@@ -383,11 +383,15 @@ func (a *alone) history() (events, runs int) {
 	return events, runs
 }
 
+// quietIn is how long alerts may take to end, and pages to be sent or given up: how an alert went on is told for ten minutes, and Slack
+// takes one message a second for a channel.
+const quietIn = 12 * time.Minute
+
 // quiet waits until every alert has ended and no page is on its way, and fails the test with those that are after that.
 func (a *alone) quiet() {
 	a.t.Helper()
 	var open []string
-	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+	for deadline := time.Now().Add(quietIn); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		open = open[:0]
 		for _, one := range a.alerts() {
 			if !one.Status.Final() && one.Labels["group"] != "" { // the platform's own may say for longer what happened to it
@@ -403,5 +407,5 @@ func (a *alone) quiet() {
 			return
 		}
 	}
-	a.t.Errorf("three minutes after the last signal there are: %v", open[:min(len(open), 20)])
+	a.t.Errorf("%s after the last signal there are: %v", quietIn, open[:min(len(open), 20)])
 }
