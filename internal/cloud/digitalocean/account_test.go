@@ -85,7 +85,7 @@ func TestObstaclesAreFoundAllAtOnce(t *testing.T) {
 	if got.Monthly.Amount != "72.00" {
 		t.Errorf("the price is %+v", got.Monthly)
 	}
-	if want := []region.Draw{{Pool: "droplets", Adds: 3, Left: 2}}; !reflect.DeepEqual(got.Draws, want) {
+	if want := []region.Draw{{Pool: "droplets", Adds: 3, Left: 2, Limit: 10}}; !reflect.DeepEqual(got.Draws, want) {
 		t.Errorf("it draws %+v, want %+v", got.Draws, want)
 	}
 	have := want
