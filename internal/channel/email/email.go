@@ -138,13 +138,15 @@ func (a *Adapter) deliver(ctx context.Context, m *gomail.Msg, to string) (alert.
 func (a *Adapter) converse(ctx context.Context, m *gomail.Msg) error {
 	config := &tls.Config{ServerName: a.host, RootCAs: a.Roots, MinVersion: tls.VersionTLS12}
 	var conn net.Conn
-	dial := func(ctx context.Context, network, address string) (_ net.Conn, err error) {
+	dial := func(dialing context.Context, network, address string) (net.Conn, error) {
 		var d net.Dialer
-		if conn, err = d.DialContext(ctx, network, address); err != nil {
+		dialled, err := d.DialContext(dialing, network, address)
+		if err != nil {
 			return nil, err
 		}
-		if a.port == 465 {
-			conn = tls.Client(conn, config)
+		context.AfterFunc(ctx, func() { dialled.Close() }) // a conversation with a server that is silent ends with ctx
+		if conn = dialled; a.port == 465 {
+			return tls.Client(conn, config), nil
 		}
 		return conn, nil
 	}
@@ -165,12 +167,6 @@ func (a *Adapter) converse(ctx context.Context, m *gomail.Msg) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() {
-		if conn != nil {
-			conn.Close()
-		}
-	})
-	defer stop()
 	session, err := c.DialToSMTPClientWithContext(ctx)
 	if conn != nil {
 		defer conn.Close()

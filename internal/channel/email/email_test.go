@@ -315,8 +315,7 @@ func TestWhatAMailServerRefuses(t *testing.T) {
 
 // What the server took is sent, whatever becomes of the connection.
 func TestAMailThatWasTakenIsSent(t *testing.T) {
-	s := newServer(t)
-	s.smtp.ReadTimeout = 50 * time.Millisecond // it hangs up instead of waiting for more
+	s := newServer(t, func(s *server, _ *email.Config) { s.smtp.ReadTimeout = 50 * time.Millisecond }) // it hangs up instead of waiting for more
 	if _, err := s.adapter.Send(t.Context(), paged("disk full")); err != nil || len(s.mails) != 1 {
 		t.Errorf("%v; received are %d", err, len(s.mails))
 	}
