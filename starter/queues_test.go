@@ -95,7 +95,7 @@ func TestTheREADMEListsChannelsSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(string(readme), "### A worker that sends messages")
+	_, text, _ := strings.Cut(string(readme), "### Alerting")
 	text, _, _ = strings.Cut(text, "### ")
 	for line := range strings.Lines(config.Describe(config.Part{Name: config.Pages.Name, Own: pagesSettings{}})) {
 		if name := strings.Fields(line)[0]; !strings.Contains(text, "`"+name+"`") {

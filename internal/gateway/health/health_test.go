@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,7 +146,8 @@ func TestTheStateOfAnInstance(t *testing.T) {
 type site struct {
 	Reporter
 	pods  map[release.Key][]*corev1.Pod
-	reads []string
+	mu    sync.Mutex
+	reads []string // logs, also of several pods at once
 	said  string
 	met   string
 	now   time.Time
@@ -161,6 +163,8 @@ func newSite(pods ...*corev1.Pod) *site {
 	s.Reporter = Reporter{Pods: func() map[release.Key][]*corev1.Pod { return s.pods }, Suspended: func() []string { return nil }, Now: func() time.Time { return s.now },
 		Meets: func(context.Context, *corev1.Pod) (string, bool) { return s.met, !s.late },
 		LastWords: func(_ context.Context, pod *corev1.Pod, previous bool) string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.reads = append(s.reads, fmt.Sprintf("%s %t", pod.Name, previous))
 			return s.said
 		}}
