@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -109,18 +110,36 @@ func (c *Cloud) Server(secured *tls.Config) *Server {
 type Server struct {
 	server *smtp.Server
 	cloud  *Cloud
+	stop   sync.Once
 }
 
 // Serve answers until the server is closed.
-func (s *Server) Serve(l net.Listener) error { return s.server.Serve(l) }
+//
+// The library closes the listeners that it knows of: one that begins to be served while the server is closed would be served for ever.
+func (s *Server) Serve(l net.Listener) error {
+	go func() {
+		<-s.cloud.stopping
+		_ = l.Close()
+	}()
+	err := s.server.Serve(l)
+	select {
+	case <-s.cloud.stopping:
+		return nil
+	default:
+		return err
+	}
+}
 
 // Shutdown closes the server. Nobody waits for it.
 func (s *Server) Shutdown(context.Context) error { return s.Close() }
 
-// Close ends all connections.
+// Close ends all connections. The listener may be closed already.
 func (s *Server) Close() error {
-	close(s.cloud.stopping)
-	return s.server.Close()
+	s.stop.Do(func() { close(s.cloud.stopping) })
+	if err := s.server.Close(); !errors.Is(err, net.ErrClosed) && !errors.Is(err, smtp.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
 
 // mailed is a mail as it is kept.

@@ -126,6 +126,26 @@ func TestAMailArrives(t *testing.T) {
 }
 
 // TestOnlyTheUserSends: nobody without the password, and nobody logs in before STARTTLS.
+func TestAServerThatIsClosedBeforeItServesServesNothing(t *testing.T) {
+	w, err := world.Open(t.TempDir(), world.Clock{Scale: 1})
+	must(t, err)
+	defer w.Close()
+	cloud, err := New(Config{World: w, Credentials: Credentials{Username: "m3o", Password: "secret"}, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s := cloud.Server(&tls.Config{})
+	must(t, s.Close())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	select {
+	case err := <-served:
+		must(t, errors.Join(err, s.Close()))
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for connections for ever")
+	}
+}
+
 func TestOnlyTheUserSends(t *testing.T) {
 	s := newServer(t)
 	c, err := smtp.DialStartTLS(s.at, s.trust)
