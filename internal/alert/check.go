@@ -107,7 +107,7 @@ func unique[T any](c *fault.Checker, all []T, field string, name func(T) string)
 	}
 }
 
-func span(c *fault.Checker, d, most Duration, field string) {
+func within(c *fault.Checker, d, most Duration, field string) {
 	c.Check(d >= 0, field, "%s is negative", d)
 	c.Check(d <= most, field, "%s is more than %s", d, most)
 }
@@ -116,11 +116,11 @@ func (r Rules) checkPolicy(c *fault.Checker, p Policy, at string) {
 	c.Check(len(p.Steps) > 0, at+"steps", "is empty: the policy targets nobody")
 	count(c, len(p.Steps), MaxSteps, at+"steps")
 	c.Check(p.Repeat >= 0 && p.Repeat <= MaxRepeat, at+"repeat", "%d is not between 0 and %d", p.Repeat, MaxRepeat)
-	span(c, p.AcknowledgedFor, MaxAcknowledge, at+"acknowledged_for")
+	within(c, p.AcknowledgedFor, MaxAcknowledge, at+"acknowledged_for")
 	c.Check(p.AcknowledgedFor <= 0 || p.AcknowledgedFor >= MinAcknowledge, at+"acknowledged_for", "%s is less than %s", p.AcknowledgedFor, MinAcknowledge)
 	for i, step := range p.Steps[:min(len(p.Steps), MaxSteps)] {
 		here := fmt.Sprintf("%ssteps[%d].", at, i)
-		span(c, step.After, MaxDelay, here+"after")
+		within(c, step.After, MaxDelay, here+"after")
 		c.Check(len(step.Targets) > 0, here+"targets", "is empty: the step targets nobody")
 		count(c, len(step.Targets), MaxTargets, here+"targets")
 		for j, t := range step.Targets[:min(len(step.Targets), MaxTargets)] {
@@ -177,9 +177,9 @@ func (r Rules) checkRoute(c *fault.Checker, route Route, at string) {
 	c.Check(route.Urgency == "" || route.Urgency == High || route.Urgency == Low, at+"urgency", "%.20q is neither high nor low", route.Urgency)
 	count(c, len(route.GroupBy), MaxGroupBy, at+"group_by")
 	checkLabels(c, route.GroupBy, at+"group_by")
-	span(c, route.Wait, MaxWait, at+"group_wait")
-	span(c, route.Interval, MaxDelay, at+"group_interval")
-	span(c, route.ResolveIn, MaxDelay, at+"resolve_after")
+	within(c, route.Wait, MaxWait, at+"group_wait")
+	within(c, route.Interval, MaxDelay, at+"group_interval")
+	within(c, route.ResolveIn, MaxDelay, at+"resolve_after")
 }
 
 func checkMatchers(c *fault.Checker, all []Matcher, field string) {
@@ -214,7 +214,7 @@ func checkNotify(c *fault.Checker, lines []Notify, field string) {
 	for i, line := range lines[:min(len(lines), MaxNotify)] {
 		at := fmt.Sprintf("%s[%d].", field, i)
 		c.Check(slices.Contains(personal, line.Channel), at+"channel", "%.20q is none of email, sms and slack", line.Channel)
-		span(c, line.After, MaxDelay, at+"after")
+		within(c, line.After, MaxDelay, at+"after")
 	}
 }
 

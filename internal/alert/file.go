@@ -1,20 +1,18 @@
 package alert
 
 import (
-	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/yamlfile"
 )
 
 // MaxFileBytes bounds a policy file.
@@ -29,7 +27,7 @@ const maxWord = 2048
 // ParseRules reads a policy file: Rules as YAML, with the fields' names of their JSON. What is wrong comes back as one Invalid fault that
 // names every field: first whether it is written as it must be, with the line, then whether it makes sense.
 func ParseRules(data []byte) (Rules, error) {
-	root, err := parseDocument(data)
+	root, err := yamlfile.Parse("the policy file", data, MaxFileBytes)
 	if err != nil {
 		return Rules{}, err
 	}
@@ -51,50 +49,6 @@ func atMost(problems []fault.Problem) []fault.Problem {
 		return append(problems[:maxProblems:maxProblems], fault.Problem{Field: "file", Message: fmt.Sprintf("%d more problems", over)})
 	}
 	return problems
-}
-
-// parseDocument reads the one YAML document of a policy file. It needs no anchors, so what makes a small file large is refused before
-// anything is made of it.
-func parseDocument(data []byte) (*yaml.Node, error) {
-	if len(data) > MaxFileBytes {
-		return nil, fault.New(fault.Invalid, "the policy file has %d bytes; at most %d are read", len(data), MaxFileBytes)
-	}
-	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
-		return nil, fault.New(fault.Invalid, "the policy file is not text: it must be UTF-8 without NUL characters")
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var document, more yaml.Node
-	switch err := decodeNode(decoder, &document); {
-	case errors.Is(err, io.EOF):
-		return nil, fault.New(fault.Invalid, "the policy file is empty")
-	case err != nil:
-		return nil, notYAML(err)
-	}
-	switch err := decodeNode(decoder, &more); {
-	case err == nil:
-		return nil, fault.New(fault.Invalid, "the policy file must hold one YAML document; a second one begins at line %d", more.Line)
-	case !errors.Is(err, io.EOF):
-		return nil, notYAML(err)
-	}
-	return document.Content[0], nil
-}
-
-// decodeNode reads the next document. The parser is not ours: should it panic, the file is at fault, not the process.
-func decodeNode(d *yaml.Decoder, into *yaml.Node) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
-		}
-	}()
-	return d.Decode(into)
-}
-
-func notYAML(err error) error {
-	hint := ""
-	if strings.Contains(err.Error(), "cannot start any token") {
-		hint = " (indent with spaces, not tabs)"
-	}
-	return fault.New(fault.Invalid, "the policy file is not YAML: %s%s", strings.TrimPrefix(err.Error(), "yaml: "), hint)
 }
 
 // fileReader turns a document into rules, and keeps everything that does not fit, with its line. It follows the types of Rules, so that the

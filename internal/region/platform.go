@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/m3o/platform/internal/fault"
+	"github.com/m3o/platform/internal/yamlfile"
 )
 
 // MaxFileBytes bounds a platform file.
@@ -35,7 +36,7 @@ type placed struct {
 // fills it in. What is wrong comes back as one Invalid fault that names every field: first whether it is written as it must be,
 // then whether it makes sense.
 func ParsePlatform(data []byte) ([]Spec, error) {
-	root, err := parseDocument(data)
+	root, err := yamlfile.Parse("the platform file", data, MaxFileBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -1,14 +1,10 @@
 package region
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -20,50 +16,6 @@ const maxProblems = 50
 
 // maxWord bounds every value of a file; the longest is a domain's name.
 const maxWord = 253
-
-// parseDocument reads the one YAML document of a platform file. A platform file is not deeply nested and needs no anchors,
-// so what makes a small file large is refused before anything is made of it.
-func parseDocument(data []byte) (*yaml.Node, error) {
-	if len(data) > MaxFileBytes {
-		return nil, fault.New(fault.Invalid, "the platform file has %d bytes; at most %d are read", len(data), MaxFileBytes)
-	}
-	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
-		return nil, fault.New(fault.Invalid, "the platform file is not text: it must be UTF-8 without NUL characters")
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var document, more yaml.Node
-	switch err := decode(decoder, &document); {
-	case errors.Is(err, io.EOF):
-		return nil, fault.New(fault.Invalid, "the platform file is empty")
-	case err != nil:
-		return nil, notYAML(err)
-	}
-	switch err := decode(decoder, &more); {
-	case err == nil:
-		return nil, fault.New(fault.Invalid, "the platform file must hold one YAML document; a second one begins at line %d", more.Line)
-	case !errors.Is(err, io.EOF):
-		return nil, notYAML(err)
-	}
-	return document.Content[0], nil
-}
-
-// decode reads the next document. The parser is not ours: should it panic, the file is at fault, not the process.
-func decode(d *yaml.Decoder, into *yaml.Node) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
-		}
-	}()
-	return d.Decode(into)
-}
-
-func notYAML(err error) error {
-	hint := ""
-	if strings.Contains(err.Error(), "cannot start any token") {
-		hint = " (indent with spaces, not tabs)"
-	}
-	return fault.New(fault.Invalid, "the platform file is not YAML: %s%s", strings.TrimPrefix(err.Error(), "yaml: "), hint)
-}
 
 // reader turns a document into the file's structure, and keeps everything that does not fit, with its line.
 type reader struct{ fault.Checker }

@@ -92,8 +92,8 @@ func table(of ...*settings) []setting {
 		value("protocol", func(s *settings) *Protocol { return &s.Protocol }, plain[Protocol]),
 		value("replicas", func(s *settings) *int { return &s.Replicas }, strconv.Itoa),
 		value("health", func(s *settings) *string { return &s.Health }, plain[string]),
-		value("start", func(s *settings) *Duration { return &s.Start }, span),
-		value("timeout", func(s *settings) *Duration { return &s.Timeout }, span),
+		value("start", func(s *settings) *Duration { return &s.Start }, spanText),
+		value("timeout", func(s *settings) *Duration { return &s.Timeout }, spanText),
 		value("max_body", func(s *settings) *int64 { return &s.MaxBody }, SizeText),
 	}
 	all = append(all, entries(groupEnv, func(s *settings) *map[string]string { return &s.Env }, of)...)
@@ -107,7 +107,8 @@ func table(of ...*settings) []setting {
 
 func plain[T ~string](v T) string { return string(v) }
 
-func span(d Duration) string {
+// spanText is empty where a span is not set.
+func spanText(d Duration) string {
 	if d == 0 {
 		return ""
 	}
