@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // findProcess returns the id of the m3o-kube that runs the cluster of dir, 0 if there is none. It looks at the machine's
@@ -35,10 +36,29 @@ func runsCluster(pid int, dir string) bool {
 	return isClusterCommand(data, dir)
 }
 
-// stillRuns says whether a process known to run the cluster of dir still does. A process that starts itself anew, as m3o-kube
-// does for another version, has no command line for an instant; nor has a zombie, which does not run. While the thread that
-// starts anew ends the others, its process is a zombie, too, but one with a thread (execve(2), proc(5)).
+const (
+	// looks is how often in a row a process must look dead to be so.
+	looks = 5
+	// lookPause lets a process that starts itself anew get on.
+	lookPause = 4 * time.Millisecond
+)
+
+// stillRuns says whether a process known to run the cluster of dir still does. One that starts itself anew, as m3o-kube does for
+// another version, looks dead for an instant; one that is dead goes on looking so.
 func stillRuns(pid int, dir string) bool {
+	for range looks {
+		if looksAlive(pid, dir) {
+			return true
+		}
+		time.Sleep(lookPause)
+	}
+	return false
+}
+
+// looksAlive says whether a process looks as if it ran the cluster of dir. One that starts itself anew has no command line for an
+// instant; nor has a zombie, which does not run. While the thread that starts anew ends the others, its process is a zombie, too,
+// but one with a thread (execve(2), proc(5)). The files are read one after the other, so that a look can fall between.
+func looksAlive(pid int, dir string) bool {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	data, err := os.ReadFile(filepath.Join(proc, "cmdline"))
 	if err != nil {
