@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,7 +137,11 @@ func TestOneProjectDoesNotHoldUpAnothersBuilds(t *testing.T) {
 	start := func(project string, n int, o release.Origin) {
 		in := release.BuildInput{Service: release.Key{Project: project, Name: fmt.Sprint("s", n)}, Number: 1, Origin: o}
 		run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: in.Service.BuildID(1), TaskQueue: queue.Flows}, release.BuildWorkflow, in)
-		must(t, err)
+		if err != nil {
+			t.Errorf("ask for %s: %v", in.Service, err)
+			ended <- project
+			return
+		}
 		go func() {
 			if err := run.Get(t.Context(), nil); err != nil && t.Context().Err() == nil {
 				t.Errorf("%s: %v", in.Service, err)
@@ -144,11 +149,13 @@ func TestOneProjectDoesNotHoldUpAnothersBuilds(t *testing.T) {
 			ended <- project
 		}()
 	}
+	var asking sync.WaitGroup
 	for i, o := range origins {
-		start("noisy", i, o)
+		asking.Go(func() { start("noisy", i, o) })
 	}
+	asking.Wait()
 	start("quiet", 0, last)
-	before := 0
+	before := -len(ended) // on a busy machine some end while the others are being asked for
 	for project := range ended {
 		if project == "quiet" {
 			break
@@ -156,7 +163,7 @@ func TestOneProjectDoesNotHoldUpAnothersBuilds(t *testing.T) {
 		before++
 	}
 	if before > 10 {
-		t.Errorf("%d of 20 builds of another project came before", before)
+		t.Errorf("%d of 20 builds of another project that had not ended came before", before)
 	}
 	t.Logf("%d builds of another project came before", before)
 }
