@@ -125,7 +125,7 @@ func TestAMailArrives(t *testing.T) {
 	}
 }
 
-// TestOnlyTheUserSends: nobody without the password, and nobody logs in before STARTTLS.
+// TestAServerThatIsClosedBeforeItServesServesNothing: closing and serving may come in either order.
 func TestAServerThatIsClosedBeforeItServesServesNothing(t *testing.T) {
 	w, err := world.Open(t.TempDir(), world.Clock{Scale: 1})
 	must(t, err)
@@ -146,6 +146,7 @@ func TestAServerThatIsClosedBeforeItServesServesNothing(t *testing.T) {
 	}
 }
 
+// TestOnlyTheUserSends: nobody without the password, and nobody logs in before STARTTLS.
 func TestOnlyTheUserSends(t *testing.T) {
 	s := newServer(t)
 	c, err := smtp.DialStartTLS(s.at, s.trust)
